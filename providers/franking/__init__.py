@@ -1,0 +1,86 @@
+"""Franking sends mail through the mailbox that you already have: SMTP, Gmail, Outlook.
+
+    import franking
+
+    message = franking.Message(to=["jana@example.cz"], subject="Faktura", text="Dobrý den …")
+    with franking.connect("shop") as mailer:
+        receipt = mailer.send(message)
+
+Public names are resolved when they are first used, so that ``import franking`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from franking.account import Account as Account
+    from franking.address import Address as Address
+    from franking.address import Envelope as Envelope
+    from franking.diagnosis import Diagnosis as Diagnosis
+    from franking.errors import ConnectError as ConnectError
+    from franking.errors import FrankingError as FrankingError
+    from franking.errors import LoginError as LoginError
+    from franking.errors import LoginRequired as LoginRequired
+    from franking.errors import MessageError as MessageError
+    from franking.errors import OutcomeUnknown as OutcomeUnknown
+    from franking.errors import RecipientsRefused as RecipientsRefused
+    from franking.errors import Refused as Refused
+    from franking.errors import SendError as SendError
+    from franking.errors import SettingsError as SettingsError
+    from franking.errors import Throttled as Throttled
+    from franking.errors import TLSError as TLSError
+    from franking.message import Attachment as Attachment
+    from franking.message import Message as Message
+    from franking.provider import Receipt as Receipt
+    from franking.provider import Step as Step
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Account": "registry",
+    "Address": "address",
+    "Attachment": "message",
+    "ConnectError": "errors",
+    "Diagnosis": "diagnosis",
+    "Envelope": "address",
+    "FrankingError": "errors",
+    "LoginError": "errors",
+    "LoginRequired": "errors",
+    "Mailer": "mailer",
+    "Message": "message",
+    "MessageError": "errors",
+    "OutcomeUnknown": "errors",
+    "Receipt": "provider",
+    "RecipientsRefused": "errors",
+    "Recommendation": "selector",
+    "Refused": "errors",
+    "SendError": "errors",
+    "SendResult": "bulk",
+    "SettingsError": "errors",
+    "Step": "provider",
+    "TLSError": "errors",
+    "TestReport": "testsend",
+    "Throttled": "errors",
+    "connect": "mailer",
+    "recommend": "selector",
+    "send": "mailer",
+    "send_test": "testsend",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (names resolved by __getattr__)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'franking' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"franking.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,215 @@
+"""The errors of Franking, drawn as one tree, and the evidence that each of them carries.
+
+    FrankingError
+    ├── SettingsError (ValueError)          an account, a setting or a missing secret: nothing was tried
+    ├── MessageError (ValueError)           the message cannot be sent as it is: nothing left this machine
+    ├── LoginRequired (PermissionError)     a person has to sign in (again)
+    └── SendError
+        ├── ConnectError (ConnectionError)  no usable connection, or it broke before the message was handed over
+        │   └── ConnectTimeout (TimeoutError)
+        ├── TLSError (ConnectionError)      encryption could not be agreed on, or the certificate is not to be trusted
+        ├── LoginError (PermissionError)    the server refused who we are
+        ├── Refused                         the server refused the sender or the message
+        │   ├── RecipientsRefused           … every recipient
+        │   └── Throttled                   … for now: too much, too fast, or busy (``retry_after`` in seconds)
+        └── OutcomeUnknown (TimeoutError)   handed over and not answered: it may have been accepted
+
+An error answers questions, so that nobody parses its text: ``step`` (at which step of a send), ``temporary`` (may the
+same request succeed later), ``possibly_sent``, ``evidence`` (what was seen on the wire) and ``diagnosis`` (what it means
+and who can mend it; filled in by the mailer). This module explains nothing and knows no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from franking.diagnosis import Diagnosis
+
+__all__ = [
+    "ConnectError",
+    "ConnectTimeout",
+    "Evidence",
+    "FrankingError",
+    "LoginError",
+    "LoginRequired",
+    "MessageError",
+    "OutcomeUnknown",
+    "RecipientsRefused",
+    "Refused",
+    "SendError",
+    "SettingsError",
+    "TLSError",
+    "Throttled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen when something failed: the input of a diagnosis, never its conclusion.
+
+    ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``, ``store``,
+    ``settings``, ``message``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is an RFC 3463 code such as
+    ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of secrets. ``reason`` is the machine's own
+    word for it: an OAuth ``error``, Graph's ``error.code``, Gmail's ``reason``, OpenSSL's ``reason``, or for the network
+    ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``, ``not-found``, ``no-address``, ``no-dns``, ``bad-name``.
+    ``details`` holds everything else by name (``errno``, ``verify_code``, ``suberror``, ``aadsts``, ``sasl``, ``tried``, ``mechanisms``,
+    ``host``, ``port``, ``security`` …).
+    """
+
+    kind: str
+    code: int | None = None
+    enhanced: str | None = None
+    text: str = ""
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> str:
+        """Give the other side's own words on one line, its codes first."""
+        codes = " ".join(str(part) for part in (self.code, self.enhanced) if part is not None)
+        words = self.text if self.text else (self.reason or "")
+        return " ".join(part for part in (codes, words) if part)
+
+
+class FrankingError(Exception):
+    """Be the root of every error that Franking raises on purpose.
+
+    ``str(error)`` is one plain sentence. All attributes survive pickling.
+    """
+
+    temporary = False
+    possibly_sent = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str | None = None,
+        temporary: bool | None = None,
+        possibly_sent: bool | None = None,
+        evidence: Evidence | None = None,
+        diagnosis: Diagnosis | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.step = step
+        if temporary is not None:
+            self.temporary = temporary
+        if possibly_sent is not None:
+            self.possibly_sent = possibly_sent
+        self.evidence = evidence
+        self.diagnosis = diagnosis
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.message, self.__dict__.copy())
+
+
+def _restore(kind: type[FrankingError], message: str, state: dict[str, Any]) -> FrankingError:
+    error = kind(message)
+    error.__dict__.update(state)
+    return error
+
+
+class SettingsError(FrankingError, ValueError):
+    """Say that an account's settings, or a secret that they need, are missing or wrong; ``field`` names the key."""
+
+    def __init__(self, message: str, *, field: str | None = None, **rest: Any) -> None:
+        rest.setdefault("step", "settings")
+        super().__init__(message, **rest)
+        self.field = field
+
+
+class MessageError(FrankingError, ValueError):
+    """Say that the message cannot be sent as it is; ``field`` names the part of it."""
+
+    def __init__(self, message: str, *, field: str | None = None, **rest: Any) -> None:
+        rest.setdefault("step", "message")
+        super().__init__(message, **rest)
+        self.field = field
+
+
+class LoginRequired(FrankingError, PermissionError):
+    """Say that a person has to sign in (again) before anything can be sent; ``repair`` is the command that does it."""
+
+    def __init__(self, message: str, *, repair: str | None = None, **rest: Any) -> None:
+        rest.setdefault("step", "secret")
+        super().__init__(message, **rest)
+        self.repair = repair
+
+
+class SendError(FrankingError):
+    """Be the root of everything that can go wrong between this machine and acceptance."""
+
+
+class ConnectError(SendError, ConnectionError):
+    """Say that no usable connection came about, or that it broke before the message was handed over.
+
+    ``stale`` is true when an open connection turned out to be closed by the server before anything of this message left: the
+    mailer then opens a new session, once.
+    """
+
+    temporary = True
+
+    def __init__(self, message: str, *, stale: bool = False, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.stale = stale
+
+
+class ConnectTimeout(ConnectError, TimeoutError):
+    """Say that the other side was silent for too long, before the message was handed over."""
+
+
+class TLSError(SendError, ConnectionError):
+    """Say that encryption could not be agreed on, or that the certificate cannot be trusted."""
+
+
+class LoginError(SendError, PermissionError):
+    """Say that the server refused the login; ``token_refused`` when it was an access token that a renewed one may replace."""
+
+    def __init__(self, message: str, *, token_refused: bool = False, **rest: Any) -> None:
+        rest.setdefault("step", "login")
+        super().__init__(message, **rest)
+        self.token_refused = token_refused
+
+
+class Refused(SendError):
+    """Say that the server refused the sender or the message; surely not accepted."""
+
+
+class RecipientsRefused(Refused):
+    """Say that every recipient was refused; ``refused`` is ``{address: {"reply": str, "temporary": bool}}``."""
+
+    def __init__(self, message: str, *, refused: Mapping[str, Mapping[str, Any]] | None = None, **rest: Any) -> None:
+        rest.setdefault("step", "message")
+        super().__init__(message, **rest)
+        self.refused = dict(refused or {})
+
+
+class Throttled(Refused):
+    """Say that the server wants less, or later; ``retry_after`` in seconds where it said so."""
+
+    temporary = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(SendError, TimeoutError):
+    """Say that the message was handed over and no readable answer came: it may have been accepted (RFC 1047).
+
+    ``accepted`` are the recipients whom the server had accepted. Nothing sends such a message again by itself.
+    """
+
+    possibly_sent = True
+
+    def __init__(self, message: str, *, accepted: tuple[str, ...] | list[str] = (), **rest: Any) -> None:
+        rest.setdefault("step", "accepted")
+        super().__init__(message, **rest)
+        self.accepted = list(accepted)

@@ -1,0 +1,262 @@
+"""THE CONTRACT between a mailbox provider and everything else.
+
+A provider is a value with facts, fields, rules and one verb, ``open``; a session is one open, authenticated connection that sends
+and reports. A session never reconnects, renews or retries: only the mailer recovers. Optional abilities are small
+protocols of their own, so that nobody writes a method whose body is "not supported". No code of any provider is here.
+
+A provider, smallest first: ``files.py`` (a directory), ``smtp/`` (the protocol), ``gmail/`` and ``outlook/`` (OAuth and an API).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from franking.account import Account, Field
+from franking.address import Address, Envelope
+from franking.diagnosis import Hint, Rule
+from franking.errors import FrankingError
+from franking.message import Content, Parts
+from franking.stores import SecretStore
+from franking.tokens import Grant, Secret
+
+__all__ = [
+    "STEPS",
+    "Account",
+    "Content",
+    "Envelope",
+    "Facts",
+    "Field",
+    "LoginUI",
+    "Observer",
+    "Parts",
+    "Provider",
+    "Receipt",
+    "RouteFacts",
+    "Secret",
+    "SecretStore",
+    "Session",
+    "Step",
+    "SupportsHints",
+    "SupportsLogin",
+    "SupportsMany",
+    "Tag",
+    "silent",
+]
+
+STEPS = ("settings", "secret", "resolve", "connect", "tls", "greet", "login", "message", "accepted")
+"""The steps of a send in the order in which they happen; with STARTTLS ``greet`` precedes ``tls``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Tell of one part of a send: at its start (``running``) and at its end (``ok``, ``failed``, ``warning``, ``skipped``).
+
+    ``ms`` is how long it took, ``detail`` one short line for a person, free of secrets. Large uploads tell ``done`` and ``total`` in bytes.
+    """
+
+    name: str
+    status: str
+    ms: float = 0.0
+    detail: str = ""
+    done: int | None = None
+    total: int | None = None
+
+
+Observer = Callable[[Step], None]
+
+
+def silent(step: Step) -> None:
+    """Observe nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Prove acceptance: who accepted what, and in which words.
+
+    ``message_id`` is the one that we wrote (an API may replace it); ``reply`` the server's last words, ``provider_id`` the API's id.
+    ``refused`` is ``{address: {"reply": str, "temporary": bool}}``. ``bytes`` is the size handed over, ``ms`` the time from MAIL (or the request) on.
+    ``warnings`` name what the route could not carry, never in silence.
+    """
+
+    message_id: str
+    route: str
+    reply: str = ""
+    provider_id: str | None = None
+    accepted: tuple[str, ...] = ()
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    bytes: int = 0
+    ms: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the ``receipt`` object of the JSON reports."""
+        return {
+            "message_id": self.message_id,
+            "route": self.route,
+            "reply": self.reply,
+            "provider_id": self.provider_id,
+            "accepted": list(self.accepted),
+            "refused": {address: dict(answer) for address, answer in self.refused.items()},
+            "bytes": self.bytes,
+            "ms": round(self.ms, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """Describe one road to a provider: default settings, limits, scopes, and why one would choose it.
+
+    ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages; None where unknown.
+    ``scopes`` are the OAuth scopes that this road needs. ``window`` tells whether many messages may be in flight on one connection.
+    ``api`` marks a road on which recipients come from the headers (so that Bcc must stay in them).
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+    size: int | None = None
+    recipients: int | None = None
+    connections: int | None = None
+    per_minute: int | None = None
+    per_day: int | None = None
+    window: bool = False
+    api: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Tell how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
+
+    ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an entry that begins
+    with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts`` maps what people type by mistake (MX servers, API
+    hosts, old names) to the right host, or to ``""`` where there is none, with ``wrong_reasons`` naming a text. ``foreign`` are
+    hosts of the same company that are no mailbox submission: recognised by name, nothing is recommended.
+    """
+
+    routes: tuple[RouteFacts, ...]
+    hosts: tuple[str, ...] = ()
+    mail_domains: tuple[str, ...] = ()
+    mx_suffixes: tuple[str, ...] = ()
+    wrong_hosts: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    oauth: bool = False
+
+    def route(self, name: str) -> RouteFacts:
+        """Give the facts of a route by its full name."""
+        return next(route for route in self.routes if route.name == name)
+
+
+class Session(Protocol):
+    """One open, authenticated connection. Belongs to one thread; never recovers by itself."""
+
+    def send(self, envelope: Envelope, content: Content) -> Receipt: ...
+    def close(self) -> None: ...
+    def abort(self) -> None:
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        ...
+
+
+class Provider(Protocol):
+    """What a kind of mailbox is: facts, fields, rules, and how a session is opened."""
+
+    name: str
+    title: str
+    fields: tuple[Field, ...]
+    facts: Facts
+
+    @property
+    def rules(self) -> tuple[Rule, ...]: ...
+    def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
+        """Fill in defaults that depend on other keys; refuse what cannot go together (``SettingsError``)."""
+        ...
+
+    def route(self, account: Account) -> str:
+        """Give the full name of the route that this account takes."""
+        ...
+
+    def open(self, account: Account, secret: Secret, observer: Observer) -> Session: ...
+
+
+Tag = TypeVar("Tag")
+
+
+@runtime_checkable
+class SupportsMany(Protocol):
+    """A session that keeps several messages in flight on its one connection."""
+
+    def send_many(
+        self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int
+    ) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
+        """Send messages in order with at most ``window`` unanswered; yield each job's tag with its receipt or its error.
+
+        Jobs are drawn only when there is room for them. When the connection is lost, every job drawn so far has been yielded (accepted,
+        surely not accepted, or ``OutcomeUnknown``) before the iterator ends; the session is then closed and draws no more.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsHints(Protocol):
+    """A provider that can point at suspicious settings or secrets, without changing them."""
+
+    def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
+        """Look at settings and (where there is one) the password; a hint never contains the secret."""
+        ...
+
+
+class LoginUI(Protocol):
+    """What a login needs of its surroundings: the library itself never prints, prompts or opens a browser."""
+
+    interactive: bool
+    no_browser: bool
+    device: bool
+
+    def show(self, text: str) -> None:
+        """Show a line or a few (a URL to open, a device code) to the person."""
+        ...
+
+    def open_url(self, url: str) -> bool:
+        """Open the system's browser; False where there is none."""
+        ...
+
+    def ask(self, question: str, *, hidden: bool = False) -> str:
+        """Ask for one line; raises ``LoginRequired`` where nobody can be asked."""
+        ...
+
+    def confirm(self, question: str) -> bool:
+        """Ask yes or no."""
+        ...
+
+
+@runtime_checkable
+class SupportsLogin(Protocol):
+    """A provider whose mailbox is opened by a grant instead of a password."""
+
+    def needs_login(self, account: Account) -> bool:
+        """Tell whether a person must sign in; False for service accounts and app-only access."""
+        ...
+
+    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+        """Lead a person through the sign-in and give the grant; the caller saves it.
+
+        Raises ``LoginRequired`` with evidence when it did not come about.
+        """
+        ...
+
+    def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
+        """Make a fresh access token: a new grant value, nothing saved. ``secret`` is a client secret (app-only).
+
+        Raises ``LoginRequired`` where a person must sign in again, ``SendError`` (temporary) where the issuer cannot be reached.
+        """
+        ...
+
+    def revoke(self, account: Account, grant: Grant) -> str:
+        """Revoke the grant at the provider; give a sentence on what that did."""
+        ...
+
+    def who(self, grant: Grant) -> str | None:
+        """Tell who signed in, or None where the provider did not say."""
+        ...

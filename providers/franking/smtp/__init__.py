@@ -1,0 +1,98 @@
+"""The provider ``smtp``: any mail server that takes a name and a password, or nothing. Facts and fields only; the work is in ``send.py``.
+
+``TRANSPORT_FIELDS`` are the keys that every SMTP road shares, the OAuth providers' included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from franking.account import Account, Field
+from franking.address import Address
+from franking.diagnosis import Hint, Rule
+from franking.errors import SettingsError
+from franking.provider import Facts, Observer, RouteFacts, Session
+from franking.tokens import Secret
+
+__all__ = ["PORTS", "TRANSPORT_FIELDS", "SmtpProvider", "settle_transport"]
+
+PORTS = {"none": 25, "starttls": 587, "tls": 465}
+"""The usual port of each kind of security (RFC 8314, RFC 6409)."""
+
+EXTENSIONS = ("chunking", "pipelining", "size", "8bitmime", "smtputf8")
+
+TRANSPORT_FIELDS = (
+    Field("host", help="Server, a name or an IP address."),
+    Field("port", "int", help="Port; by default 587 with starttls, 465 with tls, 25 with none.", minimum=1, maximum=65535),
+    Field(
+        "security",
+        choices=("none", "starttls", "tls"),
+        aliases={"ssl": "tls", "implicit": "tls"},
+        help="tls (from the first byte, often called SSL), starttls (often called TLS), or none.",
+    ),
+    Field("username", help="Login name, usually the whole address; absent = no login."),
+    Field(
+        "auth",
+        default="auto",
+        choices=("auto", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"),
+        help="SASL mechanism; auto takes the best that the server offers.",
+    ),
+    Field("without", "list", (), help=f"Extensions not to use with a broken server: {', '.join(EXTENSIONS)}."),
+    Field("ehlo_name", help="Name to greet the server with; by default the socket's address literal."),
+)
+
+SMTP_FIELDS = (
+    *TRANSPORT_FIELDS,
+    Field("password", secret=True, help="a password does not belong in a settings file; store it with: franking login NAME"),
+    Field("password_command", help="Command whose first line of output is the password."),
+    Field("password_file", "path", help="File whose first line is the password."),
+    Field("token_command", help="Command whose first line of output is an access token (with auth = xoauth2 or oauthbearer)."),
+    Field("allow_plain_login", "bool", False, help="Allow a password without TLS to a public address."),
+)
+
+
+def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Let port and security complete each other: 465 means tls, any other port starttls; the port follows from the security."""
+    settled = dict(settings)
+    if settled["security"] is None:
+        settled["security"] = "tls" if settled["port"] == PORTS["tls"] else "starttls"
+    if settled["port"] is None:
+        settled["port"] = PORTS[settled["security"]]
+    unknown = [word for word in settled["without"] if word not in EXTENSIONS]
+    if unknown:
+        raise SettingsError(f"without: {unknown[0]!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
+    return settled
+
+
+class SmtpProvider:
+    """Speak SMTP with any server."""
+
+    name = "smtp"
+    title = "SMTP server"
+    fields = SMTP_FIELDS
+    facts = Facts(routes=(RouteFacts("smtp", window=True, why="Works with every mail server that takes a name and a password."),))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        from franking.smtp.rules import RULES
+
+        return RULES
+
+    def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
+        if not settings["host"]:
+            raise SettingsError("host: an smtp account needs a server, such as host = \"smtp.example.com\".", field="host")
+        return settle_transport(settings)
+
+    def route(self, account: Account) -> str:
+        return "smtp"
+
+    def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
+        from franking.smtp.send import open_session
+
+        return open_session(account, secret if account.username else None, observer, route="smtp")
+
+    def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
+        from franking.smtp.rules import hints
+
+        return hints(account, secret)
