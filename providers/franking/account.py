@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -34,7 +35,7 @@ class Field:
     default: Any = None
     choices: tuple[str, ...] = ()
     help: str = ""
-    aliases: Mapping[str, str] = MappingProxyType({})
+    aliases: Mapping[str, str] = dataclass_field(default_factory=dict)
     secret: bool = False
     minimum: float | None = None
     maximum: float | None = None

@@ -164,9 +164,10 @@ class Provider(Protocol):
 
     name: str
     title: str
-    fields: tuple[Field, ...]
     facts: Facts
 
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
     @property
     def rules(self) -> tuple[Rule, ...]: ...
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
