@@ -133,7 +133,8 @@ class Facts:
     ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an entry that begins
     with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts`` maps what people type by mistake (MX servers, API
     hosts, old names) to the right host, or to ``""`` where there is none, with ``wrong_reasons`` naming a text. ``foreign`` are
-    hosts of the same company that are no mailbox submission: recognised by name, nothing is recommended.
+    hosts of the same company that are no mailbox submission: recognised by name, nothing is recommended. ``variants`` holds the settings that
+    differ for some of these names, by the entry that recognises them (a consumer domain with a server of its own, a national cloud).
     """
 
     routes: tuple[RouteFacts, ...]
@@ -142,6 +143,7 @@ class Facts:
     mx_suffixes: tuple[str, ...] = ()
     wrong_hosts: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     oauth: bool = False
 
     def route(self, name: str) -> RouteFacts:
