@@ -1,18 +1,196 @@
-"""The provider ``outlook``: Outlook.com and Microsoft 365. Facts and fields only, no SDK; ``login.py`` signs in, ``send.py`` sends."""
+"""The provider ``outlook``: Outlook.com and Microsoft 365. Facts and fields only, no SDK.
+
+``login.py`` signs in, ``send.py`` sends by Microsoft Graph, ``upload.py`` carries what is too large for one request, ``rules.py``
+recognises failures. The route ``outlook-smtp`` (XOAUTH2) is spoken by ``franking.smtp``.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from franking.account import Account
+from franking.account import Account, Field
 from franking.address import Address
 from franking.diagnosis import Rule
-from franking.provider import Facts, Observer, RouteFacts, Session
-from franking.smtp import TRANSPORT_FIELDS
-from franking.tokens import Secret
+from franking.errors import SettingsError
+from franking.provider import Facts, LoginUI, Observer, RouteFacts, Session
+from franking.smtp import TRANSPORT_FIELDS, settle_transport
+from franking.tokens import Grant, Secret
 
-__all__ = ["OutlookProvider"]
+__all__ = ["CLOUDS", "CONSUMER_DOMAINS", "Cloud", "OutlookProvider", "authority", "graph_root", "personal", "scopes"]
+
+GRAPH, SMTP = "graph", "outlook-smtp"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Hold the addresses of one Microsoft cloud (https://learn.microsoft.com/graph/deployments); ``smtp`` empty where not published.
+
+    ``outlook`` is the resource of the delegated scope SMTP.Send, ``outlook_app`` the one of app-only tokens.
+    """
+
+    login: str
+    graph: str
+    outlook: str
+    outlook_app: str
+    smtp: str
+
+
+CLOUDS: Mapping[str, Cloud] = {
+    "global": Cloud(
+        login="https://login.microsoftonline.com",
+        graph="https://graph.microsoft.com",
+        outlook="https://outlook.office.com",
+        outlook_app="https://outlook.office365.com",
+        smtp="smtp.office365.com",
+    ),
+    "gcc-high": Cloud(
+        login="https://login.microsoftonline.us",
+        graph="https://graph.microsoft.us",
+        outlook="https://outlook.office365.us",
+        outlook_app="https://outlook.office365.us",
+        smtp="smtp.office365.us",
+    ),
+    "dod": Cloud(
+        login="https://login.microsoftonline.us",
+        graph="https://dod-graph.microsoft.us",
+        outlook="https://outlook-dod.office365.us",
+        outlook_app="https://outlook-dod.office365.us",
+        smtp="",
+    ),
+    "china": Cloud(
+        login="https://login.partner.microsoftonline.cn",
+        graph="https://microsoftgraph.chinacloudapi.cn",
+        outlook="https://partner.outlook.cn",
+        outlook_app="https://partner.outlook.cn",
+        smtp="smtp.partner.outlook.cn",
+    ),
+}
+
+LOGIN_HOSTS = (
+    "login.microsoftonline.com",
+    "login.microsoftonline.us",
+    "login.partner.microsoftonline.cn",
+    "login.chinacloudapi.cn",
+    "login.live.com",
+    "login.windows.net",
+    "login.microsoft.com",
+    "sts.windows.net",
+    "login.sovcloud-identity.fr",
+    "login.sovcloud-identity.de",
+    "login.sovcloud-identity.sg",
+)
+
+
+def _domains(head: str, tails: str) -> tuple[str, ...]:
+    return tuple(f"{head}.{tail}" for tail in tails.split())
+
+
+# Thunderbird's ISPDB, hotmail.com.xml of 2026-03-12. Not to be extended by guessing: an unknown outlook.<tld> may belong to anybody.
+CONSUMER_DOMAINS: tuple[str, ...] = (
+    "hotmail.com",
+    "live.com",
+    "msn.com",
+    "outlook.com",
+    "windowslive.com",
+    "livemail.tw",
+    *_domains("outlook", "at be cl cz de dk es fr hu ie in it jp kr lv my ph pt sa sg sk"),
+    *_domains("outlook", "co.id co.il co.th com.ar com.au com.br com.gr com.tr com.vn"),
+    *_domains("hotmail", "be ca cl cz de dk es fi fr gr hu it lt lv my nl no ph rs se sg sk"),
+    *_domains("hotmail", "co.id co.il co.in co.jp co.kr co.th co.uk co.za com.ar com.au com.br com.hk com.tr com.tw com.vn"),
+    *_domains("live", "at be ca cl cn de dk fi fr hk ie in it jp nl no ru se"),
+    *_domains("live", "co.jp co.kr co.uk co.za com.ar com.au com.mx com.my com.ph com.pt com.sg"),
+)
+
+CONSUMER_SMTP = "smtp-mail.outlook.com"
+
+FACTS = Facts(
+    oauth=True,
+    routes=(
+        RouteFacts(
+            GRAPH,
+            settings={"route": GRAPH},
+            scopes=("https://graph.microsoft.com/Mail.Send",),
+            size=150 * 1024 * 1024,  # the most that an administrator can allow; Exchange's default is 35 MB
+            recipients=500,
+            connections=4,  # concurrent requests per app and mailbox, more are answered 429
+            per_minute=30,
+            per_day=10_000,
+            api=True,
+            why="Works where SMTP is switched off for the organisation or the mailbox, as it is by default since 2020.",
+        ),
+        RouteFacts(
+            SMTP,
+            settings={"route": SMTP, "host": CLOUDS["global"].smtp, "port": 587, "security": "starttls"},
+            scopes=("https://outlook.office.com/SMTP.Send",),
+            size=150 * 1024 * 1024,
+            recipients=500,
+            connections=3,  # concurrent submissions per mailbox, more are answered 432 4.3.2
+            per_minute=30,
+            per_day=10_000,
+            window=True,
+            why="Keeps every header as it is, but needs SMTP AUTH switched on for the mailbox.",
+        ),
+    ),
+    hosts=(
+        "smtp.office365.com",
+        CONSUMER_SMTP,
+        "smtp-legacy.office365.com",
+        "smtp.office365.us",
+        "smtp.partner.outlook.cn",
+    ),
+    # consumer domains, and those that only Microsoft 365 gives out
+    mail_domains=(*CONSUMER_DOMAINS, "office365.com", ".onmicrosoft.com"),
+    mx_suffixes=(
+        ".mail.protection.outlook.com",
+        ".olc.protection.outlook.com",
+        ".mx.microsoft",
+        ".mail.protection.office365.us",
+        ".mail.protection.partner.outlook.cn",
+        ".mail.protection.outlook.de",
+        ".mail.eo.outlook.com",
+        ".mail.messaging.microsoft.com",
+    ),
+    wrong_hosts={
+        "smtp.outlook.com": CONSUMER_SMTP,
+        "smtp.live.com": CONSUMER_SMTP,
+        "smtp.hotmail.com": CONSUMER_SMTP,
+        "outlook.office365.com": "smtp.office365.com",
+        "smtp.outlook.office365.com": "smtp.office365.com",
+        **dict.fromkeys((*LOGIN_HOSTS, *(urlsplit(cloud.graph).netloc for cloud in CLOUDS.values())), ""),
+    },
+    foreign={
+        "smtp.azurecomm.net": "Azure Communication Services Email",
+        ".azurecomm.net": "Azure Communication Services Email",
+        "smtp-hve.office365.com": "High Volume Email for Microsoft 365",
+    },
+)
+
+FIELDS = (
+    Field(
+        "route",
+        default=GRAPH,
+        choices=(GRAPH, SMTP),
+        aliases={"smtp": SMTP},
+        help="graph (Microsoft Graph, an HTTPS API) or smtp (XOAUTH2; needs SMTP AUTH switched on for the mailbox).",
+    ),
+    Field("client_id", help="Application (client) ID of your app registration in Microsoft Entra."),
+    Field("tenant", default="common", help="common, organizations, consumers, or your directory's ID or domain."),
+    Field("cloud", default="global", choices=tuple(CLOUDS), help="Which Microsoft cloud the mailbox lives in."),
+    Field("authority", help="Issuer URL to sign in at, instead of cloud and tenant; if not Microsoft's, a plain OpenID provider."),
+    Field("graph_endpoint", help="Scheme and host of Microsoft Graph, instead of the cloud's; without /v1.0."),
+    Field("large_attachments", "bool", False, help="Also ask for Mail.ReadWrite at sign-in, which large messages need."),
+    Field("save_to_sent", "bool", True, help="Keep a copy in Sent Items; false works on the graph route only."),
+    Field("app_only", "bool", False, help="Send as the application itself, without a signed-in user (client credentials)."),
+    Field("certificate", "path", help="PEM file with private key and certificate, instead of a client secret (with app_only)."),
+    Field("mailbox", help="Send from this shared mailbox with the rights of the signed-in user."),
+    *TRANSPORT_FIELDS,
+)
+
+_SHARED_TENANTS = ("common", "organizations", "consumers")
 
 
 class OutlookProvider:
@@ -20,8 +198,8 @@ class OutlookProvider:
 
     name = "outlook"
     title = "Outlook.com and Microsoft 365"
-    fields = TRANSPORT_FIELDS
-    facts = Facts(routes=(RouteFacts("outlook-smtp"),), oauth=True)
+    fields = FIELDS
+    facts = FACTS
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -30,10 +208,175 @@ class OutlookProvider:
         return RULES
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
-        return settings
+        """Check what goes together, and choose host, port and security of the smtp route by cloud and kind of mailbox."""
+        settled = dict(settings)
+        settled["tenant"] = _tenant(settings["tenant"])
+        settled["authority"] = _https(settings, "authority", path=True)
+        settled["graph_endpoint"] = _https(settings, "graph_endpoint", path=False)
+        if settled["mailbox"]:
+            settled["mailbox"] = _mailbox(settled["mailbox"])
+        _check_app_only(settled, sender)
+        if settled["route"] != SMTP:
+            return settled
+        if not settled["save_to_sent"]:
+            raise SettingsError(
+                'save_to_sent: Exchange always keeps a copy of what comes by SMTP; use route = "graph", or leave save_to_sent out.',
+                field="save_to_sent",
+            )
+        if not settled["host"]:
+            settled["host"] = _smtp_host(settled, sender)
+        settled = settle_transport(settled)
+        if settled["security"] == "none":
+            raise SettingsError("security: an access token never travels without encryption; use starttls (port 587).", field="security")
+        return settled
 
     def route(self, account: Account) -> str:
-        raise NotImplementedError
+        return str(account.route)
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
-        raise NotImplementedError
+        if account.route == SMTP:
+            from franking.smtp.send import open_session
+
+            name = account.username or account.mailbox or getattr(secret, "who", None) or account.sender.address
+            return open_session(account, secret, observer, route=SMTP, username=name, mechanisms=("xoauth2",))
+        from franking.outlook.send import open_session as open_graph
+
+        return open_graph(account, secret, observer)
+
+    def needs_login(self, account: Account) -> bool:
+        """Tell whether a person must sign in; an app-only account has a secret or a certificate instead."""
+        return not account.app_only
+
+    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+        """Lead a person through Microsoft's sign-in.
+
+        ``options``: ``large_attachments`` (bool) also asks for what large messages need.
+        """
+        from franking.outlook.login import login
+
+        return login(account, ui, options=options)
+
+    def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
+        """Make a fresh access token for the account's route."""
+        from franking.outlook.login import refresh
+
+        return refresh(account, grant, secret)
+
+    def revoke(self, account: Account, grant: Grant) -> str:
+        """Say what signing out does at Microsoft, which lets no program revoke its own grant."""
+        from franking.outlook.login import revoke
+
+        return revoke(account, grant)
+
+    def who(self, grant: Grant) -> str | None:
+        return grant.who
+
+
+def personal(account_domain: str) -> bool:
+    """Tell whether a mail domain is one of Microsoft's for consumers."""
+    return account_domain.lower() in CONSUMER_DOMAINS
+
+
+def authority(account: Account) -> tuple[str, bool]:
+    """Give the issuer's URL, and whether it is Microsoft's own (else it is a plain OpenID provider)."""
+    if account.authority:
+        return account.authority, (urlsplit(account.authority).hostname or "") in LOGIN_HOSTS
+    return f"{CLOUDS[account.cloud].login}/{account.tenant}", True
+
+
+def graph_root(account: Account) -> str:
+    """Give scheme, host and version of Graph: ``https://graph.microsoft.com/v1.0``."""
+    return (account.graph_endpoint or CLOUDS[account.cloud].graph) + "/v1.0"
+
+
+def scopes(account: Account, route: str, *, large: bool = False) -> tuple[str, ...]:
+    """Give the OAuth scopes that a route needs, of the account's cloud; ``large`` adds what drafts and uploads need.
+
+    The delegated names: https://learn.microsoft.com/graph/permissions-reference; app-only uses the resource's ``/.default``.
+    """
+    cloud = CLOUDS[account.cloud]
+    if account.app_only:
+        return (f"{cloud.graph if route == GRAPH else cloud.outlook_app}/.default",)
+    if route == SMTP:
+        return (f"{cloud.outlook}/SMTP.Send",)
+    names = ["Mail.Send"]
+    if account.mailbox:
+        names.append("Mail.Send.Shared")
+    if large or account.large_attachments:
+        names.append("Mail.ReadWrite")
+        if account.mailbox:
+            names.append("Mail.ReadWrite.Shared")
+    return tuple(f"{cloud.graph}/{name}" for name in names)
+
+
+def _tenant(value: str) -> str:
+    tenant = value.strip().lower()
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", tenant):
+        raise SettingsError(
+            f"tenant: {value!r} is neither common, organizations or consumers nor a directory's ID or domain.", field="tenant"
+        )
+    return tenant
+
+
+def _https(settings: Mapping[str, Any], key: str, *, path: bool) -> str | None:
+    value = settings[key]
+    if not value:
+        return None
+    text = str(value).strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme == "https" and parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc
+        _ = parts.port
+    except ValueError:
+        whole = False
+        parts = urlsplit("")
+    if not whole or bool(parts.path) != path:
+        wanted = "https://host/tenant" if path else "https://host, without a path"
+        raise SettingsError(f"{key}: {value!r} is not of the form {wanted}.", field=key)
+    return text
+
+
+def _mailbox(value: str) -> str:
+    try:
+        return Address.parse(value).address
+    except ValueError as problem:
+        raise SettingsError(f"mailbox: {problem}", field="mailbox") from None
+
+
+def _check_app_only(settings: Mapping[str, Any], sender: Address) -> None:
+    if not settings["app_only"]:
+        if settings["certificate"]:
+            raise SettingsError("certificate: only an account with app_only = true signs in with a certificate.", field="certificate")
+        return
+    if settings["authority"]:
+        host, tenant = urlsplit(settings["authority"]).hostname, urlsplit(settings["authority"]).path.strip("/").split("/")[0].lower()
+        shared = host in LOGIN_HOSTS and tenant in _SHARED_TENANTS
+        key = "authority"
+    else:
+        tenant, key = settings["tenant"], "tenant"
+        shared = tenant in _SHARED_TENANTS
+    if shared:
+        raise SettingsError(
+            f"{key}: app_only needs your own directory's ID or domain; {tenant!r} stands for many. "
+            "Microsoft Entra shows it as Directory (tenant) ID.",
+            field=key,
+        )
+    if not settings["authority"] and personal(sender.domain):
+        raise SettingsError(
+            f"app_only: {sender.address} is a personal mailbox, and those need a person to sign in; leave app_only out.", field="app_only"
+        )
+
+
+def _smtp_host(settings: Mapping[str, Any], sender: Address) -> str:
+    named = settings["mailbox"] or settings["username"] or ""
+    domain = named.rpartition("@")[2] if "@" in named else sender.domain
+    cloud = settings["cloud"]
+    if cloud == "global" and (personal(domain) or settings["tenant"] == "consumers"):
+        return CONSUMER_SMTP
+    host = CLOUDS[cloud].smtp
+    if not host:
+        raise SettingsError(
+            f'host: Microsoft does not publish the SMTP server of the cloud {cloud!r}; ask your administrator, or use route = "graph".',
+            field="host",
+        )
+    return host
