@@ -59,11 +59,11 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **settings: Any) -> None:
-            super().init_poolmanager(*args, **settings, ssl_context=context)  # type: ignore[no-untyped-call]
+            super().init_poolmanager(*args, **settings, ssl_context=context)
 
         def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
             ours = {} if proxy.lower().startswith("socks") else {"proxy_ssl_context": context}
-            return super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context)  # type: ignore[no-untyped-call]
+            return super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context)
 
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
             # requests would load certifi's bundle into our context here
@@ -269,6 +269,8 @@ def _seen(chain: list[BaseException]) -> tuple[str, str, str, dict[str, Any]]:
         said = bounded(str(link), 300)
         if isinstance(link, ssl.SSLCertVerificationError):
             return "tls", link.reason or "certificate", said, {"verify_code": link.verify_code, "verify_message": link.verify_message}
+        if isinstance(link, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return "connect", "closed", said, {}
         if isinstance(link, ssl.SSLError):
             return "tls", link.reason or "handshake", said, {}
         if isinstance(link, socket.gaierror):

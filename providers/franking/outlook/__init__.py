@@ -223,6 +223,10 @@ class OutlookProvider:
                 'save_to_sent: Exchange always keeps a copy of what comes by SMTP; use route = "graph", or leave save_to_sent out.',
                 field="save_to_sent",
             )
+        if settled["auth"] not in ("auto", "xoauth2"):
+            raise SettingsError(
+                f"auth: Microsoft takes access tokens by xoauth2 only, never {settled['auth']}; leave auth out.", field="auth"
+            )
         if not settled["host"]:
             settled["host"] = _smtp_host(settled, sender)
         settled = settle_transport(settled)
