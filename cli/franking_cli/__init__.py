@@ -1,0 +1,1 @@
+"""The command line of Franking, built on the library's public surface only."""

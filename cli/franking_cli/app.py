@@ -1,0 +1,106 @@
+"""The entry point: mounts the commands and turns errors into exit codes. It imports a command's file only when that command runs.
+
+Data goes to stdout, everything for the eye to stderr; ``--json`` prints one object on every ending. Exit codes, the first that fits:
+3 outcome unknown · 130 interrupted · 2 usage, settings or message · 4 sign-in needed · 5 temporary · 1 failed for good · 0 done.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["COMMANDS", "main"]
+
+# name: (module, what it does); a module has a function ``command`` or, for a group of commands, ``app``
+COMMANDS = {
+    "setup": ("setup", "Set an account up: recommend, sign in, test, save."),
+    "send-test": ("send_test", "Send a test message and say what is wrong, why, and who can mend it."),
+    "check": ("check", "Take the same steps up to the login; send nothing."),
+    "send": ("send", "Send one message."),
+    "send-many": ("send_many", "Send many messages from JSON lines or CSV; resumes."),
+    "recommend": ("recommend", "Say which provider and settings suit a host or an address, with the evidence."),
+    "login": ("login", "Sign in, or store a password."),
+    "logout": ("logout", "Forget a password or a sign-in."),
+    "status": ("status", "Tell where each account's secret is, how old it is, and what repairs it."),
+    "accounts": ("accounts", "List, show, add, remove, enable or disable accounts."),
+}
+
+
+class _Commands(TyperGroup):
+    """Know all commands by name and help, and load only the one that is asked for: ``franking --help`` imports none of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Any:
+    """Import one command and make it ready to run."""
+    module, help_text = COMMANDS[name]
+    found = import_module(f"franking_cli.{module}")
+    made = getattr(found, "app", None)
+    if made is None:
+        made = typer.Typer(add_completion=False, rich_markup_mode=_markup())
+        made.command(name, help=found.command.__doc__ or help_text)(found.command)
+    loaded = typer.main.get_command(made)
+    loaded.name = name
+    return loaded
+
+
+def _markup() -> Any:
+    return "rich" if sys.stdout.isatty() else None
+
+
+def _version(value: bool) -> None:
+    if value:
+        from franking import __version__
+
+        typer.echo(f"franking {__version__}")
+        raise typer.Exit
+
+
+def build() -> Any:
+    """Make the command group, its commands still unloaded."""
+    app = typer.Typer(name="franking", cls=_Commands, rich_markup_mode=_markup(), no_args_is_help=True)
+
+    @app.callback(help="Send mail through the mailbox that you already have.", epilog="Start with: franking setup you@example.com")
+    def root(
+        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    ) -> None: ...
+
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    for name, (_, help_text) in COMMANDS.items():
+        group.commands[name] = TyperCommand(name=name, help=help_text, rich_markup_mode=_markup())
+    return group
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; give its exit code. Usage errors end here, as text or, with ``--json``, as one object."""
+    try:
+        return int(build().main(args=arguments, prog_name="franking", standalone_mode=False) or 0)
+    except (KeyboardInterrupt, EOFError):
+        return 130
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None or not hasattr(error, "format_message"):
+            raise
+        from franking_cli.console import usage_error
+
+        usage_error(error, arguments)
+        return 2

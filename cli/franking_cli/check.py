@@ -1,0 +1,36 @@
+"""``franking check``: the same steps as a send, up to the login; sends nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from franking_cli.console import Console
+from franking_cli.console import command as framed
+
+__all__ = ["command"]
+
+
+@framed(settings=True)
+def command(
+    console: Console,
+    account: Annotated[str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")] = None,
+    *,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")] = False,
+    transcript: Annotated[bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")] = False,
+    settings: dict[str, Any],
+) -> int:
+    """Take the same steps as a send, up to the login; send nothing."""
+    from franking import testsend
+    from franking_cli.choose import account_of, password_from_stdin
+    from franking_cli.send_test import report_code
+
+    secret = password_from_stdin() if password_stdin else None
+    chosen = account_of(account, settings, console)
+    if not console.json_output:
+        console.say(f"Checking {chosen.name}", "strong")
+    with console.transcript(transcript):
+        report = testsend.check(chosen, secret=secret, observer=console.step)
+    console.result(report, sent="All is ready for sending. Nothing was sent.")
+    return report_code(report)

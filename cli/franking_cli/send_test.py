@@ -1,0 +1,83 @@
+"""``franking send-test``: a test message by the path that sending uses, with a saved account, unsaved settings, or a built-in server."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from franking_cli.console import Console, exit_code
+from franking_cli.console import command as framed
+
+__all__ = ["command", "report_code"]
+
+
+@framed(settings=True)
+def command(
+    console: Console,
+    account: Annotated[str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")] = None,
+    *,
+    to: Annotated[str | None, typer.Option("--to", help="Where the test message goes; your own address.")] = None,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")] = False,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Start a built-in mail server and show what it received.")] = False,
+    transcript: Annotated[bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the message to stdout and send nothing.")] = False,
+    settings: dict[str, Any],
+) -> int:
+    """Send a test message and say what is wrong, why, and who can mend it.
+
+    With a saved account: franking send-test shop --to you@example.com.
+    With unsaved settings: --provider smtp --from … --host … --port … --security … --username … --password-stdin.
+    """
+    from franking import testsend
+    from franking_cli.choose import account_of, password_from_stdin
+
+    if not to:
+        raise typer.BadParameter("say where the test message goes: --to you@example.com", param_hint="--to")
+    secret = password_from_stdin() if password_stdin else None
+    if embedded:
+        from franking_cli.embedded import MailServer
+
+        server: Any = MailServer(sender=settings.get("sender") or to)
+    else:
+        server = nullcontext()
+    with server:
+        if embedded:
+            chosen, secret = server.account(settings), secret or server.password
+        else:
+            chosen = account_of(account, settings, console)
+        if dry_run:
+            return _dry_run(console, chosen, to)
+        if not console.json_output:
+            console.say(f"Test message from {chosen.sender} to {to}", "strong")
+        with console.transcript(transcript):
+            report = testsend.send_test(chosen, to, secret=secret, observer=console.step)
+        console.result(report, sent=f"Message sent to {to}. Look into the inbox.")
+        if embedded and report.ok:
+            _show_received(console, server)
+    return report_code(report)
+
+
+def report_code(report: Any) -> int:
+    """Give the exit code of a report."""
+    return 0 if report.ok else exit_code(report.error)
+
+
+def _dry_run(console: Console, account: Any, to: str) -> int:
+    from franking import Address, connect, testsend
+    from franking_cli.send import predict
+
+    with connect(account) as mailer:
+        prepared = mailer.prepare(testsend.compose(account, Address.parse(to)))
+        predict(console, mailer, prepared)
+    return 0
+
+
+def _show_received(console: Console, server: Any) -> None:
+    for received in server.received:
+        if console.json_output:
+            continue
+        console.say()
+        console.say(f"What the built-in server received (from <{received.sender}> to {', '.join(received.recipients)}):", "strong")
+        console.data(received.content.decode("utf-8", "replace").replace("\r\n", "\n"))

@@ -1,0 +1,326 @@
+"""The one path that every message takes: account → provider → secret → session → receipt. The only home of recovery.
+
+    mailer.send → prepare (message.py) → a session, borrowed or opened (provider.open) → session.send → receipt
+
+Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
+the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
+Many messages are ``bulk.py``'s business; it is handed ``Mailer.borrow`` and never opens anything itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from franking.account import Account
+from franking.config import resolve
+from franking.diagnosis import GENERIC, Diagnosis, diagnose
+from franking.errors import ConnectError, FrankingError, LoginError, MessageError, Refused, SettingsError
+from franking.message import Prepared, prepare
+from franking.provider import Observer, Provider, Receipt, Secret, Session, Step, silent
+from franking.registry import provider as find_provider
+from franking.stores import SecretStore, open_store
+from franking.tokens import Password, secret_for
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from franking.address import Envelope
+    from franking.bulk import SendResult
+    from franking.message import Message
+
+__all__ = ["Mailer", "connect", "explain", "send"]
+
+Result = TypeVar("Result")
+
+
+def connect(
+    account: str | Account | None = None,
+    *,
+    connections: int = 1,
+    window: int = 1,
+    rate: float | None = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    store: SecretStore | None = None,
+) -> Mailer:
+    """Make a mailer for an account's name, an ``Account`` or an account URL; None is the default account. Nothing is opened yet.
+
+    ``connections`` is the most sessions at once, ``window`` how many messages may be unanswered on each (``send_many``), ``rate`` the most messages per
+    minute. ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is told each step.
+    Raises ``SettingsError`` for an unknown account or wrong settings.
+    """
+    return Mailer(resolve(account), connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
+
+
+def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
+    """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send`` does."""
+    envelope = options.pop("envelope", None)
+    with connect(account, **options) as mailer:
+        return mailer.send(message, envelope=envelope)
+
+
+class _Watched:
+    """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
+
+    def __init__(self, secret: Secret) -> None:
+        self.secret = secret
+        self.last: str | None = None
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        self.last = self.secret.get(renew_after=renew_after)
+        return self.last
+
+
+class Mailer:
+    """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
+
+    Each thread borrows a session for each send; at most ``connections`` are open. May live as long as the program. After a fork, the child
+    opens its own.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        connections: int = 1,
+        window: int = 1,
+        rate: float | None = None,
+        secret: str | Secret | None = None,
+        observer: Observer | None = None,
+        store: SecretStore | None = None,
+    ) -> None:
+        for name, number in (("connections", connections), ("window", window)):
+            if number < 1:
+                raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
+        if rate is not None and not rate > 0:
+            raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+        self.account = account
+        self.provider: Provider = find_provider(account.provider)
+        self.route = self.provider.route(account)
+        self.connections, self.window, self.rate = connections, window, rate
+        self._observer = observer or silent
+        self._given, self._store, self._secret = secret, store, None if secret is None or isinstance(secret, str) else secret
+        self._lock = threading.Lock()
+        self._free = threading.BoundedSemaphore(connections)
+        self._idle: list[Session] = []
+        self._busy: set[Session] = set()
+        self._closed = False
+        self._pid = os.getpid()
+
+    # -- sending ---------------------------------------------------------------------------------------------------------
+
+    def send(self, message: Message | EmailMessage | bytes, *, envelope: Envelope | None = None) -> Receipt:
+        """Send one message: a ``Message``, an ``email.message.EmailMessage`` or ready bytes.
+
+        ``envelope`` gives another sender and other recipients than the headers do. Raises ``SettingsError``, ``MessageError``, ``LoginRequired`` or a
+        ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be done); refused recipients among accepted ones are in the receipt.
+        """
+        with self.explained():
+            prepared = self.prepare(message, envelope=envelope)
+            return self._recovering(lambda session: session.send(prepared.envelope, prepared.content))
+
+    def send_many(
+        self, messages: Iterable[Message | EmailMessage | bytes], **options: Any
+    ) -> Iterator[SendResult]:
+        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost (docs: many messages)."""
+        from franking import bulk
+
+        return bulk.send_many(self, messages, **options)
+
+    def check(self) -> None:
+        """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
+        with self.explained():
+            self._recovering(lambda session: None)
+
+    def prepare(self, message: Message | EmailMessage | bytes, *, envelope: Envelope | None = None) -> Prepared:
+        """Compose without sending: the envelope and the content that ``send`` would use."""
+        if not self.account.enabled:
+            from franking.config import repair_command
+
+            raise SettingsError(
+                f"The account {self.account.name!r} is switched off; nothing is sent with it. Switch it on with: "
+                + repair_command("accounts", "enable", self.account.name),
+                field="enabled",
+            )
+        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self.account.rewrite_from)
+        if not prepared.envelope.recipients:
+            raise MessageError("The message has no recipient; give at least one address in to, cc or bcc.", field="to")
+        return prepared
+
+    # -- sessions --------------------------------------------------------------------------------------------------------
+
+    def _recovering(self, act: Callable[[Session], Result]) -> Result:
+        """Act with a session; renew a refused token once, and replace a connection that had died before anything left, once."""
+        renewed = replaced = False
+        while True:
+            try:
+                with self.borrow() as session:
+                    return act(session)
+            except LoginError as refused:
+                if renewed or not refused.token_refused or refused.possibly_sent:
+                    raise
+                renewed = True
+                self.renew()
+            except ConnectError as broken:
+                if replaced or not broken.stale:
+                    raise
+                replaced = True
+                self.drop_idle()
+
+    @contextmanager
+    def borrow(self) -> Iterator[Session]:
+        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is not kept."""
+        self._after_fork()
+        with self._free:
+            with self._lock:
+                if self._closed:
+                    raise SettingsError("This mailer is closed; connect again.")
+                session = self._idle.pop() if self._idle else None
+            if session is None:
+                session = self.open()
+            with self._lock:
+                self._busy.add(session)
+            keep = False
+            try:
+                yield session
+                keep = True
+            except (Refused, MessageError):
+                keep = True  # the server answered; its session goes on
+                raise
+            finally:
+                with self._lock:
+                    self._busy.discard(session)
+                    if keep and not self._closed:
+                        self._idle.append(session)
+                    else:
+                        keep = False
+                if not keep:
+                    session.close()
+
+    def open(self) -> Session:
+        """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
+        secret = self._watched()
+        if self._needs_secret():
+            with _step(self._observer, "secret"):
+                secret.get()
+        return self.provider.open(self.account, secret, self._observer)
+
+    def renew(self) -> None:
+        """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
+        self.drop_idle()
+        secret = self._watched()
+        secret.get(renew_after=secret.last)
+
+    def drop_idle(self) -> None:
+        """Close the sessions that nobody is using."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def password(self) -> str | None:
+        """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
+        watched = self._secret
+        return watched.last if isinstance(watched, _Watched) and isinstance(watched.secret, Password) else None
+
+    def _needs_secret(self) -> bool:
+        return self.provider.facts.oauth or bool(self.account.get("username"))
+
+    def _watched(self) -> _Watched:
+        with self._lock:
+            if not isinstance(self._secret, _Watched):
+                if self._secret is None:
+                    store = self._store or open_store(os.environ)
+                    explicit = self._given if isinstance(self._given, str) else None
+                    self._secret = secret_for(self.account, self.provider, store, os.environ, explicit)
+                self._secret = _Watched(self._secret)
+            return self._secret
+
+    def _after_fork(self) -> None:
+        if os.getpid() != self._pid:  # the parent's connections are the parent's: neither used nor closed here
+            self._pid = os.getpid()
+            self._lock = threading.Lock()
+            self._free = threading.BoundedSemaphore(self.connections)
+            self._idle, self._busy = [], set()
+
+    # -- ending ----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every session; one that is lent is closed when it comes back."""
+        with self._lock:
+            self._closed = True
+        if os.getpid() == self._pid:
+            self.drop_idle()
+
+    def abort(self) -> None:
+        """Break off every send under way, from any thread; each ends with an error that says whether it may have been accepted."""
+        with self._lock:
+            busy = list(self._busy)
+        for session in busy:
+            session.abort()
+
+    def __enter__(self) -> Mailer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self._closed else ''}>"
+
+    # -- explaining ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Give every Franking error that passes through its diagnosis."""
+        try:
+            yield
+        except FrankingError as error:
+            explain(error, self.account, self.provider)
+            raise
+
+
+@contextmanager
+def _step(observer: Observer, name: str) -> Iterator[None]:
+    from time import perf_counter
+
+    started = perf_counter()
+    observer(Step(name, "running"))
+    try:
+        yield
+    except FrankingError as error:
+        observer(Step(name, "failed", (perf_counter() - started) * 1000, error.message))
+        raise
+    observer(Step(name, "ok", (perf_counter() - started) * 1000))
+
+
+def explain(error: FrankingError, account: Account | None = None, provider: Provider | None = None) -> Diagnosis:
+    """Turn an error's evidence into its diagnosis, once; kept in ``error.diagnosis``."""
+    if error.diagnosis is None:
+        rules = provider.rules if provider else ()
+        error.diagnosis = diagnose(error, (*rules, *GENERIC), _values(account, provider))
+    return error.diagnosis
+
+
+def _values(account: Account | None, provider: Provider | None) -> Mapping[str, Any]:
+    if account is None or provider is None:
+        return {}
+    from franking.selector import recommended_for
+
+    values: dict[str, Any] = {
+        "account": account.name,
+        "provider": provider.name,
+        "title": provider.title,
+        "route": provider.route(account),
+        "sender": account.sender.address,
+        **{key: value for key, value in account.settings.items() if isinstance(value, str | int | float)},
+    }
+    better = recommended_for(account.get("host") or "") if not provider.facts.oauth else None
+    if better is not None:
+        values["recommended"] = better
+    return values

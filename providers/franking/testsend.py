@@ -1,0 +1,218 @@
+"""The test-send: the very path that sending uses, watched step by step, and told as one report. Nothing here sends by another way."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from franking.account import Account
+from franking.address import Address
+from franking.config import resolve
+from franking.diagnosis import Diagnosis, Hint, with_hints
+from franking.errors import FrankingError, LoginRequired, OutcomeUnknown
+from franking.mailer import Mailer, explain
+from franking.message import Message
+from franking.provider import Observer, Receipt, Secret, Step, SupportsHints, silent
+from franking.selector import recommended_for
+
+__all__ = ["TestReport", "check", "hints_for", "send_test"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """Tell how a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
+
+    ``outcome`` is ``sent``, ``failed``, ``unknown``, ``login-required`` or ``checked``. ``steps`` are the finished steps in order, times in milliseconds.
+    ``receipt`` is None on failure, ``diagnosis`` None on success. ``error`` is what was raised, for those who want to look closer; it is not in the JSON.
+    """
+
+    __test__ = False  # pytest: the name begins with Test, but this is none
+
+    ok: bool
+    outcome: str
+    account: str | None
+    provider: str | None = None
+    route: str | None = None
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+    message_id: str | None = None
+    steps: tuple[Step, ...] = ()
+    possibly_sent: bool = False
+    receipt: Receipt | None = None
+    diagnosis: Diagnosis | None = None
+    hints: tuple[Hint, ...] = ()
+    error: FrankingError | None = field(default=None, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report as plain values, ready for JSON."""
+        return {
+            "ok": self.ok,
+            "outcome": self.outcome,
+            "account": self.account,
+            "provider": self.provider,
+            "route": self.route,
+            "from": self.sender,
+            "to": list(self.to),
+            "message_id": self.message_id,
+            "steps": [
+                {"name": step.name, "status": step.status, "ms": round(step.ms, 1), "detail": step.detail} for step in self.steps
+            ],
+            "possibly_sent": self.possibly_sent,
+            "receipt": self.receipt.as_dict() if self.receipt else None,
+            "diagnosis": self.diagnosis.as_dict() if self.diagnosis else None,
+            "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
+        }
+
+    @classmethod
+    def of_error(cls, error: FrankingError, account: str | None = None, *, to: tuple[str, ...] = ()) -> TestReport:
+        """Tell of a failure that came before there was an account to test with."""
+        return cls(ok=False, outcome=_outcome(error), account=account, to=to, diagnosis=explain(error), error=error)
+
+
+def send_test(
+    account: str | Account | None = None,
+    to: str | None = None,
+    *,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> TestReport:
+    """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
+
+    Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or cannot be read.
+    """
+    chosen = resolve(account)
+    address = Address.parse(to) if to else chosen.sender
+    message = compose(chosen, address)
+    return _watch(chosen, lambda mailer: mailer.send(message), (address.address,), secret, observer, options)
+
+
+def check(
+    account: str | Account | None = None, *, secret: str | Secret | None = None, observer: Observer | None = None, **options: Any
+) -> TestReport:
+    """Take the same steps up to the login and send nothing."""
+    return _watch(resolve(account), lambda mailer: mailer.check(), (), secret, observer, options)
+
+
+def send_watched(
+    account: str | Account | None,
+    message: Any,
+    *,
+    envelope: Any = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> TestReport:
+    """Send any message and tell of it in the same form; what ``franking send`` shows."""
+    chosen = resolve(account)
+    return _watch(chosen, lambda mailer: mailer.send(message, envelope=envelope), (), secret, observer, options)
+
+
+def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
+    """Compose the test message: short, multipart, Auto-Submitted; it says which account, route, host and program sent it and when."""
+    from html import escape
+
+    from franking import __version__
+    from franking.registry import provider
+
+    found = provider(account.provider)
+    moment = (now or (lambda: datetime.now(UTC)))().astimezone()
+    server = account.get("host") or found.title
+    port = f":{account.port}" if account.get("host") and account.get("port") else ""
+    rows = (
+        ("Account", account.name),
+        ("From", str(account.sender)),
+        ("Route", found.route(account)),
+        ("Server", f"{server}{port}"),
+        ("Sent", moment.strftime("%Y-%m-%d %H:%M:%S %z")),
+        ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
+    )
+    opening = "This is a test message. Since you can read it, sending works."
+    text = opening + "\n\n" + "".join(f"{key + ':':<9}{value}\n" for key, value in rows) + "\nNobody needs to answer it.\n"
+    cells = "".join(f'<tr><td style="padding-right:1em">{key}</td><td>{escape(value)}</td></tr>' for key, value in rows)
+    html = f"<p>{opening}</p><table>{cells}</table><p>Nobody needs to answer it.</p>"
+    return Message(
+        to=[to],
+        subject=f"Test message from Franking ({account.name})",
+        text=text,
+        html=html,
+        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+    )
+
+
+def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
+    """Look for what seems wrong in an account's settings (and password), and for a better way to send; nothing is changed."""
+    from franking.registry import provider
+
+    found = provider(account.provider)
+    hints = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
+    better = None if found.facts.oauth else recommended_for(account.get("host") or "")
+    if better is not None:
+        hints = (*hints, Hint("provider.better-way", {**better, "account": account.name}))
+    return hints
+
+
+def _watch(
+    account: Account,
+    act: Callable[[Mailer], Receipt | None],
+    to: tuple[str, ...],
+    secret: str | Secret | None,
+    observer: Observer | None,
+    options: dict[str, Any],
+) -> TestReport:
+    steps: list[Step] = []
+    tell = observer or silent
+
+    def watch(step: Step) -> None:
+        if step.status != "running":
+            steps.append(step)
+        tell(step)
+
+    started = time.perf_counter()
+    mailer = Mailer(account, secret=secret, observer=watch, **options)
+    watch(Step("settings", "ok", (time.perf_counter() - started) * 1000, f"{mailer.provider.title}, {_where(account, mailer.route)}"))
+    receipt: Receipt | None = None
+    error: FrankingError | None = None
+    diagnosis: Diagnosis | None = None
+    try:
+        with mailer:
+            receipt = act(mailer)
+    except FrankingError as caught:
+        error, diagnosis = caught, explain(caught, account, mailer.provider)
+    hints = hints_for(account, mailer.password())
+    if diagnosis is not None:
+        diagnosis = with_hints(diagnosis, hints)
+        if error is not None:
+            error.diagnosis = diagnosis
+    return TestReport(
+        ok=error is None,
+        outcome=_outcome(error) if error else ("sent" if receipt else "checked"),
+        account=account.name,
+        provider=account.provider,
+        route=mailer.route,
+        sender=str(account.sender),
+        to=receipt.accepted if receipt and not to else to,
+        message_id=receipt.message_id if receipt else None,
+        steps=tuple(steps),
+        possibly_sent=bool(error and error.possibly_sent),
+        receipt=receipt,
+        diagnosis=diagnosis,
+        hints=hints,
+        error=error,
+    )
+
+
+def _where(account: Account, route: str) -> str:
+    if account.get("host"):
+        return f"{account.host}:{account.port} ({account.security})"
+    return str(account.get("path") or route)
+
+
+def _outcome(error: FrankingError) -> str:
+    if isinstance(error, OutcomeUnknown) or error.possibly_sent:
+        return "unknown"
+    return "login-required" if isinstance(error, LoginRequired) else "failed"
