@@ -4,7 +4,7 @@
 
 Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
 the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
-Many messages are ``bulk.py``'s business; it is handed ``Mailer.borrow`` and never opens anything itself.
+Many messages are ``bulk.py``'s business; it is handed ``Mailer.take`` and ``give_back`` and never opens anything itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.account import Account
+from franking.bulk import merge, narrowed, too_many
 from franking.config import resolve
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
 from franking.errors import ConnectError, FrankingError, LoginError, MessageError, Refused, SettingsError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from franking.address import Envelope
     from franking.bulk import SendResult
     from franking.message import Message
+    from franking.retry import Policy
 
 __all__ = ["Mailer", "connect", "explain", "send"]
 
@@ -122,15 +124,52 @@ class Mailer:
         """
         with self.explained():
             prepared = self.prepare(message, envelope=envelope)
-            return self._recovering(lambda session: session.send(prepared.envelope, prepared.content))
+            receipt: Receipt | None = None
+            while True:
+                receipt = merge(receipt, self._send(prepared))
+                rest = too_many(receipt)
+                if not rest:
+                    return receipt
+                prepared = narrowed(prepared, rest)  # the server takes so many in one transaction: the others in a further one
+
+    def _send(self, prepared: Prepared) -> Receipt:
+        return self._recovering(lambda session: session.send(prepared.envelope, prepared.content))
 
     def send_many(
-        self, messages: Iterable[Message | EmailMessage | bytes], **options: Any
+        self,
+        messages: Iterable[Message | EmailMessage | bytes],
+        *,
+        connections: int | None = None,
+        window: int | None = None,
+        rate: float | None = None,
+        policy: Policy | None = None,
+        started: Callable[[int, str], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[SendResult]:
-        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost (docs: many messages)."""
-        from franking import bulk
+        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost.
 
-        return bulk.send_many(self, messages, **options)
+        ``connections``, ``window`` and ``rate`` (messages per minute; without one the provider's own limit, where it has one) override the mailer's.
+        ``policy`` says what is tried again (``retry.Policy``). ``started`` is called with index and Message-ID before anything of a message leaves. Setting
+        ``stop`` ends the drawing; what is under way is finished. Raises only what the iterable itself raises, after the results under way.
+        """
+        from franking import bulk
+        from franking.retry import Policy
+
+        facts = self.provider.facts.route(self.route)
+        road = bulk.Road(
+            prepare=self.prepare,
+            open=self.take,
+            give_back=self.give_back,
+            renew=self.renew,
+            explain=lambda error: explain(error, self.account, self.provider),
+            connections=connections or self.connections,
+            window=window or self.window,
+            rate=rate or self.rate or facts.per_minute,
+            policy=policy or Policy(),
+            started=started,
+            stop=stop or threading.Event(),
+        )
+        return bulk.run(road, messages)
 
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
@@ -175,32 +214,46 @@ class Mailer:
     @contextmanager
     def borrow(self) -> Iterator[Session]:
         """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is not kept."""
+        session = self.take()
+        keep = False
+        try:
+            yield session
+            keep = True
+        except (Refused, MessageError):
+            keep = True  # the server answered; its session goes on
+            raise
+        finally:
+            self.give_back(session, keep)
+
+    def take(self) -> Session:
+        """Take a session out of the mailer; ``give_back`` must follow."""
         self._after_fork()
-        with self._free:
+        self._free.acquire()
+        try:
             with self._lock:
                 if self._closed:
                     raise SettingsError("This mailer is closed; connect again.")
                 session = self._idle.pop() if self._idle else None
-            if session is None:
-                session = self.open()
+            session = session or self.open()
             with self._lock:
                 self._busy.add(session)
-            keep = False
-            try:
-                yield session
-                keep = True
-            except (Refused, MessageError):
-                keep = True  # the server answered; its session goes on
-                raise
-            finally:
-                with self._lock:
-                    self._busy.discard(session)
-                    if keep and not self._closed:
-                        self._idle.append(session)
-                    else:
-                        keep = False
-                if not keep:
-                    session.close()
+        except BaseException:
+            self._free.release()
+            raise
+        return session
+
+    def give_back(self, session: Session, keep: bool) -> None:
+        """Take a session back: kept for the next message, or closed."""
+        with self._lock:
+            self._busy.discard(session)
+            keep = keep and not self._closed
+            if keep:
+                self._idle.append(session)
+        try:
+            if not keep:
+                session.close()
+        finally:
+            self._free.release()
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""

@@ -1,0 +1,473 @@
+"""Many messages: sessions, a window on each, the pace, and what is tried again. It is handed how to open sessions; it opens nothing by itself.
+
+One connection runs in the caller's own thread; more run in threads of their own. Messages are drawn from the iterable only when there is
+room, so memory stays flat. A message leaves here as exactly one ``SendResult``; what may have been accepted is ``unknown`` and never sent again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import SystemRandom
+from typing import Any
+
+from franking.address import Envelope
+from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, SendError, Throttled
+from franking.message import Prepared
+from franking.provider import Receipt, Session, SupportsMany
+from franking.retry import Policy, may_retry
+
+__all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many"]
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """Tell what became of one message.
+
+    ``index`` counts from 0 in the order of the iterable. ``outcome``: ``accepted`` (see ``receipt``, also for refused recipients among accepted ones),
+    ``refused`` (every recipient, for good), ``failed`` (surely not accepted, any other reason), ``unknown`` (it may have been accepted).
+    """
+
+    index: int
+    message: Any
+    outcome: str
+    receipt: Receipt | None = None
+    error: FrankingError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What bulk is handed: how to prepare a message, open a session, renew a refused token, and explain an error; and the limits.
+
+    ``rate`` is the most messages in any minute. ``started`` is called with index and Message-ID before anything of a message leaves.
+    ``wait`` sleeps for some seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished.
+    """
+
+    prepare: Callable[[Any], Prepared]
+    open: Callable[[], Session]
+    give_back: Callable[[Session, bool], None]
+    renew: Callable[[], None]
+    explain: Callable[[FrankingError], Any]
+    connections: int = 1
+    window: int = 1
+    rate: float | None = None
+    policy: Policy = Policy()
+    started: Callable[[int, str], None] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], Any] | None = None
+    chance: Callable[[], float] = SystemRandom().random
+
+
+@dataclass(slots=True)
+class _Job:
+    """One message on its way: what is still to be sent, and what was accepted or refused for good so far."""
+
+    index: int
+    message: Any
+    prepared: Prepared
+    attempt: int = 1
+    receipt: Receipt | None = None
+    refused: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def run(road: Road, messages: Iterable[Any]) -> Iterator[SendResult]:
+    """Send messages and yield each one's result as it is known.
+
+    After Ctrl-C, or once ``road.stop`` is set, nothing new is drawn, what is under way is finished and yielded, and only then the interruption goes on.
+    """
+    feed = _Feed(road, messages)
+    if road.connections == 1:
+        worker = _Worker(road, feed)
+        healthy = False
+        try:
+            yield from worker.results()
+            healthy = True
+        finally:
+            worker.close(keep=healthy)
+            feed.close()
+    else:
+        yield from _in_threads(road, feed)
+
+
+def too_many(receipt: Receipt) -> tuple[str, ...]:
+    """Name the recipients that were refused only because the transaction had enough of them (452 4.5.3, RFC 5321 §4.5.3.1.10)."""
+    return tuple(
+        address
+        for address, answer in receipt.refused.items()
+        if answer.get("temporary") and receipt.accepted and str(answer.get("reply", ""))[:9] in ("452 4.5.3", "452-4.5.3")
+    )
+
+
+def narrowed(prepared: Prepared, recipients: tuple[str, ...]) -> Prepared:
+    """Make the same message, with the same Message-ID, for fewer recipients."""
+    return replace(prepared, envelope=Envelope(prepared.envelope.sender, recipients))
+
+
+def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
+    """Join the receipts of two transactions of one message: accepted recipients add up, later refusals stand."""
+    if earlier is None:
+        return later
+    tried = {*later.accepted, *later.refused}
+    refused = {address: answer for address, answer in earlier.refused.items() if address not in tried}
+    return replace(
+        later,
+        accepted=(*earlier.accepted, *later.accepted),
+        refused={**refused, **later.refused},
+        bytes=earlier.bytes + later.bytes,
+        ms=earlier.ms + later.ms,
+        warnings=tuple(dict.fromkeys((*earlier.warnings, *later.warnings))),
+    )
+
+
+class _Feed:
+    """Give out jobs to all workers: those whose pause is over first, then new ones; keeps the pace. Safe to share between threads."""
+
+    def __init__(self, road: Road, messages: Iterable[Any]) -> None:
+        self._road = road
+        self._messages = enumerate(messages)
+        self._lock = threading.Lock()
+        self._paused: list[tuple[float, int, _Job]] = []
+        self._order = count()
+        self._recent: deque[float] = deque()
+        self._out = 0
+        self._exhausted = False
+        self._not_before = 0.0
+        self._successes = 0
+        self.allowed = road.connections
+        self.fatal: FrankingError | None = None
+        self.broken: BaseException | None = None
+        self.unprepared: deque[SendResult] = deque()
+
+    def draw(self) -> _Job | None:
+        """Give the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it is all over."""
+        with self._lock:
+            now = self._road.clock()
+            if now < self._not_before or self._pace(now) > 0:
+                return None
+            if self._paused and (self._paused[0][0] <= now or self._road.stop.is_set()):
+                job = heapq.heappop(self._paused)[2]
+            else:
+                drawn = self._new()
+                if drawn is None:
+                    return None
+                job = drawn
+            self._out += 1
+            if self._road.rate:
+                self._recent.append(now)
+            return job
+
+    def _new(self) -> _Job | None:
+        while not (self._exhausted or self._road.stop.is_set()):
+            try:
+                index, message = next(self._messages)
+            except StopIteration:
+                self._exhausted = True
+                return None
+            except Exception as problem:
+                self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
+                return None
+            try:
+                return _Job(index, message, self._road.prepare(message))
+            except FrankingError as error:
+                self._road.explain(error)
+                self.unprepared.append(SendResult(index, message, "failed", None, error))
+                return None
+        return None
+
+    def _pace(self, now: float) -> float:
+        rate = self._road.rate
+        if not rate:
+            return 0.0
+        while self._recent and self._recent[0] <= now - MINUTE:
+            self._recent.popleft()
+        if rate < 1:
+            return max(0.0, self._recent[-1] + MINUTE / rate - now) if self._recent else 0.0
+        return 0.0 if len(self._recent) < int(rate) else self._recent[0] + MINUTE - now
+
+    def delay(self) -> float:
+        """Tell how long it makes sense to wait before drawing again, in seconds."""
+        with self._lock:
+            now = self._road.clock()
+            waits = [self._not_before - now, self._pace(now)]
+            if self._paused and (self._exhausted or self._road.stop.is_set()):
+                waits.append(self._paused[0][0] - now)
+            return max(0.0, *waits)
+
+    def done(self) -> bool:
+        """Tell whether nothing is left to draw and nothing is under way."""
+        with self._lock:
+            ended = self._exhausted or self._road.stop.is_set()
+            return ended and not self._paused and not self._out and not self.unprepared
+
+    def settled(self, *, success: bool = False) -> None:
+        """Take note that a drawn job has got its result."""
+        with self._lock:
+            self._out -= 1
+            self._successes += success
+            if success and self._successes % 50 == 0 and self.allowed < self._road.connections:
+                self.allowed += 1  # it has gone well for a while: one more connection at a time
+
+    def again(self, job: _Job, pause: float) -> None:
+        """Put a drawn job back, to be drawn after a pause."""
+        with self._lock:
+            self._out -= 1
+            heapq.heappush(self._paused, (self._road.clock() + pause, next(self._order), job))
+
+    def slow_down(self, pause: float) -> None:
+        """Hold everything for a while, and use half as many connections: the server wants less."""
+        with self._lock:
+            self._not_before = max(self._not_before, self._road.clock() + pause)
+            self.allowed = max(1, self.allowed // 2)
+
+    def close(self) -> None:
+        """Let the iterable go, where it can be closed."""
+        with self._lock:
+            self._exhausted = True
+
+
+class _Worker:
+    """Drive one session at a time until the feed is empty."""
+
+    def __init__(self, road: Road, feed: _Feed, number: int = 0) -> None:
+        self._road = road
+        self._feed = feed
+        self._number = number
+        self._session: Session | None = None
+        self._failures = 0
+
+    def results(self) -> Iterator[SendResult]:
+        while not self._feed.done():
+            if self._feed.unprepared:
+                yield self._feed.unprepared.popleft()
+                continue
+            if self._number >= self._feed.allowed:
+                self._wait(0.05)
+                continue
+            job = self._feed.draw()
+            if job is None:
+                if not self._feed.unprepared and not self._feed.done():
+                    self._wait(max(self._feed.delay(), 0.0 if self._road.connections == 1 else 0.002))
+                continue
+            if self._feed.fatal is not None:
+                yield self._failed(job, self._feed.fatal)
+                continue
+            yield from self._burst(job)
+        if self._feed.broken is not None and self._number == 0:
+            raise self._feed.broken
+
+    def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        if self._road.wait is not None:
+            self._road.wait(seconds)
+        elif not self._road.stop.wait(seconds) or not seconds:
+            return
+        else:
+            time.sleep(min(seconds, 0.01))  # stopping: paused messages are drawn at once, so this is short
+
+    def _burst(self, first: _Job) -> Iterator[SendResult]:
+        """Send this job and all that follow without a pause, on one session."""
+        try:
+            session = self._session = self._session or self._open()
+        except FrankingError as error:
+            yield from self._unopened(first, error)
+            return
+        if isinstance(session, SupportsMany):
+            drawn: dict[int, _Job] = {}
+            jobs = ((job, job.prepared.envelope, job.prepared.content) for job in self._drawing(first, drawn))
+            for job, outcome in session.send_many(jobs, window=self._road.window):
+                drawn.pop(job.index)
+                yield from self._settle(job, outcome)
+            for job in list(drawn.values()):  # drawn, but the session ended before it began with them
+                yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
+        else:
+            for job in self._drawing(first, {}):
+                if self._session is None:
+                    yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
+                    return
+                try:
+                    outcome: Receipt | FrankingError = session.send(job.prepared.envelope, job.prepared.content)
+                except FrankingError as error:
+                    outcome = error
+                yield from self._settle(job, outcome)
+                if self._session is None:
+                    return
+
+    def _drawing(self, first: _Job, drawn: dict[int, _Job]) -> Iterator[_Job]:
+        job: _Job | None = first
+        while job is not None:
+            drawn[job.index] = job
+            if self._road.started is not None:
+                self._road.started(job.index, job.prepared.content.message_id)
+            yield job
+            if self._number >= self._feed.allowed or self._session is None:
+                return
+            job = self._feed.draw()
+
+    def _open(self) -> Session:
+        try:
+            return self._road.open()
+        except LoginError as refused:
+            if not refused.token_refused:
+                raise
+            self._road.renew()
+            return self._road.open()
+
+    def _unopened(self, job: _Job, error: FrankingError) -> Iterator[SendResult]:
+        self._failures += 1
+        pause = self._pause(error, self._failures)
+        if pause is None:
+            if not may_retry(error):
+                self._feed.fatal = error  # a wrong password does not become right; asking again and again locks accounts
+            yield self._failed(job, error)
+            return
+        self._feed.again(job, pause)
+        self._feed.slow_down(pause)
+
+    def _settle(self, job: _Job, outcome: Receipt | FrankingError) -> Iterator[SendResult]:
+        if isinstance(outcome, Receipt):
+            self._failures = 0
+            yield from self._accepted(job, outcome)
+            return
+        if isinstance(outcome, ConnectError | LoginError) or outcome.possibly_sent or isinstance(outcome, Throttled):
+            self.close(keep=False)  # what is left of this session is not to be trusted, or not wanted
+        if isinstance(outcome, LoginError) and outcome.token_refused and job.attempt == 1:
+            try:
+                self._road.renew()
+            except FrankingError as dead:
+                self._feed.fatal = dead
+                yield self._failed(job, dead)
+                return
+            job.attempt += 1
+            self._feed.again(job, 0.0)
+            return
+        if isinstance(outcome, RecipientsRefused):
+            yield from self._all_refused(job, outcome)
+            return
+        pause = self._pause(outcome, job.attempt)
+        if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < self._road.policy.attempts:
+            pause = 0.0
+        if pause is None or self._stopping():
+            yield self._failed(job, outcome)
+            return
+        if isinstance(outcome, Throttled):
+            self._feed.slow_down(pause)
+        job.attempt += 1
+        self._feed.again(job, pause)
+
+    def _accepted(self, job: _Job, receipt: Receipt) -> Iterator[SendResult]:
+        rest = too_many(receipt)
+        later = rest or tuple(address for address, answer in receipt.refused.items() if answer.get("temporary"))
+        job.receipt = merge(job.receipt, receipt)
+        pause = 0.0 if rest else self._road.policy.pause(job.attempt, self._road.chance)
+        if later and pause is not None and not self._stopping():
+            job.attempt += 0 if rest else 1
+            job.prepared = narrowed(job.prepared, later)
+            self._feed.again(job, pause)
+            return
+        yield self._result(job, "accepted", job.receipt, None)
+
+    def _all_refused(self, job: _Job, error: RecipientsRefused) -> Iterator[SendResult]:
+        later = tuple(address for address, answer in error.refused.items() if answer.get("temporary"))
+        job.refused.update(error.refused)
+        pause = self._road.policy.pause(job.attempt, self._road.chance) if later else None
+        if pause is not None and not self._stopping():
+            job.attempt += 1
+            job.prepared = narrowed(job.prepared, later)
+            self._feed.again(job, pause)
+            return
+        if job.receipt is not None:
+            left = {address: answer for address, answer in job.receipt.refused.items() if address not in job.refused}
+            yield self._result(job, "accepted", replace(job.receipt, refused={**left, **job.refused}), None)
+            return
+        error.refused = dict(job.refused)
+        self._road.explain(error)
+        yield self._result(job, "failed" if later else "refused", None, error)
+
+    def _failed(self, job: _Job, error: FrankingError) -> SendResult:
+        self._road.explain(error)
+        if error.possibly_sent:
+            return self._result(job, "unknown", job.receipt, error)
+        if job.receipt is not None:  # some recipients have it; the others' last word is this error
+            answer = {"reply": error.evidence.raw if error.evidence else str(error), "temporary": error.temporary}
+            refused = {**job.receipt.refused, **{address: answer for address in job.prepared.envelope.recipients}}
+            return self._result(job, "accepted", replace(job.receipt, refused=refused), None)
+        return self._result(job, "failed", None, error)
+
+    def _result(self, job: _Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
+        self._feed.settled(success=outcome == "accepted")
+        return SendResult(job.index, job.message, outcome, receipt, error)
+
+    def _pause(self, error: FrankingError, attempt: int) -> float | None:
+        if not may_retry(error) or not isinstance(error, SendError):
+            return None
+        return self._road.policy.pause(attempt, self._road.chance, getattr(error, "retry_after", None))
+
+    def _stopping(self) -> bool:
+        return self._road.stop.is_set()
+
+    def close(self, *, keep: bool) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._road.give_back(session, keep)
+
+
+def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
+    results: queue.Queue[SendResult | BaseException | None] = queue.Queue(maxsize=max(64, 4 * road.connections * road.window))
+    abandoned = threading.Event()
+
+    def work(number: int) -> None:
+        worker = _Worker(road, feed, number)
+        healthy = False
+        try:
+            for result in worker.results():
+                results.put(result)
+                if abandoned.is_set():
+                    break
+            else:
+                healthy = True
+        except BaseException as problem:  # noqa: BLE001  (handed to the caller's thread)
+            road.stop.set()
+            results.put(problem)
+        finally:
+            worker.close(keep=healthy)
+            results.put(None)
+
+    threads = [threading.Thread(target=work, args=(number,), name=f"franking-{number}", daemon=True) for number in range(road.connections)]
+    for thread in threads:
+        thread.start()
+    running, failure = len(threads), None
+    try:
+        while running:
+            try:
+                result = results.get()
+            except KeyboardInterrupt as interruption:
+                road.stop.set()
+                failure = failure or interruption
+                continue
+            if result is None:
+                running -= 1
+            elif isinstance(result, BaseException):
+                failure = failure or result
+            else:
+                yield result
+    finally:
+        abandoned.set()
+        road.stop.set()
+        while any(thread.is_alive() for thread in threads):
+            try:
+                results.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        feed.close()
+    if failure is not None:
+        raise failure
