@@ -24,7 +24,9 @@ def account_of(name: str | None, settings: Mapping[str, Any], console: Console) 
         return found
     given = dict(settings)
     if given.pop("provider", found.provider) != found.provider:
-        raise SettingsError(f"provider: {found.name!r} is a {found.provider} account; leave its name out to test other settings.", field="provider")
+        raise SettingsError(
+            f"provider: {found.name!r} is a {found.provider} account; leave its name out to test other settings.", field="provider"
+        )
     if given.pop("no_auth", False):
         given["username"] = None
     return found.replace(**given)

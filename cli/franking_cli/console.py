@@ -65,7 +65,11 @@ class Console:
         self._clear()
         for line in text.split("\n"):
             wrapped = textwrap.wrap(
-                line, self.width, initial_indent=indent, subsequent_indent=indent if hang is None else hang, break_long_words=False,
+                line,
+                self.width,
+                initial_indent=indent,
+                subsequent_indent=indent if hang is None else hang,
+                break_long_words=False,
                 break_on_hyphens=False,
             )
             for part in wrapped or [""]:
@@ -284,9 +288,7 @@ Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say m
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 
-def command(
-    function: Callable[..., Any] | None = None, *, answers: bool = True, settings: bool = False
-) -> Callable[..., Any]:
+def command(function: Callable[..., Any] | None = None, *, answers: bool = True, settings: bool = False) -> Callable[..., Any]:
     """Make a function a command: it gets a ``Console`` first, flags ``-v`` and ``--json``, and its errors become exit codes.
 
     With ``settings`` it also gets every key of every provider as a flag, collected in a dict ``settings``. It returns an exit code or None.
@@ -373,8 +375,13 @@ def usage_error(error: Any, arguments: list[str]) -> None:
     path = context.command_path if context is not None else "franking"
     if "--json" in arguments:
         diagnosis = {
-            "code": "usage", "title": "The command line is not right", "cause": sentence, "remedies": [f"Run: {path} --help"],
-            "who": "you", "temporary": False, "raw": "",
+            "code": "usage",
+            "title": "The command line is not right",
+            "cause": sentence,
+            "remedies": [f"Run: {path} --help"],
+            "who": "you",
+            "temporary": False,
+            "raw": "",
         }
         Console(json_output=True).answer({"ok": False, "outcome": "failed", "error": sentence, "diagnosis": diagnosis})
         return
@@ -391,8 +398,9 @@ def shell(*words: str) -> str:
 def visible(text: str, *, keep: str = "") -> str:
     """Make control characters and bidi marks visible before a terminal sees them."""
     return "".join(
-        sign if sign in keep or (sign.isprintable() and sign not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") else
-        (" " if sign in "\r\n\t" else ascii(sign)[1:-1])
+        sign
+        if sign in keep or (sign.isprintable() and sign not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+        else (" " if sign in "\r\n\t" else ascii(sign)[1:-1])
         for sign in text
     )
 
@@ -404,4 +412,3 @@ def _encodable(text: str, stream: Any) -> str:
     except UnicodeEncodeError:
         return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
     return text
-

@@ -45,7 +45,12 @@ class MailServer:
         """Make the account that reaches this server; flags given by hand win, so that one can see what a wrong one does."""
         given = {key: value for key, value in settings.items() if key not in ("provider", "sender", "no_auth")}
         made = {
-            "host": "localhost", "port": self.port, "security": "starttls", "username": self.username, "ca_file": str(self._ca), **given,
+            "host": "localhost",
+            "port": self.port,
+            "security": "starttls",
+            "username": self.username,
+            "ca_file": str(self._ca),
+            **given,
         }
         if settings.get("no_auth"):
             made.pop("username")
@@ -74,8 +79,15 @@ class MailServer:
 
         def protocol() -> Any:
             return SMTP(
-                Handler(), hostname="localhost", ident="Franking's built-in server", tls_context=context, require_starttls=True,
-                auth_required=False, authenticator=allow, enable_SMTPUTF8=True, loop=self._loop,
+                Handler(),
+                hostname="localhost",
+                ident="Franking's built-in server",
+                tls_context=context,
+                require_starttls=True,
+                auth_required=False,
+                authenticator=allow,
+                enable_SMTPUTF8=True,
+                loop=self._loop,
             )
 
         self._loop = asyncio.new_event_loop()
@@ -111,24 +123,35 @@ class MailServer:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
         now = datetime.now(UTC)
 
         def name(text: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+            return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
         def begin(subject: str, key: Any) -> x509.CertificateBuilder:
             return (
-                x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name("Franking throw-away CA")).public_key(key.public_key())
-                .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + timedelta(days=1))
+                x509.CertificateBuilder()
+                .subject_name(name(subject))
+                .issuer_name(name("Franking throw-away CA"))
+                .public_key(key.public_key())
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - timedelta(minutes=5))
+                .not_valid_after(now + timedelta(days=1))
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
                 .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             )
 
         ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         usage = {
-            "digital_signature": True, "content_commitment": False, "key_encipherment": False, "data_encipherment": False,
-            "key_agreement": False, "encipher_only": False, "decipher_only": False,
+            "digital_signature": True,
+            "content_commitment": False,
+            "key_encipherment": False,
+            "data_encipherment": False,
+            "key_agreement": False,
+            "encipher_only": False,
+            "decipher_only": False,
         }
         ca = (
             begin("Franking throw-away CA", ca_key)
@@ -141,7 +164,7 @@ class MailServer:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.KeyUsage(**usage, key_cert_sign=False, crl_sign=False), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(ca_key, hashes.SHA256())
         )
         pem = serialization.Encoding.PEM

@@ -29,9 +29,7 @@ def parameters(taken: set[str]) -> dict[str, inspect.Parameter]:
         if key in taken or key in found:
             return
         option = typer.Option(*flags, help=help_text, rich_help_panel=panel, show_default=False)
-        found[key] = inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-        )
+        found[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
 
     names = ", ".join(provider.name for provider in providers())
     add("provider", ("--provider",), str, f"{names}.", "Settings")
@@ -63,9 +61,8 @@ def account_from(settings: Mapping[str, Any], *, name: str = "unsaved") -> Accou
     sender = given.pop("sender", None)
     if not sender:
         raise SettingsError("from: say who sends with --from, such as --from you@example.com.", field="from")
-    if given.pop("no_auth", False):
-        if given.get("username"):
-            raise SettingsError("no-auth: --no-auth and --username contradict each other; leave one out.", field="username")
+    if given.pop("no_auth", False) and given.get("username"):
+        raise SettingsError("no-auth: --no-auth and --username contradict each other; leave one out.", field="username")
     from franking.config import with_defaults
 
     return with_defaults(name=name, provider=provider, sender=sender, **given)

@@ -26,7 +26,9 @@ def command(
     bcc: Annotated[_Many, typer.Option("--bcc", help="Hidden recipient; may be repeated.")] = None,
     reply_to: Annotated[str | None, typer.Option("--reply-to", help="Where answers go.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Subject.")] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Text; without --text, --text-file and --html-file it is read from stdin.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Text; without --text, --text-file and --html-file it is read from stdin.")
+    ] = None,
     text_file: Annotated[Path | None, typer.Option("--text-file", help="File with the text (UTF-8).")] = None,
     html_file: Annotated[Path | None, typer.Option("--html-file", help="File with the HTML (UTF-8).")] = None,
     attach: Annotated[_Many, typer.Option("--attach", help="File to attach; may be repeated.")] = None,
@@ -43,8 +45,16 @@ def command(
 
     secret = password_from_stdin() if password_stdin else None
     composed = {
-        "--to": to, "--cc": cc, "--bcc": bcc, "--reply-to": reply_to, "--subject": subject, "--text": text, "--text-file": text_file,
-        "--html-file": html_file, "--attach": attach, "--header": header,
+        "--to": to,
+        "--cc": cc,
+        "--bcc": bcc,
+        "--reply-to": reply_to,
+        "--subject": subject,
+        "--text": text,
+        "--text-file": text_file,
+        "--html-file": html_file,
+        "--attach": attach,
+        "--header": header,
     }
     message: Any
     if eml is not None:
@@ -80,11 +90,22 @@ def predict(console: Console, mailer: Any, prepared: Any) -> None:
     limit = f" of {route.size:,} allowed" if route.size else ""
     at_most = f" of {route.recipients:,} allowed" if route.recipients else ""
     if console.json_output:
-        console.answer({
-            "ok": True, "outcome": "checked", "account": mailer.account.name, "provider": mailer.provider.name, "route": mailer.route,
-            "from": prepared.envelope.sender, "to": list(prepared.envelope.recipients), "message_id": prepared.content.message_id,
-            "bytes": size, "limit": route.size, "smtputf8": prepared.content.smtputf8, "eight_bit": prepared.content.eight_bit,
-        })
+        console.answer(
+            {
+                "ok": True,
+                "outcome": "checked",
+                "account": mailer.account.name,
+                "provider": mailer.provider.name,
+                "route": mailer.route,
+                "from": prepared.envelope.sender,
+                "to": list(prepared.envelope.recipients),
+                "message_id": prepared.content.message_id,
+                "bytes": size,
+                "limit": route.size,
+                "smtputf8": prepared.content.smtputf8,
+                "eight_bit": prepared.content.eight_bit,
+            }
+        )
         return
     console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
     console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(prepared.envelope.recipients)}", hang=" " * 12)
@@ -123,8 +144,15 @@ def _compose(console: Console, given: dict[str, Any], *, stdin_used: bool) -> An
             raise typer.BadParameter(f"{line!r} is not of the form 'Name: value'", param_hint="--header")
         headers[name.strip()] = value.strip()
     return Message(
-        to=given["--to"] or (), cc=given["--cc"] or (), bcc=given["--bcc"] or (), reply_to=given["--reply-to"], subject=given["--subject"] or "",
-        text=text, html=html, attachments=given["--attach"] or (), headers=headers or None,
+        to=given["--to"] or (),
+        cc=given["--cc"] or (),
+        bcc=given["--bcc"] or (),
+        reply_to=given["--reply-to"],
+        subject=given["--subject"] or "",
+        text=text,
+        html=html,
+        attachments=given["--attach"] or (),
+        headers=headers or None,
     )
 
 

@@ -59,7 +59,7 @@ class Road:
     connections: int = 1
     window: int = 1
     rate: float | None = None
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     started: Callable[[int, str], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], float] = time.monotonic
@@ -172,7 +172,7 @@ class _Feed:
             except StopIteration:
                 self._exhausted = True
                 return None
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
                 self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
                 return None
             try:
@@ -291,16 +291,7 @@ class _Worker:
                 yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
         else:
             for job in self._drawing(first, {}):
-                if self._session is None:
-                    yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
-                    return
-                try:
-                    outcome: Receipt | FrankingError = session.send(job.prepared.envelope, job.prepared.content)
-                except FrankingError as error:
-                    outcome = error
-                yield from self._settle(job, outcome)
-                if self._session is None:
-                    return
+                yield from self._settle(job, _attempt(session, job))
 
     def _drawing(self, first: _Job, drawn: dict[int, _Job]) -> Iterator[_Job]:
         job: _Job | None = first
@@ -399,7 +390,7 @@ class _Worker:
             return self._result(job, "unknown", job.receipt, error)
         if job.receipt is not None:  # some recipients have it; the others' last word is this error
             answer = {"reply": error.evidence.raw if error.evidence else str(error), "temporary": error.temporary}
-            refused = {**job.receipt.refused, **{address: answer for address in job.prepared.envelope.recipients}}
+            refused = {**job.receipt.refused, **dict.fromkeys(job.prepared.envelope.recipients, answer)}
             return self._result(job, "accepted", replace(job.receipt, refused=refused), None)
         return self._result(job, "failed", None, error)
 
@@ -419,6 +410,13 @@ class _Worker:
         session, self._session = self._session, None
         if session is not None:
             self._road.give_back(session, keep)
+
+
+def _attempt(session: Session, job: _Job) -> Receipt | FrankingError:
+    try:
+        return session.send(job.prepared.envelope, job.prepared.content)
+    except FrankingError as error:
+        return error
 
 
 def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
@@ -445,7 +443,8 @@ def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
     threads = [threading.Thread(target=work, args=(number,), name=f"franking-{number}", daemon=True) for number in range(road.connections)]
     for thread in threads:
         thread.start()
-    running, failure = len(threads), None
+    running = len(threads)
+    failure: BaseException | None = None
     try:
         while running:
             try:

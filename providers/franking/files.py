@@ -30,14 +30,12 @@ class FileProvider:
     title = "Files (.eml or Maildir)"
     fields = (Field("path", "path", help="Directory for .eml files, or a Maildir (one with new, cur and tmp in it)."),)
     facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),))
-    rules = (
-        Rule("file.cannot-write", kind=("store",), step=("accepted", "connect"), note="directory missing, full or not writable"),
-    )
+    rules = (Rule("file.cannot-write", kind=("store",), step=("accepted", "connect"), note="directory missing, full or not writable"),)
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
         """Ask for the directory; nothing else depends on anything."""
         if not settings["path"]:
-            raise SettingsError("path: a file account needs a directory, such as path = \"/tmp/mail\".", field="path")
+            raise SettingsError('path: a file account needs a directory, such as path = "/tmp/mail".', field="path")
         return settings
 
     def route(self, account: Account) -> str:

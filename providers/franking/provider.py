@@ -190,9 +190,7 @@ Tag = TypeVar("Tag")
 class SupportsMany(Protocol):
     """A session that keeps several messages in flight on its one connection."""
 
-    def send_many(
-        self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int
-    ) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
+    def send_many(self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
         """Send messages in order with at most ``window`` unanswered; yield each job's tag with its receipt or its error.
 
         Jobs are drawn only when there is room for them. When the connection is lost, every job drawn so far has been yielded (accepted,

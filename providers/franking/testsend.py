@@ -58,9 +58,7 @@ class TestReport:
             "from": self.sender,
             "to": list(self.to),
             "message_id": self.message_id,
-            "steps": [
-                {"name": step.name, "status": step.status, "ms": round(step.ms, 1), "detail": step.detail} for step in self.steps
-            ],
+            "steps": [{"name": step.name, "status": step.status, "ms": round(step.ms, 1), "detail": step.detail} for step in self.steps],
             "possibly_sent": self.possibly_sent,
             "receipt": self.receipt.as_dict() if self.receipt else None,
             "diagnosis": self.diagnosis.as_dict() if self.diagnosis else None,
