@@ -1,0 +1,142 @@
+"""Start and stop other people's daemons for tests: directories, free ports, certificates, process groups. Knows no server in particular.
+
+A daemon runs in its own session and dies with the tests, however they end: it is stopped by its owner, at exit, and by the kernel when the
+process that started it is killed. Every server listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+HOST = "127.0.0.1"
+# setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor, which takes seconds at a million
+_GUARD = ("setpriv", "--pdeathsig", "TERM", "prlimit", "--nofile=4096:4096") if shutil.which("setpriv") and shutil.which("prlimit") else ()
+UNPACKED = Path(os.environ.get("FRANKING_SERVERS") or "/var/tmp/franking-servers")
+START = 20.0  # seconds until a daemon must answer; they need less than one
+
+
+class Unavailable(Exception):
+    """Say why a server cannot run on this machine."""
+
+
+def find(program: str, *, under: str = "/usr/sbin") -> Path:
+    """Find a server's program: unpacked below ``$FRANKING_SERVERS`` (see .ci/install-servers) or installed. Raises ``Unavailable``."""
+    for root in (UNPACKED, Path("/")):
+        path = root / under.lstrip("/") / program
+        if path.is_file():
+            return path
+    raise Unavailable(f"{program} is not installed (.ci/install-servers fetches it)")
+
+
+def needs_root(server: str) -> None:
+    """Raise ``Unavailable`` unless this process may start a daemon that changes users."""
+    if os.geteuid() != 0:
+        raise Unavailable(f"{server} changes users, so only root can start it")
+
+
+def directory(name: str) -> Path:
+    """Make an empty directory that a daemon's unprivileged processes can enter (pytest's own are closed to them), with a short path."""
+    path = Path(tempfile.mkdtemp(prefix=f"franking-{name}-"))
+    path.chmod(0o755)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports on 127.0.0.1 that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Paths of PEM files: the CA to trust, and a certificate with its key for ``localhost`` and 127.0.0.1."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+    @classmethod
+    def make(cls, where: Path) -> Certificates:
+        where.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost", HOST, "::1")
+        made = cls(where / "ca.pem", where / "chain.pem", where / "key.pem")
+        authority.cert_pem.write_to_path(str(made.ca))
+        made.chain.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+        made.key.touch(mode=0o600)
+        issued.private_key_pem.write_to_path(str(made.key))
+        return made
+
+
+class Daemon:
+    """One running server with everything it forked; a context manager."""
+
+    def __init__(
+        self, command: Sequence[str | Path], *, ports: Iterable[int], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end of the log."""
+        self.log = log
+        line = [*_GUARD, *map(str, command)]
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env, cwd=cwd
+            )
+        atexit.register(self.stop)
+        try:
+            for port in ports:
+                self._await(port)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _await(self, port: int) -> None:
+        deadline = time.monotonic() + START
+        while True:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}:\n{self.tail()}")
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.process.args!r} does not listen on port {port}:\n{self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self, lines: int = 30) -> str:
+        """Give the end of the daemon's log."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """End the daemon and all its processes; harmless when done before."""
+        atexit.unregister(self.stop)
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        self._signal(signal.SIGKILL)  # what its owner left behind
+        self.process.wait(5)
+
+    def _signal(self, sign: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, sign)
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
