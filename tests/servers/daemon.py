@@ -89,7 +89,13 @@ class Daemon:
     """One running server with everything it forked; a context manager."""
 
     def __init__(
-        self, command: Sequence[str | Path], *, ports: Iterable[int], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        ports: Iterable[int],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end of the log."""
         self.log = log

@@ -22,7 +22,14 @@ KEY = b"a key that signs the tokens of these tests only"
 
 def token(user: str, *, length: int = 2000, expires_in: float = 3600) -> str:
     """Make an access token of real ones' size (Microsoft's have about 2,000 characters)."""
-    claims = {"sub": user, "email": user, "exp": int(time.time() + expires_in), "iat": int(time.time()) - 1, "iss": "https://issuer.test", "pad": ""}
+    claims = {
+        "sub": user,
+        "email": user,
+        "exp": int(time.time() + expires_in),
+        "iat": int(time.time()) - 1,
+        "iss": "https://issuer.test",
+        "pad": "",
+    }
     while len(made := jwt.encode(claims, KEY, algorithm="HS256")) < length:
         claims["pad"] += "x" * max(1, (length - len(made)) * 3 // 4)
     return made
@@ -45,14 +52,12 @@ class Dovecot:
         (self.directory / "oauth2").write_text(
             f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={self.directory}/keys/\nusername_attribute = email\n"
         )
-        (self.directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}::::::nodelay=y\n" for user, password in PASSWORDS.items()))
+        (self.directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in PASSWORDS.items()))
         for name in ("users", "oauth2"):
             (self.directory / name).chmod(0o644)  # throw-away secrets; read by Dovecot's unprivileged processes
         config = self.directory / "dovecot.conf"
         config.write_text(_CONFIG.format(d=self.directory, host=HOST, self=self, relay_port=relay_port, certificates=certificates))
-        self.daemon = Daemon(
-            [program, "-F", "-c", config], ports=[submission, submissions], log=self.directory / "log", cwd=Path("/")
-        )
+        self.daemon = Daemon([program, "-F", "-c", config], ports=[submission, submissions], log=self.directory / "log", cwd=Path("/"))
 
     def stop(self) -> None:
         self.daemon.stop()

@@ -53,8 +53,6 @@ def as_sent(raw: bytes) -> bytes:
     """Take the trace headers off the top (RFC 5321 §4.4) and give the line ends that travelled."""
     lines = raw.split(b"\n")
     at = 0
-    while at < len(lines) and (
-        lines[at].partition(b":")[0].lower() in TRACE or (at and lines[at][:1] in (b" ", b"\t"))
-    ):
+    while at < len(lines) and (lines[at].partition(b":")[0].lower() in TRACE or (at and lines[at][:1] in (b" ", b"\t"))):
         at += 1
     return b"\r\n".join(lines[at:])

@@ -56,7 +56,21 @@ def _make_queue(spool: Path, data: Path) -> None:
     os.chown(data, *postfix)
     spool.mkdir()
     (spool / "pid").mkdir()
-    for name in "active bounce corrupt defer deferred flush hold incoming maildrop private public saved trace".split():
+    for name in [
+        "active",
+        "bounce",
+        "corrupt",
+        "defer",
+        "deferred",
+        "flush",
+        "hold",
+        "incoming",
+        "maildrop",
+        "private",
+        "public",
+        "saved",
+        "trace",
+    ]:
         (spool / name).mkdir(mode=0o700)
         os.chown(spool / name, *postfix)
     (spool / "public").chmod(0o755)
