@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import os
-import runpy
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-LOOPBACK = Path(__file__).parent / "loopback"
-runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses
+_LOOPBACK = ("127.", "::1", "localhost")
+_real_connect = socket.socket.connect
+_real_connect_ex = socket.socket.connect_ex
+_real_getaddrinfo = socket.getaddrinfo
+
+
+def _check(address: Any) -> None:
+    if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
+        raise RuntimeError(f"a test tried to reach {address[0]!r}; only loopback is allowed")
+
+
+def _connect(self: socket.socket, address: Any) -> None:
+    _check(address)
+    return _real_connect(self, address)
+
+
+def _connect_ex(self: socket.socket, address: Any) -> int:
+    _check(address)
+    return _real_connect_ex(self, address)
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that leaves this machine."""
+    monkeypatch.setattr(socket.socket, "connect", _connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", _connect_ex)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start each test without anybody's settings, proxies or CA bundles, and with a home of its own."""
     for name in list(os.environ):
-        if (
-            name.startswith("FRANKING_")
-            or name.upper().endswith("_PROXY")
-            or name
-            in (
-                "REQUESTS_CA_BUNDLE",
-                "CURL_CA_BUNDLE",
-                "SSL_CERT_FILE",
-                "SSL_CERT_DIR",
-                "HTTPLIB2_CA_CERTS",
-                "NO_COLOR",
-                "FORCE_COLOR",
-            )
+        if name.startswith("FRANKING_") or name.upper().endswith("_PROXY") or name in (
+            "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPLIB2_CA_CERTS", "NO_COLOR", "FORCE_COLOR",
         ):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(LOOPBACK))
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -40,3 +53,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FRANKING_CONFIG", str(home / "accounts.toml"))
     monkeypatch.setenv("FRANKING_STATE_DIR", str(home / "state"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture(autouse=True)
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse to ask the system's name server: a test hands its own resolver in."""
+
+    def refuse() -> Any:
+        raise RuntimeError("a test tried to ask the system's name server")
+
+    monkeypatch.setattr("franking.lookup.system_resolver", refuse)

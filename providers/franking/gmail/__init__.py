@@ -75,7 +75,7 @@ FACTS = Facts(
     mail_domains=("gmail.com", "googlemail.com"),
     mx_suffixes=(".google.com", ".googlemail.com"),
     wrong_hosts=dict.fromkeys((*_MX, *_NOT_SUBMISSION), _HOST),
-    foreign={"smtp-relay.gmail.com": "Google Workspace SMTP relay"},
+    foreign={"smtp-relay.gmail.com": "Google Workspace SMTP relay", "ghs.google.com": "Google Sites (web pages, not mail)"},
 )
 
 _FIELDS = (

@@ -107,6 +107,24 @@ CONSUMER_DOMAINS: tuple[str, ...] = (
 
 CONSUMER_SMTP = "smtp-mail.outlook.com"
 
+MX = (
+    ".mail.protection.outlook.com",
+    ".olc.protection.outlook.com",
+    ".mx.microsoft",
+    ".mail.protection.office365.us",
+    ".mail.protection.partner.outlook.cn",
+    ".mail.protection.outlook.de",
+    ".mail.eo.outlook.com",
+    ".mail.messaging.microsoft.com",
+)
+
+# personal mailboxes and national clouds have servers of their own
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    **{key: {"host": CONSUMER_SMTP} for key in (*CONSUMER_DOMAINS, ".olc.protection.outlook.com")},
+    **{key: {"host": CLOUDS["gcc-high"].smtp, "cloud": "gcc-high"} for key in (CLOUDS["gcc-high"].smtp, ".mail.protection.office365.us")},
+    **{key: {"host": CLOUDS["china"].smtp, "cloud": "china"} for key in (CLOUDS["china"].smtp, ".mail.protection.partner.outlook.cn")},
+}
+
 FACTS = Facts(
     oauth=True,
     routes=(
@@ -144,24 +162,18 @@ FACTS = Facts(
     ),
     # consumer domains, and those that only Microsoft 365 gives out
     mail_domains=(*CONSUMER_DOMAINS, "office365.com", ".onmicrosoft.com"),
-    mx_suffixes=(
-        ".mail.protection.outlook.com",
-        ".olc.protection.outlook.com",
-        ".mx.microsoft",
-        ".mail.protection.office365.us",
-        ".mail.protection.partner.outlook.cn",
-        ".mail.protection.outlook.de",
-        ".mail.eo.outlook.com",
-        ".mail.messaging.microsoft.com",
-    ),
+    mx_suffixes=MX,
     wrong_hosts={
         "smtp.outlook.com": CONSUMER_SMTP,
         "smtp.live.com": CONSUMER_SMTP,
         "smtp.hotmail.com": CONSUMER_SMTP,
         "outlook.office365.com": "smtp.office365.com",
         "smtp.outlook.office365.com": "smtp.office365.com",
+        **dict.fromkeys(MX, CLOUDS["global"].smtp),
+        **{entry: variant["host"] for entry, variant in VARIANTS.items() if entry in MX},
         **dict.fromkeys((*LOGIN_HOSTS, *(urlsplit(cloud.graph).netloc for cloud in CLOUDS.values())), ""),
     },
+    variants=VARIANTS,
     foreign={
         "smtp.azurecomm.net": "Azure Communication Services Email",
         ".azurecomm.net": "Azure Communication Services Email",
