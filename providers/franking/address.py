@@ -48,8 +48,9 @@ class Address:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.address, str) or not isinstance(self.name, str):
-            raise MessageError("An address and its name are texts.", field="address")
+        for part in (self.address, self.name):
+            if not isinstance(part, str):
+                raise MessageError(f"An address and its name are texts, not {type(part).__name__}.", field="address")
         if self.name:
             _check_name(self.name)
         _wire(self.address)

@@ -1,0 +1,260 @@
+"""Messages that somebody else composed, ``EmailMessage`` or ready octets, as content: sent as they are, but for a few things.
+
+Line ends become CRLF; a missing From, Date or Message-ID is added behind the other header fields; Bcc and Resent-Bcc can be left
+out; an mbox line ("From jan …") in front goes. Only the header is looked at: a body of any size is neither parsed nor copied as a whole.
+Lines longer than RFC 5322 allows, and whatever else is odd, stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from franking.address import Address
+from franking.content import Parts, gathered
+from franking.errors import MessageError
+from franking.headers import address_field, read_addresses
+from franking.mime import crlf
+
+if TYPE_CHECKING:
+    import email.message
+
+__all__ = ["Given", "from_bytes", "from_email"]
+
+_STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
+_BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_HIDDEN = (b"bcc", b"resent-bcc")
+_ADDRESSED = ("from", "sender", "reply-to", "to", "cc", "bcc")
+_LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
+
+Fields = list[tuple[bytes, bytes]]  # lower-case name, the whole field without its last CRLF
+
+
+class Given:
+    """The content of a message that was composed elsewhere."""
+
+    __slots__ = (
+        "_body",
+        "_clean",
+        "_end",
+        "_fields",
+        "_head",
+        "_head_with_bcc",
+        "_recipients",
+        "eight_bit",
+        "message_id",
+        "size",
+        "smtputf8",
+    )
+
+    def __init__(self, fields: Fields, body: memoryview, message_id: str, *, clean: bool, seven_bit: bool) -> None:
+        self._fields, self._body, self._clean, self.message_id = fields, body, clean, message_id
+        self._head_with_bcc = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
+        hidden = any(name in _HIDDEN for name, _ in fields)
+        self._head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n" if hidden else self._head_with_bcc
+        self._end = b"" if not body or body[-1] in b"\r\n" else b"\r\n"  # SMTP ends a message with a whole line
+        self.smtputf8 = not self._head.isascii()
+        self.size, self.eight_bit = len(self._head) + len(body) + len(self._end), False
+        if not (clean and seven_bit):
+            self.size = len(self._head)
+            for chunk in self._flow():
+                self.size += len(chunk)
+                self.eight_bit = self.eight_bit or not chunk.isascii()
+        self._recipients: tuple[str, ...] | None = None
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        if self._recipients is None:
+            self._recipients = _recipients(self._fields)
+        return self._recipients
+
+    def size_with_bcc(self) -> int:
+        return self.size - len(self._head) + len(self._head_with_bcc)
+
+    def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+        return gathered(self._all(self._head_with_bcc if bcc else self._head))
+
+    def _all(self, head: bytes) -> Iterator[bytes]:
+        yield head
+        yield from self._flow()
+
+    def _flow(self) -> Iterator[bytes]:
+        pieces = (bytes(self._body[start : start + _STEP]) for start in range(0, len(self._body), _STEP))
+        yield from pieces if self._clean else crlf(pieces)
+        if self._end:
+            yield self._end
+
+    def parts(self) -> Parts:
+        from franking.taken import take_apart  # only Graph's JSON needs it: it parses the whole message
+
+        return take_apart(b"".join(self.chunks(bcc=True)))
+
+
+def from_bytes(
+    message: bytes | bytearray | memoryview,
+    *,
+    sender: Address,
+    rewrite_from: bool,
+    date: str,
+    new_id: Callable[[Address], str],
+) -> Given:
+    """Make content of ready octets. ``date`` and ``new_id`` give what is missing. Raises ``MessageError``."""
+    data = message if isinstance(message, bytes) else bytes(message)
+    clean = data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
+    fields, start, rest = _split(data, clean=clean)
+    body = memoryview(rest) if rest else memoryview(data)[start:]
+    names = {name for name, _ in fields}
+    if b"from" not in names:
+        fields.append((b"from", _line(address_field("From", (sender,)))))
+    elif rewrite_from:
+        fields = _rewritten(fields, sender)
+    if b"date" not in names:
+        fields.append((b"date", b"Date: " + date.encode()))
+    message_id = _value(fields, b"message-id")
+    if not message_id:
+        message_id = new_id(sender)
+        fields = [field for field in fields if field[0] != b"message-id"]
+        fields.append((b"message-id", b"Message-ID: " + message_id.encode()))
+    return Given(fields, body, message_id, clean=clean, seven_bit=data.isascii())
+
+
+def from_email(
+    message: email.message.Message,
+    *,
+    sender: Address,
+    rewrite_from: bool,
+    date: str,
+    new_id: Callable[[Address], str],
+) -> Given:
+    """Make content of an ``EmailMessage`` (or an older ``Message``): written down by the standard library, then as ``from_bytes``.
+
+    Domains outside ASCII become A-labels, which the standard library does not do. Raises ``MessageError``.
+    """
+    from email.errors import MessageError as EmailError
+    from email.generator import BytesGenerator
+    from email.message import Message as StdlibMessage
+    from email.policy import SMTPUTF8, EmailPolicy
+    from io import BytesIO
+
+    if not isinstance(message, StdlibMessage):
+        raise MessageError(f"A message is a Message, an EmailMessage or bytes, not {type(message).__name__}.", field="message")
+    _refuse_line_breaks(message)
+    message, utf8 = _ascii_domains(message)
+    policy = message.policy.clone(linesep="\r\n")
+    if utf8:
+        policy = policy.clone(utf8=True) if isinstance(policy, EmailPolicy) else SMTPUTF8
+    out = BytesIO()
+    try:
+        BytesGenerator(out, mangle_from_=False, policy=policy).flatten(message)
+    except (EmailError, ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise MessageError(f"This {type(message).__name__} cannot be written down: {problem}", field="message") from problem
+    return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from, date=date, new_id=new_id)
+
+
+def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:
+    """Give the header's fields, where the body begins, and the body itself if it does not begin at a blank line.
+
+    A header ends at a blank line, or where a line is no header field any more (as ``email`` and mail servers read it).
+    """
+    if clean and not data.startswith(b"\r\n"):
+        end = data.find(b"\r\n\r\n")
+        head, start = (data, len(data)) if end < 0 else (data[:end], end + 4)
+    else:
+        found = _BLANK_LINE.search(data)
+        head, start = (data, len(data)) if found is None else (data[: found.start()], found.end())
+        head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    lines = head.removesuffix(b"\r\n").split(b"\r\n") if head else []
+    if lines and lines[0].startswith(b"From "):
+        del lines[0]
+    fields: Fields = []
+    for number, line in enumerate(lines):
+        if line[:1] in (b" ", b"\t"):
+            if fields:
+                fields[-1] = (fields[-1][0], fields[-1][1] + b"\r\n" + line)
+            continue  # a continuation of nothing would continue somebody else's field
+        name = _FIELD.match(line)
+        if name is None:
+            blank = b"\r\n\r\n" if start < len(data) or data.endswith((b"\r\n\r\n", b"\n\n", b"\r\r")) else b"\r\n"
+            return fields, start, b"\r\n".join(lines[number:]) + blank + data[start:]
+        if b"\0" in line:
+            raise MessageError(f"{name[1].decode().lower()}: the header field has a NUL character in it.", field=name[1].decode().lower())
+        fields.append((name[1].lower(), line))
+    return fields, start, b""
+
+
+def _rewritten(fields: Fields, sender: Address) -> Fields:
+    """Put the account's From in place of the given one, which goes to Reply-To if there is none and mail can be sent there."""
+    value = _value(fields, b"from")
+    place = [name for name, _ in fields].index(b"from")
+    kept = [field for field in fields if field[0] != b"from"]
+    kept.insert(place, (b"from", _line(address_field("From", (sender,)))))
+    try:
+        original = [address.wire for address in read_addresses(value, "from")]
+    except MessageError:
+        original = []  # such as cron's "root (Cron Daemon)" without a host
+    if original and original != [sender.wire] and not any(name == b"reply-to" for name, _ in fields):
+        whole = next(line for name, line in fields if name == b"from")
+        kept.insert(place + 1, (b"reply-to", b"Reply-To:" + whole.partition(b":")[2]))
+    return kept
+
+
+def _recipients(fields: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    """Find the recipients: those of To, Cc and Bcc, or of the Resent- fields where there are any (RFC 5322 section 3.6.6)."""
+    names = [name for name, _ in fields]
+    resent = max(names.count(name) for name in (b"resent-date", b"resent-to", b"resent-cc", b"resent-bcc"))
+    if resent > 1:
+        raise MessageError("resent-to: the message was resent more than once; please give envelope=.", field="resent-to")
+    prefix = b"resent-" if resent else b""
+    found: dict[str, None] = {}
+    for wanted in (b"to", b"cc", b"bcc"):
+        for name, line in fields:
+            if name == prefix + wanted:
+                found.update(dict.fromkeys([address.wire for address in read_addresses(_unfolded(line), name.decode())]))
+    return tuple(found)
+
+
+def _value(fields: Fields, wanted: bytes) -> str:
+    return next((_unfolded(line) for name, line in fields if name == wanted), "")
+
+
+def _unfolded(line: bytes) -> str:
+    return line.partition(b":")[2].replace(b"\r\n", b"").decode(errors="replace").strip()
+
+
+def _line(field: str) -> bytes:
+    return field.encode().removesuffix(b"\r\n")
+
+
+def _refuse_line_breaks(message: email.message.Message) -> None:
+    """Refuse header values that would become other header fields: the old policy of ``email`` lets them in."""
+    for part in message.walk():
+        for name, value in part.raw_items():
+            if _LINE_BREAK.search(str(value)) or _LINE_BREAK.search(name):
+                raise MessageError(f"{name[:80]!a}: the header field has a line break or a NUL character in it.", field=name.lower())
+
+
+def _ascii_domains(message: email.message.Message) -> tuple[email.message.Message, bool]:
+    """Give the message with A-labels in its addresses (a copy where that changes it), and whether an address needs SMTPUTF8."""
+    fields: list[tuple[str, Any]] = []
+    changed = utf8 = False
+    for name, value in message.raw_items():
+        text = str(value).replace("\r", "").replace("\n", "")  # a parsed value is still folded
+        fields.append((name, value))
+        if name.lower().removeprefix("resent-") not in _ADDRESSED or text.isascii() or "@" not in text:
+            continue
+        for address in read_addresses(text, name.lower()):
+            utf8 = utf8 or address.smtputf8
+            if not address.smtputf8 and not address.domain.isascii():
+                text = text.replace(f"@{address.domain}", f"@{address.wire.rpartition('@')[2]}")
+                fields[-1] = message.policy.header_store_parse(name, text)
+                changed = True
+    if changed:
+        message = copy(message)
+        for name in {name for name, _ in fields}:
+            del message[name]  # makes a new list: the application's own message stays as it is
+        for field in fields:
+            message.set_raw(*field)
+    return message, utf8

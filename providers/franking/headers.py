@@ -1,0 +1,160 @@
+"""Header fields: checked, encoded and folded on the way out; addresses read on the way in. It knows fields, not messages.
+
+ASCII values take the short way; all others are encoded by the standard library's ``email.header`` (RFC 2047). A line is folded
+at 78 characters where it has blanks, and never longer than the 998 that RFC 5322 section 2.1.1 allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import quote
+
+from franking.address import Address, what_is
+from franking.errors import MessageError
+
+__all__ = ["address_field", "disposition", "encoded", "field", "read_addresses", "refuse_controls"]
+
+_NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a tab is a blank
+_WORDS = re.compile(r"[ \t]*[^ \t]+")
+_SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  |\A | \Z')
+_COMPLICATED = re.compile(r'["()\\:;\[\]]|=\?')
+_FOLD, _LONGEST = 78, 998
+
+
+def refuse_controls(value: str, name: str) -> None:
+    """Raise ``MessageError`` that names the field where a text has line breaks, NUL, other controls or lone surrogates in it."""
+    if not isinstance(value, str):
+        raise MessageError(f"{name}: this is text, not {type(value).__name__}.", field=name)
+    if value.isprintable():
+        return
+    found = _CONTROLS.search(value)
+    if found:
+        raise MessageError(f"{name}: the text {what_is(found[0])}.", field=name)
+
+
+def field(name: str, value: str, *, where: str | None = None) -> str:
+    """Write one field, folded, with its CRLF. ``where`` is what an error calls it (the name in lower case).
+
+    Raises ``MessageError`` for a name that is none, and for controls in the value.
+    """
+    where = where or name.lower()
+    refuse_controls(value, where)
+    if value.isascii():
+        if len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
+            return f"{name}: {value}\r\n"
+        value = value.strip()
+        if max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
+            value = encoded(value, name)
+    else:
+        value = encoded(value.strip(), name)
+    return _folded(name, value)
+
+
+def address_field(name: str, addresses: Iterable[Address]) -> str:
+    """Write a field of addresses, folded, with its CRLF."""
+    value = ", ".join([_mailbox(address) for address in addresses])
+    if len(name) + len(value) <= _FOLD - 2:
+        return f"{name}: {value}\r\n"
+    return _folded(name, value)
+
+
+def _folded(name: str, value: str) -> str:
+    """Fold before blanks: unfolding takes only the CRLF away, so no blank is lost or added (RFC 5322 section 2.2.3)."""
+    if not _NAME.match(name):
+        raise MessageError(f"headers: {name[:80]!r} is no name of a header field.", field="headers")
+    lines: list[str] = []
+    line = f"{name}:"
+    for word in _WORDS.findall(" " + value):
+        if len(line) + len(word) > _FOLD and len(line) > len(name) + 1:
+            lines.append(line)
+            line = word
+        else:
+            line += word
+    lines.append(line)
+    if max(map(len, lines)) > _LONGEST:
+        raise MessageError(f"{name.lower()}: a line of this header field would be longer than {_LONGEST} characters.", field=name.lower())
+    return "\r\n".join(lines) + "\r\n"
+
+
+def encoded(value: str, name: str = "") -> str:
+    """Give a text as encoded words with a blank between them (RFC 2047); decoders drop these blanks."""
+    from email.header import Header  # the long way, only for what ASCII cannot say
+
+    words = Header(value, "utf-8", maxlinelen=max(40, 75 - len(name) - 2)).encode(linesep="\n")
+    return " ".join(words.split())
+
+
+@lru_cache(maxsize=4096)
+def _mailbox(address: Address) -> str:
+    name = address.name
+    if not name:
+        return address.wire
+    if not name.isascii() or len(name) > 60 or "=?" in name:
+        name = encoded(name)
+    elif _SPECIALS.search(name):
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        name = f'"{escaped}"'
+    return f"{name} <{address.wire}>"
+
+
+def disposition(kind: str, name: str | None) -> str:
+    """Write Content-Disposition, with the file name as RFC 2231 says where ASCII cannot hold it."""
+    if name is None:
+        return f"Content-Disposition: {kind}\r\n"
+    if name.isascii() and "%" not in name:
+        return f"Content-Disposition: {kind};\r\n filename={quoted(name)}\r\n"
+    octets = quote(name, safe="")
+    if len(octets) <= 50:
+        return f"Content-Disposition: {kind};\r\n filename*=utf-8''{octets}\r\n"
+    lines: list[str] = []
+    while octets:
+        end = 50
+        while "%" in octets[end - 2 : end] and end < len(octets):  # never inside %C3
+            end -= 1
+        charset = "" if lines else "utf-8''"
+        lines.append(f" filename*{len(lines)}*={charset}{octets[:end]}")
+        octets = octets[end:]
+    return f"Content-Disposition: {kind};\r\n" + ";\r\n".join(lines) + "\r\n"
+
+
+def quoted(text: str) -> str:
+    """Give a parameter's value as a quoted string (RFC 2045 section 5.1)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@lru_cache(maxsize=1024)
+def read_addresses(value: str, name: str) -> tuple[Address, ...]:
+    """Read the addresses of a field that somebody else wrote; the members of groups count, groups themselves do not.
+
+    ``value`` is unfolded. Raises ``MessageError`` that names the field where an address is none that mail can be sent to.
+    """
+    if not _COMPLICATED.search(value):
+        try:
+            return tuple(Address.parse(part) for part in value.split(",") if part.strip())
+        except MessageError:
+            pass  # the full parser knows better
+    return tuple(_read(value, name))
+
+
+def _read(value: str, name: str) -> Iterable[Address]:
+    from email import policy
+    from email.errors import MessageError as EmailError
+
+    try:
+        found = policy.default.header_factory("to", value).addresses
+        listed = [(address.username, address.domain, address.addr_spec, address.display_name) for address in found]
+    except (EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError) as problem:
+        raise MessageError(f"{name}: the addresses in this header field cannot be read; please give envelope=.", field=name) from problem
+    for local, domain, address, shown in listed:
+        if not local and not domain:
+            continue
+        if not domain:
+            raise MessageError(f"{name}: {local[:80]!a} is no whole address; it lacks the @ and a domain.", field=name)
+        try:
+            yield Address(address, "".join(sign for sign in shown if sign.isprintable()))
+        except MessageError as problem:
+            raise MessageError(f"{name}: {problem}", field=name) from None
