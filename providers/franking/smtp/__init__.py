@@ -81,7 +81,7 @@ class SmtpProvider:
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
         if not settings["host"]:
-            raise SettingsError("host: an smtp account needs a server, such as host = \"smtp.example.com\".", field="host")
+            raise SettingsError('host: an smtp account needs a server, such as host = "smtp.example.com".', field="host")
         return settle_transport(settings)
 
     def route(self, account: Account) -> str:

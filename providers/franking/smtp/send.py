@@ -1,12 +1,107 @@
-"""Send by SMTP: open a session (connect, TLS, greet, log in) and hand messages over. How to recover is the mailer's business."""
+"""Send by SMTP: open a session (connect, TLS, greet, log in). What the session then does is in ``session.py``; recovery is the mailer's.
+
+``open_session`` is what the provider and the OAuth providers' smtp routes call; ``probe`` looks at a server without logging in.
+"""
 
 from __future__ import annotations
 
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from franking import tls
 from franking.account import Account
-from franking.provider import Observer, Session
+from franking.errors import FrankingError, SettingsError
+from franking.provider import Observer, Step, silent
+from franking.smtp import dial, opening, sasl
+from franking.smtp.connection import Connection, Dialogue
+from franking.smtp.dial import Place, Resolver
+from franking.smtp.protocol import Capabilities
+from franking.smtp.session import SmtpSession
 from franking.tokens import Secret
 
-__all__ = ["open_session"]
+__all__ = ["Probe", "SmtpSession", "open_session", "probe"]
+
+Clock = Callable[[], float]
+
+
+class _Steps:
+    """Tell the observer of the steps up to the login."""
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        self._observer = observer
+        self._clock = clock
+        self.detail = ""
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = self._clock()
+        self.detail = ""
+        self._observer(Step(name, "running"))
+        try:
+            yield
+        except FrankingError as problem:
+            self._observer(Step(name, "failed", (self._clock() - started) * 1000, str(problem)))
+            raise
+        self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What is needed to come as far as EHLO."""
+
+    place: Place
+    timeout: float
+    patience: float
+    ehlo_name: str | None
+    ca_file: str | None
+    resolver: Resolver | None
+    clock: Clock
+
+    def open(self, steps: _Steps) -> tuple[Connection, Capabilities]:
+        """Connect, agree on TLS, greet."""
+        context = None if self.place.security == "none" else tls.context(self.ca_file)
+        with steps("resolve"):
+            found = dial.resolve(self.place, timeout=self.timeout, resolver=self.resolver)
+            steps.detail = ", ".join(str(each[4][0]) for each in found[:8])
+        with steps("connect"):
+            sock = dial.connect(self.place, found, timeout=self.timeout, clock=self.clock)
+            try:
+                connection = Connection(sock, self.place, timeout=self.timeout, patience=self.patience, clock=self.clock)
+            except BaseException:
+                sock.close()
+                raise
+            steps.detail = f"{connection.peer} port {self.place.port}"
+        try:
+            return connection, self._begin(connection, context, steps)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _begin(self, connection: Connection, context: ssl.SSLContext | None, steps: _Steps) -> Capabilities:
+        name = opening.ehlo_name(self.ehlo_name, connection.local)
+        if context is not None and self.place.security == "tls":
+            self._start_tls(connection, context, steps)
+        with steps("greet"):
+            connection.step = "greet"
+            opening.check_greeting(connection.hear_greeting(), self.place)
+            capabilities = connection.converse(opening.hello(name, self.place))
+            steps.detail = connection.greeting
+        if context is not None and self.place.security == "starttls":
+            self._start_tls(connection, context, steps, opening.starttls(capabilities, self.place))
+            connection.step = "greet"
+            capabilities = connection.converse(opening.hello(name, self.place))
+        return capabilities
+
+    def _start_tls(self, connection: Connection, context: ssl.SSLContext, steps: _Steps, ask: Dialogue[None] | None = None) -> None:
+        with steps("tls"):
+            connection.step = "tls"
+            if ask is not None:
+                connection.converse(ask)
+            connection.start_tls(context)
+            steps.detail = connection.describe_tls()
 
 
 def open_session(
@@ -17,9 +112,99 @@ def open_session(
     route: str,
     username: str | None = None,
     mechanisms: tuple[str, ...] | None = None,
-) -> Session:
+    resolver: Resolver | None = None,
+    clock: Clock = time.monotonic,
+) -> SmtpSession:
     """Open a session to the account's ``host``/``port``/``security``; ``secret`` None = no login.
 
-    ``username`` overrides the account's; ``mechanisms`` (``("xoauth2", "oauthbearer")``) overrides ``auth``: the OAuth providers' smtp routes do both.
+    ``username`` overrides the account's; ``mechanisms`` (``("xoauth2", "oauthbearer")``) overrides ``auth``: the smtp routes of the
+    OAuth providers do both. ``resolver`` stands in for ``socket.getaddrinfo``. Raises ``ConnectError``, ``TLSError``,
+    ``LoginError``, ``Throttled``, ``SettingsError``.
     """
-    raise NotImplementedError
+    place = Place(account.host, account.port, account.security)
+    steps = _Steps(observer, clock)
+    begin = _Opening(place, account.timeout, account.final_timeout, account.ehlo_name, account.ca_file, resolver, clock)
+    connection, capabilities = begin.open(steps)
+    try:
+        if secret is not None:
+            with steps("login"):
+                who = username or account.username
+                connection.step = "login"
+                mechanism = _log_in(connection, capabilities, account, secret, who, mechanisms)
+                steps.detail = f"{mechanism} as {who}"
+        return SmtpSession(
+            connection,
+            capabilities.without(account.without),
+            route=route,
+            observer=observer,
+            final_timeout=account.final_timeout,
+            clock=clock,
+        )
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _log_in(
+    connection: Connection,
+    capabilities: Capabilities,
+    account: Account,
+    secret: Secret,
+    who: str | None,
+    mechanisms: tuple[str, ...] | None,
+) -> str:
+    if not who:
+        raise SettingsError("username: a password or token is there, but no name to log in with.", field="username", step="login")
+    token = bool(account.get("token_command")) or account.auth in sasl.TOKEN_MECHANISMS
+    wanted = mechanisms or sasl.choose(account.auth, tls=connection.tls is not None, token=token)
+    place = connection.place
+    opening.check_plain_login(
+        connection.peer,
+        tls=connection.tls is not None,
+        token=any(name in sasl.TOKEN_MECHANISMS for name in wanted),
+        allowed=bool(account.get("allow_plain_login")),
+        details=place.details,
+    )
+    credentials = sasl.Credentials(who, secret.get(), place.host, place.port)
+    connection.reader.redact = connection.redactor
+    return connection.converse(sasl.login(credentials, capabilities, wanted, connection.redactor, **place.details))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a server is like, as far as it tells before a login."""
+
+    place: Place
+    address: str
+    greeting: str
+    tls: str
+    offered: tuple[str, ...]
+    auth: tuple[str, ...]
+    size: int | None
+
+
+def probe(
+    host: str,
+    port: int,
+    security: str,
+    *,
+    timeout: float = 10.0,
+    ca_file: str | None = None,
+    ehlo_name: str | None = None,
+    observer: Observer = silent,
+    resolver: Resolver | None = None,
+    clock: Clock = time.monotonic,
+) -> Probe:
+    """Connect, agree on TLS and say EHLO; no login, no address. Raises what ``open_session`` raises."""
+    place = Place(host, port, security)
+    connection, capabilities = _Opening(place, timeout, timeout, ehlo_name, ca_file, resolver, clock).open(_Steps(observer, clock))
+    connection.close(quit_first=True)
+    return Probe(
+        place,
+        connection.peer,
+        connection.greeting,
+        connection.describe_tls(),
+        tuple(capabilities.words),
+        capabilities.auth,
+        capabilities.size,
+    )

@@ -1,0 +1,323 @@
+"""One open connection to a mail server: octets in and out, TLS, time-outs, the wire log. It decides nothing about mail.
+
+The socket never blocks: whoever writes also reads, so that two full buffers cannot wait for each other for ever. ``sent`` counts the octets
+that the kernel took, which is what decides whether a message was handed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from franking.errors import ConnectError, ConnectTimeout, Evidence, TLSError
+from franking.smtp import dial
+from franking.smtp.dial import Place
+from franking.smtp.protocol import Line, Reply, ReplyReader, visible
+from franking.smtp.sasl import Redactor
+
+__all__ = ["Connection", "Dialogue"]
+
+READ = 65536
+GOODBYE = 0.5  # seconds for the answer to QUIT: politeness, nothing depends on it
+
+wire = logging.getLogger("franking.wire")
+
+Result = TypeVar("Result")
+Dialogue = Generator[Line | None, Reply, Result]
+"""Lines to say (None: only listen), replies to hear, and what came of it."""
+
+_SENTENCES = {
+    "timeout": "did not answer in time",
+    "closed": "closed the connection",
+    "reset": "reset the connection",
+    "unreachable": "can no longer be reached",
+}
+_NOT_SMTP = "sent something that is no SMTP"
+
+
+class Connection:
+    """Hold a socket, its reader and its counters. ``step`` names what is going on, for errors."""
+
+    def __init__(
+        self, sock: socket.socket, place: Place, *, timeout: float, patience: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips."""
+        self.place = place
+        self.peer = str(sock.getpeername()[0])
+        self.local = str(sock.getsockname()[0])
+        self.step = "greet"
+        self.sent = 0
+        self.offered = 0
+        self.tls: str | None = None
+        self.certificate: dict[str, Any] = {}
+        self.greeting = ""
+        self.closed = False
+        self.reader = ReplyReader()
+        self.redactor = Redactor()
+        self._timeout = timeout
+        self._patience = max(patience, timeout)
+        self._clock = clock
+        self._sock = sock
+        self._pid = os.getpid()
+        self._log = wire.isEnabledFor(logging.DEBUG)
+        sock.setblocking(False)
+
+    # — errors —
+
+    def failure(self, reason: str, *, text: str = "", kind: str = "connect", number: int | None = None) -> ConnectError:
+        """Make the error for a connection that broke (it is closed by whoever sees it)."""
+        details = {**self.place.details, "errno": number, "tried": [{"address": self.peer, "reason": reason, "errno": number}]}
+        evidence = Evidence(kind, text=text, reason=reason, details=details)
+        made = ConnectTimeout if reason == "timeout" else ConnectError
+        return made(f"{self.place} {_SENTENCES.get(reason, _NOT_SMTP)}.", step=self.step, evidence=evidence)
+
+    def _broken(self, problem: OSError) -> ConnectError:
+        if isinstance(problem, ssl.SSLError):
+            return self.failure("reset", kind="tls", text=problem.reason or "", number=problem.errno)
+        reason = "reset" if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN) else dial.why(problem)
+        return self.failure(reason, number=problem.errno)
+
+    # — waiting —
+
+    def _wait(self, *, write: bool, seconds: float, read: bool = True) -> tuple[bool, bool]:
+        """Wait until the socket can be read or written; (False, False) when time is up."""
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self._sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+            events = poll.poll(max(seconds, 0) * 1000)
+            seen = events[0][1] if events else 0
+            ended = bool(seen & (select.POLLERR | select.POLLHUP | select.POLLNVAL))
+            return bool(seen & select.POLLIN) or (ended and read), bool(seen & select.POLLOUT) or (ended and write)
+        readable, writable, wrong = select.select(
+            [self._sock] if read else [], [self._sock] if write else [], [self._sock], max(seconds, 0)
+        )
+        return bool(readable or wrong), bool(writable or wrong)
+
+    # — reading —
+
+    def take(self) -> bool:
+        """Read what is there without waiting; False when there is nothing. Raises ``ConnectError`` at the end of the stream."""
+        try:
+            data = self._sock.recv(READ)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as problem:
+            raise self._broken(problem) from None
+        if not data:
+            raise self.failure("closed")
+        seen = len(self.reader.replies)
+        self.reader.feed(data)
+        if self._log:
+            for reply in list(self.reader.replies)[seen:]:
+                self._log_reply(reply)
+        return True
+
+    def fill(self, seconds: float | None = None) -> None:
+        """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the time-out)."""
+        seconds = self._timeout if seconds is None else seconds
+        if self.tls is None:  # under TLS the octets may have come already
+            self._readable(seconds)
+        while not self.take():
+            self._readable(seconds)
+
+    def _readable(self, seconds: float) -> None:
+        if not self._wait(write=False, seconds=seconds)[0]:
+            raise self.failure("timeout")
+
+    def listen(self) -> Reply:
+        """Wait for one reply. Raises ``ConnectError`` when there is none, or what comes is none."""
+        end = self._clock() + self._patience
+        while not self.reader.replies:
+            self.check()
+            self.fill(min(self._timeout, max(end - self._clock(), 0.0)))
+        return self.reader.replies.popleft()
+
+    def hear_greeting(self) -> Reply:
+        """Wait for the first line. Whatever else than SMTP listens here shows by what it says, even if it never ends the line."""
+        try:
+            reply = self.listen()
+        except ConnectError as problem:
+            said = self.reader.pending
+            if problem.evidence is not None and problem.evidence.kind == "smtp":
+                raise self._not_smtp(problem.evidence.text) from None
+            if said and not self.reader.replies:
+                raise self._not_smtp(visible(said, 200)) from None
+            raise
+        self.greeting = reply.text
+        return reply
+
+    def _not_smtp(self, text: str) -> ConnectError:
+        evidence = Evidence("smtp", text=text, reason="not-smtp", details=self.place.details)
+        return ConnectError(f"{self.place} is no mail server for SMTP: it says {text!r}.", step="greet", temporary=False, evidence=evidence)
+
+    def check(self) -> None:
+        """Raise ``ConnectError`` if something that is no reply came in, and every reply before it was heard."""
+        fault = self.reader.fault
+        if fault is not None and not self.reader.replies:
+            raise self.failure(fault.reason, kind="smtp", text=fault.text)
+
+    # — writing —
+
+    def write(self, data: bytes) -> None:
+        """Hand octets to the kernel, all of them, reading meanwhile what the server says."""
+        self.offered = self.sent + len(data)
+        done = self._send(data)
+        if done < len(data):
+            view = memoryview(data)
+            while done < len(view):
+                readable, writable = self._wait(write=True, seconds=self._timeout)
+                if not readable and not writable:
+                    raise self.failure("timeout")
+                if readable:
+                    self.take()
+                if writable:
+                    done += self._send(view[done:])
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            done = self._sock.send(data)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+            return 0
+        except ssl.SSLWantReadError:
+            self._wait(write=False, seconds=self._timeout)
+            return 0
+        except OSError as problem:
+            with contextlib.suppress(ConnectError):  # its last words tell more than a broken pipe
+                while self.take():
+                    pass
+            raise self._broken(problem) from None
+        self.sent += done
+        return done
+
+    def converse(self, dialogue: Dialogue[Result]) -> Result:
+        """Lead a dialogue, one line and one reply at a time."""
+        try:
+            line = next(dialogue)
+            while True:
+                if line is not None:
+                    if not self.reader.idle:
+                        raise self.failure("unexpected-reply", kind="smtp", text=visible(self._unread(), 200))
+                    self.log_said(line.shown)
+                    self.write(line.data)
+                line = dialogue.send(self.listen())
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    def _unread(self) -> bytes:
+        if self.reader.replies:
+            return str(self.reader.replies[0]).encode()
+        return self.reader.pending
+
+    # — TLS —
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Do the handshake and check the certificate. Raises ``TLSError`` (or ``ConnectTimeout``), kind ``tls``."""
+        if not self.reader.idle:
+            evidence = self._tls_evidence("plaintext-injected", visible(self._unread(), 200))
+            raise TLSError(
+                "Something was sent in plain text where only TLS may follow; somebody may be tampering.", step="tls", evidence=evidence
+            )
+        raw = self._sock
+        try:
+            raw.settimeout(self._timeout)
+            self._sock = wrapped = context.wrap_socket(raw, server_hostname=self.place.wire, do_handshake_on_connect=False)
+            wrapped.do_handshake()
+            wrapped.setblocking(False)
+        except (OSError, ValueError) as problem:
+            raise self._tls_error(problem) from None
+        self.tls = wrapped.version() or "TLS"
+        self.certificate = dict(wrapped.getpeercert() or {})
+
+    def _tls_evidence(self, reason: str, text: str = "", **details: Any) -> Evidence:
+        return Evidence("tls", text=text, reason=reason, details={**self.place.details, **details})
+
+    def _tls_error(self, problem: OSError | ValueError) -> TLSError | ConnectTimeout:
+        if isinstance(problem, ssl.SSLCertVerificationError):
+            names = _names(self._sock)
+            evidence = self._tls_evidence(
+                "certificate", problem.verify_message, verify_code=problem.verify_code, verify_message=problem.verify_message, names=names
+            )
+            words = f"The certificate of {self.place} cannot be trusted: {problem.verify_message}."
+            return TLSError(words, step="tls", evidence=evidence)
+        if isinstance(problem, TimeoutError):
+            return ConnectTimeout(
+                f"{self.place} did not answer the TLS handshake in time.", step="tls", evidence=self._tls_evidence("timeout")
+            )
+        if isinstance(problem, ssl.SSLError):
+            reason = problem.reason or "handshake"
+            ended = isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            words = f"TLS with {self.place} did not come about ({reason.replace('_', ' ').lower()})."
+            return TLSError(words, step="tls", temporary=ended, evidence=self._tls_evidence(reason, errno=problem.errno))
+        reason, number = ("reset", problem.errno) if isinstance(problem, OSError) else ("bad-name", None)
+        words = f"TLS with {self.place} did not come about ({reason})."
+        return TLSError(words, step="tls", temporary=reason == "reset", evidence=self._tls_evidence(reason, errno=number))
+
+    def describe_tls(self) -> str:
+        """Say in a line what TLS came to: version, and how long the certificate holds."""
+        version = (self.tls or "").replace("TLSv", "TLS ")
+        until = self.certificate.get("notAfter")
+        if not until:
+            return version
+        day = time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(str(until))))
+        return f"{version}, certificate valid until {day}"
+
+    # — log and end —
+
+    @property
+    def logging(self) -> bool:
+        return self._log
+
+    def log_said(self, shown: str) -> None:
+        """Log what the client says, in the form that holds no secret."""
+        if self._log:
+            wire.debug("%sC: %s", "~" if self.tls else "", visible(shown.encode("utf-8", "backslashreplace")))
+
+    def _log_reply(self, reply: Reply) -> None:
+        last = len(reply.lines) - 1
+        for number, line in enumerate(reply.lines):
+            wire.debug("%sS: %d%s%s", "~" if self.tls else "", reply.code, " " if number == last else "-", visible(line))
+
+    def close(self, *, quit_first: bool = False) -> None:
+        """Close it, with a QUIT that waits for nothing long. In a forked child only the child's copy goes."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if quit_first and os.getpid() == self._pid:
+                with contextlib.suppress(ConnectError):
+                    self.log_said("QUIT")
+                    self.write(b"QUIT\r\n")
+                    self.fill(min(GOODBYE, self._timeout))
+        finally:
+            self._sock.close()
+
+    def abort(self) -> None:
+        """Wake whoever waits on it and let nothing more through; any thread may call it."""
+        if os.getpid() != self._pid:
+            return
+        with contextlib.suppress(OSError):
+            # not SSLSocket.shutdown: it drops the TLS layer, and a thread in the middle of a write would go on in plain text
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+def _names(sock: socket.socket) -> list[str]:
+    """Read the names in a certificate that was not accepted: the best hint at the right host name.
+
+    The ssl module shows an unverified chain only through a private method; without it there is no hint.
+    """
+    try:
+        leaf = sock._sslobj.get_unverified_chain()[0].get_info()  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - a hint is not worth an error
+        return []
+    names = [str(value) for kind, value in leaf.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    common = [str(value) for part in leaf.get("subject", ()) for key, value in part if key == "commonName"]
+    return [visible(name.encode(), 255) for name in (names or common)[:20]]

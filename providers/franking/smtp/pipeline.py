@@ -1,0 +1,506 @@
+"""Messages in flight: which octets may leave now, and what each reply means for which message. No sockets.
+
+    octets = pipeline.outgoing()      b"" = nothing may leave before a reply comes
+    pipeline.receive(reply)           replies come in the order of the commands (RFC 2920)
+    pipeline.lost(sent, cause)        the connection died: who was accepted, who is safe, who is unknown
+    pipeline.done                     transactions whose ``result`` stands
+
+Each message is written by a small generator that yields octets, or ``WAIT``: nothing more until everything sent so far is answered.
+Three roads: one flight (CHUNKING, small: MAIL, RCPT and BDAT LAST at once), groups (PIPELINING), and the
+plain dialogue (groups of one).
+Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders do; in return every MAIL behind
+something unanswered is preceded by RSET, and a reply that does not fit ends the connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Any, NoReturn
+
+from franking.address import Envelope
+from franking.errors import (
+    ConnectError,
+    Evidence,
+    FrankingError,
+    MessageError,
+    OutcomeUnknown,
+    Refused,
+)
+from franking.message import Content
+from franking.provider import Receipt
+from franking.smtp.protocol import Capabilities, DotStuffer, Reply, path
+from franking.smtp.refusal import recipient_refused, refusal
+
+__all__ = ["Misfit", "Pipeline", "Transaction"]
+
+ONE_FLIGHT = 65536  # octets of content that leave before the recipients are answered (section 8 of the design)
+BATCH = 100  # recipients per group: Gmail takes no more per message, and a server that has enough is noticed soon
+WAIT = None
+
+
+class Misfit(Exception):
+    """Say that a reply does not answer what was asked: from here on nothing on this connection can be trusted."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class Asked(IntEnum):
+    RSET = 0
+    MAIL = 1
+    RCPT = 2
+    DATA = 3
+    BODY = 4
+
+
+class Transaction:
+    """One message on its way. ``result`` is None until its fate is known."""
+
+    __slots__ = (
+        "accepted",
+        "answered",
+        "begun",
+        "content",
+        "data",
+        "doubtful",
+        "end",
+        "envelope",
+        "full",
+        "guarded",
+        "heard",
+        "mail",
+        "one_flight",
+        "paths",
+        "refused",
+        "result",
+        "sender_reply",
+        "size",
+        "started",
+        "tag",
+    )
+
+    def __init__(self, tag: Any, envelope: Envelope, content: Content, mail: bytes, paths: list[bytes], *, guarded: bool) -> None:
+        self.tag = tag
+        self.envelope = envelope
+        self.content = content
+        self.mail = mail
+        self.paths = paths
+        self.guarded = guarded  # after an idle time: no content before MAIL is answered
+        self.one_flight = False
+        self.size = content.size
+        self.started = 0.0
+        self.heard = False  # any reply came
+        self.sender_reply: Reply | None = None  # MAIL's refusal
+        self.answered = 0  # RCPT replies
+        self.full = False  # the server takes no more recipients (452 4.5.3)
+        self.accepted: list[str] = []
+        self.refused: dict[str, dict[str, Any]] = {}
+        self.data: Reply | None = None  # DATA's reply
+        self.begun = False  # some of the content may have left
+        self.doubtful = False  # a reply did not fit: what the others said proves nothing
+        self.end: int | None = None  # the stream's offset behind the last octet
+        self.result: Receipt | FrankingError | None = None
+
+    @property
+    def addressed(self) -> bool:
+        """Tell whether the sender and at least one recipient were accepted, and every recipient was answered."""
+        return self.answered == len(self.paths) and self.sender_reply is None and bool(self.accepted)
+
+    def handed_over(self, sent: int) -> bool:
+        return self.end is not None and sent >= self.end
+
+
+class Pipeline:
+    """The messages of one connection, in order."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        *,
+        route: str = "smtp",
+        sent: int = 0,
+        log: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``sent`` is the stream's offset so far. ``log`` takes each line that is said, where somebody listens."""
+        self.pipelining = "PIPELINING" in capabilities
+        self.chunking = self.pipelining and "CHUNKING" in capabilities
+        self.done: deque[Transaction] = deque()
+        self.unfinished: deque[Transaction] = deque()
+        self.closing = False  # nothing more may be sent on this connection
+        self.used = False  # the connection has carried a message
+        self._capabilities = capabilities
+        self._limit = capabilities.size
+        self._route = route
+        self._log = log
+        self._clock = clock
+        self._made = sent
+        self._outstanding: deque[tuple[Transaction, Asked]] = deque()
+        self._script: Iterator[bytes | None] | None = None
+        self._writing: Transaction | None = None
+        self._waiting = False
+        self._dirty = False  # a transaction may still be open at the server
+
+    # — what goes in —
+
+    def plan(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
+        """Check a message against what the server can do. Raises ``MessageError`` or ``Refused`` before anything leaves."""
+        if not envelope.recipients:
+            raise MessageError("The message has no recipients.", field="to")
+        sender, utf8 = path(envelope.sender)
+        paths = []
+        for address in envelope.recipients:
+            octets, needs = path(address)
+            paths.append(b"RCPT TO:<%b>\r\n" % octets)
+            utf8 = utf8 or needs
+        mail = b"MAIL FROM:<%b>" % sender
+        has = self._capabilities.words
+        size = content.size
+        if "SIZE" in has:
+            if self._limit is not None and size > self._limit:
+                raise self._too_large(size, self._limit)
+            mail += b" SIZE=%d" % size
+        utf8 = utf8 or content.smtputf8
+        if content.eight_bit or utf8:
+            if content.eight_bit and "8BITMIME" not in has:
+                raise self._cannot("8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body")
+            if "8BITMIME" in has:
+                mail += b" BODY=8BITMIME"
+        if utf8:
+            if "SMTPUTF8" not in has:
+                raise self._cannot("smtputf8", "has an address or a header that needs SMTPUTF8, which the server does not offer", "address")
+            mail += b" SMTPUTF8"
+        transaction = Transaction(tag, envelope, content, mail + b"\r\n", paths, guarded=guarded)
+        transaction.one_flight = self.chunking and not guarded and size <= ONE_FLIGHT and len(paths) <= BATCH
+        return transaction
+
+    def add(self, transaction: Transaction) -> None:
+        """Take a planned message; ``outgoing`` must have written everything before it."""
+        self.unfinished.append(transaction)
+        self._writing = transaction
+        self._script = self._one_flight(transaction) if transaction.one_flight else self._groups(transaction)
+
+    def room(self, window: int) -> bool:
+        """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content before it."""
+        if self._script is not None or self.closing:
+            return False
+        ride = self.pipelining and not self.chunking
+        return len(self.unfinished) < (window + 1 if ride else window if self.chunking else 1)
+
+    @property
+    def awaits_acceptance(self) -> bool:
+        """Tell whether the next reply is one that accepts a message, for which servers may take minutes."""
+        return bool(self._outstanding) and self._outstanding[0][1] is Asked.BODY
+
+    # — what goes out —
+
+    def outgoing(self) -> bytes:
+        """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to the kernel."""
+        while self._script is not None and not self.closing:
+            if self._waiting and self._outstanding:
+                return b""
+            self._waiting = False
+            transaction = self._writing
+            assert transaction is not None
+            try:
+                octets = next(self._script, b"")
+            except (FrankingError, OSError) as problem:
+                self._unreadable(transaction, problem)
+                continue
+            if octets is WAIT:
+                self._waiting = True
+            elif octets:
+                self._made += len(octets)
+                return octets
+            else:
+                self._script = self._writing = None
+        return b""
+
+    def _one_flight(self, transaction: Transaction) -> Iterator[bytes | None]:
+        body = b"".join(transaction.content.chunks(bcc=False))
+        header = b"BDAT %d LAST\r\n" % len(body)
+        lines = [transaction.mail, *transaction.paths, header]
+        outstanding = self._outstanding
+        if outstanding or self._dirty:
+            lines.insert(0, b"RSET\r\n")
+            outstanding.append((transaction, Asked.RSET))
+        outstanding.append((transaction, Asked.MAIL))
+        outstanding.extend([(transaction, Asked.RCPT)] * len(transaction.paths))
+        outstanding.append((transaction, Asked.BODY))
+        if self._log is not None:
+            self._say(lines, len(body))
+        lines.append(body)
+        flight = b"".join(lines)
+        transaction.size = len(body)
+        transaction.begun = self._dirty = True
+        transaction.started = self._clock()
+        transaction.end = self._made + len(flight)
+        yield flight
+
+    def _groups(self, transaction: Transaction) -> Iterator[bytes | None]:
+        transaction.started = self._clock()
+        yield from self._envelope(transaction)
+        if transaction.result is not None:
+            return
+        if self.chunking:
+            yield from self._chunk(transaction)
+        else:
+            yield from self._data(transaction)
+
+    def _envelope(self, transaction: Transaction) -> Iterator[bytes | None]:
+        """MAIL, RCPT and (without CHUNKING) DATA, in groups; ends with all of it answered."""
+        asked = [(Asked.MAIL, transaction.mail), *((Asked.RCPT, line) for line in transaction.paths)]
+        if self._dirty or (self.chunking and self._outstanding):
+            asked.insert(0, (Asked.RSET, b"RSET\r\n"))
+        self._dirty = True
+        batch = BATCH if self.pipelining else 1
+        start = 0
+        while start < len(asked):
+            group = asked[start : start + batch]
+            start += batch
+            if start >= len(asked) and self.pipelining and not self.chunking:
+                group.append((Asked.DATA, b"DATA\r\n"))
+            yield self._group(transaction, group)
+            yield WAIT
+            if transaction.sender_reply is not None and transaction.data is None:
+                return self._finish(transaction, refusal(transaction.sender_reply, "sender", step="message"))
+            if transaction.full and start < len(asked):
+                self._leave_out(transaction)
+                if transaction.accepted and self.pipelining and not self.chunking:
+                    yield self._group(transaction, [(Asked.DATA, b"DATA\r\n")])
+                    yield WAIT
+                break
+        if transaction.data is None:
+            if not transaction.accepted:
+                return self._finish(transaction, recipient_refused(transaction.refused))
+            if not self.pipelining:
+                yield self._group(transaction, [(Asked.DATA, b"DATA\r\n")])
+                yield WAIT
+        return None
+
+    def _leave_out(self, transaction: Transaction) -> None:
+        """Count recipients that were not even asked about as refused for now: the server has said that it takes no more."""
+        last = next(reversed(transaction.refused.values()))
+        for address in transaction.envelope.recipients[transaction.answered :]:
+            transaction.refused[address] = {"reply": last["reply"], "temporary": True}
+        transaction.answered = len(transaction.paths)
+
+    def _chunk(self, transaction: Transaction) -> Iterator[bytes | None]:
+        """BDAT LAST: its size is a promise, so that a content which breaks it ends the connection."""
+        header = b"BDAT %d LAST\r\n" % transaction.size
+        transaction.begun = True
+        transaction.end = self._made + len(header) + transaction.size
+        self._outstanding.append((transaction, Asked.BODY))
+        if self._log is not None:
+            self._say([header], transaction.size)
+        yield header
+        left = transaction.size
+        for chunk in transaction.content.chunks(bcc=False):
+            left -= len(chunk)
+            if left < 0:
+                break
+            if chunk:
+                yield chunk
+        if left:
+            raise MessageError(
+                "The message changed its size while it was being sent; was a file written to meanwhile?", field="attachments"
+            )
+
+    def _data(self, transaction: Transaction) -> Iterator[bytes | None]:
+        """Dot-stuffed content behind a 354. Without an accepted recipient a lone dot ends it (RFC 2920 §3.1)."""
+        reply = transaction.data
+        assert reply is not None
+        if reply.code != 354:
+            return self._finish(transaction, self._known_refusal(transaction) or refusal(reply, "message", step="message"))
+        self._outstanding.append((transaction, Asked.BODY))
+        self._dirty = False  # the end of the data ends the transaction, however it is answered (RFC 5321 §4.1.1.4)
+        if not transaction.addressed:
+            self._said(".")
+            yield b".\r\n"
+            return None
+        if self._log is not None:
+            self._say([], transaction.size)
+        stuffer = DotStuffer()
+        transaction.begun = True
+        held = b""
+        for chunk in transaction.content.chunks(bcc=False):
+            if len(held) + len(chunk) <= ONE_FLIGHT:
+                held += chunk
+                continue
+            if held:
+                yield stuffer.feed(held)
+            held = chunk
+        last = stuffer.feed(held) + stuffer.end()
+        transaction.end = self._made + len(last)
+        yield last
+        return None
+
+    def _group(self, transaction: Transaction, group: list[tuple[Asked, bytes]]) -> bytes:
+        self._outstanding.extend((transaction, asked) for asked, _ in group)
+        if self._log is not None:
+            self._say([line for _, line in group])
+        return b"".join(line for _, line in group)
+
+    # — what comes back —
+
+    def receive(self, reply: Reply) -> None:
+        """Take the next reply. Raises ``Misfit`` when it answers nothing, or answers what cannot be."""
+        if not self._outstanding:
+            raise Misfit(reply)
+        transaction, asked = self._outstanding.popleft()
+        code = reply.code
+        if code == 421:
+            return self._shut(transaction, asked, reply)
+        kind = code // 100
+        if asked is Asked.BODY:
+            self._answered(transaction, reply, kind)
+        elif asked is Asked.RCPT:
+            address = transaction.envelope.recipients[transaction.answered]
+            transaction.answered += 1
+            if kind == 2 and transaction.sender_reply is None:
+                transaction.accepted.append(address)
+            elif kind in (4, 5):
+                self._not_taken(transaction, address, reply)
+            else:
+                self._misfit(transaction, reply)
+        elif asked is Asked.MAIL:
+            if kind in (4, 5):
+                transaction.sender_reply = reply
+            elif kind != 2:
+                self._misfit(transaction, reply)
+        elif asked is Asked.DATA:
+            if code != 354 and kind not in (4, 5):
+                self._misfit(transaction, reply)
+            transaction.data = reply
+        elif kind != 2:  # RSET cannot be refused (RFC 5321 §4.1.1.5)
+            self._misfit(transaction, reply)
+        transaction.heard = True
+        return None
+
+    def _misfit(self, transaction: Transaction, reply: Reply) -> NoReturn:
+        transaction.doubtful = True
+        raise Misfit(reply)
+
+    def _not_taken(self, transaction: Transaction, address: str, reply: Reply) -> None:
+        # 452 4.5.3, also spelt 552 and 5.5.3: no more recipients in this transaction (RFC 5321 §4.5.3.1.10)
+        enough = reply.enhanced in ("4.5.3", "5.5.3") and bool(transaction.accepted)
+        transaction.full = transaction.full or enough
+        transaction.refused[address] = {"reply": str(reply), "temporary": reply.code < 500 or enough}
+
+    def _answered(self, transaction: Transaction, reply: Reply, kind: int) -> None:
+        """The reply to the content decides, together with the replies to the envelope before it."""
+        early = transaction is self._writing and self._script is not None and not self._written(transaction)
+        if kind == 2 and transaction.addressed and not early:
+            if self.chunking and transaction is self.unfinished[-1]:
+                self._dirty = False
+            self.used = True
+            receipt = Receipt(
+                transaction.content.message_id,
+                self._route,
+                str(reply),
+                None,
+                tuple(transaction.accepted),
+                transaction.refused,
+                transaction.size,
+                (self._clock() - transaction.started) * 1000,
+            )
+            return self._finish(transaction, receipt)
+        lone = transaction.data is not None and not transaction.begun
+        if kind == 3 or (kind == 2 and not lone):
+            self._misfit(transaction, reply)
+        if early:  # it refuses before it has heard all: what is left of the content has nowhere to go
+            self.closing = True
+        known = self._known_refusal(transaction)
+        return self._finish(transaction, known or refusal(reply, "message", step="accepted"))
+
+    def _written(self, transaction: Transaction) -> bool:
+        return transaction.end is not None and self._made >= transaction.end
+
+    def _known_refusal(self, transaction: Transaction) -> FrankingError | None:
+        """Give the refusal that the envelope's replies already amount to."""
+        if transaction.doubtful:
+            return None
+        if transaction.sender_reply is not None:
+            return refusal(transaction.sender_reply, "sender", step="message")
+        if transaction.answered == len(transaction.paths) and not transaction.accepted:
+            return recipient_refused(transaction.refused)
+        return None
+
+    def _finish(self, transaction: Transaction, result: Receipt | FrankingError) -> None:
+        transaction.result = result
+        if self.unfinished and self.unfinished[0] is transaction:
+            self.unfinished.popleft()
+        else:
+            self.unfinished.remove(transaction)
+        self.done.append(transaction)
+
+    # — ends —
+
+    def _shut(self, transaction: Transaction, asked: Asked, reply: Reply) -> None:
+        """421: this command and all behind it were not executed, so that their messages are safe."""
+        self.closing = True
+        first = asked in (Asked.RSET, Asked.MAIL) and not transaction.heard
+        if first and (self.used or transaction.guarded) and not (reply.enhanced or "").startswith("4.7."):
+            error: FrankingError = ConnectError(
+                f"The server had closed the connection: {reply}", stale=True, step="message", evidence=reply.evidence("smtp")
+            )
+        else:
+            error = self._known_refusal(transaction) or refusal(reply, "message", step="accepted" if asked is Asked.BODY else "message")
+        self._finish(transaction, error)
+        while self.unfinished:
+            behind = ConnectError(
+                f"The server closed the connection before it came to this message: {reply}", step="message", evidence=reply.evidence("smtp")
+            )
+            self._finish(self.unfinished[0], behind)
+        self._outstanding.clear()
+
+    def lost(self, sent: int, cause: ConnectError) -> None:
+        """Give every unfinished message its verdict: ``sent`` octets were handed to the kernel when the connection died of ``cause``."""
+        self.closing = True
+        while self.unfinished:
+            transaction = self.unfinished[0]
+            error = self._known_refusal(transaction)
+            if error is None and transaction.handed_over(sent):
+                error = OutcomeUnknown(
+                    f"The message was handed over, and then no answer came: {cause}",
+                    accepted=transaction.accepted,
+                    evidence=cause.evidence,
+                )
+            if error is None:
+                silent = cause.evidence is not None and cause.evidence.reason in ("closed", "reset")
+                before = not transaction.heard and not transaction.begun and (self.used or transaction.guarded)
+                error = type(cause)(cause.message, stale=silent and before, step="message", evidence=cause.evidence)
+            self._finish(transaction, error)
+        self._outstanding.clear()
+
+    def _unreadable(self, transaction: Transaction, problem: FrankingError | OSError) -> None:
+        """The content could not be read: this message fails alone if none of it has left, else the connection ends with it."""
+        if isinstance(problem, OSError) and not isinstance(problem, FrankingError):
+            problem = MessageError(f"The message could not be read: {problem.strerror or problem}.", field="attachments")
+        self._script = self._writing = None
+        self.closing = transaction.begun or transaction.data is not None
+        self._finish(transaction, problem)
+
+    # — words —
+
+    def _say(self, lines: list[bytes], size: int | None = None) -> None:
+        for line in lines:
+            self._said(line[:-2].decode("utf-8", "backslashreplace"))
+        if size is not None:
+            self._said(f"<… {size} octets>")
+
+    def _said(self, line: str) -> None:
+        if self._log is not None:
+            self._log(line)
+
+    def _cannot(self, extension: str, words: str, field: str) -> MessageError:
+        evidence = Evidence("message", reason=f"{extension}-not-offered", details={"offered": sorted(self._capabilities.words)})
+        return MessageError(f"The message {words}.", field=field, evidence=evidence)
+
+    def _too_large(self, size: int, limit: int) -> Refused:
+        evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
+        return Refused(f"The message has {size} octets; the server takes at most {limit}.", step="message", evidence=evidence)

@@ -1,0 +1,267 @@
+"""SMTP as bytes and values: replies, capabilities, command lines, dot-stuffing.
+
+No sockets, no clock, no decisions: what a reply means for a message is decided in ``pipeline.py``, for a login in ``sasl.py``.
+RFC 5321 (SMTP), 1870 (SIZE), 2034 (enhanced codes), 3030 (CHUNKING), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from franking.address import Address
+from franking.errors import Evidence, MessageError
+
+__all__ = ["BadReply", "Capabilities", "DotStuffer", "Line", "Reply", "ReplyReader", "command", "parse_ehlo", "path", "visible"]
+
+LINE_LIMIT = 8192  # octets of one reply line; RFC 5321 §4.5.3.1.5 allows 512, OAuth challenges and chatty servers need more
+LINES_LIMIT = 500  # lines of one reply: an endless continuation must end
+REPLY_LIMIT = 65536  # octets of one reply
+TEXT_LIMIT = 2000  # octets of a reply that are kept for people: Google's longest is about 600
+AHEAD_LIMIT = 5000  # replies that nobody has asked for yet: more than any flight of ours expects
+
+_ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
+_PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
+_QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
+
+
+class BadReply(Exception):
+    """Say that the server sent what no SMTP server sends; ``reason`` is a word, ``text`` what it sent, readable."""
+
+    def __init__(self, reason: str, text: str = "") -> None:
+        super().__init__(reason, text)
+        self.reason = reason
+        self.text = text
+
+
+def visible(data: bytes, limit: int = TEXT_LIMIT) -> str:
+    r"""Make a server's octets readable on one line: UTF-8 where it is, everything else and every control character as ``\x1b``."""
+    text = data[:limit].decode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+    return text + "…" if len(data) > limit else text
+
+
+def _escaped(sign: str) -> str:
+    number = ord(sign)
+    if sign in "\t\xa0":
+        return " "
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: its code, and each line's octets behind the code."""
+
+    code: int
+    lines: tuple[bytes, ...] = (b"",)
+
+    @property
+    def enhanced(self) -> str | None:
+        """Give the RFC 3463 code, ``5.7.8``, of the first line that has one."""
+        for line in self.lines:
+            if found := _ENHANCED.match(line):
+                return found[1].decode()
+        return None
+
+    @property
+    def text(self) -> str:
+        """Give the words: all lines joined by a blank, each without its enhanced code, readable and bounded."""
+        return visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines))
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+    def evidence(self, kind: str = "smtp", reason: str | None = None, **details: Any) -> Evidence:
+        """Make evidence of it."""
+        return Evidence(kind, code=self.code, enhanced=self.enhanced, text=self.text, reason=reason, details=details)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something for the client to say: the octets, and the form that a log may show."""
+
+    data: bytes = field(repr=False)
+    shown: str
+
+
+class ReplyReader:
+    """Turn octets into replies, bounded in every direction.
+
+    Complete replies stand in ``replies``; the first thing that is no reply is kept in ``fault``, and nothing behind it is read.
+    ``redact`` may rewrite a line's octets before anything else sees them (a server that echoes a secret).
+    """
+
+    __slots__ = ("_code", "_lines", "_rest", "_size", "fault", "redact", "replies")
+
+    def __init__(self) -> None:
+        self.replies: deque[Reply] = deque()
+        self.fault: BadReply | None = None
+        self.redact: Callable[[bytes], bytes] | None = None
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._code = 0
+        self._size = 0
+
+    @property
+    def pending(self) -> bytes:
+        """Give what has arrived and is no complete reply yet."""
+        return b"\n".join((*self._lines, self._rest))
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing at all is waiting to be read."""
+        return not (self.replies or self._lines or self._rest or self.fault)
+
+    def feed(self, data: bytes) -> None:
+        """Take octets as they arrive, cut anywhere."""
+        if self.fault is not None:
+            return
+        lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
+        self._rest = lines.pop()
+        try:
+            for line in lines:
+                self._line(line)
+            if len(self._rest) > LINE_LIMIT:
+                raise BadReply("line-too-long", visible(self._rest, 100))
+        except BadReply as fault:
+            self._rest = b""
+            self.fault = fault
+
+    def _line(self, line: bytes) -> None:
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        mark = line[3:4]
+        if (
+            not line[:3].isdigit()
+            or mark not in (b" ", b"-", b"")
+            or len(line) > LINE_LIMIT
+            or not b"2" <= line[:1] <= b"5"
+            or len(line) < 3
+        ):
+            raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", visible(line, 200))
+        text = line[4:] if self.redact is None else self.redact(line[4:])
+        code = int(line[:3])
+        if not self._lines and mark != b"-":
+            self.replies.append(Reply(code, (text,)))
+        else:
+            self._continued(code, mark, text)
+        if len(self.replies) > AHEAD_LIMIT:
+            raise BadReply("too-many-replies")
+
+    def _continued(self, code: int, mark: bytes, text: bytes) -> None:
+        if self._lines and code != self._code:
+            raise BadReply("mixed-codes", visible(b"%d %s" % (code, text), 200))
+        self._code = code
+        self._lines.append(text)
+        self._size += len(text)
+        if len(self._lines) > LINES_LIMIT or self._size > REPLY_LIMIT:
+            raise BadReply("reply-too-long", visible(text, 100))
+        if mark != b"-":
+            self.replies.append(Reply(code, tuple(self._lines)))
+            self._lines.clear()
+            self._size = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a server said of itself after EHLO: keyword (upper case) → parameters. Empty after HELO."""
+
+    name: str = ""
+    words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.words
+
+    @property
+    def auth(self) -> tuple[str, ...]:
+        """Give the SASL mechanisms on offer, upper case, each once, in the server's order."""
+        return tuple(dict.fromkeys(self.words.get("AUTH", "").upper().split()))
+
+    @property
+    def size(self) -> int | None:
+        """Give the largest message in octets; None where the server names no limit (RFC 1870 §4: 0 means none)."""
+        word = self.words.get("SIZE", "").partition(" ")[0]
+        return (int(word) or None) if word.isascii() and word.isdigit() and len(word) <= 20 else None
+
+    def without(self, names: Iterable[str]) -> Capabilities:
+        """Leave out extensions that must not be used."""
+        gone = {name.upper() for name in names}
+        return Capabilities(self.name, MappingProxyType({word: value for word, value in self.words.items() if word not in gone}))
+
+
+def parse_ehlo(reply: Reply) -> Capabilities:
+    r"""Read the answer to EHLO; the old spelling ``AUTH=`` counts as ``AUTH``, and both add up.
+
+    >>> parse_ehlo(Reply(250, (b"mx.example.cz Hello", b"SIZE 52428800", b"AUTH PLAIN LOGIN", b"AUTH=LOGIN CRAM-MD5"))).auth
+    ('PLAIN', 'LOGIN', 'CRAM-MD5')
+    """
+    words: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        word, _, value = visible(line).strip().partition(" ")
+        word = word.upper()
+        if word.startswith("AUTH="):
+            word, value = "AUTH", f"{word[5:]} {value}"
+        if word == "AUTH" and "AUTH" in words:
+            value = f"{words['AUTH']} {value}"
+        if word:
+            words[word] = value.strip()
+    return Capabilities(visible(reply.lines[0]).partition(" ")[0], MappingProxyType(words))
+
+
+def command(text: str) -> bytes:
+    """Make a command line. Raises ``MessageError`` for CR, LF, NUL and lone surrogates, whoever let them in."""
+    try:
+        line = text.encode()
+    except UnicodeEncodeError:
+        raise MessageError("A command for the mail server would contain half a character (a lone surrogate).", field="command") from None
+    if b"\r" in line or b"\n" in line or b"\0" in line:
+        raise MessageError("A command for the mail server would contain a line break or a NUL.", field="command")
+    return line + b"\r\n"
+
+
+def path(address: str) -> tuple[bytes, bool]:
+    """Give an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a bounce.
+
+    Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside quotes.
+    """
+    utf8 = False
+    if not address.isascii():
+        parsed = Address(address)
+        address, utf8 = parsed.wire, parsed.smtputf8
+    if not _PLAIN_PATH.match(address) and not _QUOTED_PATH.match(address):
+        raise MessageError(f"{address!r} cannot be used as an address: it contains signs that no address may.", field="address")
+    try:
+        return address.encode(), utf8
+    except UnicodeEncodeError:
+        raise MessageError(f"{address!r} cannot be used as an address: it contains half a character.", field="address") from None
+
+
+class DotStuffer:
+    """Double the dots at the beginnings of lines, chunk by chunk (RFC 5321 §4.5.2).
+
+    A line begins after any LF here: content has CRLF only, and should a bare LF slip in, a lenient server must not take
+    ``LF.CRLF`` for the end of the message. One ``bytes.replace`` per chunk, which copies only where there is something to double.
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not chunk:
+            return chunk
+        stuffed = chunk.replace(b"\n.", b"\n..")
+        if chunk[0] == 46 and self._tail[-1:] == b"\n":
+            stuffed = b"." + stuffed
+        self._tail = chunk[-2:] if len(chunk) > 1 else self._tail[-1:] + chunk
+        return stuffed
+
+    def end(self) -> bytes:
+        """Give the end of the message, with the line end that the content may lack."""
+        return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"

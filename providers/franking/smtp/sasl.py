@@ -1,0 +1,266 @@
+"""SASL mechanisms, and which of them to use. A mechanism starts (initial response or None) and answers challenges; no I/O.
+
+PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195), XOAUTH2 (Google, Microsoft), OAUTHBEARER (RFC 7628).
+What goes over the wire and when is RFC 4954: ``login`` is that dialogue, a generator that says lines and hears replies.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import re
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from franking.errors import Evidence, LoginError, SettingsError
+from franking.smtp.protocol import Capabilities, Line, Reply, visible
+
+__all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
+
+AUTH_LINE_LIMIT = (
+    512  # octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more either)
+)
+CHALLENGES = 8  # no mechanism of ours needs more than two
+TOKEN_MECHANISMS = ("xoauth2", "oauthbearer")
+HIDDEN = "<…secret…>"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Hold who logs in and where: name, password or token, and the server (which OAUTHBEARER wants to hear)."""
+
+    username: str
+    secret: str = field(repr=False)
+    host: str = ""
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("username", self.username), ("password", self.secret)):
+            if "\0" in value or "\r" in value or "\n" in value:
+                raise SettingsError(f"The {name} contains a line break or a NUL; copy it again.", field=name, step="login")
+            if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+                raise SettingsError(f"The {name} contains half a character; copy it again.", field=name, step="login")
+
+
+class Redactor:
+    """Replace secrets in what a server sends: the plain form, and every base64 form that went over the wire."""
+
+    __slots__ = ("_pattern", "_secrets")
+
+    def __init__(self) -> None:
+        self._secrets: list[bytes] = []
+        self._pattern: re.Pattern[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._secrets)} secrets)"
+
+    def add(self, *secrets: bytes) -> None:
+        """Know further secrets. One of less than four octets is replaced as a whole word only: it would garble everything else."""
+        self._secrets.extend(secret for secret in secrets if secret and secret not in self._secrets)
+        forms = [
+            re.escape(secret) if len(secret) > 3 else rb"(?<![\w.])" + re.escape(secret) + rb"(?![\w.])"
+            for secret in sorted(self._secrets, key=len, reverse=True)
+        ]
+        self._pattern = re.compile(b"|".join(forms)) if forms else None
+
+    def __call__(self, line: bytes) -> bytes:
+        for secret in self._secrets:
+            if secret in line:
+                return self._pattern.sub(HIDDEN.encode(), line) if self._pattern else line
+        return line
+
+
+class Mechanism:
+    """One SASL exchange. ``start`` gives the initial response (None: the server speaks first), ``next`` answers a challenge.
+
+    ``failure`` is what an OAuth server sent as its reason (RFC 7628 §3.2.2): JSON, untrusted.
+    """
+
+    name = ""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self.failure: bytes | None = None
+
+    def start(self) -> bytes | None:
+        return None
+
+    def next(self, challenge: bytes) -> bytes:
+        raise NotImplementedError
+
+
+class Plain(Mechanism):
+    name = "PLAIN"
+
+    def start(self) -> bytes:
+        return f"\0{self._credentials.username}\0{self._credentials.secret}".encode()
+
+    def next(self, challenge: bytes) -> bytes:
+        return self.start()  # a server that did not look at the initial response asks for it
+
+
+class Login(Mechanism):
+    """Two questions, whatever their words: the name, then the password."""
+
+    name = "LOGIN"
+
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__(credentials)
+        self._asked = 0
+
+    def next(self, challenge: bytes) -> bytes:
+        self._asked += 1
+        return (self._credentials.username if self._asked == 1 else self._credentials.secret).encode()
+
+
+class CramMd5(Mechanism):
+    name = "CRAM-MD5"
+
+    def next(self, challenge: bytes) -> bytes:
+        digest = hmac.new(self._credentials.secret.encode(), challenge, "md5").hexdigest()
+        return f"{self._credentials.username} {digest}".encode()
+
+
+class XOAuth2(Mechanism):
+    """``user=… ^A auth=Bearer … ^A ^A``; the reason for a refusal comes as a challenge and is answered with an empty line."""
+
+    name = "XOAUTH2"
+    acknowledgement = b""
+
+    def start(self) -> bytes:
+        return f"user={self._credentials.username}\x01auth=Bearer {self._credentials.secret}\x01\x01".encode()
+
+    def next(self, challenge: bytes) -> bytes:
+        if not challenge:
+            return self.start()
+        self.failure = challenge
+        return self.acknowledgement
+
+
+class OAuthBearer(XOAuth2):
+    """RFC 7628 §3.1; the refusal's JSON is answered with a single ^A (``AQ==``)."""
+
+    name = "OAUTHBEARER"
+    acknowledgement = b"\x01"
+
+    def start(self) -> bytes:
+        who = self._credentials.username.replace("=", "=3D").replace(",", "=2C")
+        place = f"host={self._credentials.host}\x01port={self._credentials.port}"
+        return f"n,a={who},\x01{place}\x01auth=Bearer {self._credentials.secret}\x01\x01".encode()
+
+
+MECHANISMS: dict[str, type[Mechanism]] = {
+    "plain": Plain,
+    "login": Login,
+    "cram-md5": CramMd5,
+    "xoauth2": XOAuth2,
+    "oauthbearer": OAuthBearer,
+}
+
+
+def choose(auth: str, *, tls: bool, token: bool = False) -> tuple[str, ...]:
+    """Give the mechanisms to try in order: the one that was asked for, or for ``auto`` what the line and the secret call for.
+
+    Under TLS the simplest comes first (PLAIN answers in one line); without it CRAM-MD5, which does not show the password.
+    """
+    if auth != "auto":
+        return (auth,)
+    if token:
+        return TOKEN_MECHANISMS
+    return ("plain", "login", "cram-md5") if tls else ("cram-md5", "plain", "login")
+
+
+def login(
+    credentials: Credentials, capabilities: Capabilities, wanted: Iterable[str], redactor: Redactor, **details: Any
+) -> Generator[Line, Reply, str]:
+    """Log in: say AUTH lines, hear replies, return the mechanism's name.
+
+    Another mechanism is tried only after 504 or 534 (this one is not the right one), never after 535 (a wrong password tried
+    three ways locks accounts). Raises ``LoginError`` with evidence of kind ``sasl``.
+    """
+    offered = capabilities.auth
+    wanted = tuple(wanted)
+    details |= {"username": credentials.username, "mechanisms": list(offered)}
+    usable = [name for name in wanted if name.upper() in offered]
+    if not usable:
+        reason = "no-mechanism" if offered else "auth-not-offered"
+        words = f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}" if offered else "no login at all"
+        evidence = Evidence("sasl", reason=reason, details={**details, "wanted": list(wanted)})
+        raise LoginError(f"A login was asked for, but the server offers {words}.", evidence=evidence)
+    redactor.add(credentials.secret.encode(), base64.b64encode(credentials.secret.encode()))
+    for number, name in enumerate(usable, start=1):
+        mechanism = MECHANISMS[name](credentials)
+        reply = yield from _attempt(mechanism, redactor, details)
+        if reply.code == 235:
+            return mechanism.name
+        if reply.code not in (504, 534) or number == len(usable):
+            _refused(reply, mechanism, redactor, details)
+    raise AssertionError  # the last mechanism either logged in or was refused
+
+
+def _attempt(mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) -> Generator[Line, Reply, Reply]:
+    response = mechanism.start()
+    line, shown = f"AUTH {mechanism.name}\r\n".encode(), f"AUTH {mechanism.name}"
+    held = response
+    if response is not None:
+        encoded = base64.b64encode(response) or b"="
+        redactor.add(encoded)
+        if len(line) + 1 + len(encoded) <= AUTH_LINE_LIMIT:
+            line, shown, held = line[:-2] + b" " + encoded + b"\r\n", f"{shown} {HIDDEN}", None
+    reply = yield Line(line, shown)
+    for _ in range(CHALLENGES):
+        if reply.code != 334:
+            return reply
+        challenge = _decoded(reply, mechanism, details)
+        answer, held = held if held is not None else mechanism.next(challenge), None
+        encoded = base64.b64encode(answer)
+        if mechanism.failure is not None:  # the acknowledgement of a refusal holds no secret
+            reply = yield Line(encoded + b"\r\n", encoded.decode())
+        else:
+            redactor.add(encoded)
+            reply = yield Line(encoded + b"\r\n", HIDDEN)
+    raise LoginError(
+        "The server kept asking instead of answering the login.",
+        temporary=False,
+        evidence=_evidence(reply, mechanism, details, "endless-challenges"),
+    )
+
+
+def _decoded(reply: Reply, mechanism: Mechanism, details: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(reply.lines[-1].strip(), validate=True)
+    except binascii.Error:
+        evidence = _evidence(reply, mechanism, details, "bad-challenge")
+        raise LoginError("The server's question during the login is not readable.", evidence=evidence) from None
+
+
+def _evidence(reply: Reply, mechanism: Mechanism, details: dict[str, Any], reason: str | None = None) -> Evidence:
+    return reply.evidence("sasl", reason, **details, mechanism=mechanism.name)
+
+
+def _refused(reply: Reply, mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) -> NoReturn:
+    if mechanism.failure is not None:
+        details = {**details, "sasl": _failure(mechanism.failure, redactor)}
+    evidence = _evidence(reply, mechanism, details)
+    temporary = 400 <= reply.code < 500
+    token = isinstance(mechanism, XOAuth2) and not temporary and (reply.code == 535 or mechanism.failure is not None)
+    later = " for now" if temporary else ""
+    raise LoginError(f"The server refused the login{later}: {reply}", token_refused=token, temporary=temporary, evidence=evidence)
+
+
+def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:
+    """Read the refusal's JSON; what is no JSON object is kept as text."""
+
+    def shown(value: object) -> str:
+        return visible(redactor(str(value).encode("utf-8", "backslashreplace")), 500)
+
+    try:
+        read: Any = json.loads(challenge)
+    except (ValueError, RecursionError):
+        read = None
+    if isinstance(read, dict):
+        return {shown(key): shown(value) for key, value in list(read.items())[:20]}
+    return visible(redactor(challenge), 500)

@@ -1,0 +1,321 @@
+"""An open SMTP session: waits, watches the clock, tells the observer. Octets go by ``connection.py``, verdicts are made in ``pipeline.py``.
+
+A session never reconnects, logs in anew or tries again: it reports.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from franking.address import Envelope
+from franking.errors import ConnectError, FrankingError, OutcomeUnknown
+from franking.message import Content
+from franking.provider import Observer, Receipt, Step, silent
+from franking.smtp.connection import Connection
+from franking.smtp.pipeline import Misfit, Pipeline, Transaction
+from franking.smtp.protocol import Capabilities
+
+__all__ = ["SmtpSession"]
+
+IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
+PROGRESS = 262144  # octets between two reports of a large upload
+
+Tag = TypeVar("Tag")
+Clock = Callable[[], float]
+
+
+class SmtpSession:
+    """One open SMTP connection, logged in where a login was asked for. Belongs to one thread at a time.
+
+    Any failure of the connection closes the session (``closed``); a refused message does not.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        capabilities: Capabilities,
+        *,
+        route: str = "smtp",
+        observer: Observer = silent,
+        final_timeout: float = 600.0,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.capabilities = capabilities
+        self._connection = connection
+        self._final_timeout = final_timeout
+        self._observer = None if observer is silent else observer
+        self._clock = clock
+        self._last = clock()
+        self._pid = os.getpid()
+        self._busy = threading.Lock()
+        self._pipeline = Pipeline(
+            capabilities, route=route, sent=connection.sent, log=connection.log_said if connection.logging else None, clock=clock
+        )
+        connection.step = "message"
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the connection is gone; a closed session sends nothing more."""
+        return self._connection.closed
+
+    def send(self, envelope: Envelope, content: Content) -> Receipt:
+        """Hand one message over and wait for its acceptance.
+
+        Raises ``MessageError``, ``Refused`` and its kin (the session stays usable), ``ConnectError`` (surely not accepted; with ``stale``
+        when the server had hung up before anything of the message left) or ``OutcomeUnknown`` (handed over, no answer).
+        """
+        self._enter()
+        try:
+            self._look()
+            transaction = self._plan(None, envelope, content)
+            watch = _Watch(self._observer, transaction, self._clock) if self._observer is not None else None
+            self._pipeline.add(transaction)
+            while transaction.result is None:
+                self._advance(watch)
+            self._pipeline.done.clear()
+            result = transaction.result
+            if watch is not None:
+                watch.end(result)
+        except BaseException as problem:
+            self._interrupted(problem)
+            raise
+        finally:
+            self._leave()
+        if isinstance(result, FrankingError):
+            raise result
+        return result
+
+    def send_many(self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int = 1) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
+        """Send messages in order with at most ``window`` unanswered; yield each tag with its receipt or error, in order of completion.
+
+        When the connection is lost, every job drawn so far is yielded before the iterator ends; ``closed`` then tells so, and no more are
+        drawn. An exception of ``jobs`` itself is raised when everything drawn has been yielded.
+        """
+        self._enter()
+        pipeline = self._pipeline
+        source = iter(jobs)
+        drawing, problem = True, None
+        try:
+            self._look()
+            while True:
+                if drawing and pipeline.room(window):
+                    self._catch_up()
+                    yield from self._results()
+                    if self.closed or not pipeline.room(window):
+                        continue
+                    drawn_at = self._clock()
+                    try:
+                        tag, envelope, content = next(source)
+                    except StopIteration:
+                        drawing = False
+                        continue
+                    except Exception as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
+                        drawing, problem = False, failed
+                        continue
+                    try:
+                        if self._clock() - drawn_at > 1 and not pipeline.unfinished:
+                            self._look()
+                        transaction = self._plan(tag, envelope, content)
+                    except FrankingError as failed:
+                        yield tag, failed
+                        drawing = not self.closed
+                        continue
+                    pipeline.add(transaction)
+                    self._advance()
+                elif pipeline.unfinished:
+                    self._advance()
+                else:
+                    drawing = False
+                    yield from self._results()
+                    break
+                yield from self._results()
+                if self.closed and not pipeline.unfinished:
+                    break
+        except BaseException as failed:
+            self._interrupted(failed)
+            raise
+        finally:
+            self._leave()
+        if problem is not None:
+            raise problem
+
+    def close(self) -> None:
+        """Say QUIT, without waiting long for an answer, and close."""
+        unfit = self._pipeline.closing or bool(self._pipeline.unfinished)
+        self._connection.close(quit_first=not unfit and not self._busy.locked())
+
+    def abort(self) -> None:
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        self._connection.abort()
+
+    # — one user at a time —
+
+    def _enter(self) -> None:
+        if os.getpid() != self._pid:
+            self._connection.close()  # the child's copy only
+            raise self._stale("This session belongs to the parent process; open one of your own after the fork.", "forked")
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this session is sending in another thread; a session belongs to one thread at a time")
+        if self.closed:
+            self._busy.release()
+            raise self._stale("This session is closed.", "closed")
+
+    def _leave(self) -> None:
+        if self._pipeline.closing or self._pipeline.unfinished:
+            self._connection.close()
+        self._last = self._clock()
+        self._busy.release()
+
+    def _stale(self, words: str, reason: str) -> ConnectError:
+        evidence = self._connection.failure(reason).evidence
+        return ConnectError(words, stale=True, step="message", evidence=evidence)
+
+    def _look(self) -> None:
+        """Look for what the server said or did since the last message; anything at all makes the connection stale."""
+        connection = self._connection
+        try:
+            while connection.take():
+                pass
+            if connection.reader.idle:
+                return
+            words = connection.reader.replies[0] if connection.reader.replies else None
+            evidence = (
+                words.evidence("smtp", "closed") if words is not None else connection.failure("unexpected-reply", kind="smtp").evidence
+            )
+            text = f"The server had closed the connection: {words}" if words is not None else "The server sent something unasked."
+        except ConnectError as problem:
+            words = connection.reader.replies[0] if connection.reader.replies else None
+            evidence = words.evidence("smtp", "closed") if words is not None else problem.evidence
+            text = "The server had closed the connection" + (f": {words}" if words is not None else ".")
+        self._pipeline.closing = True
+        connection.close()
+        raise ConnectError(text, stale=True, step="message", evidence=evidence)
+
+    def _plan(self, tag: Any, envelope: Envelope, content: Content) -> Transaction:
+        guarded = not self._pipeline.unfinished and self._clock() - self._last > IDLE
+        return self._pipeline.plan(tag, envelope, content, guarded=guarded)
+
+    # — driving —
+
+    def _advance(self, watch: _Watch | None = None) -> None:
+        """Write what may leave now; if that is nothing, wait for replies. A broken connection gives every message its verdict."""
+        pipeline, connection = self._pipeline, self._connection
+        try:
+            octets = pipeline.outgoing()
+            if octets:
+                while octets:
+                    connection.write(octets)
+                    if watch is not None:
+                        watch.look(connection.sent)
+                    self._hear()
+                    octets = pipeline.outgoing()
+            elif pipeline.unfinished:
+                connection.fill(self._final_timeout if pipeline.awaits_acceptance else None)
+                self._hear()
+                if watch is not None:
+                    watch.look(connection.sent)
+        except ConnectError as problem:
+            self._lost(problem)
+        if pipeline.closing and not connection.closed and not pipeline.unfinished:
+            connection.close()
+
+    def _catch_up(self) -> None:
+        """Hear replies that have come already."""
+        try:
+            if self._connection.take():
+                self._hear()
+        except ConnectError as problem:
+            self._lost(problem)
+
+    def _hear(self) -> None:
+        replies, pipeline, connection = self._connection.reader.replies, self._pipeline, self._connection
+        try:
+            while replies and not pipeline.closing:
+                pipeline.receive(replies.popleft())
+        except Misfit as misfit:
+            raise connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply)) from None
+        if not pipeline.closing:
+            connection.check()
+        self._last = self._clock()
+
+    def _lost(self, problem: ConnectError, sent: int | None = None) -> None:
+        """Take what the server said last, then let the pipeline judge."""
+        pipeline, connection = self._pipeline, self._connection
+        replies = connection.reader.replies
+        try:
+            if problem.evidence is None or problem.evidence.kind != "smtp":
+                while replies and not pipeline.closing:
+                    pipeline.receive(replies.popleft())
+        except Misfit as misfit:
+            problem = connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
+        pipeline.lost(connection.sent if sent is None else sent, problem)
+        connection.close()
+
+    def _interrupted(self, problem: BaseException) -> None:
+        """Something from outside (Ctrl-C, a closed generator) broke in: say on the exception whether a message may have been accepted."""
+        pipeline = self._pipeline
+        if not pipeline.unfinished:
+            return
+        self._lost(self._connection.failure("closed", text="interrupted"), self._connection.offered)
+        verdicts = [transaction.result for transaction in pipeline.done]
+        if not isinstance(problem, FrankingError):
+            problem.possibly_sent = any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts)  # type: ignore[attr-defined]
+
+    def _results(self) -> Iterator[tuple[Any, Receipt | FrankingError]]:
+        done = self._pipeline.done
+        while done:
+            transaction = done.popleft()
+            assert transaction.result is not None
+            yield transaction.tag, transaction.result
+
+
+class _Watch:
+    """Tell the observer of one message: ``message`` from MAIL to the end of the data, ``accepted`` the final reply."""
+
+    def __init__(self, observer: Observer, transaction: Transaction, clock: Clock) -> None:
+        self._observer = observer
+        self._transaction = transaction
+        self._clock = clock
+        self._started = clock()
+        self._over = False  # the message step
+        self._reported = 0
+        observer(Step("message", "running"))
+
+    def look(self, sent: int) -> None:
+        """See how far it came; ``sent`` is the stream's offset."""
+        transaction = self._transaction
+        if self._over:
+            return
+        if transaction.handed_over(sent) and transaction.addressed:
+            self._message_ends()
+        elif transaction.begun and transaction.size > PROGRESS and transaction.end is not None:
+            done = max(transaction.size - (transaction.end - sent), 0)
+            if done - self._reported >= PROGRESS:
+                self._reported = done
+                self._observer(Step("message", "running", self._ms(), done=done, total=transaction.size))
+
+    def end(self, result: Receipt | FrankingError) -> None:
+        if isinstance(result, Receipt):
+            if not self._over:
+                self._message_ends()
+            self._observer(Step("accepted", "ok", self._ms(), result.reply))
+            return
+        step = "accepted" if result.step == "accepted" else "message"
+        if step == "accepted" and not self._over:
+            self._message_ends()
+        self._observer(Step(step, "failed", self._ms(), str(result)))
+
+    def _message_ends(self) -> None:
+        self._over = True
+        count = len(self._transaction.accepted)
+        detail = f"{self._transaction.size:,} octets to {count} recipient{'' if count == 1 else 's'}"
+        self._observer(Step("message", "ok", self._ms(), detail))
+        self._started = self._clock()
+        self._observer(Step("accepted", "running"))
+
+    def _ms(self) -> float:
+        return (self._clock() - self._started) * 1000
