@@ -8,6 +8,9 @@ fields. No I/O happens here, and no provider is known here by name: the registry
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -17,7 +20,18 @@ from typing import Any, Protocol
 from franking.address import Address
 from franking.errors import SettingsError
 
-__all__ = ["COMMON_FIELDS", "Account", "Describes", "Field", "described_by", "nearest"]
+__all__ = [
+    "COMMON_FIELDS",
+    "Account",
+    "Describes",
+    "Field",
+    "described_by",
+    "login_command",
+    "nearest",
+    "repair_command",
+    "secret_variable",
+    "unknown_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ def _text(field: Field, value: Any) -> str:
     return value
 
 
+def _path(field: Field, value: Any) -> str:
+    return os.path.expanduser(_text(field, os.fspath(value) if isinstance(value, os.PathLike) else value))  # noqa: PTH111  (stays text)
+
+
 def _integer(field: Field, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise field._wrong(value, "is not a whole number")
@@ -115,7 +133,7 @@ def _list(field: Field, value: Any) -> tuple[str, ...]:
 _YES_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _READERS: dict[str, Callable[[Field, Any], Any]] = {
     "str": _text,
-    "path": _text,
+    "path": _path,
     "int": _integer,
     "float": _number,
     "bool": _yes_or_no,
@@ -163,15 +181,18 @@ class Account:
     and the nearest known key for an unknown one. Two accounts are equal when their name, provider, From and settings are.
     """
 
-    __slots__ = ("_given", "_settings", "name", "provider", "sender")
+    __slots__ = ("_given", "_reference", "_settings", "name", "provider", "sender")
     name: str
     provider: str
     sender: Address
+    _given: Mapping[str, Any]
+    _reference: str
+    _settings: Mapping[str, Any]
 
     def __init__(self, *, name: str, provider: str, sender: str | Address, **settings: Any) -> None:
         if _lookup is None:
             raise RuntimeError("import Account from franking, not from franking.account")
-        if not name or name != name.strip() or any(sign in "/\\" or ord(sign) < 32 or sign == "\x7f" for sign in name):
+        if not name or name != name.strip() or name.startswith("-") or any(_unfit(sign) for sign in name):
             raise SettingsError(f"name: {name!r} cannot name an account; use letters, digits, dots and dashes.", field="name")
         described = _lookup(provider)
         try:
@@ -181,7 +202,7 @@ class Account:
         fields = {field.name: field for field in (*COMMON_FIELDS, *described.fields)}
         for key in settings:
             if key not in fields:
-                raise SettingsError(_unknown(key, provider, fields), field=key)
+                raise SettingsError(unknown_key(key, f"a {described.name} account", fields), field=key)
         given = {key: fields[key].read(value) for key, value in settings.items() if value is not None}
         filled = {key: given.get(key, field.default) for key, field in fields.items() if not field.secret}
         settled = dict(described.settle(MappingProxyType(filled), address))
@@ -191,6 +212,7 @@ class Account:
             ("sender", address),
             ("_given", MappingProxyType(given)),
             ("_settings", MappingProxyType(settled)),
+            ("_reference", name),
         ):
             object.__setattr__(self, key, value)
 
@@ -203,6 +225,17 @@ class Account:
     def given(self) -> Mapping[str, Any]:
         """Give only the settings that somebody wrote down: what goes back into a file or a URL."""
         return self._given
+
+    @property
+    def reference(self) -> str:
+        """Give what a person types to mean this account: its name, or the account URL that it was made of."""
+        return self._reference
+
+    def referred_to_as(self, reference: str) -> Account:
+        """Make the same account with another ``reference``."""
+        made = self.replace()
+        object.__setattr__(made, "_reference", reference)
+        return made
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("_"):
@@ -237,26 +270,49 @@ class Account:
         return (self.name, self.provider, self.sender, dict(self._settings))
 
     def __repr__(self) -> str:
-        shown = "".join(f", {key}={value!r}" for key, value in sorted(self._given.items()))
+        # somebody may have written a secret into a command's arguments: a repr ends up in logs, so it shows the program only
+        given = {key: f"{value.split(' ')[0]} …" if key.endswith("_command") else value for key, value in self._given.items()}
+        shown = "".join(f", {key}={value!r}" for key, value in sorted(given.items()))
         return f"Account(name={self.name!r}, provider={self.provider!r}, sender={str(self.sender)!r}{shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.name, self.provider, self.sender, dict(self._given))
+        return _rebuild, (self.name, self.provider, self.sender, dict(self._given), self._reference)
 
 
-def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any]) -> Account:
+def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], reference: str) -> Account:
     import franking  # the public name installs the look-up first, in a fresh process too
 
-    return franking.Account(name=name, provider=provider, sender=sender, **given)
+    return franking.Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference)
 
 
-def _unknown(key: str, provider: str, fields: Iterable[str]) -> str:
-    known = nearest(key, fields)
-    hint = f"did you mean {known}?" if known else f"known keys: {', '.join(sorted(fields))}."
-    return f"{key} is not a setting of a {provider} account; {hint}"
+def _unfit(sign: str) -> bool:
+    return sign in "/\\" or ord(sign) < 32 or sign == "\x7f" or "\ud800" <= sign <= "\udfff"
+
+
+def unknown_key(key: str, where: str, known: Iterable[str]) -> str:
+    """Say that a key is not known there, and which known one is nearest."""
+    known = list(known)
+    close = nearest(key, known)
+    hint = f"did you mean {close}?" if close else f"known keys: {', '.join(known)}."
+    return f"{key} is not a setting of {where}; {hint}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Find the known word that ``word`` was probably meant to be, or None."""
     close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def secret_variable(name: str) -> str:
+    """Give the environment variable that may hold an account's secret: ``FRANKING_SECRET_MY_SHOP`` for ``my-shop``."""
+    return "FRANKING_SECRET_" + re.sub("[^A-Z0-9]", "_", name.upper())
+
+
+def repair_command(*words: str) -> str:
+    """Write a ``franking`` command as it can be pasted into a shell."""
+    return shlex.join(("franking", *words))
+
+
+def login_command(account: Account) -> str:
+    """Give the command that signs in for an account, or stores its password."""
+    return repair_command("login", account.reference)

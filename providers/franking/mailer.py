@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from franking.account import Account
 from franking.bulk import merge, narrowed, too_many
 from franking.config import resolve
+from franking.credentials import needs_secret, secret_for
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
 from franking.errors import ConnectError, FrankingError, LoginError, MessageError, Refused, SettingsError
 from franking.message import Prepared, prepare
 from franking.provider import Observer, Provider, Receipt, Secret, Session, Step, silent
 from franking.registry import provider as find_provider
 from franking.stores import SecretStore, open_store
-from franking.tokens import Password, secret_for
+from franking.tokens import TokenSecret
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -76,6 +77,11 @@ class _Watched:
     def get(self, *, renew_after: str | None = None) -> str:
         self.last = self.secret.get(renew_after=renew_after)
         return self.last
+
+    @property
+    def who(self) -> str | None:
+        """Tell who signed in, for a login name; None for passwords."""
+        return getattr(self.secret, "who", None)
 
 
 class Mailer:
@@ -258,7 +264,7 @@ class Mailer:
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
         secret = self._watched()
-        if self._needs_secret():
+        if needs_secret(self.account, self.provider):
             with _step(self._observer, "secret"):
                 secret.get()
         return self.provider.open(self.account, secret, self._observer)
@@ -279,10 +285,7 @@ class Mailer:
     def password(self) -> str | None:
         """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
         watched = self._secret
-        return watched.last if isinstance(watched, _Watched) and isinstance(watched.secret, Password) else None
-
-    def _needs_secret(self) -> bool:
-        return self.provider.facts.oauth or bool(self.account.get("username"))
+        return watched.last if isinstance(watched, _Watched) and not isinstance(watched.secret, TokenSecret) else None
 
     def _watched(self) -> _Watched:
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["ProviderContract"]
+__all__ = ["ProviderContract", "StoreContract"]
 
 
 class ProviderContract:
@@ -131,3 +131,92 @@ class ProviderContract:
                 mailer.send(message)
             assert not caught.value.possibly_sent
         assert arrived() == []
+
+
+class StoreContract:
+    """Check that a store keeps the contract of ``SecretStore`` (``franking/stores.py``). Give the fixture ``store``: a new, empty one."""
+
+    @pytest.fixture
+    def store(self) -> Any:
+        raise NotImplementedError("give a fixture `store`")
+
+    def test_nothing_is_there_at_first(self, store: Any) -> None:
+        assert store.load("shop") is None
+        store.delete("shop")  # nothing to forget is no error
+        assert store.load("shop") is None
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "hunter2",
+            "",
+            " blanks ",
+            "line\nline\r\n",
+            "heslo žluťoučké",
+            "\U0001f511",
+            '{"json": "in \\"quotes\\""}',
+            "x" * 20_000,
+            "\x00\x7f",
+        ],
+        ids=["plain", "empty", "blanks", "lines", "accents", "astral", "json", "long", "control"],
+    )
+    def test_what_was_saved_is_loaded_as_it_was(self, store: Any, value: str) -> None:
+        store.save("shop", value)
+        assert store.load("shop") == value
+
+    @pytest.mark.parametrize(
+        "key",
+        ["shop", "Shop", "můj obchod", "a.b", ".hidden", "con", "*?[x]", "50%41", "50%", "..", "a" * 300, "a" * 299 + "b", "x@y.cz:587"],
+    )
+    def test_every_key_is_its_own(self, store: Any, key: str) -> None:
+        for other in ("SHOP", "muj obchod", "a-b", "hidden", "Con", "%63on", "50A", "50%2541", ".", "a" * 301, "x@y.cz"):
+            store.save(other, f"of {other}")
+        store.save(key, "mine")
+        assert store.load(key) == "mine"
+        store.delete(key)
+        assert store.load(key) is None
+        assert store.load("SHOP") == "of SHOP"
+        assert store.load("Con") == "of Con"
+
+    def test_the_last_save_wins(self, store: Any) -> None:
+        store.save("shop", "old")
+        store.save("shop", "new")
+        assert store.load("shop") == "new"
+
+    def test_a_lock_lets_one_in_at_a_time(self, store: Any) -> None:
+        import threading
+
+        inside = 0
+        most = 0
+
+        def work() -> None:
+            nonlocal inside, most
+            for _ in range(20):
+                with store.lock("shop"):
+                    inside += 1
+                    most = max(most, inside)
+                    store.save("shop", str(int(store.load("shop") or "0") + 1))
+                    inside -= 1
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == 1
+        assert store.load("shop") == "80"
+
+    def test_locks_of_different_keys_do_not_meet(self, store: Any) -> None:
+        with store.lock("shop"), store.lock("other"):
+            store.save("shop", "x")
+        assert store.load("shop") == "x"
+
+    def test_a_lock_is_freed_by_an_error(self, store: Any) -> None:
+        with pytest.raises(KeyError), store.lock("shop"):
+            raise KeyError
+        with store.lock("shop"):
+            pass
+
+    def test_its_repr_tells_no_secret(self, store: Any) -> None:
+        store.save("shop", "canary-7781")
+        assert "canary-7781" not in repr(store)

@@ -1,18 +1,33 @@
 """What a session is handed as its secret: a password, or an access token that is always fresh.
 
 The recipe for tokens: lock → load → refresh once for all waiters → save → unlock. It knows grants, stores and clocks; how a grant
-is refreshed, the provider tells it (``refresh``).
+is refreshed, the provider tells it (``refresh``). Where an account's secret comes from is the subject of ``credentials.py``.
 """
 
 from __future__ import annotations
 
+import copy
+import json
+import logging
+import os
+import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
+from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
 from franking.stores import SecretStore
 
 __all__ = ["Grant", "Password", "Secret", "TokenSecret"]
+
+VERSION = 1
+
+MARGIN = 300.0
+"""Seconds before its end at which an access token counts as over: clocks differ, and a large message takes its time. MSAL's number too."""
+
+_logger = logging.getLogger("franking.tokens")
 
 
 class Secret(Protocol):
@@ -28,13 +43,28 @@ class Secret(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """Hold a password or client secret that does not change; ``source`` says where it came from, and neither is ever printed whole."""
+    """Hold a password or client secret that does not change; ``source`` says where it came from, and neither is ever printed whole.
+
+    ``source`` is ``argument``, ``environment``, ``password_command``, ``password_file``, ``token_command`` or ``store``; ``saved_at`` is when it
+    was put into the store, in seconds since the epoch, else 0.
+    """
 
     value: str = field(repr=False)
     source: str = "argument"
+    saved_at: float = 0.0
 
     def get(self, *, renew_after: str | None = None) -> str:
         return self.value
+
+    def dumps(self) -> str:
+        """Serialise it for a store: one line of JSON with a ``version``."""
+        return json.dumps({"version": VERSION, "kind": "password", "password": self.value, "saved_at": self.saved_at})
+
+    @classmethod
+    def loads(cls, text: str) -> Password:
+        """Read what ``dumps`` wrote. Raises ``SettingsError`` for anything else, a grant above all: that must never be sent as a password."""
+        record = _read(text, "password", "a stored password")
+        return cls(str(record.get("password", "")), "store", float(record.get("saved_at") or 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +72,8 @@ class Grant:
     """Hold what an OAuth login yielded. Times are seconds since the epoch. ``data`` is the provider's own (refresh token, MSAL's cache).
 
     ``access_token`` may be empty (not fetched yet). ``expires_at`` is the access token's end. ``details`` are facts for ``status``
-    (tenant, consent screen in testing, refresh-token expiry …): no secrets in it.
+    (tenant, consent screen in testing, refresh-token expiry …): no secrets in it. ``created_at`` is the moment of the login and stays through
+    all refreshes.
     """
 
     provider: str
@@ -56,14 +87,56 @@ class Grant:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def fresh(self, now: float) -> bool:
+        """Tell whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
+
+        A token from the future is not trusted: the clock was wrong when it was dated, or is wrong now.
+        """
+        if not self.access_token or self.refreshed_at > now + MARGIN:
+            return False
+        return self.expires_at - now > min(MARGIN, max(0.0, self.expires_at - self.refreshed_at) / 4)
+
     def dumps(self) -> str:
         """Serialise it for a store or for ``login --export``: one line of JSON with a ``version``."""
-        raise NotImplementedError
+        record = {"version": VERSION, "kind": "grant", **{part.name: getattr(self, part.name) for part in fields(self)}}
+        return json.dumps({**record, "scopes": list(self.scopes), "data": dict(self.data), "details": dict(self.details)})
 
     @classmethod
     def loads(cls, text: str) -> Grant:
         """Read what ``dumps`` wrote. Raises ``SettingsError`` that says what is wrong with it."""
-        raise NotImplementedError
+        record = _read(text, "grant", "a sign-in as `franking login NAME --export` prints it")
+        try:
+            return cls(
+                provider=str(record["provider"]),
+                route=str(record["route"]),
+                who=None if record["who"] is None else str(record["who"]),
+                scopes=tuple(str(scope) for scope in record["scopes"]),
+                created_at=float(record["created_at"]),
+                refreshed_at=float(record["refreshed_at"]),
+                access_token=str(record["access_token"]),
+                expires_at=float(record["expires_at"]),
+                data=dict(record["data"]),
+                details=dict(record["details"]),
+            )
+        except (KeyError, TypeError, ValueError) as problem:
+            missing = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else "a value has the wrong type"
+            raise _unreadable(f"The sign-in cannot be used: {missing}. Copy the whole line.") from None
+
+
+def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(text)
+    except ValueError:
+        raise _unreadable(f"This is not {what}: it is no JSON, or not all of it.") from None
+    if not isinstance(record, dict) or record.get("kind") != kind or not isinstance(record.get("version"), int):
+        raise _unreadable(f"This is not {what}.")
+    if record["version"] > VERSION:
+        raise _unreadable("This was written by a newer Franking; upgrade this one.")
+    return record
+
+
+def _unreadable(what: str) -> SettingsError:
+    return SettingsError(what, step="secret", evidence=Evidence("store", reason="not-a-grant"))
 
 
 class TokenSecret:
@@ -75,13 +148,119 @@ class TokenSecret:
         store: SecretStore,
         refresh: Callable[[Grant | None], Grant],
         *,
-        provided: Grant | None = None,
+        provided: Grant | Callable[[], Grant | None] | None = None,
         needs_login: bool = True,
         repair: str = "",
         clock: Callable[[], float] | None = None,
+        route: str | None = None,
     ) -> None:
-        """``provided`` is a grant from an argument or the environment; a rotated one in the store wins while it is newer."""
-        raise NotImplementedError
+        """``provided`` is a grant from an argument or the environment (or reads it when needed); a rotated one in the store wins while it is newer.
+
+        ``refresh`` makes a new grant of the old (or of none, where nobody needs to sign in); it is called under the account's lock.
+        ``route`` tells for which road the token must be: one of another road is renewed first. ``repair`` is the command for ``LoginRequired``.
+        """
+        self._key = key
+        self._store = store
+        self._refresh = refresh
+        self._provided = provided
+        self._needs_login = needs_login
+        self._repair = repair
+        self._clock = clock or time.time
+        self._route = route
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+        self._held: Grant | None = None
+        self._unsaved: Grant | None = None
+        self._failures = 0
+        self._failure: FrankingError | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenSecret({self._key!r})"
 
     def get(self, *, renew_after: str | None = None) -> str:
-        raise NotImplementedError
+        held = self._held
+        if held and self._usable(held, renew_after):
+            return held.access_token
+        if self._pid != os.getpid():  # a forked child must not wait for a thread that it does not have
+            self._pid, self._mutex = os.getpid(), threading.Lock()
+        failures = self._failures
+        with self._mutex:
+            if self._failure and self._failures > failures:
+                raise copy.copy(self._failure)  # it was tried while we waited for our turn; once is enough for all of us
+            if self._held is None or not self._usable(self._held, renew_after):
+                try:
+                    self._held = self._renewed(renew_after)
+                except FrankingError as problem:
+                    self._failures += 1
+                    self._failure = copy.copy(problem)
+                    raise
+            return self._held.access_token
+
+    @property
+    def who(self) -> str | None:
+        """Tell who signed in, once a token was given; None where nobody said."""
+        return self._held.who if self._held else None
+
+    @property
+    def grant(self) -> Grant | None:
+        """Give the grant that would be used now, without renewing it: the newest of what is stored and what was provided."""
+        provided = self._provided() if callable(self._provided) else self._provided
+        known = [grant for grant in (self._stored(), provided, self._unsaved) if grant]
+        # a later login beats an earlier one; of the same login, the later renewal does
+        return max(known, key=lambda grant: (grant.created_at, grant.refreshed_at), default=None)
+
+    def _renewed(self, refused: str | None) -> Grant:
+        with ExitStack() as held:
+            writable = True
+            try:
+                held.enter_context(self._store.lock(self._key))
+            except SettingsError as problem:
+                if problem.evidence is None or problem.evidence.reason != "unwritable":
+                    raise
+                writable = False  # a container with a read-only file system still sends
+                _logger.warning("the sign-in of %s is kept in memory only: %s", self._key, problem)
+            known = self.grant
+            if known and self._usable(known, refused):
+                return known
+            if known is None and self._needs_login:
+                raise LoginRequired(
+                    f"Nobody has signed in for {self._key!r} yet" + (f"; run: {self._repair}" if self._repair else "."),
+                    repair=self._repair or None,
+                    evidence=Evidence("oauth", reason="no-grant"),
+                )
+            renewed = self._refresh(known)
+            if known:
+                renewed = replace(renewed, created_at=known.created_at)
+            if self._route:
+                renewed = replace(renewed, route=self._route)
+            self._unsaved = renewed
+            if writable:
+                self._save(renewed)
+            return renewed
+
+    def _save(self, renewed: Grant) -> None:
+        try:
+            self._store.save(self._key, renewed.dumps())
+        except SettingsError as problem:
+            # the token works, and the mail should go; the next renewal tries again to save
+            _logger.warning("the renewed sign-in of %s could not be saved: %s", self._key, problem)
+        else:
+            self._unsaved = None
+
+    def _stored(self) -> Grant | None:
+        text = self._store.load(self._key)
+        if text is None:
+            return None
+        try:
+            return Grant.loads(text)
+        except SettingsError:
+            try:
+                Password.loads(text)  # a client secret, or left from when this was a password account
+            except SettingsError:
+                pass
+            else:
+                return None
+            raise
+
+    def _usable(self, grant: Grant, refused: str | None) -> bool:
+        return grant.access_token != refused and grant.fresh(self._clock()) and self._route in (None, grant.route)

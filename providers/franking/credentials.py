@@ -1,0 +1,311 @@
+"""Where an account's secret comes from, in this order: an argument, the environment, the account's command or file, the store.
+
+``secret_for`` makes what a session is handed; it looks nothing up before it is asked. ``state_of`` tells how things stand, for ``status``, without
+running commands or renewing anything. How a token stays fresh is the subject of ``tokens.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from franking.account import Account, login_command, secret_variable
+from franking.errors import Evidence, SettingsError
+from franking.provider import Provider, SupportsLogin
+from franking.stores import FileStore, SecretStore
+from franking.tokens import Grant, Password, Secret, TokenSecret
+
+__all__ = ["FoundSecret", "SecretState", "find_password", "needs_secret", "secret_for", "state_of"]
+
+COMMAND_SECONDS = 60.0
+"""Time for a password command: a person may have to unlock a key."""
+
+TOKEN_SECONDS = 60.0
+"""How long what a token command printed is taken as fresh."""
+
+_LARGEST = 64 * 1024
+
+
+def secret_for(
+    account: Account,
+    provider: Provider,
+    store: SecretStore,
+    environ: Mapping[str, str],
+    explicit: str | Secret | None = None,
+    *,
+    clock: Callable[[], float] | None = None,
+) -> Secret:
+    """Make the secret of an account: a fresh token where its provider signs in, else a password. Nothing is looked up before ``get``.
+
+    ``explicit`` is a password, a client secret, what ``login --export`` printed, or a ready ``Secret``.
+    """
+    if explicit is not None and not isinstance(explicit, str):
+        return explicit
+    if not isinstance(provider, SupportsLogin):
+        return FoundSecret(account, lambda: find_password(account, store, environ, explicit))
+    if provider.needs_login(account):
+        return TokenSecret(
+            account.name,
+            store,
+            lambda grant: provider.refresh(account, grant, None),
+            provided=lambda: _provided(account, environ, explicit),
+            repair=login_command(account),
+            route=provider.route(account),
+            clock=clock,
+        )
+
+    def fetch(grant: Grant | None) -> Grant:
+        found = find_password(account, store, environ, explicit)
+        renewed = provider.refresh(account, grant, found.value if found else None)
+        if found and found.source == "store":  # one file per account: the token must not push the client secret out
+            renewed = replace(renewed, data={**renewed.data, _KEPT: found.value})
+        return renewed
+
+    return TokenSecret(account.name, store, fetch, needs_login=False, route=provider.route(account), clock=clock)
+
+
+_KEPT = "client_secret_kept"
+
+
+def find_password(account: Account, store: SecretStore, environ: Mapping[str, str], explicit: str | None = None) -> Password | None:
+    """Find an account's password (or client secret, or the token of its ``token_command``), or None where there is none.
+
+    Raises ``SettingsError`` where a source that somebody named fails; the next source is then not tried.
+    """
+    if explicit is not None:
+        return Password(explicit, "argument")
+    if value := environ.get(secret_variable(account.name)):
+        return Password(value, "environment")
+    for key in ("token_command", "password_command"):
+        if command := account.get(key):
+            return Password(_run(key, command), key)
+    if path := account.get("password_file"):
+        return Password(_first_line("password_file", _read(Path(path).expanduser())), "password_file")
+    text = store.load(account.name)
+    if text is None:
+        return None
+    try:
+        return Password.loads(text)
+    except SettingsError:
+        kept = Grant.loads(text).data.get(_KEPT)  # neither the one nor the other is an error of its own
+        return Password(str(kept), "store") if kept else None
+
+
+def needs_secret(account: Account, provider: Provider) -> bool:
+    """Tell whether an account needs a secret to send: where somebody signs in, or a user name is set."""
+    return provider.facts.oauth or bool(account.get("username"))
+
+
+class FoundSecret:
+    """Look a password up when it is first needed, and again when it was refused: it may have been changed meanwhile.
+
+    What a ``token_command`` prints is asked for again after a minute: access tokens end, and such commands keep their own.
+    """
+
+    def __init__(self, account: Account, find: Callable[[], Password | None]) -> None:
+        self._account = account
+        self._find = find
+        self._found: Password | None = None
+        self._since = 0.0
+        self._mutex = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"FoundSecret({self._account.name!r})"
+
+    @property
+    def source(self) -> str | None:
+        """Tell where it was found; None before it was needed."""
+        return self._found.source if self._found else None
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        with self._mutex:
+            found = self._found
+            old = found is not None and found.source == "token_command" and time.monotonic() - self._since > TOKEN_SECONDS
+            if found is None or old or found.value == renew_after:
+                found = self._found = self._find()
+                self._since = time.monotonic()
+        if found is None:
+            raise no_password(self._account)
+        return found.value
+
+
+def no_password(account: Account) -> SettingsError:
+    """Make the error of an account without a password."""
+    return SettingsError(
+        f"No password is stored for {account.name!r}; run: {login_command(account)} (or set {secret_variable(account.name)}).",
+        step="secret",
+        field="password",
+        evidence=Evidence("settings", reason="no-password", details={"account": account.name}),
+    )
+
+
+def _provided(account: Account, environ: Mapping[str, str], explicit: str | None) -> Grant | None:
+    variable = secret_variable(account.name)
+    text = explicit if explicit is not None else environ.get(variable)
+    if not text:
+        return None
+    try:
+        return Grant.loads(text)
+    except SettingsError as problem:
+        where = "secret" if explicit is not None else variable
+        raise SettingsError(f"{where}: {problem}", step="secret", field=where, evidence=problem.evidence) from None
+
+
+# --- commands and files -----------------------------------------------------------------------------------------------
+
+
+def _run(key: str, command: str) -> str:
+    """Run a command without a shell and give the first line that it prints; its output appears in no error."""
+    try:
+        parts = shlex.split(command)
+    except ValueError as problem:
+        raise _unusable(key, f"the command cannot be read ({problem})") from None
+    if not parts:
+        raise _unusable(key, "the command is empty")
+    program = Path(parts[0]).name
+    argv: str | list[str] = [str(Path(part).expanduser()) if part.startswith("~/") else part for part in parts]
+    if os.name == "nt":
+        argv = command  # Windows splits by itself, and by other rules
+    why = ""
+    output = b""
+    try:
+        # the account's owner wrote the command; nothing of a message or a server gets into it
+        ended = subprocess.run(  # noqa: S603
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False
+        )
+        output = ended.stdout
+        if ended.returncode:
+            why = f"{program} ended with exit code {ended.returncode}; run it by hand to see why"
+    except subprocess.TimeoutExpired:
+        why = f"{program} did not end within {COMMAND_SECONDS:g} seconds"
+    except OSError as problem:
+        why = f"{program} could not be started: {problem.strerror}"
+    if why:  # raised out here, because a caught error holds the output
+        raise _unusable(key, why)
+    return _first_line(key, output)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST)
+    except OSError as problem:
+        raise _unusable("password_file", f"{path} cannot be read: {problem.strerror}") from None
+
+
+def _first_line(key: str, data: bytes) -> str:
+    line = data.partition(b"\n")[0].removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
+    text: str | None = None
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is None:
+        raise _unusable(key, "the first line is not UTF-8 text")
+    if not text:
+        raise _unusable(key, "the first line is empty")
+    return text
+
+
+def _unusable(key: str, why: str) -> SettingsError:
+    return SettingsError(
+        f"{key}: {why}.", step="secret", field=key, evidence=Evidence("settings", text=why, reason="secret-source", details={"key": key})
+    )
+
+
+# --- how things stand -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SecretState:
+    """Tell how an account's secret stands. Times are seconds since the epoch, 0 where unknown; nothing secret is in it.
+
+    ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``store`` how it is kept (``file``, ``encrypted``, ``keyring``).
+    """
+
+    ok: bool
+    kind: str
+    source: str | None = None
+    store: str | None = None
+    saved_at: float = 0.0
+    expires_at: float = 0.0
+    refreshed_at: float = 0.0
+    who: str | None = None
+    scopes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+    repair: str | None = None
+
+
+def state_of(
+    account: Account,
+    provider: Provider,
+    store: SecretStore,
+    environ: Mapping[str, str],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> SecretState:
+    """Look at an account's secret without using it: no command is run, nothing is renewed, nobody is asked."""
+    if not needs_secret(account, provider):
+        return SecretState(True, "none")
+    repair = login_command(account)
+    signs_in = isinstance(provider, SupportsLogin)
+    kind = "grant" if isinstance(provider, SupportsLogin) and provider.needs_login(account) else "password"
+    try:
+        kept = store.kind(account.name) if isinstance(store, FileStore) else None
+        if kind == "grant":
+            return _grant_state(account, provider, store, environ, kept, clock)
+        if environ.get(secret_variable(account.name)):
+            return SecretState(True, kind, "environment")
+        for key in ("token_command", "password_command", "password_file"):
+            if account.get(key):
+                return SecretState(True, kind, key)
+        found = find_password(account, store, environ)
+    except SettingsError as problem:
+        return SecretState(False, kind, problem=str(problem), repair=_command_in(str(problem)) or repair)
+    if found:
+        return SecretState(True, kind, "store", kept, saved_at=found.saved_at)
+    if signs_in:  # a service account's key, or a certificate: the account's own settings name it
+        return SecretState(True, kind, "settings")
+    return SecretState(False, kind, problem="no password is stored", repair=repair)
+
+
+def _grant_state(
+    account: Account,
+    provider: Provider,
+    store: SecretStore,
+    environ: Mapping[str, str],
+    kept: str | None,
+    clock: Callable[[], float],
+) -> SecretState:
+    secret = secret_for(account, provider, store, environ, clock=clock)
+    assert isinstance(secret, TokenSecret)
+    grant = secret.grant
+    if grant is None:
+        return SecretState(False, "grant", problem="nobody has signed in yet", repair=login_command(account))
+    given = _provided(account, environ, None)
+    source = "environment" if given is not None and given == grant else "store"
+    return SecretState(
+        True,
+        "grant",
+        source,
+        kept if source == "store" else None,
+        saved_at=grant.created_at,
+        expires_at=grant.expires_at,
+        refreshed_at=grant.refreshed_at,
+        who=grant.who,
+        scopes=grant.scopes,
+        details=grant.details,
+    )
+
+
+def _command_in(sentence: str) -> str | None:
+    """Find the command at the end of a store's error: ``…; run: chmod 600 FILE.``"""
+    return sentence.partition("run: ")[2].removesuffix(".") or None
