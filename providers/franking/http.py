@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import http.client
 import logging
 import re
@@ -15,7 +17,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
+from weakref import WeakSet
 
 from franking import tls
 from franking.errors import (
@@ -33,7 +36,7 @@ from franking.errors import (
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["ANSWER_LIMIT", "Streamed", "body", "bounded", "broken", "retry_after", "session", "verdict"]
+__all__ = ["ANSWER_LIMIT", "Streamed", "abort", "body", "bounded", "broken", "reach", "retry_after", "session", "verdict", "without"]
 
 ANSWER_LIMIT = 65_536
 """Octets of an answer that are read; error bodies of Google and Microsoft have about 1,000."""
@@ -54,16 +57,46 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     import requests
     from requests.adapters import HTTPAdapter
     from requests.utils import get_environ_proxies
+    from urllib3.connection import HTTPSConnection
+    from urllib3.connectionpool import HTTPSConnectionPool
 
     context = tls.context(ca_file)
+
+    class Line(HTTPSConnection):
+        def connect(self) -> None:
+            if made.aborted:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
+            made.lines.add(self)
+            super().connect()
+
+    class Pool(HTTPSConnectionPool):
+        ConnectionCls = Line
+
+        def reach(self) -> str:
+            line: Any = self._get_conn()
+            try:
+                if self.proxy is not None and line.is_closed:
+                    self._prepare_proxy(line)
+                self._validate_conn(line)
+                return str(line.sock.version())
+            except BaseException:
+                line.close()
+                raise
+            finally:
+                self._put_conn(line)
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **settings: Any) -> None:
             super().init_poolmanager(*args, **settings, ssl_context=context)
+            self._ours(self.poolmanager)
 
         def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
             ours = {} if proxy.lower().startswith("socks") else {"proxy_ssl_context": context}
-            return super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context)
+            return self._ours(super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context))
+
+        def _ours(self, pools: Any) -> Any:
+            pools.pool_classes_by_scheme = {**pools.pool_classes_by_scheme, "https": Pool}
+            return pools
 
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
             # requests would load certifi's bundle into our context here
@@ -73,6 +106,11 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
             return super().build_connection_pool_key_attributes(request, True, cert)
 
     class Session(requests.Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: WeakSet[Any] = WeakSet()
+            self.aborted = False
+
         def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
             if settings.get("timeout") is None:
                 settings["timeout"] = timeout
@@ -90,6 +128,32 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     made.headers["Accept-Encoding"] = "identity"  # a small answer must stay small
     logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
     return made
+
+
+def reach(session: requests.Session, url: str) -> str:
+    """Open the connection that the next request to ``url`` will use, send nothing, and give the TLS version (``TLSv1.3``).
+
+    ``session`` is one of ours. Raises what the transport raises: hand it to ``broken``.
+    """
+    import requests
+    from requests.utils import get_environ_proxies
+
+    adapter: Any = session.get_adapter(url)
+    prepared = requests.Request("GET", url).prepare()
+    pool = adapter.get_connection_with_tls_context(prepared, True, proxies=get_environ_proxies(url))
+    adapter.cert_verify(pool, url, True, None)
+    return str(pool.reach())
+
+
+def abort(session: requests.Session) -> None:
+    """Break off every connection of one of our sessions, from any thread, and let it make no new ones."""
+    ours: Any = session
+    ours.aborted = True
+    for line in list(ours.lines):
+        if line.sock is not None:
+            with contextlib.suppress(OSError):
+                # the plain socket's shutdown: SSLSocket's would take the encryption off under a thread that is sending
+                socket.socket.shutdown(line.sock, socket.SHUT_RDWR)
 
 
 def _without_query(record: logging.LogRecord) -> bool:
@@ -156,6 +220,14 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     words = " ".join(text[: 4 * limit].split())
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in words)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Take our secrets out of another side's words: servers echo what they were sent, as it was or percent-encoded."""
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret)} if secret else ():
+            text = text.replace(form, "…")
+    return text
 
 
 def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) -> float | None:

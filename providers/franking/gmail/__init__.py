@@ -178,10 +178,12 @@ class GmailProvider:
 
 
 def _endpoint(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or parts.username is not None or parts.query or parts.path.strip("/"):
-        raise SettingsError(
-            f"api_endpoint: {text!r} is not of the form https://host or https://host:port.",
-            field="api_endpoint",
-        )
+    try:
+        parts = urlsplit(text.strip())
+        whole = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc and not (parts.query or parts.fragment)
+        _ = parts.port
+    except ValueError:
+        parts, whole = urlsplit(""), False
+    if not whole or parts.path.strip("/"):
+        raise SettingsError(f"api_endpoint: {text!r} is not of the form https://host or https://host:port.", field="api_endpoint")
     return f"https://{parts.netloc}"
