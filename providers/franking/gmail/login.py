@@ -63,7 +63,8 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
         flow.oauth2session.request = _requester(session, client.client_secret)
         with Listener() as listener:
             flow.redirect_uri = listener.redirect_uri
-            url, state = flow.authorization_url(access_type="offline", prompt="consent", login_hint=account.sender.address)
+            with _undisclosed():
+                url, state = flow.authorization_url(access_type="offline", prompt="consent", login_hint=account.sender.address)
             answered = answer(ui, listener, url, state)
         if "code" not in answered:
             raise _not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
@@ -227,29 +228,30 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
 
 
 def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...]) -> None:
-    """Let google-auth fetch a token, and turn its errors into ours."""
-    from google.auth.exceptions import GoogleAuthError, RefreshError
+    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries its own ways."""
+    from google.auth.exceptions import GoogleAuthError
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
         request = _requester(session, *secrets)
 
         def transport(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
             response = request(method, url, data=body, headers=dict(headers or {}))
-            return _Answer(response.status_code, response.headers, response.content)
+            if response.status_code != 200:
+                raise _refused(_json(response.content), account, secrets)
+            return _Answer(200, response.headers, response.content)
 
         try:
             credentials.refresh(transport)
-        except RefreshError as problem:
-            raise _refused(problem, account, secrets) from None
-        except GoogleAuthError:
+        except FrankingError:
+            raise
+        except (GoogleAuthError, TypeError, ValueError):
             raise _unreadable() from None
     if not credentials.token:
         raise _unreadable()
 
 
-def _refused(problem: Any, account: Account, secrets: tuple[str, ...]) -> FrankingError:
-    body = problem.args[1] if len(problem.args) > 1 else None
-    if not isinstance(body, Mapping) or not isinstance(body.get("error"), str):
+def _refused(body: Mapping[str, Any], account: Account, secrets: tuple[str, ...]) -> FrankingError:
+    if not isinstance(body.get("error"), str):
         return _unreadable()
     reason, text = http.bounded(body["error"], 100), http.bounded(http.without(str(body.get("error_description") or ""), secrets))
     details = {"subtype": http.bounded(str(body["error_subtype"]), 100)} if body.get("error_subtype") else {}
@@ -331,7 +333,7 @@ class _Answer:
 
 @contextmanager
 def _undisclosed() -> Iterator[None]:
-    """Keep requests-oauthlib from logging codes, tokens and the client secret at DEBUG, which it does in full."""
+    """Keep requests-oauthlib from logging state, codes, tokens and the client secret at DEBUG, which it does in full."""
     import logging
     import threading
 
