@@ -74,6 +74,11 @@ class _Watched:
         self.secret = secret
         self.last: str | None = None
 
+    @property
+    def who(self) -> str | None:
+        """Tell who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
+        return getattr(self.secret, "who", None)
+
     def get(self, *, renew_after: str | None = None) -> str:
         self.last = self.secret.get(renew_after=renew_after)
         return self.last

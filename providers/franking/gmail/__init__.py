@@ -148,7 +148,7 @@ class GmailProvider:
             secret,
             observer,
             route=SMTP,
-            username=account.username or account.sender.address,
+            username=account.username or getattr(secret, "who", None) or account.sender.address,
             mechanisms=_OAUTH_MECHANISMS if account.auth == "auto" else (account.auth,),
         )
 

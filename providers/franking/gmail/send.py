@@ -21,6 +21,7 @@ from franking.errors import ConnectError, Evidence, FrankingError, MessageError,
 from franking.gmail import API, FACTS
 from franking.gmail.login import missing_extra
 from franking.gmail.wire import PIECE, Progress, Wire, odd, since
+from franking.headers import read_addresses
 from franking.message import Content
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
@@ -229,10 +230,9 @@ def _check(envelope: Envelope, content: Content, size: int) -> None:
 
 
 def _written(content: Content) -> set[str]:
-    """Collect the recipients that the headers name."""
+    """Collect the recipients in To, Cc and Bcc; Resent-To and its like mean nothing to Gmail."""
     from contextlib import closing
     from email.parser import HeaderParser
-    from email.utils import getaddresses
 
     head = b""
     chunks: Any = content.chunks(bcc=True)
@@ -242,13 +242,10 @@ def _written(content: Content) -> set[str]:
             if b"\r\n\r\n" in head:
                 break
     headers = HeaderParser().parsestr(head.partition(b"\r\n\r\n")[0].decode("utf-8", "replace"))
-    lines = [str(value) for name in ("to", "cc", "bcc") for value in headers.get_all(name, [])]
-    return {_folded(address) for _, address in getaddresses(lines) if address}
+    fields = [(name, " ".join(str(value).split())) for name in ("to", "cc", "bcc") for value in headers.get_all(name, [])]
+    return {_folded(address.address) for name, value in fields for address in read_addresses(value, name)}
 
 
 def _folded(address: str) -> str:
-    try:
-        local, _, domain = Address(address).wire.rpartition("@")
-    except ValueError:
-        local, _, domain = address.rpartition("@")
+    local, _, domain = Address(address).wire.rpartition("@")
     return f"{local}@{domain.lower()}"
