@@ -231,7 +231,7 @@ def _parse(document: bytes) -> Element | None:
         return None
 
 
-def fetch_https(url: str, seconds: float) -> bytes:
+def fetch_https(url: str, seconds: float, *, ca_file: str | None = None) -> bytes:
     """Get a document: HTTPS from first to last, our TLS, at most three redirects and 64 KiB, ``HTTPS_PROXY`` honoured.
 
     Raises ``OSError`` (``TimeoutError`` after ``seconds`` altogether).
@@ -254,7 +254,7 @@ def fetch_https(url: str, seconds: float) -> bytes:
     opener = urllib.request.OpenerDirector()  # not build_opener: that one would also open http:, ftp: and file:
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=tls.context()),
+        urllib.request.HTTPSHandler(context=tls.context(ca_file)),
         urllib.request.HTTPDefaultErrorHandler(),
         Redirect(),
         urllib.request.HTTPErrorProcessor(),

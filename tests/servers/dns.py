@@ -57,7 +57,9 @@ class DnsServer:
             name = str(alias[0].rdata.label).lower()
         packed = bytes(reply.pack())
         if len(packed) > 512 and not tcp:
-            return bytes(reply.truncate().pack())
+            reply = request.reply()
+            reply.header.tc = 1
+            return bytes(reply.pack())
         return packed
 
     def __enter__(self) -> DnsServer:
