@@ -1,24 +1,345 @@
-"""Sign in with Microsoft (MSAL): browser, device code, pasted address, app-only; and renew. It stores nothing: grants are values."""
+"""Sign in with Microsoft, and renew: MSAL does the protocol, this file decides how it is used and what its answers mean.
+
+Ways in: the browser (PKCE, answer posted to our loopback listener), a pasted address, a device code, and app-only with a secret or a
+certificate. Grants are values: nothing is stored here, and MSAL's cache travels inside ``Grant.data``. An MSAL application is made for each
+use, because one that lives on replays an identical 400 from memory for 60 seconds. MSAL gets our HTTP session and asks no other host
+whether an issuer is known (``instance_discovery=False``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from franking import http
 from franking.account import Account
+from franking.errors import ConnectError, Evidence, FrankingError, LoginRequired, SettingsError
+from franking.loopback import Listener, answer
+from franking.outlook import GRAPH, SMTP, authority, scopes
+from franking.outlook.failures import explained, sign_in_needed, transport_failure, unreadable
 from franking.provider import LoginUI
 from franking.tokens import Grant
 
+if TYPE_CHECKING:
+    import requests
+
 __all__ = ["login", "refresh", "revoke"]
 
+DEVICE_SECONDS = 900.0
+"""How long a device code lives at Microsoft; one that claims to live longer is given up then."""
 
-def login(account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
-    raise NotImplementedError
+_ROUTES = (GRAPH, SMTP)
+_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+
+
+def login(
+    account: Account,
+    ui: LoginUI,
+    *,
+    options: Mapping[str, Any],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Grant:
+    """Lead a person through the sign-in and give the grant.
+
+    ``options``: ``large_attachments`` also asks for what large messages need. Raises ``LoginRequired`` (declined, timed out, not
+    allowed), ``SettingsError`` (the app registration or a setting is wrong) and ``ConnectError`` (Microsoft cannot be reached), all with
+    evidence of kind ``oauth``, ``http`` or of the network.
+    """
+    if account.app_only:
+        raise SettingsError(
+            "app_only: nobody signs in for an app-only account; give it its client secret or certificate instead.", field="app_only"
+        )
+    large = bool(options.get("large_attachments"))
+    own = scopes(account, account.route, large=large)
+    other = tuple(scope for route in _ROUTES if route != account.route for scope in scopes(account, route))
+    with _application(account) as app:
+        if ui.device:
+            return _grant(account, app, _device(account, app, ui, own, sleep), own, (account.route,), "device")
+        way = "pasted" if ui.no_browser else "browser"
+        result = _browser(account, app, ui, own, other)
+        if _other_scope_refused(result):
+            # MSAL is finished with this flow; the person has to go through the page once more, and is told why
+            ui.show("Your organisation does not allow all that was asked for. Asking again for what this account needs and no more.")
+            return _grant(account, app, _browser(account, app, ui, own, ()), own, (account.route,), way)
+        return _grant(account, app, result, own, _ROUTES, way)
 
 
 def refresh(account: Account, grant: Grant | None, secret: str | None) -> Grant:
-    raise NotImplementedError
+    """Make a fresh access token for the account's route; always asks the issuer.
+
+    ``secret`` is the client secret of an app-only account. Raises ``LoginRequired`` where a person must sign in (again), ``SettingsError``
+    where the app registration, its secret or its certificate is at fault, ``ConnectError`` (temporary) where the issuer cannot be reached.
+    """
+    wanted = scopes(account, account.route)
+    if account.app_only:
+        with _application(account, secret) as app:
+            result = _asked(account, lambda: app.msal.acquire_token_for_client(scopes=list(wanted)))
+            return _grant(account, app, result, wanted, (account.route,), "app-only", secret=secret)
+    if grant is None or not grant.data.get("cache"):
+        raise _nothing_to_renew(account)
+    with _application(account, cache=grant.data["cache"]) as app:
+        known = app.msal.get_accounts()
+        if not known:
+            raise _nothing_to_renew(account)
+        result = _asked(account, lambda: app.msal.acquire_token_silent_with_error(list(wanted), account=known[0], force_refresh=True))
+        if result is None:
+            raise _nothing_to_renew(account)
+        renewed = _grant(account, app, result, wanted, tuple(grant.details.get("consented", ())), str(grant.details.get("way", "")))
+    return replace(
+        renewed,
+        who=renewed.who or grant.who,
+        created_at=grant.created_at,
+        details={**grant.details, **{key: value for key, value in renewed.details.items() if value}},
+    )
 
 
 def revoke(account: Account, grant: Grant) -> str:
-    raise NotImplementedError
+    """Say where access is taken away: Microsoft lets no program revoke its own grant of one user."""
+    if not authority(account)[1]:
+        return "Franking has forgotten this sign-in. Remove the app's access in your identity provider's account pages too."
+    return (
+        "Microsoft lets no program take its own access away. Franking has forgotten this sign-in; to remove the app's access too, open "
+        "https://myapps.microsoft.com (work or school) or https://account.live.com/consent/Manage (personal) and remove the app there."
+    )
+
+
+@dataclass(frozen=True)
+class _Application:
+    """An MSAL application, its cache, the issuer's discovery document, and the secrets that must not appear in any error."""
+
+    msal: Any = field(repr=False)
+    cache: Any = field(repr=False)
+    discovery: Mapping[str, Any]
+    hidden: list[str] = field(repr=False)
+
+
+@contextmanager
+def _application(account: Account, secret: str | None = None, *, cache: str | None = None) -> Iterator[_Application]:
+    """Make a fresh MSAL application; its construction asks the issuer for its endpoints."""
+    if not account.client_id:
+        raise SettingsError(
+            "client_id: an Outlook account needs the Application (client) ID of an app registration in Microsoft Entra; "
+            "docs/outlook.md shows where to get one.",
+            field="client_id",
+        )
+    try:
+        import msal
+    except ImportError:
+        raise SettingsError('Signing in with Microsoft needs one more package; run: pip install "franking[outlook]"') from None
+    issuer, microsoft = authority(account)
+    known = msal.SerializableTokenCache()
+    if cache:
+        known.deserialize(cache)
+    discovery: dict[str, Any] = {}
+
+    def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        if response.request.method == "GET" and response.ok:
+            discovery.update(_object(response.text))
+        elif response.request.method == "POST" and response.status_code < 500 and not _object(response.text):
+            raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
+
+    with http.session(account.ca_file, timeout=account.timeout) as session:
+        session.hooks["response"].append(look)
+        where = {"authority": issuer} if microsoft else {"oidc_authority": issuer}
+        settings = {**where, "instance_discovery": False, "http_client": session, "token_cache": known, "app_name": "franking"}
+
+        def make() -> Any:
+            if account.app_only:
+                return msal.ConfidentialClientApplication(account.client_id, client_credential=_credential(account, secret), **settings)
+            return msal.PublicClientApplication(account.client_id, **settings)
+
+        hidden = [secret or "", *re.findall(r'"secret": *"([^"]+)"', cache or "")]
+        yield _Application(_asked(account, make), known, discovery, hidden)
+
+
+def _asked(account: Account, ask: Callable[[], Any]) -> Any:
+    """Call MSAL; turn what it raises into our errors. What it returns may still be an error."""
+    try:
+        return ask()
+    except FrankingError:
+        raise
+    except Exception as problem:
+        failure = transport_failure(account, problem)
+        if failure is None:
+            raise
+        raise failure from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _browser(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], extra: tuple[str, ...]) -> Mapping[str, Any]:
+    """Send the person to the sign-in page, wait for the answer, redeem the code for the account's own scopes."""
+    microsoft = authority(account)[1]
+    with Listener(host="localhost") as listener:
+        flow = app.msal.initiate_auth_code_flow(
+            [*own, *extra],
+            # as registered, http://localhost: the port does not matter there, a path would
+            redirect_uri=listener.redirect_uri.rstrip("/"),
+            response_mode="form_post",
+            login_hint=None if account.mailbox else account.username or account.sender.address,
+            prompt="select_account" if microsoft else None,
+        )
+        url = str(flow["auth_uri"])
+        modes = app.discovery.get("response_modes_supported")
+        if ui.no_browser or (isinstance(modes, list) and "form_post" not in modes):
+            url = url.replace("response_mode=form_post", "response_mode=query")  # what can be pasted is in the address line
+        app.hidden.append(flow["code_verifier"])
+        parameters = dict(answer(ui, listener, url, flow["state"]))
+    app.hidden.append(parameters.get("code", ""))
+    parameters["state"] = flow["state"]  # checked above; a pasted bare code comes without
+    return _asked(account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own)))
+
+
+def _other_scope_refused(result: Mapping[str, Any]) -> bool:
+    """Tell whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an administrator grants."""
+    if "access_token" in result:
+        return False
+    text = str(result.get("error_description", ""))
+    return result.get("error") in ("invalid_scope", "invalid_resource") or any(
+        f"AADSTS{number}" in text for number in (90094, 90095, 90008, 65005, 650052, 650053, 650056, 650057, 500011)
+    )
+
+
+def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]) -> Mapping[str, Any]:
+    """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 says: not faster, slower when told so, bounded."""
+    flow = _asked(account, lambda: app.msal.initiate_device_flow(scopes=list(own)))
+    if "user_code" not in flow:
+        return flow
+    app.hidden.append(flow["device_code"])
+    ui.show(_instructions(flow))
+    left, pause = min(flow["expires_in"], DEVICE_SECONDS), max(1, flow["interval"])
+    while left > 0:
+        sleep(pause)
+        left -= pause
+        try:
+            # a copy, because the pace is kept here; told that the flow is over, MSAL asks just once
+            result = _asked(account, lambda: app.msal.acquire_token_by_device_flow({**flow}, exit_condition=lambda _: True))
+        except ConnectError:
+            pause *= 2  # RFC 8628 §3.5: back off after a time-out, and go on while the code lives
+            continue
+        if result.get("error") == "slow_down":
+            pause += 5
+        elif result.get("error") != "authorization_pending":
+            return result
+    return {"error": "expired_token", "error_description": "Nobody finished the sign-in before the code expired."}
+
+
+def _instructions(flow: Mapping[str, Any]) -> str:
+    """Give the issuer's own message, or one like it."""
+    if flow.get("message"):
+        return http.bounded(str(flow["message"]), 600)
+    where = http.bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
+    return f"To sign in, open {where} in a browser, on any device, and type the code {http.bounded(str(flow['user_code']), 60)}."
+
+
+def _grant(
+    account: Account,
+    app: _Application,
+    result: Mapping[str, Any],
+    wanted: tuple[str, ...],
+    consented: tuple[str, ...],
+    way: str,
+    *,
+    secret: str | None = None,
+) -> Grant:
+    """Make a grant of MSAL's answer; raise what an error in it means."""
+    if "access_token" not in result:
+        raise explained(account, result, wanted, hidden=app.hidden, secret=secret)
+    claims = result.get("id_token_claims") or {}
+    granted = tuple(str(result.get("scope") or " ".join(wanted)).split())
+    now = time.time()
+    who = claims.get("preferred_username") or claims.get("email") or claims.get("upn")
+    details = {
+        "tenant": claims.get("tid"),
+        "way": way,
+        "consented": list(consented),
+        "credential_expires_at": _certificate_end(account) if account.app_only and account.certificate else None,
+    }
+    return Grant(
+        provider="outlook",
+        route=account.route,
+        who=str(who) if who else None,
+        scopes=granted,
+        created_at=now,
+        refreshed_at=now,
+        access_token=str(result["access_token"]),
+        expires_at=now + float(result.get("expires_in") or 0),
+        data={} if account.app_only else {"cache": app.cache.serialize()},
+        details={key: value for key, value in details.items() if value},
+    )
+
+
+def _nothing_to_renew(account: Account) -> LoginRequired:
+    return sign_in_needed(
+        f"The stored sign-in of {account.name!r} holds nothing to renew it with; sign in again.",
+        Evidence("oauth", reason="no-refresh-token"),
+    )
+
+
+def _credential(account: Account, secret: str | None) -> Any:
+    """Give MSAL's form of the app's own proof: the secret, or private key and certificate of the PEM file."""
+    if account.certificate:
+        key, certificate = _pem(account)
+        return {"private_key": key, "public_certificate": certificate}
+    if secret:
+        return secret
+    raise SettingsError(
+        "An app-only account needs its client secret (the Value, not the Secret ID) or a certificate, and none was found.",
+        step="secret",
+        evidence=Evidence("settings", reason="no-client-secret"),
+    )
+
+
+def _pem(account: Account) -> tuple[str, str]:
+    """Read private key and certificate, the first PEM block of each, and check that they belong together."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    path = Path(account.certificate).expanduser()
+
+    def wrong(why: str) -> SettingsError:
+        evidence = Evidence("settings", reason="certificate", details={"path": str(path)})
+        return SettingsError(f"certificate: {str(path)!r} {why}", field="certificate", evidence=evidence)
+
+    try:
+        text = path.read_text("ascii")
+    except OSError as problem:
+        raise wrong(f"cannot be read: {problem.strerror}.") from None
+    except UnicodeError:
+        raise wrong("is no PEM file; it must be text that begins with -----BEGIN.") from None
+    blocks = {match[1]: match[0] for match in reversed(list(_BLOCK.finditer(text)))}
+    key = next((block for label, block in blocks.items() if label.endswith("PRIVATE KEY")), None)
+    certificate = blocks.get("CERTIFICATE")
+    if not key or not certificate:
+        raise wrong("must hold both, the private key and the certificate, as PEM blocks.")
+    if "ENCRYPTED" in key:
+        raise wrong("holds a key that is protected by a password; take it off with: openssl pkey -in FILE -out NEW")
+    try:
+        loaded = load_pem_private_key(key.encode(), None)
+        public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    except ValueError:
+        raise wrong("is damaged: its PEM blocks cannot be read.") from None
+    if not isinstance(loaded, RSAPrivateKey):
+        raise wrong("holds no RSA key, and Microsoft Entra takes RSA keys only.")
+    if loaded.public_key() != public:
+        raise wrong("holds a key and a certificate that do not belong together.")
+    return key, certificate
+
+
+def _certificate_end(account: Account) -> float:
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(_pem(account)[1].encode()).not_valid_after_utc.timestamp()
