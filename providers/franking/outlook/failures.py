@@ -16,7 +16,7 @@ from franking.account import Account
 from franking.errors import ConnectError, Evidence, FrankingError, LoginRequired, SettingsError
 from franking.outlook import authority
 
-__all__ = ["explained", "sign_in_needed", "transport_failure", "without"]
+__all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable"]
 
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "service_unavailable"})
 _REGISTRATION = frozenset(
@@ -33,16 +33,14 @@ _REGISTRATION = frozenset(
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def explained(
-    account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, hidden: Iterable[str] = (), secret: str | None = None
-) -> FrankingError:
+def explained(account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, secret: str | None = None) -> FrankingError:
     """Make the error of an OAuth error answer (RFC 6749 §5.2, with Microsoft's additions).
 
-    ``wanted`` are the scopes that were asked for, ``hidden`` the secrets that must not appear should the answer repeat them. Gives
-    ``ConnectError`` for what passes by itself, ``SettingsError`` where the app registration or its secret is at fault, else ``LoginRequired``.
+    ``wanted`` are the scopes that were asked for. Gives ``ConnectError`` for what passes by itself, ``SettingsError`` where the app
+    registration or its secret is at fault, else ``LoginRequired``.
     """
     reason = http.bounded(str(result.get("error") or "no-answer"), 100)
-    text = http.bounded(without(str(result.get("error_description") or ""), (*hidden, secret or "")))
+    text = http.bounded(str(result.get("error_description") or ""))
     evidence = Evidence("oauth", text=text, reason=reason, details=_details(account, result, text, wanted, secret))
     said = f"{reason}: {text}" if text else reason
     if reason in _TEMPORARY:
@@ -125,11 +123,3 @@ def unreadable(issuer: str) -> ConnectError:
         step="secret",
         evidence=Evidence("oauth", reason="unreadable", details={"host": urlsplit(issuer).hostname}),
     )
-
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """Take secrets out of another side's words, should it repeat them."""
-    for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, "[hidden]")
-    return text

@@ -35,6 +35,7 @@ DEVICE_SECONDS = 900.0
 """How long a device code lives at Microsoft; one that claims to live longer is given up then."""
 
 _ROUTES = (GRAPH, SMTP)
+_NOT_FOR_LOGS = frozenset({"code", "code_verifier", "device_code", "client_assertion"})
 _BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
@@ -111,10 +112,12 @@ def revoke(account: Account, grant: Grant) -> str:
 
 @dataclass(frozen=True)
 class _Application:
-    """An MSAL application, its cache, the issuer's discovery document, and the secrets that must not appear in any error."""
+    """An MSAL application, its token cache, the answers that it would replay (``remembered``), the issuer's discovery document, and the secrets that must not
+    appear in any log or error."""
 
     msal: Any = field(repr=False)
     cache: Any = field(repr=False)
+    remembered: dict[str, Any] = field(repr=False)
     discovery: Mapping[str, Any]
     hidden: list[str] = field(repr=False)
 
@@ -133,29 +136,44 @@ def _application(account: Account, secret: str | None = None, *, cache: str | No
     except ImportError:
         raise SettingsError('Signing in with Microsoft needs one more package; run: pip install "franking[outlook]"') from None
     issuer, microsoft = authority(account)
-    known = msal.SerializableTokenCache()
+    known = _quiet_cache(msal)
     if cache:
         known.deserialize(cache)
     discovery: dict[str, Any] = {}
+    remembered: dict[str, Any] = {}
+
+    hidden = [secret or "", *re.findall(r'"secret": *"([^"]+)"', cache or "")]
 
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
         if response.request.method == "GET" and response.ok:
             discovery.update(_object(response.text))
         elif response.request.method == "POST" and response.status_code < 500 and not _object(response.text):
             raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
+        if not response.ok:  # MSAL logs errors, and a server may repeat what it was sent
+            response._content = http.without(response.text, hidden).encode(response.encoding or "utf-8")
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
         session.hooks["response"].append(look)
         where = {"authority": issuer} if microsoft else {"oidc_authority": issuer}
-        settings = {**where, "instance_discovery": False, "http_client": session, "token_cache": known, "app_name": "franking"}
+        settings = {**where, "instance_discovery": False, "http_client": session, "token_cache": known, "http_cache": remembered}
 
         def make() -> Any:
             if account.app_only:
                 return msal.ConfidentialClientApplication(account.client_id, client_credential=_credential(account, secret), **settings)
             return msal.PublicClientApplication(account.client_id, **settings)
 
-        hidden = [secret or "", *re.findall(r'"secret": *"([^"]+)"', cache or "")]
-        yield _Application(_asked(account, make), known, discovery, hidden)
+        yield _Application(_asked(account, make), known, remembered, discovery, hidden)
+
+
+def _quiet_cache(msal: Any) -> Any:
+    """Make MSAL's cache, which logs at DEBUG what it is told: without the codes and the verifier that it hides not."""
+
+    class Cache(msal.SerializableTokenCache):  # type: ignore[misc]
+        def add(self, event: dict[str, Any], **rest: Any) -> None:
+            data = {key: value for key, value in event.get("data", {}).items() if key not in _NOT_FOR_LOGS}
+            super().add({**event, "data": data}, **rest)
+
+    return Cache()
 
 
 def _asked(account: Account, ask: Callable[[], Any]) -> Any:
@@ -199,7 +217,8 @@ def _browser(account: Account, app: _Application, ui: LoginUI, own: tuple[str, .
         parameters = dict(answer(ui, listener, url, flow["state"]))
     app.hidden.append(parameters.get("code", ""))
     parameters["state"] = flow["state"]  # checked above; a pasted bare code comes without
-    return _asked(account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own)))
+    result: Mapping[str, Any] = _asked(account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own)))
+    return result
 
 
 def _other_scope_refused(result: Mapping[str, Any]) -> bool:
@@ -214,7 +233,7 @@ def _other_scope_refused(result: Mapping[str, Any]) -> bool:
 
 def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]) -> Mapping[str, Any]:
     """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 says: not faster, slower when told so, bounded."""
-    flow = _asked(account, lambda: app.msal.initiate_device_flow(scopes=list(own)))
+    flow: dict[str, Any] = _asked(account, lambda: app.msal.initiate_device_flow(scopes=list(own)))
     if "user_code" not in flow:
         return flow
     app.hidden.append(flow["device_code"])
@@ -223,9 +242,12 @@ def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ..
     while left > 0:
         sleep(pause)
         left -= pause
+        app.remembered.clear()
         try:
             # a copy, because the pace is kept here; told that the flow is over, MSAL asks just once
-            result = _asked(account, lambda: app.msal.acquire_token_by_device_flow({**flow}, exit_condition=lambda _: True))
+            result: Mapping[str, Any] = _asked(
+                account, lambda: app.msal.acquire_token_by_device_flow({**flow}, exit_condition=lambda _: True)
+            )
         except ConnectError:
             pause *= 2  # RFC 8628 §3.5: back off after a time-out, and go on while the code lives
             continue
@@ -256,7 +278,7 @@ def _grant(
 ) -> Grant:
     """Make a grant of MSAL's answer; raise what an error in it means."""
     if "access_token" not in result:
-        raise explained(account, result, wanted, hidden=app.hidden, secret=secret)
+        raise explained(account, result, wanted, secret=secret)
     claims = result.get("id_token_claims") or {}
     granted = tuple(str(result.get("scope") or " ".join(wanted)).split())
     now = time.time()
