@@ -6,15 +6,40 @@ looked up in ``texts/<language>.toml`` only when somebody reads them. Nothing he
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from franking.errors import Evidence, FrankingError
+from franking import texts
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    MessageError,
+    RecipientsRefused,
+    Refused,
+    SendError,
+    SettingsError,
+    Throttled,
+    TLSError,
+)
 
-__all__ = ["GENERIC", "Diagnosis", "Hint", "Rule", "diagnose"]
+__all__ = ["GENERIC", "Diagnosis", "Hint", "Rule", "Words", "diagnose", "with_hints"]
+
+
+class Words(NamedTuple):
+    """Hold a diagnosis in one language: what happened, why, and what to do, the likeliest first."""
+
+    title: str
+    cause: str
+    remedies: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +58,39 @@ class Diagnosis:
 
     @property
     def title(self) -> str:
-        raise NotImplementedError
+        return self.text().title
 
     @property
     def cause(self) -> str:
-        raise NotImplementedError
+        return self.text().cause
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        return self.text().remedies
+
+    def text(self, language: str = "en") -> Words:
+        """Give title, cause and remedies in a language, in English where it is not there. Hints that were attached lead the remedies."""
+        words = texts.entry(self.code, language)
+        leading = [hint.say(language) for hint in self.values.get("hints", ())]
+        own = [texts.fill(remedy, self.values) for remedy in words["remedies"]]
+        return Words(
+            title=texts.fill(words["title"], self.values) or self.code,
+            cause=texts.fill(words["cause"], self.values) or "",
+            remedies=tuple(remedy for remedy in (*leading, *own) if remedy),
+        )
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
-        raise NotImplementedError
+        """Give the ``diagnosis`` object of the JSON reports."""
+        title, cause, remedies = self.text(language)
+        return {
+            "code": self.code,
+            "title": title,
+            "cause": cause,
+            "remedies": list(remedies),
+            "who": self.who,
+            "temporary": self.temporary,
+            "raw": self.raw,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +102,25 @@ class Hint:
 
     @property
     def text(self) -> str:
-        raise NotImplementedError
+        return self.say()
+
+    def say(self, language: str = "en") -> str:
+        """Give the sentence in a language, in English where it is not there."""
+        return texts.fill(texts.entry(self.code, language).get("text", self.code), self.values) or self.code
+
+    def as_dict(self, language: str = "en") -> dict[str, Any]:
+        """Give one object of the ``hints`` list of the JSON reports."""
+        return {"code": self.code, "text": self.say(language)}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Recognise one failure: every condition that is given must hold; the first rule that matches decides.
 
-    ``text`` is a regular expression, searched ignoring case after white space is collapsed. ``enhanced`` may end in ``*``.
-    ``temporary`` None means: as the error says. ``when`` is for what no column can say; ``route`` restricts to routes.
+    ``codes`` are reply codes or HTTP statuses; one digit stands for a whole class (4 = 400 to 499). ``enhanced`` may end in ``*``.
+    ``text`` is a regular expression, searched ignoring case after white space is collapsed. ``details`` asks that a detail of the evidence
+    be one of these values, or, where it is a list, hold one of them. ``temporary`` None means: as the error says. ``when`` is for what
+    no column can say; ``adds`` gives further values for the texts; ``route`` restricts to routes.
     """
 
     code: str
@@ -74,19 +130,262 @@ class Rule:
     enhanced: tuple[str, ...] = ()
     text: str = ""
     reason: tuple[str, ...] = ()
+    details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     route: tuple[str, ...] = ()
     who: str = "you"
     temporary: bool | None = None
     when: Callable[[Evidence, Mapping[str, Any]], bool] | None = None
+    adds: Callable[[Evidence, Mapping[str, Any]], Mapping[str, Any]] | None = None
     note: str = ""  # the row of the catalogue that it recognises, for the tests and the docs
 
+    def fits(self, seen: Evidence, step: str | None, words: str, values: Mapping[str, Any]) -> bool:
+        """Tell whether every given condition holds; ``words`` is the evidence's text in normal form, ``values`` as for ``diagnose``."""
+        return (
+            (not self.kind or seen.kind in self.kind)
+            and (not self.step or step in self.step)
+            and (not self.codes or seen.code in self.codes or (seen.code or 0) // 100 in self.codes)
+            and (not self.enhanced or any(_like(seen.enhanced or "", pattern) for pattern in self.enhanced))
+            and (not self.reason or seen.reason in self.reason)
+            and (not self.route or values.get("route") in self.route)
+            and all(_among(seen.details.get(name), wanted) for name, wanted in self.details.items())
+            and (not self.text or _pattern(self.text).search(words) is not None)
+            and (self.when is None or self.when(seen, values))
+        )
 
-GENERIC: tuple[Rule, ...] = ()
 
+def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> Diagnosis:
+    """Find the first rule that matches an error's evidence; where none does, say what the error's class says.
 
-def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, Any]) -> Diagnosis:
-    """Find the first rule that matches an error's evidence.
-
-    ``values`` describe the attempt for the texts and for ``when``: ``account, provider, route, host, port, security, username, sender`` …
+    ``values`` describe the attempt for the texts and for ``when``: ``account, provider, route, host, port, security, username, sender,
+    to, who, scopes, recommended, recommended_title`` and the account's other settings; what the evidence's details say wins.
+    ``secrets`` are taken out of everything that comes out, in case that the other side echoed one.
     """
-    raise NotImplementedError
+    seen = _evidence(error)
+    known = _values(error, seen, values)
+    words = _normal(seen)
+    rule = UNKNOWN_OUTCOME if error.possibly_sent else next((row for row in rules if row.fits(seen, error.step, words, known)), None)
+    if rule is None:
+        rule = next(row for kind, row in _FALLBACKS if isinstance(error, kind))
+    if rule.adds is not None:
+        known |= rule.adds(seen, known)
+    hidden = _hidden(secrets)
+    return Diagnosis(
+        code=rule.code,
+        values={key: shown for key, value in known.items() if (shown := _shown(value, hidden)) is not None},
+        raw=_redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
+        who=rule.who,
+        temporary=error.temporary if rule.temporary is None else rule.temporary,
+    )
+
+
+_LEADS = {
+    "secret": ("login",),
+    "username": ("login", "message"),
+    "host": ("settings", "resolve", "connect", "tls", "greet"),
+    "port": ("connect", "tls", "greet", "login"),
+}
+"""At which steps a hint explains a failure, by the hint's subject."""
+
+
+def with_hints(diagnosis: Diagnosis, hints: Iterable[Hint]) -> Diagnosis:
+    """Let the hints that explain this failure lead its remedies: those on the password at the login, those on the host before it."""
+    step = diagnosis.values.get("step")
+    leading = tuple(hint for hint in hints if step in _LEADS.get(hint.code.partition(".")[0], ()))
+    return replace(diagnosis, values={**diagnosis.values, "hints": leading}) if leading else diagnosis
+
+
+# ---------------------------------------------------------------------------------------------------- reading evidence
+
+_REPLY = re.compile(r"(\d{3})[ -]?(?:(\d\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)", re.DOTALL)
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+
+
+def _evidence(error: FrankingError) -> Evidence:
+    """Take the error's evidence; that of refused recipients is their first reply. Codes that stand in the text are read from there."""
+    seen = error.evidence
+    if seen is None and isinstance(error, RecipientsRefused) and error.refused:
+        address, answer = next(iter(error.refused.items()))
+        seen = Evidence("smtp", text=str(answer.get("reply", "")), details={"recipient": address})
+        if reply := _REPLY.match(seen.text):
+            seen = replace(seen, code=int(reply[1]), enhanced=reply[2], text=reply[3])
+    if seen is None:
+        return Evidence("")
+    if seen.enhanced is None and seen.kind == "smtp" and (first := _ENHANCED.match(seen.text)):
+        seen = replace(seen, enhanced=first[1])
+    return seen
+
+
+def _normal(seen: Evidence) -> str:
+    """Strip the codes that begin each line of a reply, then collapse white space."""
+    lines = seen.text.splitlines()
+    if seen.code is not None:
+        prefix = re.compile(rf"\s*{seen.code}[ -]")
+        lines = [prefix.sub("", line, count=1) for line in lines]
+    return " ".join(" ".join(_ENHANCED.sub("", line, count=1) for line in lines).split())
+
+
+def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> dict[str, Any]:
+    known = {**values, **{key: value for key, value in seen.details.items() if value is not None}}
+    sender = str(known.get("sender") or "")
+    known.setdefault("address", sender.rpartition("<")[2].rstrip("> "))
+    known.setdefault("to", known["address"])
+    known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
+    for name in ("field", "repair", "retry_after"):
+        if (value := getattr(error, name, None)) is not None:
+            known[name] = round(value) if isinstance(value, float) else value
+    return known
+
+
+def _like(enhanced: str, pattern: str) -> bool:
+    return enhanced.startswith(pattern[:-1]) if pattern.endswith("*") else enhanced == pattern
+
+
+def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
+    return any(one in wanted for one in value) if isinstance(value, list | tuple | set | frozenset) else value in wanted
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+# ---------------------------------------------------------------------------------------------------- what may be shown
+
+# Google's 534-5.7.14 holds a sign-in address with a one-time token, broken over several lines: all up to the bracket goes.
+_BRACKETED = re.compile(r"<(https?://[^\s?<>]+)\?[^>]*(?:>|$)")
+_QUERY = re.compile(r"(https?://[^\s?<>\"']+)\?(?!p=\w+(?:[\s>\"',;)]|$))[^\s<>\"']*")
+_TOKEN = re.compile(
+    r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}"
+    r"|\b(AUTH\s+[\w-]+)\s+[A-Za-z0-9+/=]{8,}"
+    r"|[\"']?\b(access_token|refresh_token|id_token|client_secret|client_assertion|assertion|code_verifier|password)[\"']?\s*[=:]\s*[^\s,&}]+"
+    r"|\b(ya29\.|1//0|eyJ)[\w.-]{8,}",
+    re.IGNORECASE,
+)
+_HIDDEN = "[hidden]"
+
+
+def _raw(seen: Evidence) -> str:
+    sasl = seen.details.get("sasl")
+    return f"{seen.raw} {sasl if isinstance(sasl, str) else json.dumps(sasl, ensure_ascii=False)}" if sasl else seen.raw
+
+
+def _hidden(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Give every form in which a secret may come back: as it is, and as base64. The longest first."""
+    forms = {
+        form
+        for secret in secrets
+        if len(secret) > 3
+        for form in (secret, base64.b64encode(secret.encode("utf-8", "replace")).decode("ascii"))
+    }
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _redacted(text: str, hidden: tuple[str, ...], limit: int = 2000) -> str:
+    line = " ".join(text[: 8 * limit].split())
+    for secret in hidden:
+        line = line.replace(secret, _HIDDEN).replace(" ".join(secret.split()) or secret, _HIDDEN)
+    line = _BRACKETED.sub(r"<\1?…>", line)
+    line = _QUERY.sub(r"\1?…", line)
+    line = _TOKEN.sub(lambda found: f"{found[1] or found[2] or found[3] or ''} {_HIDDEN}".strip(), line)
+    return texts.visible(line, limit)
+
+
+def _shown(value: Any, hidden: tuple[str, ...]) -> Any:
+    """Give a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing else."""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _redacted(value, hidden, 300)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(_redacted(str(one), hidden, 80) for one in list(value)[:8])
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- generic rules
+
+
+def _https(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    """Tell whether it was a sign-in server or an API that was not reached, whose address nobody typed."""
+    return values.get("step") == "secret" or bool(values.get("api")) or bool(seen.details.get("url"))
+
+
+def _plain(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    return values.get("security") != "tls"
+
+
+def _tls(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    return values.get("security") != "starttls"
+
+
+_WRONG_PORT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_OUTDATED = (
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "UNSUPPORTED_PROTOCOL",
+    "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED",
+    "DH_KEY_TOO_SMALL",
+    "EE_KEY_TOO_SMALL",
+    "CA_MD_TOO_WEAK",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED",
+    "NO_CIPHERS_AVAILABLE",
+    "WRONG_SIGNATURE_TYPE",
+)
+_NETWORK = ("dns", "connect")
+_CUT = ("reset", "closed", "eof", "UNEXPECTED_EOF_WHILE_READING")
+
+
+def _verify(*codes: int) -> Mapping[str, tuple[Any, ...]]:
+    return {"verify_code": codes}
+
+
+GENERIC: tuple[Rule, ...] = (
+    # a sign-in server or an API: nobody typed its address
+    Rule("https.untrusted", kind=("tls",), reason=("certificate", "CERTIFICATE_VERIFY_FAILED"), when=_https, temporary=False, note="N33"),
+    Rule("https.unreachable", kind=(*_NETWORK, "tls"), when=_https, temporary=True, note="N33"),
+    # the name
+    Rule("dns.not-found", kind=("dns",), reason=("not-found",), temporary=False, note="N1"),
+    Rule("dns.unavailable", kind=("dns",), reason=("no-dns", "timeout"), temporary=True, note="N2"),
+    Rule("dns.no-address", kind=("dns",), reason=("no-address",), temporary=False, note="N3"),
+    Rule("dns.bad-name", reason=("bad-name",), temporary=False, note="N4"),
+    # the certificate
+    Rule("tls.self-signed", kind=("tls",), details=_verify(18), temporary=False, note="N12"),
+    Rule("tls.private-authority", kind=("tls",), details=_verify(19), temporary=False, note="N13"),
+    Rule("tls.unknown-issuer", kind=("tls",), details=_verify(2, 20, 21), temporary=False, note="N14"),
+    Rule("tls.expired", kind=("tls",), details=_verify(10), temporary=False, note="N15"),
+    Rule("tls.not-yet-valid", kind=("tls",), details=_verify(9), temporary=False, note="N16"),
+    Rule("tls.hostname", kind=("tls",), details=_verify(62), temporary=False, note="N17"),
+    Rule("tls.ip-address", kind=("tls",), details=_verify(64), temporary=False, note="N18"),
+    Rule("tls.incomplete-certificate", kind=("tls",), details=_verify(*range(79, 96)), temporary=False, note="N19"),
+    Rule("tls.certificate", kind=("tls",), reason=("certificate", "CERTIFICATE_VERIFY_FAILED"), temporary=False),
+    # the handshake
+    Rule("tls.wrong-port", kind=("tls",), reason=_WRONG_PORT, when=_tls, temporary=False, note="N11"),
+    Rule("tls.outdated", kind=("tls",), reason=_OUTDATED, who="provider", temporary=False, note="N20 N22"),
+    Rule("tls.interrupted", kind=("tls",), reason=(*_CUT, *_WRONG_PORT, "timeout"), temporary=True, note="N21"),
+    Rule("tls.interrupted", kind=("connect",), step=("tls",), reason=(*_CUT, "timeout"), temporary=True, note="N21"),
+    # the connection
+    Rule("connect.refused", kind=("connect",), reason=("refused",), temporary=False, note="N5"),
+    Rule("connect.unreachable", kind=("connect",), reason=("unreachable",), temporary=True, note="N7"),
+    Rule("greet.silent", kind=("connect",), step=("greet",), reason=("timeout",), when=_plain, temporary=False, note="N8"),
+    Rule("greet.closed", kind=("connect",), step=("greet",), reason=_CUT, temporary=True, note="N9 N10"),
+    Rule("connect.timeout", kind=("connect",), step=("resolve", "connect"), reason=("timeout",), temporary=True, note="N6"),
+    Rule("connect.stalled", kind=("connect",), reason=("timeout",), temporary=True),
+    Rule("connect.lost", kind=("connect",), reason=_CUT, temporary=True, note="N32"),
+)
+
+UNKNOWN_OUTCOME = Rule("outcome.unknown")
+
+_FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
+    (SettingsError, Rule("settings.invalid")),
+    (MessageError, Rule("message.invalid")),
+    (LoginRequired, Rule("login.required")),
+    (ConnectTimeout, Rule("connect.timeout")),
+    (ConnectError, Rule("connect.failed")),
+    (TLSError, Rule("tls.failed")),
+    (LoginError, Rule("login.failed")),
+    (RecipientsRefused, Rule("recipient.refused")),
+    (Throttled, Rule("rate.limited")),
+    (Refused, Rule("send.refused")),
+    (SendError, Rule("send.failed")),
+    (FrankingError, Rule("unknown")),
+)
+"""What is said where no rule matches: never an exception, never nothing."""

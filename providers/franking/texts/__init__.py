@@ -1,0 +1,84 @@
+"""The words of diagnoses and hints: one TOML file per language, chosen and filled here. No codes and no rules are known here.
+
+A text is a template or a list of templates, of which the first whose values are all known is used. ``{host}`` prints a value, ``{?host}``
+prints nothing but asks that the value be known. What stands between backticks is a command: its values are quoted for a POSIX shell.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names", "visible"]
+
+Text = str | list[str]
+
+FOLDER = files(__name__)
+"""Where the languages lie; a wheel carries them beside this module."""
+
+_PLACE = re.compile(r"\{(\??)(\w+)\}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@lru_cache(maxsize=16)
+def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
+    """Give a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint.
+
+    ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
+    """
+    base = _LANGUAGE.match(language.lower())
+    file = FOLDER / f"{base.group() if base else 'en'}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def entry(code: str, language: str = "en") -> Mapping[str, Any]:
+    """Give the texts of one code, in English where the language lacks it; those of ``unknown`` for a code that nobody described."""
+    return entries(language).get(code) or entries().get(code) or entry("unknown", language)
+
+
+def fill(text: Text, values: Mapping[str, Any]) -> str | None:
+    """Fill the first template whose values are all known; None where none is. Values are never looked at for further places."""
+    for template in _choices(text):
+        if all(_known(values.get(name)) for _, name in _PLACE.findall(template)):
+            parts = template.split("`")
+            return "`".join(_filled(part, values, quote=index % 2 == 1) for index, part in enumerate(parts))
+    return None
+
+
+def names(text: Text) -> Iterable[str]:
+    """Give the names of all values that a text mentions."""
+    return [name for template in _choices(text) for _, name in _PLACE.findall(template)]
+
+
+def visible(text: str, limit: int = 2000) -> str:
+    """Make text of the other side fit to be shown: one line, bounded, control and invisible characters as escapes (``\\x1b``)."""
+    line = " ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())
+    shown = line if line.isprintable() else "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _choices(text: Text) -> list[str]:
+    return [text] if isinstance(text, str) else text
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value != "" and value is not False
+
+
+def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
+    def put(place: re.Match[str]) -> str:
+        if place[1]:
+            return ""
+        shown = visible(str(values[place[2]]), 300)
+        return shlex.quote(shown) if quote else shown
+
+    return _PLACE.sub(put, part)
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
