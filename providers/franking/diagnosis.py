@@ -229,6 +229,8 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     sender = str(known.get("sender") or "")
     known.setdefault("address", sender.rpartition("<")[2].rstrip("> "))
     known.setdefault("to", known["address"])
+    if known.get("username") and "@" not in str(known["username"]):
+        known.setdefault("whole_address", known["address"])
     known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
     for name in ("field", "repair", "retry_after"):
         if (value := getattr(error, name, None)) is not None:
@@ -306,7 +308,7 @@ def _shown(value: Any, hidden: tuple[str, ...]) -> Any:
 
 def _https(seen: Evidence, values: Mapping[str, Any]) -> bool:
     """Tell whether it was a sign-in server or an API that was not reached, whose address nobody typed."""
-    return values.get("step") == "secret" or bool(values.get("api")) or bool(seen.details.get("url"))
+    return values.get("step") == "secret" or bool(values.get("api")) or seen.details.get("scheme") in ("http", "https")
 
 
 def _plain(seen: Evidence, values: Mapping[str, Any]) -> bool:
@@ -339,6 +341,15 @@ def _verify(*codes: int) -> Mapping[str, tuple[Any, ...]]:
 
 
 GENERIC: tuple[Rule, ...] = (
+    # what is kept here
+    Rule("store.insecure", kind=("store",), reason=("loose-mode",), temporary=False),
+    Rule("store.not-ours", kind=("store",), reason=("link", "not-ours", "foreign-owner"), temporary=False),
+    Rule("store.broken", kind=("store",), reason=("damaged", "newer", "not-a-grant"), temporary=False),
+    Rule("store.cannot-write", kind=("store",), reason=("unwritable",), temporary=False),
+    Rule("store.locked", kind=("store",), reason=("lock-timeout",), temporary=True),
+    Rule("store.unavailable", kind=("store",), temporary=False),
+    Rule("settings.ca-file", kind=("settings",), reason=("ca-file",), temporary=False),
+    Rule("login.required", kind=("oauth",), reason=("no-grant",), temporary=False),
     # a sign-in server or an API: nobody typed its address
     Rule("https.untrusted", kind=("tls",), reason=("certificate", "CERTIFICATE_VERIFY_FAILED"), when=_https, temporary=False, note="N33"),
     Rule("https.unreachable", kind=(*_NETWORK, "tls"), when=_https, temporary=True, note="N33"),

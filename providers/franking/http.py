@@ -287,7 +287,7 @@ def broken(
     only the answer is missing, and the outcome is unknown. The error names host and port, never a path or a query.
     """
     parts = urlsplit(url)
-    place = {"host": parts.hostname, "port": parts.port or 443, **({"proxy": True} if proxied else {})}
+    place = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port or 443, **({"proxy": True} if proxied else {})}
     kind, reason, said, details = _seen(list(_causes(problem)))
     evidence = Evidence(kind, text=said, reason=reason, details={**place, **details})
     where = f"{service} ({place['host']})"

@@ -44,7 +44,10 @@ NAMES_WITHOUT_DOMAIN = (
 """Servers whose login name is not an address: a local part, or what a mail service hands out (ISPDB, nodemailer's list)."""
 
 # Blanks in the wide sense: str.isspace() and what browsers and word processors add without a visible trace.
-_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+)
 _NAMES = {
     "\u00a0": "non-breaking blank",
     "\u00ad": "soft hyphen",

@@ -51,7 +51,7 @@ def _at(*hosts: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
     return there
 
 
-_SMTP = ("smtp",)
+_SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
 
 RULES: tuple[Rule, ...] = (
@@ -60,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     Rule("tls.starttls-not-offered", text="STARTTLS extension not supported", temporary=False, note="N23"),
     Rule("login.not-offered", reason=("auth-not-offered",), temporary=False, note="N25"),
     Rule("login.not-offered", text="SMTP AUTH extension not supported", temporary=False, note="N25"),
-    Rule("login.mechanism", reason=("no-common-mechanism",), temporary=False, note="N26"),
+    Rule("login.mechanism", reason=("no-common-mechanism", "no-mechanism"), temporary=False, note="N26"),
     Rule("login.mechanism", text="No suitable authentication method", temporary=False, note="N26"),
     Rule("login.not-ascii", reason=("not-ascii",), temporary=False, note="N27"),
     Rule("login.not-ascii", step=_LOGIN, text="'ascii' codec can't encode", temporary=False, note="N27"),
@@ -84,7 +84,7 @@ RULES: tuple[Rule, ...] = (
         "tls.server-trouble",
         kind=_SMTP,
         codes=(454,),
-        text="TLS (is )?(currently )?(not|un)available",
+        text="TLS (is )?(currently )?(not |un)available",
         who="provider",
         temporary=True,
         note="N24",
@@ -176,7 +176,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "sender.not-owned",
         kind=_SMTP,
-        text=r"not owned by user|must match authenticated|not one of your addresses|send as this sender|sender .*not (allowed|permitted|authori[sz]ed)",
+        text=r"not owned by user|must match authenticated|not one of your addresses|send as this sender"
+        r"|sender .*not (allowed|permitted|authori[sz]ed)",
         temporary=False,
         note="P15 P17 P42",
     ),

@@ -1,0 +1,97 @@
+"""The catalogue of failures as rows for tests: what was seen, and what must be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from franking.diagnosis import GENERIC, Diagnosis, Rule, diagnose
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    MessageError,
+    Refused,
+    Throttled,
+    TLSError,
+)
+
+ERRORS: dict[str, type[FrankingError]] = {
+    "resolve": ConnectError,
+    "connect": ConnectError,
+    "greet": ConnectError,
+    "tls": TLSError,
+    "login": LoginError,
+    "secret": LoginRequired,
+    "message": Refused,
+    "accepted": Refused,
+}
+
+VALUES: Mapping[str, Any] = {
+    "account": "shop",
+    "provider": "smtp",
+    "route": "smtp",
+    "host": "smtp.novak.cz",
+    "port": 587,
+    "security": "starttls",
+    "username": "info@novak.cz",
+    "sender": "Jan Novák <info@novak.cz>",
+    "to": "me@example.cz",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the catalogue: ``row`` is its number there; the evidence; then what must come out."""
+
+    row: str
+    code: str
+    evidence: Evidence
+    step: str = "message"
+    who: str = "you"
+    temporary: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
+    error: type[FrankingError] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.row}-{self.code}"
+
+    def raised(self) -> FrankingError:
+        kind = self.error or ERRORS[self.step]
+        return kind("It failed.", step=self.step, evidence=self.evidence)
+
+
+def smtp(reply: str, **details: Any) -> Evidence:
+    """Make evidence of a reply as it stands in the catalogue: ``535 5.7.8 Words``; lines are parted by ``|``."""
+    code, _, rest = reply.partition(" ")
+    first = rest.split(" ", 1)[0]
+    enhanced = first if first.count(".") == 2 and first.replace(".", "").isdigit() else None
+    text = rest.removeprefix(enhanced or "").strip()
+    return Evidence("smtp", code=int(code), enhanced=enhanced, text=text.replace("|", "\n"), details=details)
+
+
+def seen(kind: str, reason: str | None = None, text: str = "", code: int | None = None, **details: Any) -> Evidence:
+    return Evidence(kind, code=code, text=text, reason=reason, details=details)
+
+
+def judged(row: Row, rules: Iterable[Rule], values: Mapping[str, Any] = VALUES) -> Diagnosis:
+    """Diagnose a row, check what holds for every diagnosis, and what the row demands."""
+    rules = tuple(rules)
+    error = row.raised()
+    found = diagnose(error, rules, {**values, **row.values})
+    assert (found.code, found.who, found.temporary) == (row.code, row.who, row.temporary)
+    fitting = [rule for rule in rules if row.row in rule.note.split()]
+    assert any(rule.code == row.code for rule in fitting), f"no rule for {row.code} names {row.row}"
+    assert found.title
+    assert found.cause
+    assert found.remedies
+    for text in (found.title, found.cause, *found.remedies):
+        assert "{" not in text, text
+    return found
+
+
+__all__ = ["GENERIC", "VALUES", "ConnectTimeout", "MessageError", "Row", "Throttled", "judged", "seen", "smtp"]

@@ -1,0 +1,309 @@
+"""The engine: how evidence is read and matched, what comes out when nothing matches, and that nothing secret or dangerous comes out."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shlex
+from pathlib import Path
+
+import pytest
+
+from catalogue import GENERIC, VALUES, seen, smtp
+from franking import errors, registry, texts
+from franking.diagnosis import Diagnosis, Hint, Rule, diagnose, with_hints
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    MessageError,
+    OutcomeUnknown,
+    RecipientsRefused,
+    Refused,
+    SendError,
+    SettingsError,
+    Throttled,
+    TLSError,
+)
+
+
+def refused(reply: str, rules: tuple[Rule, ...], **values: object) -> str:
+    return diagnose(Refused("x", step="message", evidence=smtp(reply)), rules, {**VALUES, **values}).code
+
+
+# ---------------------------------------------------------------------------------------------------- matching
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    rules = (Rule("relay.denied", codes=(554,), text="relay"), Rule("send.refused", codes=(554,)))
+    assert refused("554 5.7.1 Relay denied", rules) == "relay.denied"
+    assert refused("554 5.7.1 Other", rules) == "send.refused"
+
+
+def test_text_is_matched_without_codes_case_and_line_ends() -> None:
+    rules = (Rule("relay.denied", text="^first line second line$"),)
+    assert refused("554 5.7.1 First|5.7.1  LINE \t Second|554 5.7.1 line", rules) == "relay.denied"
+
+
+def test_an_enhanced_code_is_read_from_the_text_where_nobody_did() -> None:
+    error = Refused("x", step="message", evidence=Evidence("smtp", code=550, text="5.1.1 Nobody here"))
+    assert diagnose(error, (Rule("recipient.unknown", enhanced=("5.1.*",)),), VALUES).code == "recipient.unknown"
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        (Rule("send.refused", codes=(5,)), True),
+        (Rule("send.refused", codes=(4,)), False),
+        (Rule("send.refused", codes=(550,)), True),
+        (Rule("send.refused", codes=(551,)), False),
+        (Rule("send.refused", enhanced=("5.7.1",)), True),
+        (Rule("send.refused", enhanced=("5.7.*",)), True),
+        (Rule("send.refused", enhanced=("5.7.10",)), False),
+        (Rule("send.refused", step=("login",)), False),
+        (Rule("send.refused", kind=("http",)), False),
+        (Rule("send.refused", route=("graph",)), False),
+        (Rule("send.refused", route=("smtp",)), True),
+        (Rule("send.refused", reason=("x",)), False),
+        (Rule("send.refused", details={"aadsts": (1, 2)}), True),
+        (Rule("send.refused", details={"aadsts": (3,)}), False),
+        (Rule("send.refused", details={"none": (3,)}), False),
+        (Rule("send.refused", when=lambda evidence, values: values["port"] == 587), True),
+        (Rule("send.refused", when=lambda evidence, values: values["port"] == 25), False),
+    ],
+)
+def test_every_condition_that_is_given_must_hold(rule: Rule, fits: bool) -> None:
+    error = Refused("x", step="message", evidence=smtp("550 5.7.1 No", aadsts=[2, 7]))
+    other = Rule("unknown")
+    assert diagnose(error, (rule, other), VALUES).code == ("send.refused" if fits else "unknown")
+
+
+def test_temporary_is_the_rules_word_or_the_errors() -> None:
+    error = Throttled("x", evidence=smtp("450 4.7.1 Slowly"))
+    assert diagnose(error, (Rule("rate.limited"),), VALUES).temporary is True
+    assert diagnose(error, (Rule("rate.limited", temporary=False),), VALUES).temporary is False
+
+
+def test_refused_recipients_are_read_from_their_replies() -> None:
+    error = RecipientsRefused("x", refused={"jana@example.cz": {"reply": "550 5.1.1 Nobody", "temporary": False}})
+    found = diagnose(error, (Rule("recipient.unknown", codes=(550,), enhanced=("5.1.1",)),), VALUES)
+    assert found.code == "recipient.unknown"
+    assert "jana@example.cz" in found.cause
+    assert found.raw == "550 5.1.1 Nobody"
+
+
+def test_what_was_handed_over_is_unknown_whatever_was_seen() -> None:
+    error = OutcomeUnknown("x", evidence=seen("connect", "closed"))
+    assert diagnose(error, GENERIC, VALUES).code == "outcome.unknown"
+    assert diagnose(SendError("x", possibly_sent=True, evidence=seen("connect", "timeout")), GENERIC, VALUES).code == "outcome.unknown"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("The port is missing."), "settings.invalid"),
+        (MessageError("There is no recipient."), "message.invalid"),
+        (LoginRequired("Nobody has signed in.", repair="franking login shop"), "login.required"),
+        (ConnectTimeout("Silence."), "connect.timeout"),
+        (ConnectError("It broke."), "connect.failed"),
+        (TLSError("No handshake."), "tls.failed"),
+        (LoginError("No."), "login.failed"),
+        (RecipientsRefused("None."), "recipient.refused"),
+        (Throttled("Slow.", retry_after=12.4), "rate.limited"),
+        (Refused("No."), "send.refused"),
+        (SendError("No."), "send.failed"),
+        (OutcomeUnknown("Silence."), "outcome.unknown"),
+        (FrankingError("What?"), "unknown"),
+    ],
+)
+def test_every_error_has_a_diagnosis_even_without_evidence(error: FrankingError, code: str) -> None:
+    for values in ({}, VALUES):
+        found = diagnose(error, GENERIC, values)
+        assert found.code == code
+        assert found.temporary is error.temporary
+        assert found.title
+        assert found.cause
+        assert found.remedies
+        assert found.raw == ""
+
+
+def test_no_error_class_is_forgotten() -> None:
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if isinstance(kind, type) and issubclass(kind, FrankingError):
+            assert diagnose(kind("x"), (), {}).title
+
+
+# ---------------------------------------------------------------------------------------------------- what comes out
+
+
+def test_the_json_has_the_agreed_keys_only() -> None:
+    found = diagnose(LoginError("x", evidence=smtp("535 5.7.8 No")), (), VALUES)
+    answer = found.as_dict()
+    assert list(answer) == ["code", "title", "cause", "remedies", "who", "temporary", "raw"]
+    assert json.loads(json.dumps(answer)) == answer
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
+@pytest.mark.parametrize("account", ["shop", "my shop", "a'b", "x; rm -rf ~", "$(reboot)", "`reboot`"])
+def test_commands_are_quoted_for_the_shell(account: str) -> None:
+    rule = (Rule("login.refused"),)
+    remedies = " ".join(diagnose(LoginError("x", evidence=smtp("535 No")), rule, {**VALUES, "account": account}).remedies)
+    assert f"`franking login {shlex.quote(account)}`" in remedies
+    assert shlex.split(f"franking login {shlex.quote(account)}") == ["franking", "login", account]
+
+
+def test_a_value_is_never_a_template() -> None:
+    error = Refused("x", step="message", evidence=smtp("550 {host} {username!r} {0} %s"))
+    assert diagnose(error, (), VALUES).cause == "{host} {username!r} {0} %s"
+
+
+def test_a_remedy_without_its_values_is_left_out() -> None:
+    without = Diagnosis("login.refused").remedies
+    assert without
+    assert not any("franking login" in remedy for remedy in without)
+    assert len(Diagnosis("login.refused", {**VALUES, "address": "a@b.cz", "account": "shop"}).remedies) >= len(without)
+
+
+def test_control_characters_are_made_visible_and_all_is_bounded() -> None:
+    nasty = "\x1b[31mred\x07\u202ebidi\u200b\x00" + "A" * 50_000
+    error = Refused("x", step="message", evidence=seen("smtp", None, nasty, code=550, host=nasty, names=[nasty] * 500))
+    found = diagnose(error, (), VALUES)
+    texts_shown = [found.raw, found.title, found.cause, *found.remedies]
+    assert "\\x1b[31m" in found.raw
+    assert len(found.raw) <= 2000
+    for text in texts_shown:
+        assert text.isprintable()
+        assert len(text) <= 2000
+    assert all(len(value) <= 1000 for value in found.values.values() if isinstance(value, str))
+
+
+SIGN_IN = (
+    "534 5.7.14 <https://accounts.google.com/signin/continue?sarp=1&scc=1&plt=AKgnsbuT0pSecret|"
+    "534-5.7.14 i6m3Xw9TokenGoesOn> Please log in via your web browser and|534-5.7.14 then try again.|"
+    "534 5.7.14  Learn more at https://support.google.com/mail/?p=WebLoginRequired ab12 - gsmtp"
+)
+
+
+def test_a_one_time_sign_in_address_loses_its_query() -> None:
+    found = diagnose(LoginError("x", evidence=smtp(SIGN_IN)), (), VALUES)
+    for hidden in ("AKgnsbu", "plt=", "i6m3", "TokenGoesOn", "scc"):
+        assert hidden not in json.dumps(found.as_dict())
+    assert "<https://accounts.google.com/signin/continue?…>" in found.raw
+    assert "?p=WebLoginRequired" in found.raw, "a help page is no secret"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Authorization: Bearer CANARY-1234567890",
+        "AUTH PLAIN CANARY1234567890==",
+        '{"refresh_token": "CANARY-123", "error": "x"}',
+        "client_secret=CANARY-123&x=1",
+        "see https://example.com/path?token=CANARY-123 for more",
+        "token ya29.CANARY_1234567890 expired",
+        "token eyJCANARY1234567890.eyJ.x is bad",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(words: str) -> None:
+    found = diagnose(LoginError("x", evidence=seen("smtp", None, words, code=535, echoed=words)), (), VALUES)
+    assert "CANARY" not in json.dumps(found.as_dict()) + repr(found)
+
+
+def test_a_secret_that_comes_back_is_hidden_in_every_form() -> None:
+    secret = "CANARY heslo+1"
+    echoed = "no CANARY heslo+1 or Q0FOQVJZIGhlc2xvKzE= here"
+    error = LoginError(f"refused {secret}", evidence=seen("smtp", None, echoed, code=535, sasl={"status": secret}))
+    found = diagnose(error, (), VALUES, secrets=[secret])
+    assert "CANARY" not in repr(found)
+    assert "Q0FOQVJZ" not in repr(found)
+    assert "[hidden]" in found.raw
+
+
+def test_the_sasl_failure_is_shown() -> None:
+    evidence = smtp("535 5.7.8 Username and Password not accepted", sasl={"status": "400", "scope": "https://mail.google.com/"})
+    found = diagnose(LoginError("x", evidence=evidence), (), VALUES)
+    assert '"status": "400"' in found.raw
+    assert "https://mail.google.com/" in found.raw
+
+
+# ---------------------------------------------------------------------------------------------------- hints
+
+
+def test_hints_lead_the_remedies_of_the_step_that_they_explain() -> None:
+    blank, port = Hint("secret.trailing-blank", {"account": "shop"}), Hint("port.security", {**VALUES, "usual_security": "starttls"})
+    login = with_hints(diagnose(LoginError("x", evidence=smtp("535 No")), (), VALUES), [port, blank])
+    assert login.remedies[0] == port.text
+    assert login.remedies[1] == blank.text
+    tls = with_hints(diagnose(TLSError("x", step="tls"), (), VALUES), [port, blank])
+    assert tls.remedies[0] == port.text
+    assert blank.text not in tls.remedies
+    full = diagnose(Refused("x", step="message", evidence=smtp("552 5.2.2 Full")), (), VALUES)
+    assert with_hints(full, [port, blank]) == full
+
+
+# ---------------------------------------------------------------------------------------------------- words
+
+CATALOGUE = texts.entries()
+ALL_RULES = [*GENERIC, *(rule for provider in registry.providers() for rule in provider.rules)]
+KNOWN_VALUES = """
+account provider route host port security username sender address whole_address to who scopes mailbox problem said reason status field repair
+retry_after path verify_message names mechanisms suggestion recommended recommended_title recipient size limit
+character username_shown username_clean host_shown host_clean port_inside usual_security service command
+"""
+
+
+def test_every_code_has_words_and_every_word_a_shape() -> None:
+    assert {rule.code for rule in ALL_RULES} <= CATALOGUE.keys()
+    for code, words in CATALOGUE.items():
+        assert code == code.lower()
+        assert code.count(".") <= 1, code
+        assert set(words) in ({"title", "cause", "remedies"}, {"text"}), code
+        every = [*words.values()] if "text" in words else [words["title"], words["cause"], *words["remedies"]]
+        for text in every:
+            assert set(texts.names(text)) <= set(KNOWN_VALUES.split()), (code, text)
+
+
+def test_words_need_no_value() -> None:
+    for code, words in CATALOGUE.items():
+        if "text" in words:
+            assert Hint(code).text != code or texts.names(words["text"]), code
+        else:
+            assert Diagnosis(code).title != code
+            assert Diagnosis(code).cause, code
+            assert Diagnosis(code).remedies, f"{code}: with nothing known, nothing is advised"
+
+
+def test_a_code_that_nobody_described_still_speaks() -> None:
+    assert Diagnosis("never.heard-of").title == Diagnosis("unknown").title
+
+
+@pytest.fixture
+def other_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "xx.toml").write_text(
+        '["login.refused"]\ntitle = "Titul"\ncause = "Jméno {username}"\nremedies = ["`franking login {account}`"]\n'
+    )
+    (tmp_path / "en.toml").write_text((Path(str(texts.FOLDER)) / "en.toml").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(texts, "FOLDER", tmp_path)
+    texts.entries.cache_clear()
+
+
+@pytest.mark.usefixtures("other_language")
+def test_another_language_is_another_file() -> None:
+    try:
+        found = diagnose(LoginError("x", evidence=smtp("535 No")), (Rule("login.refused"),), VALUES)
+        assert found.text("xx") == ("Titul", "Jméno info@novak.cz", ("`franking login shop`",))
+        assert found.as_dict("xx-XX")["title"] == "Titul"
+        assert found.title == "The server refused the login"
+        assert Diagnosis("relay.denied").text("xx") == Diagnosis("relay.denied").text("en"), "what is missing is said in English"
+        assert found.text("yy") == found.text("en")
+    finally:
+        texts.entries.cache_clear()
+
+
+@pytest.mark.parametrize("language", ["../../etc/passwd", "", "EN", "en_GB", "x" * 1000, "\x00"])
+def test_a_strange_language_is_english(language: str) -> None:
+    assert Diagnosis("login.refused").text(language) == Diagnosis("login.refused").text("en")
