@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import os
-import socket
+import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-_LOOPBACK = ("127.", "::1", "localhost")
-_real_connect = socket.socket.connect
-_real_connect_ex = socket.socket.connect_ex
-_real_getaddrinfo = socket.getaddrinfo
-
-
-def _check(address: Any) -> None:
-    if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
-        raise RuntimeError(f"a test tried to reach {address[0]!r}; only loopback is allowed")
-
-
-def _connect(self: socket.socket, address: Any) -> None:
-    _check(address)
-    return _real_connect(self, address)
-
-
-def _connect_ex(self: socket.socket, address: Any) -> int:
-    _check(address)
-    return _real_connect_ex(self, address)
-
-
-@pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse every connection that leaves this machine."""
-    monkeypatch.setattr(socket.socket, "connect", _connect)
-    monkeypatch.setattr(socket.socket, "connect_ex", _connect_ex)
+LOOPBACK = Path(__file__).parent / "loopback"
+runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start each test without anybody's settings, proxies or CA bundles, and with a home of its own."""
     for name in list(os.environ):
-        if name.startswith("FRANKING_") or name.upper().endswith("_PROXY") or name in (
-            "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPLIB2_CA_CERTS", "NO_COLOR", "FORCE_COLOR",
+        if (
+            name.startswith("FRANKING_")
+            or name.upper().endswith("_PROXY")
+            or name
+            in (
+                "REQUESTS_CA_BUNDLE",
+                "CURL_CA_BUNDLE",
+                "SSL_CERT_FILE",
+                "SSL_CERT_DIR",
+                "HTTPLIB2_CA_CERTS",
+                "NO_COLOR",
+                "FORCE_COLOR",
+            )
         ):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(LOOPBACK))
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
