@@ -202,7 +202,7 @@ class Account:
         fields = {field.name: field for field in (*COMMON_FIELDS, *described.fields)}
         for key in settings:
             if key not in fields:
-                raise SettingsError(unknown_key(key, f"a {described.name} account", fields), field=key)
+                raise SettingsError(unknown_key(key, f"{described.name} accounts", fields), field=key)
         given = {key: fields[key].read(value) for key, value in settings.items() if value is not None}
         filled = {key: given.get(key, field.default) for key, field in fields.items() if not field.secret}
         settled = dict(described.settle(MappingProxyType(filled), address))

@@ -7,6 +7,7 @@ write is whole or not at all, and two writers take turns. Reading needs the stan
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from franking.account import COMMON_FIELDS, Account, Field, nearest, repair_comm
 from franking.address import Address
 from franking.errors import Evidence, FrankingError, SettingsError
 from franking.provider import Provider
-from franking.registry import Account as RegisteredAccount
 from franking.registry import provider as provider_named
 from franking.registry import providers
 from franking.stores import locked, write_whole
@@ -85,7 +85,7 @@ class Config:
 
     def build(self, name: str, provider: Provider, sender: str | Address, settings: Mapping[str, Any]) -> Account:
         """Make an account of given settings and this file's and the environment's defaults for its provider."""
-        return RegisteredAccount(name=name, provider=provider.name, sender=sender, **{**self.defaults_of(provider), **settings})
+        return Account(name=name, provider=provider.name, sender=sender, **{**self.defaults_of(provider), **settings})
 
     def defaults_of(self, provider: Provider) -> dict[str, Any]:
         """Give the defaults in force for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before ``[providers.<provider>]``."""
@@ -144,15 +144,17 @@ def _parsed(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise SettingsError(f"{path}, line {line}: this is not UTF-8 text; save the file as UTF-8.", field="FRANKING_CONFIG") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError(f'{path}: {problem}. Texts stand in quotes: key = "value".', field="FRANKING_CONFIG") from None
+    except tomllib.TOMLDecodeError as caught:
+        what = str(caught).replace("end of document", f"line {len(data.splitlines())}, the end")
+        raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".', field="FRANKING_CONFIG") from None
     for key in found:
         if key not in _TOP:
             raise SettingsError(f"{path}: {unknown_key(key, 'the file', _TOP)}", field=key)
     tables, defaults, default = found.get("accounts", {}), found.get("providers", {}), found.get("default")
-    for name, value in {"accounts": tables, "providers": defaults, **tables, **defaults}.items():
-        if not isinstance(value, dict):
-            raise SettingsError(f"{path}: {name} is not a table; write [accounts.NAME] or [providers.NAME] above its keys.", field=name)
+    for group, members in (("accounts", tables), ("providers", defaults)):
+        for name, value in {group: members, **members}.items() if isinstance(members, dict) else [(group, members)]:
+            if not isinstance(value, dict):
+                raise SettingsError(f"{path}: {name} is not a table; write [{group}.NAME] above its keys.", field=name)
     for name, table in defaults.items():
         try:
             _check_keys(table, provider_named(name), ())
@@ -227,8 +229,8 @@ def save(account: Account, *, replace: bool = False, default: bool = False, envi
 
     The first account becomes the default. Raises ``SettingsError`` where the name is taken, unless ``replace``.
     """
-    with _edited(environ) as (config, document):
-        name = account.name
+    with _edited(environ) as edit:
+        name, config, document = account.name, edit.config, edit.document
         if name in config.tables and not replace:
             raise SettingsError(f"There is an account {name!r} already; choose another name, or replace it with --replace.", field="name")
         provider = provider_named(account.provider)
@@ -237,21 +239,25 @@ def save(account: Account, *, replace: bool = False, default: bool = False, envi
         wanted = {"provider": provider.name, "from": str(account.sender), **_rooted(given, provider, Path.cwd())}
         import tomlkit
 
-        accounts = document.setdefault("accounts", tomlkit.table(is_super_table=True))
-        table = accounts.setdefault(name, tomlkit.table())
-        for key in [key for key in table if key not in wanted]:
-            del table[key]
-        for key, value in wanted.items():
-            if key not in table or table[key] != _plain(value):
-                table[key] = _plain(value)
+        if name in config.tables:
+            table = document["accounts"][name]
+            for key in [key for key in table if key not in wanted]:
+                del table[key]
+            for key, value in wanted.items():
+                if key not in table or table[key] != _plain(value):
+                    table[key] = _plain(value)
+        else:  # at the end, as a person would add it
+            added = tomlkit.dumps({"accounts": {name: {key: _plain(value) for key, value in wanted.items()}}})
+            edit.document = tomlkit.parse(f"{tomlkit.dumps(document).rstrip()}\n\n{added}".lstrip())
         if default or not config.tables:
-            _put_default(document, name)
+            edit.document = _put_default(edit.document, name)
     return load(environ)
 
 
 def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Take an account out of the settings file; its secret is another matter. It also stops being the default."""
-    with _edited(environ) as (config, document):
+    with _edited(environ) as edit:
+        config, document = edit.config, edit.document
         if name not in config.tables:
             raise config.no_account(name)
         del document["accounts"][name]
@@ -262,15 +268,16 @@ def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
 
 def set_default(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Make an account the one that is meant when nobody names one."""
-    with _edited(environ) as (config, document):
-        config.account(name)
-        _put_default(document, name)
+    with _edited(environ) as edit:
+        edit.config.account(name)
+        edit.document = _put_default(edit.document, name)
     return load(environ)
 
 
 def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = None) -> Config:
     """Switch an account's sending on or off."""
-    with _edited(environ) as (config, document):
+    with _edited(environ) as edit:
+        config, document = edit.config, edit.document
         config.account(name)
         table = document["accounts"][name]
         if enabled and "enabled" not in config.defaults_of(provider_named(str(table["provider"]))):
@@ -280,8 +287,14 @@ def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = No
     return load(environ)
 
 
+@dataclass
+class _Edit:
+    config: Config
+    document: Any
+
+
 @contextmanager
-def _edited(environ: Mapping[str, str] | None) -> Iterator[tuple[Config, Any]]:
+def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
     """Lend the file as a document whose comments survive; write it back whole when the work is done, unless it failed."""
     import tomlkit
 
@@ -293,15 +306,27 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[tuple[Config, Any]]:
         with locked(real.with_name(f".{real.name}.lock"), f"The settings file {path}", 10.0):
             data = real.read_bytes() if real.exists() else _HEADER.encode()
             config = _parsed(data, path, environ)
-            document = tomlkit.parse(data.decode("utf-8-sig"))
-            yield config, document
-            text = tomlkit.dumps(document).encode()
-            _parsed(text, path, environ)  # what is written can be read
-            write_whole(real, text, like=real.stat() if real.exists() else None)
+            edit = _Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
+            yield edit
+            text = tomlkit.dumps(edit.document)
+            _parsed(text.encode(), path, environ)  # what is written can be read …
+            if tomlkit.parse(text).unwrap() != edit.document.unwrap():  # … and says what it should: dotted keys confuse tomlkit
+                raise _unchangeable(path)
+            write_whole(real, text.encode(), like=real.stat() if real.exists() else None)
+    except tomlkit.exceptions.TOMLKitError:
+        raise _unchangeable(path) from None
     except OSError as problem:
         if isinstance(problem, FrankingError):
             raise
         raise SettingsError(f"{path} cannot be written: {problem.strerror}.", field="FRANKING_CONFIG") from None
+
+
+def _unchangeable(path: Path) -> SettingsError:
+    return SettingsError(
+        f"{path} is written in a way that cannot be changed safely; put each account under a line [accounts.NAME], or change it by hand. "
+        "Nothing was changed.",
+        field="FRANKING_CONFIG",
+    )
 
 
 _HEADER = """\
@@ -310,19 +335,17 @@ _HEADER = """\
 """
 
 
-def _put_default(document: Any, name: str) -> None:
+def _put_default(document: Any, name: str) -> Any:
+    """Set ``default``, above the first table, as a top-level key must stand: tomlkit would append it to the last one."""
     if "default" in document:
         document["default"] = name
-        return
+        return document
     import tomlkit
 
-    # a top-level key stands above the first table; tomlkit would append it to the last one
-    tables = [key for key, value in document.items() if isinstance(value, dict)]
-    moved = {key: document.pop(key) for key in tables}
-    document["default"] = name
-    document.add(tomlkit.nl())
-    for key, value in moved.items():
-        document[key] = value
+    text = tomlkit.dumps(document)
+    head = re.match(r"(?:#.*\n)+\n", text)  # a comment about the whole file stays at its top
+    place = head.end() if head else 0
+    return tomlkit.parse(f"{text[:place]}default = {tomlkit.item(name).as_string()}\n\n{text[place:]}")
 
 
 def _provider_in(table: Mapping[str, Any]) -> Provider:
@@ -340,7 +363,7 @@ def _check_keys(table: Mapping[str, Any], provider: Provider, more: tuple[str, .
     known = [*more, *(known.name for known in _fields(provider))]
     for key in table:
         if key not in known:
-            raise SettingsError(unknown_key(key, f"a {provider.name} account", known), field=key)
+            raise SettingsError(unknown_key(key, f"{provider.name} accounts", known), field=key)
 
 
 def _rooted(settings: Mapping[str, Any], provider: Provider, directory: Path) -> dict[str, Any]:

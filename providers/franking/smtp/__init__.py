@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from franking.account import Account, Field
@@ -70,6 +71,8 @@ class SmtpProvider:
 
     name = "smtp"
     title = "SMTP server"
+    schemes: Mapping[str, Mapping[str, str]] = MappingProxyType({"smtps": {"security": "tls"}})
+    """Schemes of account URLs besides the name, and the settings that they stand for."""
     fields = SMTP_FIELDS
     facts = Facts(routes=(RouteFacts("smtp", window=True, why="Works with every mail server that takes a name and a password."),))
 
