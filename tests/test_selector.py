@@ -559,7 +559,7 @@ def test_the_command_is_quoted() -> None:
 )
 def test_a_better_road_for_an_smtp_account(host: str, expected: tuple[str, str] | None) -> None:
     found = selector.recommended_for(host)
-    assert found == (None if expected is None else (*expected, f"franking setup --provider {expected[0]}"))
+    assert (found and found[:3]) == (None if expected is None else (*expected, f"franking setup --provider {expected[0]}"))
 
 
 def test_every_text_is_used_and_every_remark_has_one() -> None:

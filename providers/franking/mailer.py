@@ -383,5 +383,5 @@ def _values(account: Account | None, provider: Provider | None) -> Mapping[str, 
     }
     better = recommended_for(account.get("host") or "") if not provider.facts.oauth else None
     if better is not None:
-        values["recommended"] = better
+        values |= {"recommended": better.provider, "recommended_title": better.title}
     return values

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from franking.known import Server, Service, find, table
 from franking.registry import providers
@@ -22,7 +22,7 @@ from franking.verdict import Clue, Lead, Recommendation, Verdict, entries, recei
 if TYPE_CHECKING:
     from franking.lookup import Answers, Fetch, Published, Resolver
 
-__all__ = ["Clue", "Recommendation", "recommend", "recommended_for"]
+__all__ = ["Better", "Clue", "Recommendation", "recommend", "recommended_for"]
 
 TIMEOUT = 5.0  # seconds for all look-ups together: name servers that answer at all do so within two
 
@@ -61,8 +61,17 @@ def recommend(
     return verdict.conclude([*_by_answers(typed, answers), *leads], answers)
 
 
-def recommended_for(host: str) -> tuple[str, str, str] | None:
-    """Tell whether a server that an smtp account names belongs to a provider with a better road: provider, route, command; else None.
+class Better(NamedTuple):
+    """A better road than an smtp account's: the provider's name, its route, the command that leads there, and the provider's title."""
+
+    provider: str
+    route: str
+    command: str
+    title: str
+
+
+def recommended_for(host: str) -> Better | None:
+    """Tell whether a server that an smtp account names belongs to a provider with a better road; else None.
 
     Asks nobody: for hints beside an account's settings and behind a refused login.
     """
@@ -73,7 +82,7 @@ def recommended_for(host: str) -> tuple[str, str, str] | None:
     lead = None if typed.odd or typed.ip or typed.local is not None else _by_name(typed).lead
     if lead is None or lead.provider is None:
         return None
-    return lead.provider.name, lead.provider.facts.routes[0].name, setup_command(lead.provider.name)
+    return Better(lead.provider.name, lead.provider.facts.routes[0].name, setup_command(lead.provider.name), lead.provider.title)
 
 
 # --- by name alone -----------------------------------------------------------------------------------------------------------

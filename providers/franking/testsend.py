@@ -150,7 +150,8 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
     hints = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
     better = None if found.facts.oauth else recommended_for(account.get("host") or "")
     if better is not None:
-        hints = (*hints, Hint("provider.better-way", {**better, "account": account.name}))
+        words = {"recommended": better.provider, "recommended_title": better.title, "address": account.sender.address}
+        hints = (*hints, Hint("provider.better-way", words))
     return hints
 
 
