@@ -171,7 +171,7 @@ def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, A
     hidden = _hidden(secrets)
     return Diagnosis(
         code=rule.code,
-        values={key: shown for key, value in known.items() if (shown := _shown(value, hidden)) is not None},
+        values={key: shown for key, value in known.items() if (shown := _shown(key, value, hidden)) is not None},
         raw=_redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
         who=rule.who,
         temporary=error.temporary if rule.temporary is None else rule.temporary,
@@ -264,6 +264,8 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN = "[hidden]"
+_OUR_ADDRESSES = ("admin_consent_url",)  # composed by us of public parts, and of no use without their query
+_UNSHOWN = ("claims", "sasl")
 
 
 def _raw(seen: Evidence) -> str:
@@ -292,12 +294,14 @@ def _redacted(text: str, hidden: tuple[str, ...], limit: int = 2000) -> str:
     return texts.visible(line, limit)
 
 
-def _shown(value: Any, hidden: tuple[str, ...]) -> Any:
+def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
     """Give a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing else."""
+    if key in _UNSHOWN:
+        return None
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return _redacted(value, hidden, 300)
+        return texts.visible(value, 1000) if key in _OUR_ADDRESSES else _redacted(value, hidden, 300)
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(_redacted(str(one), hidden, 80) for one in list(value)[:8])
     return None
@@ -348,8 +352,21 @@ GENERIC: tuple[Rule, ...] = (
     Rule("store.cannot-write", kind=("store",), reason=("unwritable",), temporary=False),
     Rule("store.locked", kind=("store",), reason=("lock-timeout",), temporary=True),
     Rule("store.unavailable", kind=("store",), temporary=False),
+    Rule("settings.extra", kind=("settings",), reason=("extra-missing",), temporary=False),
     Rule("settings.ca-file", kind=("settings",), reason=("ca-file",), temporary=False),
+    # a sign-in that did not come about
     Rule("login.required", kind=("oauth",), reason=("no-grant",), temporary=False),
+    Rule("login.timeout", kind=("oauth",), reason=("sign-in-timeout",), temporary=False, note="O23"),
+    Rule("login.code-refused", kind=("oauth",), reason=("state-mismatch", "mismatching_state"), temporary=False, note="O22"),
+    Rule("login.paste-not-understood", kind=("oauth",), reason=("paste-not-understood",), temporary=False),
+    Rule("login.other-mailbox", kind=("oauth",), reason=("wrong-account",), temporary=False),
+    Rule("https.not-understood", reason=("unreadable", "unreadable-answer", "upload-protocol"), temporary=True),
+    Rule("login.insecure-address", kind=("oauth",), reason=("insecure_transport",), temporary=False, note="O21"),
+    Rule("login.insecure-address", kind=("oauth",), text="MUST utilize https", temporary=False, note="O21"),
+    # the message, before anything left
+    Rule("message.too-large", kind=("message",), reason=("too-large",), temporary=False),
+    Rule("recipient.too-many", kind=("message",), reason=("too-many-recipients",), temporary=False),
+    Rule("message.envelope-differs", kind=("message",), reason=("envelope-differs",), temporary=False),
     # a sign-in server or an API: nobody typed its address
     Rule("https.untrusted", kind=("tls",), reason=("certificate", "CERTIFICATE_VERIFY_FAILED"), when=_https, temporary=False, note="N33"),
     Rule("https.unreachable", kind=(*_NETWORK, "tls"), when=_https, temporary=True, note="N33"),

@@ -13,7 +13,7 @@ from franking.diagnosis import Rule
 from franking.errors import Evidence
 from franking.smtp.hygiene import hints
 
-__all__ = ["RULES", "hints"]
+__all__ = ["RULES", "by_token", "hints", "other_mailbox"]
 
 APP_PASSWORD_HOSTS = (
     "mail.me.com",
@@ -49,6 +49,18 @@ def _at(*hosts: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
         return any(host == known or host.endswith("." + known) for known in hosts)
 
     return there
+
+
+def by_token(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    """Tell whether it was an access token that was shown at the login, and not a password."""
+    mechanism = str(seen.details.get("mechanism") or values.get("auth") or "").upper()
+    return mechanism in ("XOAUTH2", "OAUTHBEARER") or bool(seen.details.get("sasl"))
+
+
+def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    """Tell whether the token belongs to another mailbox than the one that was logged in to."""
+    who, username = str(values.get("who") or ""), str(values.get("username") or "")
+    return by_token(seen, values) and bool(who and username) and who.casefold() != username.casefold()
 
 
 _SMTP = ("smtp", "sasl")
@@ -97,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P38",
     ),
-    Rule("greet.name-refused", kind=_SMTP, text=r"(HELO|EHLO).*(rejected|invalid|not allowed|argument)", temporary=False, note="P20"),
+    Rule("greet.name-refused", kind=_SMTP, text=r"(HELO|EHLO).*(rejected|invalid|not allowed|argument)", temporary=False, note="P20 G19"),
     Rule(
         "client.no-reverse-dns",
         kind=_SMTP,
@@ -112,7 +124,7 @@ RULES: tuple[Rule, ...] = (
     Rule("protocol.error", kind=_SMTP, text="synchroni[sz]ation error", temporary=False, note="P39"),
     Rule("connect.lost", kind=_SMTP, text="timeout exceeded|idle timeout|timed out", codes=(421,), temporary=True, note="P36"),
     # the login
-    Rule("login.too-many", kind=_SMTP, text="too many AUTH|too many (login|authentication)", temporary=True, note="P5"),
+    Rule("login.too-many", kind=_SMTP, text="too many AUTH|too many (login|authentication)", temporary=True, note="P5 G6"),
     Rule(
         "login.app-password",
         kind=_SMTP,
@@ -139,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P3",
     ),
-    Rule("server.trouble", kind=_SMTP, step=_LOGIN, codes=(4,), who="provider", temporary=True, note="P4"),
+    Rule("server.trouble", kind=_SMTP, step=_LOGIN, codes=(4,), who="provider", temporary=True, note="P4 G7"),
     Rule("login.needs-tls", kind=_SMTP, codes=(538,), temporary=False, note="P9"),
     Rule("login.needs-tls", kind=_SMTP, enhanced=("5.7.11",), temporary=False, note="P9"),
     Rule(
@@ -150,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         "login.not-offered", kind=_SMTP, text="AUTH command used when not advertised|authentication not enabled", temporary=False, note="P6"
     ),
     Rule("login.not-offered", kind=_SMTP, step=_LOGIN, codes=(502, 503), text="not implemented|not enabled", temporary=False, note="P6"),
-    Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504, 534), temporary=False),
+    Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504, 534), temporary=False, note="G10 M11"),
     Rule(
         "protocol.error", kind=_SMTP, text="Invalid base64|Authentication cancelled|Initial data not expected", temporary=False, note="P8"
     ),
@@ -170,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         codes=(530, 550, 554),
         text="STARTTLS|TLS required|TLS is required|encryption required",
         temporary=False,
-        note="P11",
+        note="P11 G9",
     ),
     Rule("sender.not-verified", kind=_SMTP, text="Email address is not verified|verified Sender Identity", temporary=False, note="P43 P44"),
     Rule(
@@ -189,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P13 P14",
     ),
-    Rule("login.missing", kind=_SMTP, codes=(530,), temporary=False, note="P12"),
+    Rule("login.missing", kind=_SMTP, codes=(530,), temporary=False, note="P12 G8 M9"),
     Rule(
         "login.missing",
         kind=_SMTP,
@@ -201,7 +213,7 @@ RULES: tuple[Rule, ...] = (
     Rule("sender.domain-unknown", kind=_SMTP, text="Sender address rejected: Domain not found", temporary=False, note="P18"),
     Rule("sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), temporary=False, note="P18"),
     Rule("address.syntax", kind=_SMTP, text="need fully-qualified address", temporary=False, note="P19"),
-    Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28"),
+    Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
     Rule(
         "sender.domain-unauthenticated",
@@ -217,8 +229,8 @@ RULES: tuple[Rule, ...] = (
     Rule("recipient.too-many", kind=_SMTP, text="too many recipients", temporary=False, note="P25"),
     Rule("recipient.refused", kind=_SMTP, text="no valid recipients", temporary=False, note="P30"),
     Rule("greylisted", kind=_SMTP, codes=(450, 451), enhanced=("4.7.1", "4.2.0"), text="try again|temporar", temporary=True, note="P22"),
-    Rule("recipient.disabled", kind=_SMTP, codes=(5,), enhanced=("5.2.1",), temporary=False),
-    Rule("recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), temporary=True, note="P24"),
+    Rule("recipient.disabled", kind=_SMTP, codes=(5,), enhanced=("5.2.1",), temporary=False, note="G26"),
+    Rule("recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), temporary=True, note="P24 G24"),
     Rule("recipient.full", kind=_SMTP, text="quota|mailbox (is )?full|over ?quota", codes=(452, 552), temporary=True, note="P24"),
     Rule(
         "recipient.unknown",
@@ -228,8 +240,8 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P23",
     ),
-    Rule("recipient.unknown", kind=_SMTP, enhanced=("5.1.1", "5.1.10"), temporary=False, note="P23"),
-    Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("5.1.2",), temporary=False),
+    Rule("recipient.unknown", kind=_SMTP, enhanced=("5.1.1", "5.1.10"), temporary=False, note="P23 G25 M31"),
+    Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("5.1.2",), temporary=False, note="G27"),
     # the message
     Rule("message.line-ends", kind=_SMTP, text="bare <?LF>?|bare (line feed|newline)", temporary=False, note="P32"),
     Rule("message.malformed", kind=_SMTP, text="header line is too long|header too long", temporary=False, note="P33"),
@@ -249,6 +261,6 @@ RULES: tuple[Rule, ...] = (
     # what is left: by its code alone
     Rule("server.trouble", kind=_SMTP, codes=(452,), enhanced=("4.3.1",), who="provider", temporary=True, note="P27"),
     Rule("greet.refused", kind=_SMTP, step=("greet",), codes=(5,), temporary=False, note="N28"),
-    Rule("server.trouble", kind=_SMTP, codes=(4,), who="provider", temporary=True, note="N28 P37"),
+    Rule("server.trouble", kind=_SMTP, codes=(4,), who="provider", temporary=True, note="N28 P37 G18 G43"),
     Rule("protocol.error", kind=_SMTP, codes=(500, 501, 502, 503), temporary=False, note="P8"),
 )

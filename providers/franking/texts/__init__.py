@@ -74,7 +74,7 @@ def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
     def put(place: re.Match[str]) -> str:
         if place[1]:
             return ""
-        shown = visible(str(values[place[2]]), 300)
+        shown = visible(str(values[place[2]]), 1000)
         return shlex.quote(shown) if quote else shown
 
     return _PLACE.sub(put, part)
