@@ -28,6 +28,8 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
+from franking.mailer import explain
+from franking.testsend import hints_for
 
 
 def refused(reply: str, rules: tuple[Rule, ...], **values: object) -> str:
@@ -243,6 +245,39 @@ def test_hints_lead_the_remedies_of_the_step_that_they_explain() -> None:
     assert blank.text not in tls.remedies
     full = diagnose(Refused("x", step="message", evidence=smtp("552 5.2.2 Full")), (), VALUES)
     assert with_hints(full, [port, blank]) == full
+
+
+# ---------------------------------------------------------------------------------------------------- in the mailer
+
+
+@pytest.mark.parametrize(
+    ("host", "reply", "code", "provider"),
+    [
+        ("smtp.gmail.com", "535 5.7.8 Username and Password not accepted. BadCredentials", "google.password-refused", "gmail"),
+        ("aspmx.l.google.com", "535 5.7.8 Username and Password not accepted. BadCredentials", "google.password-refused", "gmail"),
+        (
+            "smtp.office365.com",
+            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+            "microsoft.basic-auth-off",
+            "outlook",
+        ),
+        ("smtp.office365.com", "535 5.7.3 Authentication unsuccessful", "microsoft.password-refused", "outlook"),
+        ("smtp.novak.cz", "535 5.7.8 Error: authentication failed", "login.refused", None),
+        ("smtp.gmail.com.evil.example", "535 5.7.8 Error: authentication failed", "login.refused", None),
+    ],
+)
+def test_a_server_of_an_oauth_provider_leads_to_its_sign_in(host: str, reply: str, code: str, provider: str | None) -> None:
+    account = registry.Account(name="shop", provider="smtp", sender="info@novak.cz", host=host, username="info@novak.cz")
+    found = explain(LoginError("x", evidence=smtp(reply, mechanism="PLAIN")), account, registry.provider("smtp"))
+    assert found.code == code
+    hints = hints_for(account)
+    if provider is None:
+        assert "franking setup" not in found.remedies[0]
+        assert not hints
+    else:
+        assert f"`franking setup info@novak.cz --provider {provider}`" in found.remedies[0]
+        assert [hint.code for hint in hints] == ["provider.better-way"]
+        assert f"`franking setup info@novak.cz --provider {provider}`" in hints[0].text
 
 
 # ---------------------------------------------------------------------------------------------------- words

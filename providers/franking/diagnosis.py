@@ -352,7 +352,11 @@ GENERIC: tuple[Rule, ...] = (
     Rule("store.cannot-write", kind=("store",), reason=("unwritable",), temporary=False),
     Rule("store.locked", kind=("store",), reason=("lock-timeout",), temporary=True),
     Rule("store.unavailable", kind=("store",), temporary=False),
-    Rule("settings.extra", kind=("settings",), reason=("extra-missing",), temporary=False),
+    Rule("secret.missing", kind=("settings",), reason=("no-password",), temporary=False),
+    Rule("secret.source", kind=("settings",), reason=("secret-source",), temporary=False),
+    Rule("settings.no-account", kind=("settings",), reason=("no-account",), temporary=False),
+    Rule("settings.extra", kind=("settings",), reason=("extra-missing", "missing-extra"), temporary=False),
+    Rule("account.disabled", step=("settings",), when=lambda seen, values: values.get("field") == "enabled", temporary=False),
     Rule("settings.ca-file", kind=("settings",), reason=("ca-file",), temporary=False),
     # a sign-in that did not come about
     Rule("login.required", kind=("oauth",), reason=("no-grant",), temporary=False),
@@ -364,7 +368,8 @@ GENERIC: tuple[Rule, ...] = (
     Rule("login.insecure-address", kind=("oauth",), reason=("insecure_transport",), temporary=False, note="O21"),
     Rule("login.insecure-address", kind=("oauth",), text="MUST utilize https", temporary=False, note="O21"),
     # the message, before anything left
-    Rule("message.too-large", kind=("message",), reason=("too-large",), temporary=False),
+    Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False),
+    Rule("message.attachment", kind=("message",), reason=("attachment-unreadable", "attachment-changed", "changed"), temporary=False),
     Rule("recipient.too-many", kind=("message",), reason=("too-many-recipients",), temporary=False),
     Rule("message.envelope-differs", kind=("message",), reason=("envelope-differs",), temporary=False),
     # a sign-in server or an API: nobody typed its address
@@ -388,8 +393,7 @@ GENERIC: tuple[Rule, ...] = (
     # the handshake
     Rule("tls.wrong-port", kind=("tls",), reason=_WRONG_PORT, when=_tls, temporary=False, note="N11"),
     Rule("tls.outdated", kind=("tls",), reason=_OUTDATED, who="provider", temporary=False, note="N20 N22"),
-    Rule("tls.interrupted", kind=("tls",), reason=(*_CUT, *_WRONG_PORT, "timeout"), temporary=True, note="N21"),
-    Rule("tls.interrupted", kind=("connect",), step=("tls",), reason=(*_CUT, "timeout"), temporary=True, note="N21"),
+    Rule("tls.interrupted", kind=("tls", "connect"), step=("tls",), reason=(*_CUT, *_WRONG_PORT, "timeout"), temporary=True, note="N21"),
     # the connection
     Rule("connect.refused", kind=("connect",), reason=("refused",), temporary=False, note="N5"),
     Rule("connect.unreachable", kind=("connect",), reason=("unreachable",), temporary=True, note="N7"),
@@ -397,7 +401,7 @@ GENERIC: tuple[Rule, ...] = (
     Rule("greet.closed", kind=("connect",), step=("greet",), reason=_CUT, temporary=True, note="N9 N10"),
     Rule("connect.timeout", kind=("connect",), step=("resolve", "connect"), reason=("timeout",), temporary=True, note="N6"),
     Rule("connect.stalled", kind=("connect",), reason=("timeout",), temporary=True),
-    Rule("connect.lost", kind=("connect",), reason=_CUT, temporary=True, note="N32"),
+    Rule("connect.lost", kind=("connect", "tls"), reason=_CUT, temporary=True, note="N32"),
 )
 
 UNKNOWN_OUTCOME = Rule("outcome.unknown")

@@ -83,11 +83,6 @@ class _Watched:
         self.last = self.secret.get(renew_after=renew_after)
         return self.last
 
-    @property
-    def who(self) -> str | None:
-        """Tell who signed in, for a login name; None for passwords."""
-        return getattr(self.secret, "who", None)
-
 
 class Mailer:
     """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
@@ -363,16 +358,25 @@ def _step(observer: Observer, name: str) -> Iterator[None]:
 def explain(error: FrankingError, account: Account | None = None, provider: Provider | None = None) -> Diagnosis:
     """Turn an error's evidence into its diagnosis, once; kept in ``error.diagnosis``."""
     if error.diagnosis is None:
-        rules = provider.rules if provider else ()
-        error.diagnosis = diagnose(error, (*rules, *GENERIC), _values(account, provider))
+        better = better_road(account)
+        rules = (*(better.rules if better else ()), *(provider.rules if provider else ()), *GENERIC)
+        error.diagnosis = diagnose(error, rules, _values(account, provider, better))
     return error.diagnosis
 
 
-def _values(account: Account | None, provider: Provider | None) -> Mapping[str, Any]:
-    if account is None or provider is None:
-        return {}
+def better_road(account: Account | None) -> Provider | None:
+    """Find the provider whose sign-in is the better road for an account that names one of its servers as a plain SMTP server."""
     from franking.selector import recommended_for
 
+    if account is None or not account.get("host") or find_provider(account.provider).facts.oauth:
+        return None
+    found = recommended_for(account.host)
+    return find_provider(found.provider) if found else None
+
+
+def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> Mapping[str, Any]:
+    if account is None or provider is None:
+        return {}
     values: dict[str, Any] = {
         "account": account.name,
         "provider": provider.name,
@@ -381,7 +385,6 @@ def _values(account: Account | None, provider: Provider | None) -> Mapping[str, 
         "sender": account.sender.address,
         **{key: value for key, value in account.settings.items() if isinstance(value, str | int | float)},
     }
-    better = recommended_for(account.get("host") or "") if not provider.facts.oauth else None
     if better is not None:
-        values |= {"recommended": better.provider, "recommended_title": better.title}
+        values |= {"recommended": better.name, "recommended_title": better.title}
     return values

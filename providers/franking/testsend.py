@@ -14,10 +14,9 @@ from franking.address import Address
 from franking.config import resolve
 from franking.diagnosis import Diagnosis, Hint, with_hints
 from franking.errors import FrankingError, LoginRequired, OutcomeUnknown
-from franking.mailer import Mailer, explain
+from franking.mailer import Mailer, better_road, explain
 from franking.message import Message
 from franking.provider import Observer, Receipt, Secret, Step, SupportsHints, silent
-from franking.selector import recommended_for
 
 __all__ = ["TestReport", "check", "hints_for", "send_test"]
 
@@ -148,10 +147,10 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
 
     found = provider(account.provider)
     hints = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
-    better = None if found.facts.oauth else recommended_for(account.get("host") or "")
+    better = better_road(account)
     if better is not None:
-        words = {"recommended": better.provider, "recommended_title": better.title, "address": account.sender.address}
-        hints = (*hints, Hint("provider.better-way", words))
+        values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
+        hints = (*hints, Hint("provider.better-way", values))
     return hints
 
 

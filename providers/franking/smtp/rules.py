@@ -65,6 +65,17 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
+_GARBLED = (
+    "not-smtp",
+    "line-too-long",
+    "too-many-replies",
+    "mixed-codes",
+    "reply-too-long",
+    "unexpected-reply",
+    "endless-challenges",
+    "bad-challenge",
+)
+"""What Franking's own reader calls replies that no server should send."""
 
 RULES: tuple[Rule, ...] = (
     # what no reply says: Franking itself saw it
@@ -79,6 +90,8 @@ RULES: tuple[Rule, ...] = (
     Rule("login.needs-tls", reason=("plain-login",), temporary=False),
     Rule("message.needs-smtputf8", reason=("smtputf8", "smtputf8-not-offered"), temporary=False, note="N31"),
     Rule("message.needs-smtputf8", text="SMTPUTF8", temporary=False, note="N31 P29"),
+    Rule("message.needs-8bitmime", reason=("8bitmime-not-offered",), temporary=False),
+    Rule("protocol.error", kind=_SMTP, reason=_GARBLED, step=("tls", "login", "message", "accepted")),
     Rule("greet.not-smtp", reason=("not-smtp",), temporary=False, note="N29 N30"),
     Rule("greet.not-smtp", step=("greet",), text=r"IMAP|POP3|\bHTTP|/1\.[01] 400|OpenSSH", temporary=False, note="N29"),
     Rule("greet.not-smtp", kind=_SMTP, step=("greet",), codes=(500,), temporary=False, note="N30"),
