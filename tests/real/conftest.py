@@ -9,13 +9,15 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
+import franking
 from servers.daemon import Certificates, Unavailable, directory, free_ports
-from servers.dovecot import Dovecot
+from servers.dovecot import PASSWORDS, Dovecot
 from servers.exim import Exim
+from servers.maildir import Maildir
 from servers.opensmtpd import OpenSMTPD
 from servers.postfix import Postfix
 
@@ -88,3 +90,51 @@ def opensmtpd() -> Iterator[OpenSMTPD]:
     server = start(lambda: OpenSMTPD(port=port))
     yield server
     server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """One server with one kind of security: how Franking is told of it, and where what it sent can be read back."""
+
+    server: str
+    security: str
+    port: int
+    ca_file: str
+    inbox: Maildir
+    login: bool = True
+
+    def account(self, username: str | None = "", **settings: Any) -> franking.Account:
+        """Make an account; it logs in as ``info@example.cz`` where the server knows logins and ``username`` does not say otherwise."""
+        if username == "":
+            username = "info@example.cz" if self.login else None
+        given: dict[str, Any] = {"host": "localhost", "port": self.port, "security": self.security, "username": username, "timeout": 20.0}
+        if self.security != "none":
+            given["ca_file"] = self.ca_file
+        return franking.Account(name="real", provider="smtp", sender="Jan Novák <info@example.cz>", **{**given, **settings})
+
+    def connect(self, username: str | None = "", *, secret: str | None = None, window: int = 1, **settings: Any) -> franking.Mailer:
+        """Make a mailer with the right password, unless another is given."""
+        account = self.account(username, **settings)
+        if secret is None and account.username:
+            secret = PASSWORDS[account.username]
+        return franking.connect(account, secret=secret, window=window)
+
+
+def make_road(request: pytest.FixtureRequest) -> Road:
+    server, _, security = request.param.partition("-")
+    started = request.getfixturevalue(server)
+    inbox = request.getfixturevalue("postfix").inbox if server == "dovecot" else started.inbox
+    port = started.tls_port if security == "tls" else started.port
+    if server == "postfix" and security == "none":
+        port = started.plain_port
+    certificates = request.getfixturevalue("certificates")
+    return Road(server, security, port, str(certificates.ca), inbox, login=server != "opensmtpd")
+
+
+WITH_LOGIN = [f"{server}-{security}" for server in ("postfix", "dovecot", "exim") for security in ("none", "starttls", "tls")]
+
+login_road = pytest.fixture(params=WITH_LOGIN)(make_road)
+"""Every server that knows logins, with every kind of security."""
+
+road = pytest.fixture(params=[*WITH_LOGIN, "opensmtpd-none"])(make_road)
+"""Every server, with every kind of security."""

@@ -45,6 +45,10 @@ class Exim:
         )
         self.daemon = Daemon([program, "-C", config, "-bdf", "-q1h"], ports=[plain, tls], log=self.directory / "out", cwd=Path("/"))
 
+    def log(self) -> str:
+        """Give what Exim wrote about the messages that it took."""
+        return (self.directory / "log" / "mainlog").read_text(encoding="utf-8", errors="replace")
+
     def stop(self) -> None:
         self.daemon.stop()
 
