@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from franking.account import Account as Account
     from franking.address import Address as Address
     from franking.address import Envelope as Envelope
+    from franking.bulk import SendResult as SendResult
     from franking.diagnosis import Diagnosis as Diagnosis
     from franking.errors import ConnectError as ConnectError
     from franking.errors import FrankingError as FrankingError
@@ -30,10 +31,17 @@ if TYPE_CHECKING:
     from franking.errors import SettingsError as SettingsError
     from franking.errors import Throttled as Throttled
     from franking.errors import TLSError as TLSError
+    from franking.mailer import Mailer as Mailer
+    from franking.mailer import connect as connect
+    from franking.mailer import send as send
     from franking.message import Attachment as Attachment
     from franking.message import Message as Message
     from franking.provider import Receipt as Receipt
     from franking.provider import Step as Step
+    from franking.selector import Recommendation as Recommendation
+    from franking.selector import recommend as recommend
+    from franking.testsend import TestReport as TestReport
+    from franking.testsend import send_test as send_test
 
 __version__ = "0.1.0"
 
@@ -83,4 +91,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

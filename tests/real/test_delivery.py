@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
@@ -82,7 +81,9 @@ def test_what_the_standard_library_composed_arrives_as_composed(road: Any) -> No
 
 def test_ten_megabytes_arrive(road: Any) -> None:
     data = random.Random(road.port).randbytes(10_000_000)
-    message = franking.Message(to=["jana@example.com"], subject="10 MB", text="x\n", attachments=[franking.Attachment(data=data, name="big.bin")])
+    message = franking.Message(
+        to=["jana@example.com"], subject="10 MB", text="x\n", attachments=[franking.Attachment(data=data, name="big.bin")]
+    )
     with road.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
         assert len(sent) > 13_500_000
@@ -100,7 +101,7 @@ def test_non_ascii_addresses_go_where_the_server_knows_them(road: Any) -> None:
             assert "žofie@example.cz".encode() in sent
             assert road.inbox.find(receipt.message_id) == sent
         else:
-            with pytest.raises(franking.MessageError, match="žofie@example.cz|SMTPUTF8"):
+            with pytest.raises(franking.MessageError, match="needs SMTPUTF8"):
                 mailer.send(message)
         assert mailer.send(raw()[1]).accepted == ("jana@example.com",)
 
@@ -128,7 +129,9 @@ def test_all_recipients_refused_and_the_session_goes_on(road: Any, without: tupl
     name, octets = raw()
     with road.connect(without=without) as mailer:
         with pytest.raises(franking.RecipientsRefused) as caught:
-            mailer.send(octets.replace(name.encode(), refused.encode()), envelope=franking.Envelope("info@example.cz", ["nobody@example.cz"]))
+            mailer.send(
+                octets.replace(name.encode(), refused.encode()), envelope=franking.Envelope("info@example.cz", ["nobody@example.cz"])
+            )
         assert not caught.value.temporary
         assert not caught.value.possibly_sent
         assert caught.value.refused["nobody@example.cz"]["reply"].startswith("550")
@@ -137,12 +140,8 @@ def test_all_recipients_refused_and_the_session_goes_on(road: Any, without: tupl
     assert road.inbox.copies(refused) == 0
 
 
-def oversized() -> Iterator[bytes]:
-    yield b"x" * 76 + b"\r\n"
-
-
 def test_a_message_over_the_servers_limit_is_refused_before_it_leaves(login_road: Any) -> None:
-    octets = raw(b"".join(oversized()) * (SIZE_LIMIT // 78 + 1))[1]
+    octets = raw((b"x" * 76 + b"\r\n") * (SIZE_LIMIT // 78 + 1))[1]
     with login_road.connect() as mailer:
         with pytest.raises(franking.FrankingError) as caught:
             mailer.send(octets)
@@ -154,7 +153,13 @@ def test_a_message_over_the_servers_limit_is_refused_before_it_leaves(login_road
 
 def test_relaying_without_a_login_is_refused(postfix: Postfix, certificates: Any) -> None:
     account = franking.Account(
-        name="relay", provider="smtp", sender="info@example.cz", host="localhost", port=postfix.port, security="starttls", ca_file=str(certificates.ca)
+        name="relay",
+        provider="smtp",
+        sender="info@example.cz",
+        host="localhost",
+        port=postfix.port,
+        security="starttls",
+        ca_file=str(certificates.ca),
     )
     with franking.connect(account) as mailer, pytest.raises(franking.RecipientsRefused) as caught:
         mailer.send(franking.Message(to=["a@elsewhere.test"], subject="x", text="x"))

@@ -51,7 +51,13 @@ def test_cram_md5(login_road: Any, user: str) -> None:
 def test_without_tls_the_password_itself_does_not_travel(exim: Exim) -> None:
     """``auto`` takes CRAM-MD5 first where there is no TLS, and Exim writes down what it was."""
     account = franking.Account(
-        name="exim", provider="smtp", sender="info@example.cz", host="localhost", port=exim.port, security="none", username="info@example.cz"
+        name="exim",
+        provider="smtp",
+        sender="info@example.cz",
+        host="localhost",
+        port=exim.port,
+        security="none",
+        username="info@example.cz",
     )
     sent = message()
     with franking.connect(account, secret=PASSWORDS["info@example.cz"]) as mailer:
@@ -95,7 +101,14 @@ def test_an_expired_token_is_refused_with_the_servers_reasons(token_road: Any, a
 
 def test_a_token_never_travels_without_tls(dovecot: Any, postfix: Postfix) -> None:
     account = franking.Account(
-        name="bare", provider="smtp", sender="info@example.cz", host="localhost", port=dovecot.port, security="none", username="info@example.cz", auth="xoauth2"
+        name="bare",
+        provider="smtp",
+        sender="info@example.cz",
+        host="localhost",
+        port=dovecot.port,
+        security="none",
+        username="info@example.cz",
+        auth="xoauth2",
     )
     with franking.connect(account, secret=token("info@example.cz")) as mailer, pytest.raises(franking.SettingsError, match="without TLS"):
         mailer.send(message())
@@ -116,9 +129,9 @@ def test_starttls_that_is_not_offered_ends_before_the_login(postfix: Postfix, ce
 
 
 def test_a_login_that_is_not_offered_without_tls(postfix: Postfix) -> None:
-    with franking.connect(bare(postfix.port, "none", username="info@example.cz"), secret="correct-horse-7") as mailer:
-        with pytest.raises(franking.LoginError) as caught:
-            mailer.send(message())
+    account = bare(postfix.port, "none", username="info@example.cz")
+    with franking.connect(account, secret="correct-horse-7") as mailer, pytest.raises(franking.LoginError) as caught:
+        mailer.send(message())
     assert caught.value.step == "login"
     assert caught.value.diagnosis is not None
 

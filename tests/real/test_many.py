@@ -11,7 +11,7 @@ from servers.delay import Delay
 
 from .test_delivery import raw
 
-COUNT = 60
+COUNT = 40
 
 
 @pytest.mark.parametrize("without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"])
@@ -32,7 +32,10 @@ def test_many_messages_on_one_connection(road: Any, window: int, without: tuple[
 @pytest.mark.parametrize("window", [1, 8])
 def test_refusals_in_between_touch_only_their_own_message(login_road: Any, window: int) -> None:
     messages = [raw(b"number %d\r\n" % number) for number in range(24)]
-    octets = [text.replace(b"To: jana@example.com", b"To: nobody@example.cz") if number % 3 == 1 else text for number, (_, text) in enumerate(messages)]
+    octets = [
+        text.replace(b"To: jana@example.com", b"To: nobody@example.cz") if number % 3 == 1 else text
+        for number, (_, text) in enumerate(messages)
+    ]
     with login_road.connect(window=window) as mailer:
         results = {result.index: result for result in mailer.send_many(octets)}
     assert sorted(results) == list(range(24))

@@ -254,7 +254,7 @@ class Pipeline:
     def _envelope(self, transaction: Transaction) -> Iterator[bytes | None]:
         """MAIL, RCPT and (without CHUNKING) DATA, in groups; ends with all of it answered."""
         asked = [(Asked.MAIL, transaction.mail), *((Asked.RCPT, line) for line in transaction.paths)]
-        if self._dirty or (self.chunking and self._outstanding):
+        if self._dirty or self._outstanding:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
             asked.insert(0, (Asked.RSET, b"RSET\r\n"))
         self._dirty = True
         batch = BATCH if self.pipelining else 1
