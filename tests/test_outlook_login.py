@@ -92,7 +92,7 @@ def evidence(microsoft: Microsoft, error: errors.FrankingError) -> errors.Eviden
     """Give the evidence of an error in which no secret is."""
     assert error.evidence is not None
     told = f"{error} {error.evidence} {error.__dict__} {''.join(traceback.format_exception(error))}"
-    assert not [secret for secret in microsoft.secrets if secret in told]
+    assert not [secret for secret in microsoft.secrets if secret[:40] in told]
     return error.evidence
 
 
@@ -486,7 +486,7 @@ def test_no_secret_in_any_log(microsoft: Microsoft, account: Make, caplog: pytes
     written = caplog.text + said
     assert len(microsoft.secrets) > 10
     assert "urllib3" in caplog.text
-    assert not [secret for secret in microsoft.secrets if secret in written]
+    assert not [secret for secret in microsoft.secrets if secret[:40] in written]
 
 
 def test_logging_out_says_where_access_is_taken_away(microsoft: Microsoft, account: Make) -> None:

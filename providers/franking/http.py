@@ -36,7 +36,20 @@ from franking.errors import (
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["ANSWER_LIMIT", "Streamed", "abort", "body", "bounded", "broken", "reach", "retry_after", "session", "verdict", "without"]
+__all__ = [
+    "ANSWER_LIMIT",
+    "Streamed",
+    "abort",
+    "body",
+    "bounded",
+    "broken",
+    "never_left",
+    "reach",
+    "retry_after",
+    "session",
+    "verdict",
+    "without",
+]
 
 ANSWER_LIMIT = 65_536
 """Octets of an answer that are read; error bodies of Google and Microsoft have about 1,000."""
@@ -68,6 +81,10 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
             made.lines.add(self)
             super().connect()
+
+        @property
+        def is_connected(self) -> bool:
+            return _alive(self.sock) if isinstance(self.sock, ssl.SSLSocket) else super().is_connected
 
     class Pool(HTTPSConnectionPool):
         ConnectionCls = Line
@@ -128,6 +145,25 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     made.headers["Accept-Encoding"] = "identity"  # a small answer must stay small
     logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
     return made
+
+
+def _alive(line: ssl.SSLSocket) -> bool:
+    """Look whether the other side has closed a resting connection.
+
+    urllib3 takes every unread octet for an end, and a TLS 1.3 server's session tickets for that reason too: a connection opened by
+    ``reach`` would never be used.
+    """
+    timeout = line.gettimeout()
+    try:
+        line.settimeout(0)
+        line.recv(1)  # takes in tickets; an octet that nobody asked for is as bad as an end
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        line.settimeout(timeout)
+    return False
 
 
 def reach(session: requests.Session, url: str) -> str:
@@ -300,6 +336,12 @@ def broken(
         return ConnectTimeout(f"{where} was silent for too long.", step=step or "connect", evidence=evidence)
     words = f"{where} could not be reached: {_WORDS.get(reason, 'the connection broke off')}."
     return ConnectError(words, step=step or ("resolve" if kind == "dns" else "connect"), evidence=evidence)
+
+
+def never_left(problem: BaseException) -> bool:
+    """Tell whether a request without a body surely never left: no connection came about."""
+    names = {type(link).__name__ for link in _causes(problem)}
+    return bool(names & {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"})
 
 
 _WORDS = {

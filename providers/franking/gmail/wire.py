@@ -153,7 +153,7 @@ class Wire:
         return lambda given: told.running(offset + given) if told else None
 
     def _said(self, text: str) -> str:
-        return http.without(http.bounded(text), (self._token,))
+        return http.bounded(http.without(text, (self._token,)))
 
     def _ours(self, uri: str) -> bool:
         """Tell whether a URI may see the token: an upload's address may be another host's, and is its own key."""

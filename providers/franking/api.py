@@ -1,0 +1,85 @@
+"""What every API road shares, whichever provider: recipients come from the header, and a large message tells how it gets on.
+
+The HTTP side is ``http.py``; nothing is sent here and no provider is known.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from email.message import Message as Parsed
+from email.parser import HeaderParser
+from typing import Any
+
+from franking.address import Address, Envelope
+from franking.errors import Evidence, FrankingError, MessageError
+from franking.headers import read_addresses
+from franking.message import Content
+from franking.provider import Observer, Step
+
+__all__ = ["Progress", "check_recipients", "header_of", "since"]
+
+
+def since(started: float) -> float:
+    """Give the milliseconds since a moment of ``time.perf_counter``."""
+    return (time.perf_counter() - started) * 1000
+
+
+def header_of(content: Content) -> bytes:
+    """Give a message's header, Bcc included, without the empty line that ends it."""
+    head = b""
+    chunks: Any = content.chunks(bcc=True)
+    with closing(chunks):
+        for chunk in chunks:
+            head += chunk
+            if b"\r\n\r\n" in head:
+                break
+    return head.partition(b"\r\n\r\n")[0]
+
+
+def check_recipients(envelope: Envelope, content: Content, service: str) -> Parsed:
+    """Refuse an envelope whose recipients are not those of To, Cc and Bcc: an API delivers to the header's, and knows no Resent-To.
+
+    Gives the parsed header. Raises ``MessageError``.
+    """
+    header = HeaderParser().parsestr(header_of(content).decode("utf-8", "replace"))
+    fields = [(name, " ".join(str(value).split())) for name in ("to", "cc", "bcc") for value in header.get_all(name, [])]
+    written = {_folded(address.address) for name, value in fields for address in read_addresses(value, name)}
+    differing = sorted(written ^ {_folded(address) for address in envelope.recipients})
+    if differing:
+        raise MessageError(
+            f"{service} delivers to the addresses in To, Cc and Bcc, and the envelope names others: {', '.join(differing[:5])}. "
+            "Use the route smtp for an envelope of its own.",
+            evidence=Evidence("message", reason="envelope-differs", details={"differing": tuple(differing[:20])}),
+        )
+    return header
+
+
+def _folded(address: str) -> str:
+    local, _, domain = Address(address).wire.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+class Progress:
+    """Tell the observer how a message gets on; at most once for each hundredth part."""
+
+    def __init__(self, observer: Observer, total: int, started: float) -> None:
+        self._observer, self._total, self._started = observer, total, started
+        self._told = -1
+        self._step = total // 100 or 1
+
+    def running(self, done: int) -> None:
+        done = min(done, self._total)
+        if self._told < 0 or done >= self._total or abs(done - self._told) >= self._step:
+            self._told = done
+            self._observer(Step("message", "running", since(self._started), done=done, total=self._total))
+
+    def accepted(self, reply: str) -> None:
+        ms = since(self._started)
+        self._observer(Step("message", "ok", ms, f"{self._total} bytes", done=self._total, total=self._total))
+        self._observer(Step("accepted", "ok", ms, reply))
+
+    def failed(self, problem: FrankingError) -> None:
+        if problem.step == "accepted":
+            self._observer(Step("message", "ok", since(self._started), f"{self._total} bytes", done=self._total, total=self._total))
+        self._observer(Step(problem.step or "message", "failed", since(self._started), problem.message))
