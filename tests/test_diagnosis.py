@@ -310,6 +310,7 @@ def test_words_need_no_value() -> None:
             assert Diagnosis(code).title != code
             assert Diagnosis(code).cause, code
             assert Diagnosis(code).remedies, f"{code}: with nothing known, nothing is advised"
+            assert not Diagnosis(code).remedies[0].startswith(("Or ", "Then ")), code
 
 
 def test_a_code_that_nobody_described_still_speaks() -> None:

@@ -31,7 +31,7 @@ from franking.errors import (
     TLSError,
 )
 
-__all__ = ["GENERIC", "Diagnosis", "Hint", "Rule", "Words", "diagnose", "with_hints"]
+__all__ = ["FALLBACKS", "GENERIC", "UNKNOWN_OUTCOME", "Diagnosis", "Hint", "Rule", "Words", "diagnose", "with_hints"]
 
 
 class Words(NamedTuple):
@@ -165,7 +165,7 @@ def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, A
     words = _normal(seen)
     rule = UNKNOWN_OUTCOME if error.possibly_sent else next((row for row in rules if row.fits(seen, error.step, words, known)), None)
     if rule is None:
-        rule = next(row for kind, row in _FALLBACKS if isinstance(error, kind))
+        rule = next(row for kind, row in FALLBACKS if isinstance(error, kind))
     if rule.adds is not None:
         known |= rule.adds(seen, known)
     hidden = _hidden(secrets)
@@ -406,7 +406,7 @@ GENERIC: tuple[Rule, ...] = (
 
 UNKNOWN_OUTCOME = Rule("outcome.unknown")
 
-_FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
+FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
     (SettingsError, Rule("settings.invalid")),
     (MessageError, Rule("message.invalid")),
     (LoginRequired, Rule("login.required")),

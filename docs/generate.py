@@ -1,0 +1,150 @@
+"""Write the documentation pages that are made from the code: ``python docs/generate.py``. Each page is one function; a test compares.
+
+A page is added by a function that gives its text and a line in ``PAGES``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from franking import texts
+from franking.diagnosis import FALLBACKS, GENERIC, UNKNOWN_OUTCOME, Rule
+from franking.errors import OutcomeUnknown
+from franking.registry import providers
+
+FOLDER = Path(__file__).parent
+GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
+WHO = {"you": "you", "admin": "an administrator", "provider": "the provider"}
+
+SUBJECTS = {
+    "Settings, secrets and files": ("settings", "account", "secret", "store", "file"),
+    "The server's name": ("dns",),
+    "The connection": ("connect", "greet", "server", "client", "blocklisted"),
+    "Encryption": ("tls",),
+    "The login": ("login",),
+    "Sender and recipients": ("sender", "relay", "recipient", "address", "greylisted"),
+    "The message": ("message",),
+    "Limits": ("quota", "rate"),
+    "Google": ("google",),
+    "Microsoft": ("microsoft",),
+    "Sign-in servers and APIs": ("https", "api"),
+    "Everything else": ("protocol", "send", "outcome", "unknown"),
+}
+"""The chapters of the troubleshooting page, by the subject that a code begins with."""
+
+SAMPLES: Mapping[str, Any] = {
+    "account": "NAME",
+    "to": "YOU",
+    "host": "HOST",
+    "port": "PORT",
+    "username": "LOGIN",
+    "address": "FROM",
+    "by_smtp": True,
+    "by_api": True,
+    "by_graph": True,
+}
+"""What stands in a remedy where an account's own values will stand."""
+
+
+def troubleshooting() -> str:
+    """What each failure means and what to do, the likeliest first."""
+    lines = [
+        "# Troubleshooting",
+        "",
+        "`franking send-test NAME --to YOU` goes the very way that sending goes and names the step that fails. It ends with a title, the meaning and what to",
+        "do, the likeliest first; the titles stand here in full. `NAME`, `HOST`, `LOGIN` and `FROM` stand for the values of your account. Every failure has a",
+        "code that is never renamed (all of them: [Codes](codes.md)); programs find it in `error.diagnosis.code` and in `--json`.",
+        "",
+    ]
+    for chapter, subjects in SUBJECTS.items():
+        lines += [f"## {chapter}", ""]
+        for code, words in _diagnoses():
+            if code.partition(".")[0] in subjects:
+                lines += _failure(code, words)
+    return GENERATED + "\n".join(lines).rstrip() + "\n"
+
+
+def codes() -> str:
+    """All codes of diagnoses and hints, as tables."""
+    lines = [
+        "# Codes",
+        "",
+        "A diagnosis and a hint have a code each. A code names the remedy, begins with the step or subject, and is never renamed; new ones may be added.",
+        "",
+        "## Diagnoses",
+        "",
+        "| code | says | who can mend it | may pass by itself |",
+        "|---|---|---|---|",
+    ]
+    for code, words in _diagnoses():
+        rules = [rule for rule in _rules() if rule.code == code]
+        who = " or ".join(text for name, text in WHO.items() if any(rule.who == name for rule in rules))
+        passing = {rule.temporary for rule in rules}
+        answer = "sometimes" if len(passing) > 1 or None in passing else "yes" if passing == {True} else "no"
+        lines.append(f"| [`{code}`](troubleshooting.md#{_anchor(code)}) | {_general(words['title'])} | {who} | {answer} |")
+    lines += ["", "## Hints", "", "| code | points at |", "|---|---|"]
+    lines += [f"| `{code}` | {_cell(_bare(words['text']))} |" for code, words in texts.entries().items() if "text" in words]
+    return GENERATED + "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"troubleshooting.md": troubleshooting, "codes.md": codes}
+
+
+def _failure(code: str, words: Mapping[str, Any]) -> list[str]:
+    remedies = [remedy for remedy in (texts.fill(remedy, SAMPLES) for remedy in words["remedies"]) if remedy]
+    return [
+        f"### {_general(words['title'])} {{ #{_anchor(code)} }}",
+        "",
+        f"`{code}`: {_general(words['cause'])}",
+        "",
+        *(f"{number}. {remedy}" for number, remedy in enumerate(remedies, 1)),
+        "",
+    ]
+
+
+def _diagnoses() -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Give all codes with their words, chapter by chapter."""
+    chapters = list(SUBJECTS.values())
+    found = [(code, words) for code, words in texts.entries().items() if "title" in words]
+    return sorted(found, key=lambda item: next(index for index, subjects in enumerate(chapters) if item[0].partition(".")[0] in subjects))
+
+
+def _rules() -> list[Rule]:
+    fallbacks = [replace(rule, temporary=kind.temporary) for kind, rule in (*FALLBACKS, (OutcomeUnknown, UNKNOWN_OUTCOME))]
+    return [*GENERIC, *fallbacks, *(rule for known in providers() for rule in known.rules)]
+
+
+def _general(text: texts.Text) -> str:
+    """Give the template that needs no value: the last."""
+    return text if isinstance(text, str) else text[-1]
+
+
+def _bare(text: texts.Text) -> str:
+    """Give the shortest template, with the values in capitals."""
+    return texts.fill(_general(text), {name: name.partition("_")[0].upper() for name in texts.names(text)}) or ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _anchor(code: str) -> str:
+    return code.replace(".", "-")
+
+
+def main() -> int:
+    """Write every page that differs; say which."""
+    for name, make in PAGES.items():
+        page, text = FOLDER / name, make()
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
+            sys.stdout.write(f"{name} written\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
