@@ -244,6 +244,7 @@ domains = st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch
 @example("a\u00a0 b\u3000", "a", "b")
 def test_printed_reads_back(name: str, local: str, domain: str) -> None:
     address = Address(f"{local}@{domain}", name)
+    assert address.name == name.strip()
     assert Address.parse(str(address)) == address
 
 

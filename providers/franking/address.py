@@ -53,6 +53,7 @@ class Address:
                 raise MessageError(f"An address and its name are texts, not {type(part).__name__}.", field="address")
         if self.name:
             _check_name(self.name)
+            object.__setattr__(self, "name", self.name.strip())
         _wire(self.address)
 
     @classmethod
@@ -86,7 +87,7 @@ class Address:
         """Print it readable, non-ASCII letters as they are: ``Jan Novák <jan@novak.cz>``."""
         if not self.name:
             return self.address
-        if _SPECIALS.search(self.name) or "  " in self.name or self.name != self.name.strip():
+        if _SPECIALS.search(self.name) or "  " in self.name:
             quoted = self.name.replace("\\", "\\\\").replace('"', '\\"')
             return f'"{quoted}" <{self.address}>'
         return f"{self.name} <{self.address}>"
@@ -234,6 +235,11 @@ def _refuse_controls(text: str, field: str) -> None:
     found = _CONTROLS.search(text)
     if found:
         raise MessageError(f"The address {_shown(text)} {what_is(found[0])}.", field=field)
+
+
+def without_refused(name: str) -> str:
+    """Take out of a name that somebody else wrote what ``Address`` refuses."""
+    return _TURNS.sub("", _CONTROLS.sub("", name))
 
 
 def what_is(sign: str) -> str:

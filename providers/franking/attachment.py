@@ -65,7 +65,8 @@ class Attachment:
             name = name if name is not None else own
         if name is not None:
             refuse_controls(name, "name")
-            if not name.strip() or len(name) > 255 or "\t" in name or _TURNS.search(name):
+            name = name.strip()  # blanks at the ends get lost on the way
+            if not name or len(name) > 255 or "\t" in name or _TURNS.search(name):
                 raise _wrong(
                     "the name is empty, longer than 255 characters, or has a sign in it that turns the direction of writing", field="name"
                 )
@@ -178,9 +179,9 @@ class Attachment:
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    if not isinstance(text, str):
+    if not isinstance(path, str | os.PathLike):
         raise _wrong(f"path is text or a Path, not {type(path).__name__}", field="path")
+    text = os.fspath(path)
     try:
         mode = Path(text).stat().st_mode
     except (OSError, ValueError) as problem:

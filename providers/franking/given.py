@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from franking.address import Address
+from franking.address import Address, without_refused
 from franking.content import Parts, gathered
 from franking.errors import MessageError
-from franking.headers import address_field, read_addresses
+from franking.headers import ADDRESSED, address_field, groups_field, read_addresses
 from franking.mime import crlf
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
 _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _HIDDEN = (b"bcc", b"resent-bcc")
-_ADDRESSED = ("from", "sender", "reply-to", "to", "cc", "bcc")
 _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 
 Fields = list[tuple[bytes, bytes]]  # lower-case name, the whole field without its last CRLF
@@ -131,7 +130,7 @@ def from_email(
 ) -> Given:
     """Make content of an ``EmailMessage`` (or an older ``Message``): written down by the standard library, then as ``from_bytes``.
 
-    Domains outside ASCII become A-labels, which the standard library does not do. Raises ``MessageError``.
+    Its addresses we write ourselves (``_with_addresses_written``). Raises ``MessageError``.
     """
     from email.errors import MessageError as EmailError
     from email.generator import BytesGenerator
@@ -142,10 +141,12 @@ def from_email(
     if not isinstance(message, StdlibMessage):
         raise MessageError(f"A message is a Message, an EmailMessage or bytes, not {type(message).__name__}.", field="message")
     _refuse_line_breaks(message)
-    message, utf8 = _ascii_domains(message)
+    message, utf8 = _with_addresses_written(message)
     policy = message.policy.clone(linesep="\r\n")
-    if utf8:
-        policy = policy.clone(utf8=True) if isinstance(policy, EmailPolicy) else SMTPUTF8
+    if isinstance(policy, EmailPolicy):
+        policy = policy.clone(refold_source="none", utf8=utf8)
+    elif utf8:
+        policy = SMTPUTF8.clone(refold_source="none")
     out = BytesIO()
     try:
         BytesGenerator(out, mangle_from_=False, policy=policy).flatten(message)
@@ -236,21 +237,27 @@ def _refuse_line_breaks(message: email.message.Message) -> None:
                 raise MessageError(f"{name[:80]!a}: the header field has a line break or a NUL character in it.", field=name.lower())
 
 
-def _ascii_domains(message: email.message.Message) -> tuple[email.message.Message, bool]:
-    """Give the message with A-labels in its addresses (a copy where that changes it), and whether an address needs SMTPUTF8."""
+def _with_addresses_written(message: email.message.Message) -> tuple[email.message.Message, bool]:
+    """Give the message with its addresses written by us (a copy where that changes it), and whether one needs SMTPUTF8.
+
+    The standard library encodes domains as words, which no server understands, and before 2025 it encoded commas between addresses too:
+    the recipient behind such a comma was lost (CVE-2025-1795).
+    """
     fields: list[tuple[str, Any]] = []
     changed = utf8 = False
     for name, value in message.raw_items():
         text = str(value).replace("\r", "").replace("\n", "")  # a parsed value is still folded
         fields.append((name, value))
-        if name.lower().removeprefix("resent-") not in _ADDRESSED or text.isascii() or "@" not in text:
+        if name.lower().removeprefix("resent-") not in ADDRESSED or (text.isascii() and not hasattr(value, "groups")):
             continue
-        for address in read_addresses(text, name.lower()):
-            utf8 = utf8 or address.smtputf8
-            if not address.smtputf8 and not address.domain.isascii():
-                text = text.replace(f"@{address.domain}", f"@{address.wire.rpartition('@')[2]}")
-                fields[-1] = message.policy.header_store_parse(name, text)
-                changed = True
+        try:
+            groups = _groups(value, text, name.lower())
+            written = groups_field(name, groups)
+        except MessageError:
+            continue  # as it is; should a recipient be missing for it, that is said where recipients are read
+        utf8 = utf8 or not written.isascii()
+        fields[-1] = (name, written.partition(":")[2].strip())
+        changed = True
     if changed:
         message = copy(message)
         for name in {name for name, _ in fields}:
@@ -258,3 +265,12 @@ def _ascii_domains(message: email.message.Message) -> tuple[email.message.Messag
         for field in fields:
             message.set_raw(*field)
     return message, utf8
+
+
+def _groups(value: Any, text: str, name: str) -> list[tuple[str | None, list[Address]]]:
+    if not hasattr(value, "groups"):  # the old policy, or octets outside ASCII that a parser kept
+        return [(None, list(read_addresses(text, name)))]
+    return [
+        (group.display_name, [Address(each.addr_spec, without_refused(each.display_name)) for each in group.addresses])
+        for group in value.groups
+    ]

@@ -11,16 +11,18 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
 
-from franking.address import Address, what_is
+from franking.address import Address, what_is, without_refused
 from franking.errors import MessageError
 
-__all__ = ["address_field", "disposition", "encoded", "field", "read_addresses", "refuse_controls"]
+__all__ = ["ADDRESSED", "address_field", "disposition", "encoded", "field", "groups_field", "quoted", "read_addresses", "refuse_controls"]
 
+ADDRESSED = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))  # the fields of RFC 5322 that hold addresses; Resent- too
 _NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a tab is a blank
 _WORDS = re.compile(r"[ \t]*[^ \t]+")
-_SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  |\A | \Z')
-_COMPLICATED = re.compile(r'["()\\:;\[\]]|=\?')
+_SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  ')
+# one address of a list without groups and comments: commas inside quotes and angle brackets separate nothing
+_ITEM = re.compile(r'(?:[^",;:()<>\\\[\]]|"(?:[^"\\]|\\.)*"|<(?:[^<>"]|"(?:[^"\\]|\\.)*")*>)+')
 _FOLD, _LONGEST = 78, 998
 
 
@@ -42,15 +44,15 @@ def field(name: str, value: str, *, where: str | None = None) -> str:
     """
     where = where or name.lower()
     refuse_controls(value, where)
+    value = value.strip()
     if value.isascii():
         if len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
             return f"{name}: {value}\r\n"
-        value = value.strip()
         if max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
             value = encoded(value, name)
     else:
-        value = encoded(value.strip(), name)
-    return _folded(name, value)
+        value = encoded(value, name)
+    return _folded(name, value, where)
 
 
 def address_field(name: str, addresses: Iterable[Address]) -> str:
@@ -61,7 +63,16 @@ def address_field(name: str, addresses: Iterable[Address]) -> str:
     return _folded(name, value)
 
 
-def _folded(name: str, value: str) -> str:
+def groups_field(name: str, groups: Iterable[tuple[str | None, Iterable[Address]]]) -> str:
+    """Write a field of addresses some of which stand in groups (``Friends: a@example.cz, b@example.cz;``); None is no group."""
+    items = []
+    for label, addresses in groups:
+        members = ", ".join(map(_mailbox, addresses))
+        items.append(members if label is None else f"{_phrase(label)}: {members};")
+    return _folded(name, ", ".join(items))
+
+
+def _folded(name: str, value: str, where: str | None = None) -> str:
     """Fold before blanks: unfolding takes only the CRLF away, so no blank is lost or added (RFC 5322 section 2.2.3)."""
     if not _NAME.match(name):
         raise MessageError(f"headers: {name[:80]!r} is no name of a header field.", field="headers")
@@ -75,7 +86,8 @@ def _folded(name: str, value: str) -> str:
             line += word
     lines.append(line)
     if max(map(len, lines)) > _LONGEST:
-        raise MessageError(f"{name.lower()}: a line of this header field would be longer than {_LONGEST} characters.", field=name.lower())
+        where = where or name.lower()
+        raise MessageError(f"{where}: a line of this header field would be longer than {_LONGEST} characters.", field=where)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -89,15 +101,13 @@ def encoded(value: str, name: str = "") -> str:
 
 @lru_cache(maxsize=4096)
 def _mailbox(address: Address) -> str:
-    name = address.name
-    if not name:
-        return address.wire
+    return f"{_phrase(address.name)} <{address.wire}>" if address.name else address.wire
+
+
+def _phrase(name: str) -> str:
     if not name.isascii() or len(name) > 60 or "=?" in name:
-        name = encoded(name)
-    elif _SPECIALS.search(name):
-        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-        name = f'"{escaped}"'
-    return f"{name} <{address.wire}>"
+        return encoded(name)
+    return quoted(name) if _SPECIALS.search(name) else name
 
 
 def disposition(kind: str, name: str | None) -> str:
@@ -132,9 +142,10 @@ def read_addresses(value: str, name: str) -> tuple[Address, ...]:
 
     ``value`` is unfolded. Raises ``MessageError`` that names the field where an address is none that mail can be sent to.
     """
-    if not _COMPLICATED.search(value):
+    items = _ITEM.findall(value)
+    if ",".join(items) == value:
         try:
-            return tuple(Address.parse(part) for part in value.split(",") if part.strip())
+            return tuple([Address.parse(item) for item in items])
         except MessageError:
             pass  # the full parser knows better
     return tuple(_read(value, name))
@@ -155,6 +166,6 @@ def _read(value: str, name: str) -> Iterable[Address]:
         if not domain:
             raise MessageError(f"{name}: {local[:80]!a} is no whole address; it lacks the @ and a domain.", field=name)
         try:
-            yield Address(address, "".join(sign for sign in shown if sign.isprintable()))
+            yield Address(address, without_refused(shown))
         except MessageError as problem:
             raise MessageError(f"{name}: {problem}", field=name) from None

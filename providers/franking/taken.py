@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from email import policy
+from email.errors import MessageError as EmailError
 from email.message import EmailMessage
 from email.parser import BytesParser
 
 from franking.content import Part, Parts
+from franking.errors import MessageError
+from franking.headers import ADDRESSED, read_addresses
 
 __all__ = ["take_apart"]
 
@@ -18,7 +22,7 @@ _FAITHFUL = ("multipart/mixed", "multipart/alternative", "multipart/related")
 def take_apart(data: bytes) -> Parts:
     """Parse a whole message. The first text and the first html are the bodies, every other leaf is an attachment."""
     message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(data)
-    fields = tuple((name, str(value)) for name, value in message.items() if not name.lower().startswith(_STRUCTURE))
+    fields = tuple((name, _decoded(name, value)) for name, value in message.raw_items() if not name.lower().startswith(_STRUCTURE))
     found: dict[str, EmailMessage] = {}
     others: list[Part] = []
     complete = True
@@ -47,6 +51,16 @@ def _leaves(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[tuple[Emai
             yield from _leaves(child, (*parents, part.get_content_type()))
     else:
         yield part, parents
+
+
+def _decoded(name: str, value: str) -> str:
+    text = re.sub("[\r\n]", "", value).encode(errors="surrogateescape").decode(errors="replace").strip()
+    try:
+        if name.lower().removeprefix("resent-") in ADDRESSED:
+            return ", ".join(map(str, read_addresses(text, name.lower())))
+        return str(policy.default.header_factory(name, text))
+    except (MessageError, EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError):
+        return text  # nothing that can be decoded
 
 
 def _text(leaf: EmailMessage) -> str:
