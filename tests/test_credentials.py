@@ -289,7 +289,6 @@ def test_the_state_of_sign_ins(tmp_path: Path) -> None:
     assert state_of(smtp(), provider, store, {"FRANKING_SECRET_MY_SHOP": newer}).source == "environment"
     assert state_of(smtp(), provider, store, {"FRANKING_SECRET_MY_SHOP": "nonsense"}).ok is False
     assert not provider.seen
-    assert state_of(smtp(), Signing(person=False), store, {}).source == "settings"
     assert "token" not in repr(kept) and "refresh_token" not in repr(kept)
 
 

@@ -22,7 +22,7 @@ from franking.provider import Provider, SupportsLogin
 from franking.stores import FileStore, SecretStore
 from franking.tokens import Grant, Password, Secret, TokenSecret
 
-__all__ = ["FoundSecret", "SecretState", "find_password", "needs_secret", "secret_for", "state_of"]
+__all__ = ["FoundSecret", "SecretState", "find_password", "keyed_by_settings", "needs_secret", "secret_for", "state_of"]
 
 COMMAND_SECONDS = 60.0
 """Time for a password command: a person may have to unlock a key."""
@@ -101,6 +101,11 @@ def find_password(account: Account, store: SecretStore, environ: Mapping[str, st
 def needs_secret(account: Account, provider: Provider) -> bool:
     """Tell whether an account needs a secret to send: where somebody signs in, or a user name is set."""
     return provider.facts.oauth or bool(account.get("username"))
+
+
+def keyed_by_settings(account: Account) -> str | None:
+    """Tell which setting names the key that an account without a person signs in with, or None."""
+    return next((key for key in ("service_account", "certificate") if account.get(key)), None)
 
 
 class FoundSecret:
@@ -256,7 +261,6 @@ def state_of(
     if not needs_secret(account, provider):
         return SecretState(True, "none")
     repair = login_command(account)
-    signs_in = isinstance(provider, SupportsLogin)
     kind = "grant" if isinstance(provider, SupportsLogin) and provider.needs_login(account) else "password"
     try:
         kept = store.kind(account.name) if isinstance(store, FileStore) else None
@@ -270,9 +274,9 @@ def state_of(
         found = find_password(account, store, environ)
     except SettingsError as problem:
         return SecretState(False, kind, problem=str(problem), repair=_command_in(str(problem)) or repair)
-    if found:
+    if found and found.source == "store":
         return SecretState(True, kind, "store", kept, saved_at=found.saved_at)
-    if signs_in:  # a service account's key, or a certificate: the account's own settings name it
+    if keyed_by_settings(account):
         return SecretState(True, kind, "settings")
     return SecretState(False, kind, problem="no password is stored", repair=repair)
 

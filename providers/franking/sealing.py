@@ -125,7 +125,7 @@ def _missing(package: str) -> SettingsError:
         f"{package} is not installed; run: pip install 'franking[keyring]'",
         step="secret",
         field="FRANKING_STORE",
-        evidence=Evidence("store", reason="missing-extra", details={"extra": "keyring"}),
+        evidence=Evidence("settings", reason="extra-missing", details={"extra": "keyring"}),
     )
 
 

@@ -1,0 +1,207 @@
+"""``franking login``: sign in, or store a password; ``--export`` and ``--import`` carry a sign-in to another machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from franking_cli.console import Console, LoginScreen
+from franking_cli.console import command as framed
+
+if TYPE_CHECKING:
+    from franking import Account
+    from franking.provider import Provider, SupportsLogin
+    from franking.stores import FileStore
+    from franking.tokens import Grant
+
+__all__ = ["command", "sign_in"]
+
+
+@framed
+def command(
+    console: Console,
+    account: Annotated[str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")] = None,
+    *,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")] = False,
+    device: Annotated[bool, typer.Option("--device", help="Sign in with a code on another device (Microsoft).")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Show the address, and take the one that the browser ended at.")] = False,
+    large_attachments: Annotated[
+        bool, typer.Option("--large-attachments", help="Also ask for what large messages need, and note it in the account (Outlook).")
+    ] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Print the sign-in, for FRANKING_SECRET_… or another machine. It is a secret.")
+    ] = False,
+    import_: Annotated[bool, typer.Option("--import", help="Take a sign-in that --export printed from stdin.")] = False,
+) -> int:
+    """Sign in, or store a password.
+
+    An OAuth account opens the browser; on a machine without one use --no-browser or --device. Any other account asks for its password.
+    """
+    from franking import SettingsError
+    from franking.config import resolve
+    from franking.provider import SupportsLogin
+    from franking.registry import provider
+    from franking.stores import open_store
+
+    found = resolve(account)
+    kind = provider(found.provider)
+    store = open_store()
+    signs_in = isinstance(kind, SupportsLogin) and kind.needs_login(found)
+    if not signs_in and (export or import_ or device or no_browser):
+        raise SettingsError(
+            f"{found.name!r} has a password and no sign-in; store it with --password-stdin, or without flags.", field="login"
+        )
+    if signs_in and password_stdin:
+        raise SettingsError(
+            f"password: {found.name!r} signs in with {kind.title}, which takes no passwords from programs; leave --password-stdin out.",
+            field="password",
+        )
+    if export:
+        return _export(console, found, kind, store)
+    if import_:
+        return _import(console, found, store)
+    if isinstance(kind, SupportsLogin) and signs_in:
+        if large_attachments:
+            found = _with_large_attachments(console, found)
+        return sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
+    return _store_password(console, found, kind, store, from_stdin=password_stdin)
+
+
+# --- passwords --------------------------------------------------------------------------------------------------------
+
+
+def _store_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> int:
+    from franking import SettingsError
+    from franking.credentials import keyed_by_settings, needs_secret
+    from franking.testsend import hints_for
+    from franking.tokens import Password
+    from franking_cli.choose import password_from_stdin
+
+    if not needs_secret(account, kind):
+        raise SettingsError(
+            f"{account.name!r} has no username, so it needs no password; add one first if the server asks for it.", field="username"
+        )
+    if key := keyed_by_settings(account):
+        raise SettingsError(f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names.", field=key)
+    what = f"Password of {account.get('username') or account.name}" if not kind.facts.oauth else "Client secret of the app registration"
+    password = password_from_stdin() if from_stdin else console.ask(what, hidden=True, flag="--password-stdin")
+    if not password:
+        raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
+    with store.lock(account.name):
+        store.save(account.name, Password(password, saved_at=time.time()).dumps())
+    if not console.json_output:
+        console.say(f"✓ The password is stored for {account.name} ({_place(store, account)}).", "good")
+        console.hints(hint.text for hint in hints_for(account, password) if hint.code.startswith("secret."))
+    return _finish(console, account, {"who": account.get("username")})
+
+
+# --- sign-ins ---------------------------------------------------------------------------------------------------------
+
+
+def sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
+    """Lead a person through a provider's sign-in, say who it was, and store the grant."""
+    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+    who = kind.who(grant)
+    expected = account.get("mailbox") or account.sender.address  # a shared mailbox is opened by somebody else's rights
+    checks = getattr(kind, "checks_who", False) or account.get("mailbox")
+    if who and not checks and who.casefold() != expected.casefold():
+        console.say(f"{who} signed in, but the account sends as {expected}. The provider may refuse that From.", "warn")
+        if screen.interactive and not screen.confirm("Keep this sign-in?"):
+            console.say("Nothing was stored.", "warn")
+            return 130
+    _keep(account, grant, store)
+    if not console.json_output:
+        console.say(f"✓ Signed in as {who or 'somebody whose name the provider did not tell'} ({_place(store, account)}).", "good")
+    return _finish(console, account, {"who": who, "scopes": list(grant.scopes)})
+
+
+def _keep(account: Account, grant: Grant, store: FileStore) -> None:
+    with store.lock(account.name):
+        store.save(account.name, grant.dumps())
+
+
+def _with_large_attachments(console: Console, account: Account) -> Account:
+    """Note in the account that large messages are wanted: renewals and later sign-ins ask for the same."""
+    from franking import SettingsError
+    from franking.config import load, save
+
+    if "large_attachments" not in account.settings:
+        raise SettingsError(
+            f"large_attachments: a {account.provider} account needs no further rights for large messages.", field="large_attachments"
+        )
+    changed = account.replace(large_attachments=True)
+    if account.name in load().names and not account.large_attachments:
+        save(changed, replace=True)
+        if not console.json_output:
+            console.say(f"large_attachments = true is now in the settings of {account.name}.")
+    return changed
+
+
+def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:
+    from franking import LoginRequired
+    from franking.account import login_command
+    from franking.credentials import secret_for
+    from franking.errors import Evidence
+    from franking.tokens import TokenSecret
+
+    secret = secret_for(account, kind, store, os.environ)
+    grant = secret.grant if isinstance(secret, TokenSecret) else None
+    if grant is None:
+        repair = login_command(account)
+        raise LoginRequired(
+            f"Nobody has signed in for {account.name!r} yet; run: {repair}", repair=repair, evidence=Evidence("oauth", reason="no-grant")
+        )
+    console.say("This line is as secret as a password: whoever has it can send as this mailbox.", "warn")
+    console.data(grant.dumps())
+    return 0
+
+
+def _import(console: Console, account: Account, store: FileStore) -> int:
+    from franking import SettingsError
+    from franking.tokens import Grant
+
+    grant = Grant.loads(sys.stdin.read())
+    if grant.provider != account.provider:
+        raise SettingsError(
+            f"This is a sign-in at {grant.provider}, but {account.name!r} is a {account.provider} account.", field="provider"
+        )
+    _keep(account, grant, store)
+    if not console.json_output:
+        console.say(f"✓ The sign-in of {grant.who or 'somebody'} is stored for {account.name} ({_place(store, account)}).", "good")
+    return _finish(console, account, {"who": grant.who, "scopes": list(grant.scopes)})
+
+
+# --- the end of it ----------------------------------------------------------------------------------------------------
+
+
+def _finish(console: Console, account: Account, more: dict[str, Any]) -> int:
+    """Say what else would be used instead, and what to do next."""
+    from franking.account import repair_command
+    from franking_cli.status import look, row
+
+    state, _ = look(account)
+    told = {**row(account, state), **more}
+    if state.source != "store" and not console.json_output:
+        said = {"environment": "The environment variable of this account is set and comes first"}.get(
+            state.source or "", f"The setting {state.source} comes first"
+        )
+        console.say(f"{said}: what was stored is not used while it is there.", "warn")
+    if console.json_output:
+        console.answer(told)
+    else:
+        console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
+    return 0
+
+
+def _place(store: FileStore, account: Account) -> str:
+    kind = store.kind(account.name)
+    words = {
+        "file": "in a plain file that only you can read",
+        "encrypted": "encrypted",
+        "keyring": "encrypted, its key in the system's keyring",
+    }
+    return f"{words.get(kind or '', kind)}: {store.path(account.name)}"
