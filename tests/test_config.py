@@ -338,6 +338,14 @@ def test_a_taken_name_a_missing_name_and_shared_variables_are_refused(write: Cal
     assert path.read_text(encoding="utf-8") == EXAMPLE
 
 
+def test_the_last_account_can_be_removed_and_added_again(path: Path) -> None:
+    for _ in range(2):
+        config.save(account("only"))
+        assert resolve() == account("only")
+        config.remove("only")
+        assert load().names == ()
+
+
 def test_a_broken_account_can_still_be_removed(write: Callable[[str], Path]) -> None:
     write(EXAMPLE + "nonsense = 1\n")
     config.remove("my office")

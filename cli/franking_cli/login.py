@@ -41,7 +41,6 @@ def command(
 
     An OAuth account opens the browser; on a machine without one use --no-browser or --device. Any other account asks for its password.
     """
-    from franking import SettingsError
     from franking.config import resolve
     from franking.provider import SupportsLogin
     from franking.registry import provider
@@ -51,14 +50,13 @@ def command(
     kind = provider(found.provider)
     store = open_store()
     signs_in = isinstance(kind, SupportsLogin) and kind.needs_login(found)
+    if export and import_:
+        raise typer.BadParameter("--export prints a sign-in and --import takes one; use one of them at a time")
     if not signs_in and (export or import_ or device or no_browser):
-        raise SettingsError(
-            f"{found.name!r} has a password and no sign-in; store it with --password-stdin, or without flags.", field="login"
-        )
+        raise typer.BadParameter(f"{found.name!r} has a password and no sign-in; use --password-stdin, or no flag to be asked for it")
     if signs_in and password_stdin:
-        raise SettingsError(
-            f"password: {found.name!r} signs in with {kind.title}, which takes no passwords from programs; leave --password-stdin out.",
-            field="password",
+        raise typer.BadParameter(
+            f"{found.name!r} signs in at {kind.title}, which takes no passwords from programs; leave --password-stdin out"
         )
     if export:
         return _export(console, found, kind, store)
@@ -96,7 +94,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
     if not console.json_output:
         console.say(f"✓ The password is stored for {account.name} ({_place(store, account)}).", "good")
         console.hints(hint.text for hint in hints_for(account, password) if hint.code.startswith("secret."))
-    return _finish(console, account, {"who": account.get("username")})
+    return _finish(console, account, {})
 
 
 # --- sign-ins ---------------------------------------------------------------------------------------------------------

@@ -69,9 +69,7 @@ def _revoke(account: Account, store: Any) -> str:
 
     kind = provider(account.provider)
     if not isinstance(kind, SupportsLogin) or not kind.needs_login(account):
-        raise SettingsError(
-            f"{account.name!r} has a password, which only its provider's own pages can change; leave --revoke out.", field="revoke"
-        )
+        raise typer.BadParameter(f"{account.name!r} has a password, which only its provider's own pages can change; leave --revoke out")
     secret = secret_for(account, kind, store, os.environ)
     grant = secret.grant if isinstance(secret, TokenSecret) else None
     if grant is None:

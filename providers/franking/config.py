@@ -261,6 +261,8 @@ def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
         if name not in config.tables:
             raise config.no_account(name)
         del document["accounts"][name]
+        if not document["accounts"]:
+            del document["accounts"]
         if document.get("default") == name:
             del document["default"]
     return load(environ)

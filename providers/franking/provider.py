@@ -243,7 +243,7 @@ class SupportsLogin(Protocol):
     def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
         """Lead a person through the sign-in and give the grant; the caller saves it.
 
-        Raises ``LoginRequired`` with evidence when it did not come about.
+        The caller compares ``who`` with the account's address, unless the provider has ``checks_who = True`` and did it already. Raises ``LoginRequired`` with evidence when it did not come about.
         """
         ...
 
