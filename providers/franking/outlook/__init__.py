@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from franking.account import Account, Field
 from franking.address import Address
 from franking.diagnosis import Rule
-from franking.errors import SettingsError
+from franking.errors import LoginError, SettingsError
 from franking.provider import Facts, LoginUI, Observer, RouteFacts, Session
 from franking.smtp import TRANSPORT_FIELDS, settle_transport
 from franking.tokens import Grant, Secret
@@ -253,8 +253,14 @@ class OutlookProvider:
         if account.route == SMTP:
             from franking.smtp.send import open_session
 
+            token = secret.get()
             name = account.username or account.mailbox or getattr(secret, "who", None) or account.sender.address
-            return open_session(account, secret, observer, route=SMTP, username=name, mechanisms=("xoauth2",))
+            try:
+                return open_session(account, secret, observer, route=SMTP, username=name, mechanisms=("xoauth2",))
+            except LoginError as refused:
+                from franking.outlook.failures import with_token_facts
+
+                raise with_token_facts(refused, token, name) from None
         from franking.outlook.send import open_session as open_graph
 
         return open_graph(account, secret, observer)

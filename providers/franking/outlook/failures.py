@@ -5,18 +5,20 @@ Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADS
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from franking import http
 from franking.account import Account
-from franking.errors import ConnectError, Evidence, FrankingError, LoginRequired, SettingsError
+from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.outlook import authority
 
-__all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable"]
+__all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable", "with_token_facts"]
 
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "service_unavailable"})
 _REGISTRATION = frozenset(
@@ -115,6 +117,36 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
                 evidence=Evidence("oauth", reason="invalid-authority", details={"authority": issuer, "tenant": account.tenant}),
             )
     return None
+
+
+def with_token_facts(refused: LoginError, token: str, username: str) -> LoginError:
+    """Add to a refused XOAUTH2 login for whom and for what its token was: Exchange's ``535 5.7.3`` says nothing else.
+
+    Work accounts' tokens are JWTs; personal accounts' are opaque, and then nothing is known.
+    """
+    seen = refused.evidence
+    if seen is None:
+        return refused
+    claims = _claims(token)
+    facts = {
+        "username": username,
+        "audience": claims.get("aud"),
+        "scopes": claims.get("scp") or " ".join(str(role) for role in claims.get("roles") or ()),
+        "who": claims.get("preferred_username") or claims.get("upn") or claims.get("unique_name"),
+    }
+    known = {key: http.bounded(value, 300) for key, value in facts.items() if isinstance(value, str) and value}
+    refused.evidence = replace(seen, details={**known, **seen.details})
+    return refused
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Read a JWT's claims without checking anything: they are shown, never trusted."""
+    try:
+        payload = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def unreadable(issuer: str) -> ConnectError:
