@@ -253,4 +253,5 @@ def _guessed(name: str | None) -> str:
 
 
 def _wrong(why: str, *, field: str) -> MessageError:
-    return MessageError(f"Attachment: {why}.", field=field)
+    evidence = Evidence("message", reason="attachment-unreadable") if field in ("path", "file") else None
+    return MessageError(f"Attachment: {why}.", field=field, evidence=evidence)

@@ -309,7 +309,7 @@ def _attachments(given: Sequence[Attachment | str | os.PathLike[str]]) -> tuple[
     try:
         made = tuple(item if isinstance(item, Attachment) else Attachment(item) for item in given)
     except MessageError as problem:
-        raise MessageError(f"attachments: {problem}", field="attachments") from None
+        raise MessageError(f"attachments: {problem}", field="attachments", evidence=problem.evidence) from None
     cids = [item.cid for item in made if item.cid is not None]
     if len(cids) != len(set(cids)):
         raise MessageError("attachments: two of them have the same cid.", field="attachments")
