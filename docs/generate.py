@@ -43,6 +43,8 @@ SAMPLES: Mapping[str, Any] = {
     "port": "PORT",
     "username": "LOGIN",
     "address": "FROM",
+    "try_587": True,
+    "try_465": True,
     "by_smtp": True,
     "by_api": True,
     "by_graph": True,

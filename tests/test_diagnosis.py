@@ -237,14 +237,22 @@ def test_the_sasl_failure_is_shown() -> None:
 
 def test_hints_lead_the_remedies_of_the_step_that_they_explain() -> None:
     blank, port = Hint("secret.trailing-blank", {"account": "shop"}), Hint("port.security", {**VALUES, "usual_security": "starttls"})
-    login = with_hints(diagnose(LoginError("x", evidence=smtp("535 No")), (), VALUES), [port, blank])
-    assert login.remedies[0] == port.text
-    assert login.remedies[1] == blank.text
+    name = Hint("username.not-an-address", {"username": "info", "whole_address": "info@novak.cz"})
+    login = with_hints(diagnose(LoginError("x", evidence=smtp("535 No")), (), VALUES), [blank, name, port])
+    assert login.remedies[:2] == (blank.text, name.text)
+    assert port.text not in login.remedies
+    later = diagnose(LoginError("x", temporary=True, evidence=smtp("454 4.7.0 Later")), (), VALUES)
+    assert with_hints(later, [blank, name]) == later, "a login that nobody looked at says nothing about the password"
+    absent = with_hints(diagnose(LoginError("x", evidence=seen("sasl", "auth-not-offered")), (), VALUES), [blank, port])
+    assert absent.remedies[0] == port.text
+    assert blank.text not in absent.remedies
     tls = with_hints(diagnose(TLSError("x", step="tls"), (), VALUES), [port, blank])
     assert tls.remedies[0] == port.text
     assert blank.text not in tls.remedies
     full = diagnose(Refused("x", step="message", evidence=smtp("552 5.2.2 Full")), (), VALUES)
-    assert with_hints(full, [port, blank]) == full
+    assert with_hints(full, [port, blank, name]) == full
+    stranger = diagnose(Refused("x", step="message", evidence=smtp("553 No")), (Rule("sender.not-owned"),), VALUES)
+    assert with_hints(stranger, [blank, name]).remedies[0] == name.text
 
 
 # ---------------------------------------------------------------------------------------------------- in the mailer
@@ -280,6 +288,27 @@ def test_a_server_of_an_oauth_provider_leads_to_its_sign_in(host: str, reply: st
         assert f"`franking setup info@novak.cz --provider {provider}`" in hints[0].text
 
 
+def test_a_misspelt_server_is_named_as_it_was_probably_meant() -> None:
+    account = registry.Account(name="shop", provider="smtp", sender="info@novak.cz", host="smtp.gmai.com", username="info@novak.cz")
+    found = explain(
+        ConnectError("x", step="resolve", evidence=seen("dns", "not-found", host="smtp.gmai.com")), account, registry.provider("smtp")
+    )
+    assert found.remedies[0] == "Did you mean smtp.gmail.com?"
+    account = account.replace(host="smtp.novak.cz")
+    found = explain(ConnectError("x", step="resolve", evidence=seen("dns", "not-found")), account, registry.provider("smtp"))
+    assert not any("Did you mean" in remedy for remedy in found.remedies)
+
+
+def test_the_mailer_says_who_signed_in_and_hides_what_was_used() -> None:
+    account = registry.Account(name="shop", provider="gmail", sender="jan@gmail.com", route="smtp")
+    known = {"who": "eva@gmail.com", "scopes": ("https://mail.google.com/",)}
+    error = LoginError("x", evidence=smtp("535 5.7.8 BadCredentials for CANARY-TOKEN", mechanism="XOAUTH2", username="jan@gmail.com"))
+    found = explain(error, account, registry.provider("gmail"), signed_in=known, secrets=["CANARY-TOKEN"])
+    assert found.code == "login.other-mailbox"
+    assert "eva@gmail.com signed in, but the account is for jan@gmail.com" in found.cause
+    assert "CANARY" not in repr(found)
+
+
 # ---------------------------------------------------------------------------------------------------- words
 
 CATALOGUE = texts.entries()
@@ -287,7 +316,7 @@ ALL_RULES = [*GENERIC, *(rule for provider in registry.providers() for rule in p
 KNOWN_VALUES = """
 account provider route host port security username sender address whole_address to who scopes mailbox problem said reason status field repair
 retry_after path verify_message names mechanisms suggestion recommended recommended_title recipient size limit
-character username_shown username_clean host_shown host_clean port_inside usual_security service command project correlation_id trace_id timestamp client_id tenant admin_consent_url by_smtp by_api by_graph
+character username_shown username_clean host_shown host_clean port_inside usual_security service command project correlation_id trace_id timestamp client_id tenant admin_consent_url by_smtp by_api by_graph try_587 try_465
 """
 
 
@@ -311,6 +340,16 @@ def test_words_need_no_value() -> None:
             assert Diagnosis(code).cause, code
             assert Diagnosis(code).remedies, f"{code}: with nothing known, nothing is advised"
             assert not Diagnosis(code).remedies[0].startswith(("Or ", "Then ")), code
+
+
+@pytest.mark.parametrize(("port", "security"), [(587, "starttls"), (465, "tls"), (25, "none")])
+def test_nobody_is_told_to_use_what_they_use(port: int, security: str) -> None:
+    for rule in ALL_RULES:
+        seen_code = Rule(rule.code)
+        remedies = diagnose(FrankingError("x"), (seen_code,), {**VALUES, "port": port, "security": security}).remedies
+        assert not remedies[0].startswith(("Or ", "Then ")), (rule.code, remedies)
+        if rule.code not in ("tls.wrong-port", "greet.silent"):  # these come with other values than the usual ones
+            assert not any(f"--port {port} --security {security}" in remedy for remedy in remedies), rule.code
 
 
 def test_a_code_that_nobody_described_still_speaks() -> None:

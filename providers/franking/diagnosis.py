@@ -178,20 +178,26 @@ def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, A
     )
 
 
-_LEADS = {
-    "secret": ("login",),
-    "username": ("login", "message"),
-    "host": ("settings", "resolve", "connect", "tls", "greet"),
-    "port": ("connect", "tls", "greet", "login"),
-}
-"""At which steps a hint explains a failure, by the hint's subject."""
-
-
 def with_hints(diagnosis: Diagnosis, hints: Iterable[Hint]) -> Diagnosis:
-    """Let the hints that explain this failure lead its remedies: those on the password at the login, those on the host before it."""
-    step = diagnosis.values.get("step")
-    leading = tuple(hint for hint in hints if step in _LEADS.get(hint.code.partition(".")[0], ()))
+    """Let the hints that explain this failure lead its remedies: those on name and password where they were refused, others before it."""
+    leading = tuple(hint for hint in hints if _explains(hint.code, diagnosis))
     return replace(diagnosis, values={**diagnosis.values, "hints": leading}) if leading else diagnosis
+
+
+def _explains(hint: str, diagnosis: Diagnosis) -> bool:
+    subject, step = hint.partition(".")[0], diagnosis.values.get("step")
+    refused = step == "login" and diagnosis.values.get("status", 0) // 100 == 5
+    match subject:
+        case "secret":
+            return refused
+        case "username":
+            return refused or diagnosis.code.startswith("sender.")
+        case "host":
+            return step == "tls" if hint == "host.ip-with-tls" else step in ("settings", "resolve", "connect", "tls", "greet")
+        case "port":
+            return hint != "port.none-with-login" and (step in ("connect", "tls", "greet") or (step == "login" and not refused))
+        case _:
+            return False
 
 
 # ---------------------------------------------------------------------------------------------------- reading evidence
@@ -231,6 +237,8 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     known.setdefault("to", known["address"])
     if known.get("username") and "@" not in str(known["username"]):
         known.setdefault("whole_address", known["address"])
+    way = (known.get("port"), known.get("security"))
+    known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
     known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
     for name in ("field", "repair", "retry_after"):
         if (value := getattr(error, name, None)) is not None:

@@ -79,6 +79,11 @@ class _Watched:
         """Tell who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
         return getattr(self.secret, "who", None)
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Tell what the sign-in allows, where the secret knows."""
+        return tuple(getattr(self.secret, "scopes", ()))
+
     def get(self, *, renew_after: str | None = None) -> str:
         self.last = self.secret.get(renew_after=renew_after)
         return self.last
@@ -167,7 +172,7 @@ class Mailer:
             open=self.take,
             give_back=self.give_back,
             renew=self.renew,
-            explain=lambda error: explain(error, self.account, self.provider),
+            explain=self.explain,
             connections=connections or self.connections,
             window=window or self.window,
             rate=rate or self.rate or facts.per_minute,
@@ -337,8 +342,14 @@ class Mailer:
         try:
             yield
         except FrankingError as error:
-            explain(error, self.account, self.provider)
+            self.explain(error)
             raise
+
+    def explain(self, error: FrankingError) -> Diagnosis:
+        """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does not come out."""
+        used = self._secret if isinstance(self._secret, _Watched) else None
+        signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
+        return explain(error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ())
 
 
 @contextmanager
@@ -355,21 +366,36 @@ def _step(observer: Observer, name: str) -> Iterator[None]:
     observer(Step(name, "ok", (perf_counter() - started) * 1000))
 
 
-def explain(error: FrankingError, account: Account | None = None, provider: Provider | None = None) -> Diagnosis:
-    """Turn an error's evidence into its diagnosis, once; kept in ``error.diagnosis``."""
+def explain(
+    error: FrankingError,
+    account: Account | None = None,
+    provider: Provider | None = None,
+    *,
+    signed_in: Mapping[str, Any] | None = None,
+    secrets: Iterable[str] = (),
+) -> Diagnosis:
+    """Turn an error's evidence into its diagnosis, once; kept in ``error.diagnosis``.
+
+    ``signed_in`` tells ``who`` and with which ``scopes``; ``secrets`` are taken out of what the other side said.
+    """
     if error.diagnosis is None:
         better = better_road(account)
         rules = (*(better.rules if better else ()), *(provider.rules if provider else ()), *GENERIC)
-        error.diagnosis = diagnose(error, rules, _values(account, provider, better))
+        values = {**_values(account, provider, better), **(signed_in or {})}
+        if account is not None and error.evidence is not None and error.evidence.kind == "dns":
+            from franking.selector import nearest_host
+
+            values["suggestion"] = nearest_host(account.get("host") or "")
+        error.diagnosis = diagnose(error, rules, values, secrets=secrets)
     return error.diagnosis
 
 
 def better_road(account: Account | None) -> Provider | None:
     """Find the provider whose sign-in is the better road for an account that names one of its servers as a plain SMTP server."""
-    from franking.selector import recommended_for
-
     if account is None or not account.get("host") or find_provider(account.provider).facts.oauth:
         return None
+    from franking.selector import recommended_for
+
     found = recommended_for(account.host)
     return find_provider(found.provider) if found else None
 

@@ -22,7 +22,7 @@ from franking.verdict import Clue, Lead, Recommendation, Verdict, entries, recei
 if TYPE_CHECKING:
     from franking.lookup import Answers, Fetch, Published, Resolver
 
-__all__ = ["Better", "Clue", "Recommendation", "recommend", "recommended_for"]
+__all__ = ["Better", "Clue", "Recommendation", "nearest_host", "recommend", "recommended_for"]
 
 TIMEOUT = 5.0  # seconds for all look-ups together: name servers that answer at all do so within two
 
@@ -83,6 +83,18 @@ def recommended_for(host: str) -> Better | None:
     if lead is None or lead.provider is None:
         return None
     return Better(lead.provider.name, lead.provider.facts.routes[0].name, setup_command(lead.provider.name), lead.provider.title)
+
+
+def nearest_host(host: str) -> str | None:
+    """Find the known server that a misspelt name was probably meant to be (``smtp.gmai.com`` → ``smtp.gmail.com``); None where none is near."""
+    from difflib import get_close_matches
+
+    known = {name for provider in providers() for name in provider.facts.hosts} | {
+        server.host for service in table().services for server in service.servers
+    }
+    name = host.strip().lower().rstrip(".")
+    close = get_close_matches(name, known, n=1, cutoff=0.88)
+    return close[0] if close and name not in known else None
 
 
 # --- by name alone -----------------------------------------------------------------------------------------------------------

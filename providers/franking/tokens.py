@@ -202,6 +202,11 @@ class TokenSecret:
         return self._held.who if self._held else None
 
     @property
+    def scopes(self) -> tuple[str, ...]:
+        """Tell what the sign-in allows, once a token was given."""
+        return self._held.scopes if self._held else ()
+
+    @property
     def grant(self) -> Grant | None:
         """Give the grant that would be used now, without renewing it: the newest of what is stored and what was provided."""
         provided = self._provided() if callable(self._provided) else self._provided
