@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from franking.config import load, parse_url, to_url
 
 import franking
 from franking import registry
 from franking.account import Field
-from franking.config import load, parse_url, to_url
 from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 from franking.testing import ProviderContract
 from franking_cli import app
@@ -96,9 +96,22 @@ class TestPigeonsKeepTheContract(ProviderContract):
 
 
 def test_its_fields_are_flags_of_the_unsaved_send_test(loft: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code = app.run([
-        "send-test", "--provider", "pigeon", "--from", "jan@example.com", "--loft", str(loft), "--colour", "white", "--to", "a@example.com", "--json",
-    ])
+    code = app.run(
+        [
+            "send-test",
+            "--provider",
+            "pigeon",
+            "--from",
+            "jan@example.com",
+            "--loft",
+            str(loft),
+            "--colour",
+            "white",
+            "--to",
+            "a@example.com",
+            "--json",
+        ]
+    )
     out, _ = capfd.readouterr()
     assert code == 0
     report = json.loads(out)
@@ -107,7 +120,9 @@ def test_its_fields_are_flags_of_the_unsaved_send_test(loft: Path, capfd: pytest
 
 
 def test_a_wrong_choice_is_named(loft: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code = app.run(["send-test", "--provider", "pigeon", "--from", "jan@example.com", "--loft", str(loft), "--colour", "red", "--to", "a@example.com"])
+    code = app.run(
+        ["send-test", "--provider", "pigeon", "--from", "jan@example.com", "--loft", str(loft), "--colour", "red", "--to", "a@example.com"]
+    )
     _, err = capfd.readouterr()
     assert code == 2
     assert "colour: 'red' is not one of grey, white" in err
@@ -120,7 +135,9 @@ def test_its_fields_are_in_account_urls(loft: Path) -> None:
 
 
 def test_its_fields_are_in_accounts_add_and_the_settings_file(loft: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code = app.run(["accounts", "add", "post", "--provider", "pigeon", "--from", "jan@example.com", "--loft", str(loft), "--colour", "white"])
+    code = app.run(
+        ["accounts", "add", "post", "--provider", "pigeon", "--from", "jan@example.com", "--loft", str(loft), "--colour", "white"]
+    )
     _, err = capfd.readouterr()
     assert code == 0, err
     assert load().account("post").colour == "white"

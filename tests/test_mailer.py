@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedProvider
 
 import franking
 from franking import registry
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
+from servers.scripted import ScriptedProvider
 
 
 class Tokens:
@@ -125,7 +125,10 @@ def test_a_session_that_was_answered_goes_on_and_a_broken_one_does_not(account: 
 def test_too_many_recipients_go_on_in_a_further_transaction(account: franking.Account, scripted: ScriptedProvider) -> None:
     everybody = [f"r{number}@example.com" for number in range(10)]
     too_many = {"reply": "452 4.5.3 Too many recipients", "temporary": True}
-    scripted.answers = [dict.fromkeys(everybody[4:], too_many), {**dict.fromkeys(everybody[8:], too_many), everybody[5]: {"reply": "550 5.1.1 unknown", "temporary": False}}]
+    scripted.answers = [
+        dict.fromkeys(everybody[4:], too_many),
+        {**dict.fromkeys(everybody[8:], too_many), everybody[5]: {"reply": "550 5.1.1 unknown", "temporary": False}},
+    ]
     with franking.connect(account, secret="x") as mailer:
         receipt = mailer.send(message(everybody))
     assert set(receipt.accepted) == set(everybody) - {everybody[5]}
@@ -147,7 +150,10 @@ def test_threads_share_at_most_as_many_sessions_as_allowed(account: franking.Acc
 
 
 def test_a_disabled_account_says_so(account: franking.Account, scripted: ScriptedProvider) -> None:
-    with franking.connect(account.replace(enabled=False), secret="x") as mailer, pytest.raises(franking.SettingsError, match="accounts enable s"):
+    with (
+        franking.connect(account.replace(enabled=False), secret="x") as mailer,
+        pytest.raises(franking.SettingsError, match="accounts enable s"),
+    ):
         mailer.send(message())
     assert scripted.opened == 0
 

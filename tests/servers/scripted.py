@@ -83,7 +83,9 @@ class ScriptedSession:
 class ScriptedManySession(ScriptedSession):
     """Keep ``window`` messages unanswered, as an SMTP session does; a connection error ends it for all that were drawn."""
 
-    def send_many(self, jobs: Iterable[tuple[Any, franking.Envelope, Any]], *, window: int) -> Iterator[tuple[Any, Receipt | FrankingError]]:
+    def send_many(
+        self, jobs: Iterable[tuple[Any, franking.Envelope, Any]], *, window: int
+    ) -> Iterator[tuple[Any, Receipt | FrankingError]]:
         waiting: list[tuple[Any, franking.Envelope, Any]] = []
         source = iter(jobs)
         while True:
