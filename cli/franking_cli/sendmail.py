@@ -243,7 +243,9 @@ class Aliases:
             if "<" in text or '"' in text or "@" in text and "," not in text:
                 return match[0]
             parts = [part.strip() for part in re.sub(r"\r?\n[ \t]+", " ", text).split(",") if part.strip()]
-            addresses = [address for part in parts for address in ([part] if "@" in part or ":" in part or ";" in part else self.resolve([part]))]
+            addresses = [
+                address for part in parts for address in ([part] if "@" in part or ":" in part or ";" in part else self.resolve([part]))
+            ]
             return match[1] + b" " + ", ".join(addresses).encode("utf-8", "surrogateescape") + match[3]
 
         head, blank, body = re.match(rb"(?s)(.*?)(\r?\n\r?\n|\Z)(.*)", data).groups()  # type: ignore[union-attr]

@@ -105,9 +105,7 @@ class AsyncMailer:
                 raise cancelled from state
             raise
 
-    async def send_many(
-        self, messages: Iterable[Sendable] | AsyncIterable[Sendable], **options: Any
-    ) -> AsyncIterator[SendResult]:
+    async def send_many(self, messages: Iterable[Sendable] | AsyncIterable[Sendable], **options: Any) -> AsyncIterator[SendResult]:
         """Send any number of messages, drawn lazily; yield a ``SendResult`` for each. ``options`` are those of ``Mailer.send_many``.
 
         Leaving the loop early, or cancelling it, draws no more messages and breaks off what is under way.
