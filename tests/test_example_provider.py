@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from franking.config import load, parse_url, to_url
 
 import franking
 from franking import registry
 from franking.account import Field
+from franking.config import load, parse_url, to_url
 from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 from franking.testing import ProviderContract
 from franking_cli import app

@@ -64,8 +64,8 @@ def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:
     account = franking.Account(name="out", provider="file", sender="jan@example.com", path=str(tmp_path / "out"))
     message = franking.Message(to=["a@example.com"], subject="x", text="x", attachments=[str(file)])
     with franking.connect(account) as mailer:
-        mailer.check()
+        prepared = mailer.prepare(message)
         file.write_bytes(b"shorter now")
-        with pytest.raises(franking.MessageError):
-            mailer.send(message)
+        with mailer.borrow() as session, pytest.raises(franking.MessageError):
+            session.send(prepared.envelope, prepared.content)
     assert list((tmp_path / "out").iterdir()) == []

@@ -163,10 +163,9 @@ def _with_from(data: bytes, mailer: Mailer, options: Options) -> bytes:
     head = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0]
     if re.search(rb"(?im)^from[ \t]*:", head):
         return data
-    from franking.address import Address
+    from email.utils import formataddr
 
-    account = mailer.account.sender
-    return b"From: " + Address(account.address, options.name).header().encode() + b"\n" + data
+    return b"From: " + formataddr((options.name, mailer.account.sender.address)).encode() + b"\n" + data
 
 
 def _until_dot(stream: BinaryIO) -> bytes:
@@ -240,7 +239,7 @@ class Aliases:
 
         def replaced(match: re.Match[bytes]) -> bytes:
             text = match[2].decode("utf-8", "surrogateescape")
-            if "<" in text or '"' in text or "@" in text and "," not in text:
+            if "<" in text or '"' in text or ("@" in text and "," not in text):
                 return match[0]
             parts = [part.strip() for part in re.sub(r"\r?\n[ \t]+", " ", text).split(",") if part.strip()]
             addresses = [

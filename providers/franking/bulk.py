@@ -207,7 +207,7 @@ class _Feed:
         """Tell whether nothing is left to draw and nothing is under way."""
         with self._lock:
             ended = self._exhausted or self._road.stop.is_set()
-            return self.abandoned or ended and not self._paused and not self._out and not self.unprepared
+            return self.abandoned or (ended and not self._paused and not self._out and not self.unprepared)
 
     def settled(self, *, success: bool = False) -> None:
         """Take note that a drawn job has got its result."""

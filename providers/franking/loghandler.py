@@ -64,7 +64,8 @@ class MailHandler(logging.Handler):
         self._thread: threading.Thread | None = None
         self._due: float | None = None
         self._earliest = self._clock()
-        self._flushing = self._stopping = False
+        self._flushing: bool = False
+        self._stopping: bool = False
         self._mailer: Mailer | None = None
         self._last: logging.LogRecord | None = None
 
@@ -106,14 +107,18 @@ class MailHandler(logging.Handler):
             if records:
                 self._mail(records, dropped, last)
             with self._wake:
-                self._earliest = self._clock() + self._interval
-                if self._due is not None:
-                    self._due = max(self._due, self._earliest)
+                self._postpone()
                 if not self._records:
                     self._flushing = False
                     self._wake.notify_all()
                     if self._stopping:
                         return
+
+    def _postpone(self) -> None:
+        """Let what came meanwhile wait for the next digest."""
+        self._earliest = self._clock() + self._interval
+        if self._due is not None:
+            self._due = max(self._due, self._earliest)
 
     def _mail(self, records: list[tuple[int, str, str]], dropped: int, last: logging.LogRecord | None) -> None:
         from franking.mailer import connect
