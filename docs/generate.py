@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from franking import texts
+from franking.account import COMMON_FIELDS, Field
 from franking.diagnosis import FALLBACKS, GENERIC, UNKNOWN_OUTCOME, Rule
 from franking.errors import OutcomeUnknown
 from franking.registry import providers
@@ -93,7 +94,43 @@ def codes() -> str:
     return GENERATED + "\n".join(lines) + "\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"troubleshooting.md": troubleshooting, "codes.md": codes}
+def settings() -> str:
+    """All keys of an account, from the providers' fields."""
+    lines = [
+        "# Settings",
+        "",
+        "Every key of an account. In `accounts.toml` it stands as it is written here; on the command line with dashes (`--ca-file`); in an account URL as a",
+        "query parameter; as a default for a provider under `[providers.NAME]` or in the environment (`FRANKING_OUTLOOK_CLIENT_ID`). How these go together",
+        "is told in [Accounts](accounts.md).",
+        "",
+        "| key | for | values | default | meaning |",
+        "|---|---|---|---|---|",
+        f"| `provider` | all | {', '.join(f'`{known.name}`' for known in providers())} | | Which kind of mailbox it is. |",
+        "| `from` | all | text | | Who sends: an address, with or without a name. |",
+    ]
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for field in COMMON_FIELDS:
+        rows[_row(field)] = ["all"]
+    for known in providers():
+        for field in known.fields:
+            if not field.secret:
+                rows.setdefault(_row(field), []).append(known.name)
+    lines += [f"| `{key}` | {', '.join(names)} | {values} | {default} | {text} |" for (key, values, default, text), names in rows.items()]
+    refused = [f"`{field.name}`" for known in providers() for field in known.fields if field.secret]
+    lines += ["", f"There is no key {', '.join(refused)}: secrets do not belong in a settings file. `franking login NAME` stores them."]
+    return GENERATED + "\n".join(lines) + "\n"
+
+
+def _row(field: Field) -> tuple[str, ...]:
+    values = ", ".join(f"`{choice}`" for choice in field.choices) or _TYPES[field.type]
+    shown = str(field.default).lower() if field.type == "bool" else f"{field.default:g}" if field.type == "float" else str(field.default)
+    default = "" if field.default in (None, "", ()) else f"`{shown}`"
+    return field.name, values, default, _cell(field.help)
+
+
+_TYPES = {"str": "text", "path": "path", "int": "number", "float": "number", "bool": "`true`, `false`", "list": "list of texts"}
+
+PAGES: Mapping[str, Callable[[], str]] = {"troubleshooting.md": troubleshooting, "codes.md": codes, "settings.md": settings}
 
 
 def _failure(code: str, words: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -500,3 +501,17 @@ def test_a_url_account_survives_being_saved() -> None:
     config.save(made)
     assert resolve() == made
     assert franking.Account is not None
+
+
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_documentation_hold(path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "accounts.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path.write_text(toml, encoding="utf-8")
+    assert resolve().name == "shop"
+    (urls,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    names = [resolve(url).name for url in urls.split()]
+    assert names[0] == names[1] == "smtp-info@novak.cz-smtp.novak.cz"
+    assert names[2:] == ["gmail-me@gmail.com", "outlook-me@contoso.com", "file-%2Ftmp%2Fmail"]

@@ -8,6 +8,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 
 import franking
 from franking import errors
+from franking.credentials import secret_for
 from franking.outlook import login
-from franking.tokens import Grant
+from franking.registry import provider
+from franking.stores import MemoryStore
+from franking.tokens import Grant, Password
 from servers.microsoft import CLIENT, GRAPH, OUTLOOK, TENANT, Microsoft, Problem, query_of
 from servers.web import Reply
 
@@ -493,3 +497,35 @@ def test_logging_out_says_where_access_is_taken_away(microsoft: Microsoft, accou
     grant = sign_in(account(), microsoft)
     assert "identity provider" in login.revoke(account(), grant)
     assert "https://myapps.microsoft.com" in login.revoke(account(authority=None), grant)
+
+
+# -- the account's lock ----------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_is_held_for_the_renewal_only(microsoft: Microsoft, account: Make) -> None:
+    asked: list[int] = []
+
+    class Watched(MemoryStore):
+        @contextmanager
+        def lock(self, key: str) -> Iterator[None]:
+            asked.append(len(microsoft.server.requests))
+            with super().lock(key):
+                yield
+            asked.append(len(microsoft.server.requests))
+
+    grant = sign_in(account(), microsoft)
+    store = Watched({"office": grant.dumps()})
+    before = len(microsoft.server.requests)
+    secret = secret_for(account(), provider("outlook"), store, {})
+    assert secret.get() == grant.access_token
+    assert (asked, len(microsoft.server.requests)) == ([], before)  # it is fresh: nothing is asked, and nobody waits
+    newer = secret.get(renew_after=grant.access_token)
+    assert newer != grant.access_token
+    assert [number - before for number in asked] == [1, 2]  # the issuer's endpoints before the lock, the token under it
+    assert Grant.loads(store.load("office") or "").access_token == newer
+    app_only = account(app_only=True)
+    microsoft.secret = "canary-client-secret"
+    store.save("office", Password("canary-client-secret").dumps())
+    assert secret_for(app_only, provider("outlook"), store, {}).get()
+    again = secret_for(app_only, provider("outlook"), store, {})
+    assert again.get(renew_after=again.get())  # the client secret was not pushed out by the token

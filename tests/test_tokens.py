@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -221,6 +222,37 @@ def test_a_token_for_another_road_is_renewed_first(secret: Callable[..., TokenSe
     assert Grant.loads(store.load("shop") or "").route == "gmail-smtp"
 
 
+def test_what_needs_the_network_first_is_done_before_the_lock_and_only_when_needed(store: MemoryStore, issuer: Issuer) -> None:
+    seen: list[str] = []
+
+    class Watched(MemoryStore):
+        @contextmanager
+        def lock(self, key: str) -> Iterator[None]:
+            seen.append("lock")
+            with super().lock(key):
+                yield
+            seen.append("unlock")
+
+    @contextmanager
+    def prepared() -> Iterator[Callable[[Grant | None], Grant]]:
+        seen.append("prepare")
+        yield lambda old: seen.append("refresh") or issuer(old)  # type: ignore[func-returns-value]
+
+    kept = Watched()
+    secret = TokenSecret("shop", kept, lambda old: pytest.fail("prepared"), prepared=prepared, clock=lambda: issuer.clock)
+    with pytest.raises(franking.LoginRequired):
+        secret.get()
+    assert "prepare" not in seen  # nobody is asked where nobody has signed in
+    kept.save("shop", grant(left=10, age=3600).dumps())
+    seen.clear()
+    assert secret.get() == "token-1"
+    assert seen == ["prepare", "lock", "refresh", "unlock"]
+    seen.clear()
+    again = TokenSecret("shop", kept, lambda old: pytest.fail("fresh"), prepared=prepared, clock=lambda: issuer.clock)
+    assert again.get() == "token-1"
+    assert seen == []  # what is fresh needs neither network nor lock
+
+
 def test_a_damaged_store_is_said(secret: Callable[..., TokenSecret], store: MemoryStore) -> None:
     store.save("shop", "{")
     with pytest.raises(franking.SettingsError):
@@ -425,6 +457,7 @@ def server() -> Iterator[TokenServer]:
 
 CLIENT = """
 import json, sys, time, urllib.request
+from contextlib import contextmanager
 from dataclasses import replace
 from franking.stores import FileStore
 from franking.tokens import TokenSecret

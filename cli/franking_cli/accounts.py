@@ -44,6 +44,7 @@ def list_accounts(console: Console) -> int:
         console.say(f"There are no accounts in {config.path} yet.")
         console.say("Add one with: franking setup")
         return 0
+    console.say(f"From {config.path}:", "faint")
     table = [("", "name", "route", "from", "state")]
     for entry in rows:
         state = "ready" if entry["ok"] else (entry["repair"] or "not ready")

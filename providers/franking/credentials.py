@@ -11,14 +11,16 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from franking.account import Account, login_command, secret_variable
 from franking.errors import Evidence, SettingsError
-from franking.provider import Provider, SupportsLogin
+from franking.provider import Provider, SupportsLogin, SupportsPreparedRefresh
 from franking.stores import FileStore, SecretStore
 from franking.tokens import Grant, Password, Secret, TokenSecret
 
@@ -50,25 +52,37 @@ def secret_for(
         return explicit
     if not isinstance(provider, SupportsLogin):
         return FoundSecret(account, lambda: find_password(account, store, environ, explicit))
-    if provider.needs_login(account):
-        return TokenSecret(
-            account.name,
-            store,
-            lambda grant: provider.refresh(account, grant, None),
-            provided=lambda: _provided(account, environ, explicit),
-            repair=login_command(account),
-            route=provider.route(account),
-            clock=clock,
-        )
+    person = provider.needs_login(account)
 
-    def fetch(grant: Grant | None) -> Grant:
-        found = find_password(account, store, environ, explicit)
-        renewed = provider.refresh(account, grant, found.value if found else None)
-        if found and found.source == "store":  # one file per account: the token must not push the client secret out
-            renewed = replace(renewed, data={**renewed.data, _KEPT: found.value})
-        return renewed
+    def client_secret() -> Password | None:
+        return None if person else find_password(account, store, environ, explicit)
 
-    return TokenSecret(account.name, store, fetch, needs_login=False, route=provider.route(account), clock=clock)
+    def keeping(renewed: Grant, found: Password | None) -> Grant:
+        if found is None or found.source != "store":
+            return renewed
+        return replace(renewed, data={**renewed.data, _KEPT: found.value})  # one file per account: the token must not push the secret out
+
+    def refresh(grant: Grant | None) -> Grant:
+        found = client_secret()
+        return keeping(provider.refresh(account, grant, found.value if found else None), found)
+
+    @contextmanager
+    def prepared(ready: SupportsPreparedRefresh) -> Iterator[Callable[[Grant | None], Grant]]:
+        found = client_secret()
+        with ready.prepared(account, found.value if found else None) as renew:
+            yield lambda grant: keeping(renew(grant), found)
+
+    return TokenSecret(
+        account.name,
+        store,
+        refresh,
+        provided=(lambda: _provided(account, environ, explicit)) if person else None,
+        needs_login=person,
+        repair=login_command(account),
+        route=provider.route(account),
+        prepared=partial(prepared, provider) if isinstance(provider, SupportsPreparedRefresh) else None,
+        clock=clock,
+    )
 
 
 _KEPT = "client_secret_kept"

@@ -10,6 +10,7 @@ A provider, smallest first: ``files.py`` (a directory), ``smtp/`` (the protocol)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -41,6 +42,7 @@ __all__ = [
     "SupportsHints",
     "SupportsLogin",
     "SupportsMany",
+    "SupportsPreparedRefresh",
     "Tag",
     "silent",
 ]
@@ -260,4 +262,13 @@ class SupportsLogin(Protocol):
 
     def who(self, grant: Grant) -> str | None:
         """Tell who signed in, or None where the provider did not say."""
+        ...
+
+
+@runtime_checkable
+class SupportsPreparedRefresh(Protocol):
+    """A provider whose refresh needs something of the network first: that is done before the account's lock is taken."""
+
+    def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
+        """Prepare a refresh and lend it; errors as in ``SupportsLogin.refresh``."""
         ...

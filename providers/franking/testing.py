@@ -126,10 +126,9 @@ class ProviderContract:
         file.write_bytes(b"x" * 200_000)
         message = franking.Message(to=["jana@example.com"], subject="vanished", text="x", attachments=[str(file)])
         with franking.connect(account, secret=secret) as mailer:
-            prepared = mailer.prepare(message)
             file.unlink()
-            with mailer.borrow() as session, pytest.raises(franking.FrankingError) as caught:
-                session.send(prepared.envelope, prepared.content)
+            with pytest.raises(franking.FrankingError) as caught:
+                mailer.send(message)
             assert not caught.value.possibly_sent
         assert arrived() == []
 

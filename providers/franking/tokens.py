@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -153,11 +153,12 @@ class TokenSecret:
         repair: str = "",
         clock: Callable[[], float] | None = None,
         route: str | None = None,
+        prepared: Callable[[], AbstractContextManager[Callable[[Grant | None], Grant]]] | None = None,
     ) -> None:
         """``provided`` is a grant from an argument or the environment (or reads it when needed); a rotated one in the store wins while it is newer.
 
         ``refresh`` makes a new grant of the old (or of none, where nobody needs to sign in); it is called under the account's lock.
-        ``route`` tells for which road the token must be: one of another road is renewed first. ``repair`` is the command for ``LoginRequired``.
+        ``prepared`` lends another ``refresh`` that did some of its work before the lock was taken. ``route`` tells for which road the token must be: one of another road is renewed first. ``repair`` is the command for ``LoginRequired``.
         """
         self._key = key
         self._store = store
@@ -167,6 +168,7 @@ class TokenSecret:
         self._repair = repair
         self._clock = clock or time.time
         self._route = route
+        self._prepared = prepared
         self._mutex = threading.Lock()
         self._pid = os.getpid()
         self._held: Grant | None = None
@@ -215,8 +217,13 @@ class TokenSecret:
         return max(known, key=lambda grant: (grant.created_at, grant.refreshed_at), default=None)
 
     def _renewed(self, refused: str | None) -> Grant:
+        known = self.grant
+        if known and self._usable(known, refused):
+            return known  # what is fresh needs no lock
         with ExitStack() as held:
-            writable = True
+            refresh, writable = self._refresh, True
+            if self._prepared and (known or not self._needs_login):
+                refresh = held.enter_context(self._prepared())
             try:
                 held.enter_context(self._store.lock(self._key))
             except SettingsError as problem:
@@ -233,7 +240,7 @@ class TokenSecret:
                     repair=self._repair or None,
                     evidence=Evidence("oauth", reason="no-grant"),
                 )
-            renewed = self._refresh(known)
+            renewed = refresh(known)
             if known:
                 renewed = replace(renewed, created_at=known.created_at)
             if self._route:

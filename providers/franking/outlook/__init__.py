@@ -7,7 +7,8 @@ recognises failures. The route ``outlook-smtp`` (XOAUTH2) is spoken by ``frankin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -283,6 +284,12 @@ class OutlookProvider:
         from franking.outlook.login import refresh
 
         return refresh(account, grant, secret)
+
+    def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
+        """Do what a refresh needs of the network beforehand, and lend the refresh."""
+        from franking.outlook.login import prepared
+
+        return prepared(account, secret)
 
     def revoke(self, account: Account, grant: Grant) -> str:
         """Say what signing out does at Microsoft, which lets no program revoke its own grant."""

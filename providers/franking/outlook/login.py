@@ -77,27 +77,54 @@ def refresh(account: Account, grant: Grant | None, secret: str | None) -> Grant:
     ``secret`` is the client secret of an app-only account. Raises ``LoginRequired`` where a person must sign in (again), ``SettingsError``
     where the app registration, its secret or its certificate is at fault, ``ConnectError`` (temporary) where the issuer cannot be reached.
     """
+    if not account.app_only:
+        _known_cache(account, grant)  # nobody is asked where there is nothing to renew
+    with prepared(account, secret) as renew:
+        return renew(grant)
+
+
+@contextmanager
+def prepared(account: Account, secret: str | None) -> Iterator[Callable[[Grant | None], Grant]]:
+    """Make the MSAL application, which asks the issuer for its endpoints, and lend the ``refresh`` that uses it.
+
+    So that the account's lock is held for the renewal only.
+    """
+    with _application(account, secret) as app:
+        yield lambda grant: _renewed(account, app, grant, secret)
+
+
+def _renewed(account: Account, app: _Application, grant: Grant | None, secret: str | None) -> Grant:
     wanted = scopes(account, account.route)
     if account.app_only:
-        with _application(account, secret) as app:
-            result = _asked(account, lambda: app.msal.acquire_token_for_client(scopes=list(wanted)))
-            return _grant(account, app, result, wanted, (account.route,), "app-only", secret=secret)
-    if grant is None or not grant.data.get("cache"):
+        result = _asked(account, lambda: app.msal.acquire_token_for_client(scopes=list(wanted)))
+        return _grant(account, app, result, wanted, (account.route,), "app-only", secret=secret)
+    cache = _known_cache(account, grant)
+    assert grant is not None
+    app.cache.deserialize(cache)
+    app.hidden.extend(_secrets_in(cache))
+    known = app.msal.get_accounts()
+    if not known:
         raise _nothing_to_renew(account)
-    with _application(account, cache=grant.data["cache"]) as app:
-        known = app.msal.get_accounts()
-        if not known:
-            raise _nothing_to_renew(account)
-        result = _asked(account, lambda: app.msal.acquire_token_silent_with_error(list(wanted), account=known[0], force_refresh=True))
-        if result is None:
-            raise _nothing_to_renew(account)
-        renewed = _grant(account, app, result, wanted, tuple(grant.details.get("consented", ())), str(grant.details.get("way", "")))
+    result = _asked(account, lambda: app.msal.acquire_token_silent_with_error(list(wanted), account=known[0], force_refresh=True))
+    if result is None:
+        raise _nothing_to_renew(account)
+    renewed = _grant(account, app, result, wanted, tuple(grant.details.get("consented", ())), str(grant.details.get("way", "")))
     return replace(
         renewed,
         who=renewed.who or grant.who,
         created_at=grant.created_at,
         details={**grant.details, **{key: value for key, value in renewed.details.items() if value}},
     )
+
+
+def _known_cache(account: Account, grant: Grant | None) -> str:
+    if grant is None or not grant.data.get("cache"):
+        raise _nothing_to_renew(account)
+    return str(grant.data["cache"])
+
+
+def _secrets_in(cache: str) -> list[str]:
+    return re.findall(r'"secret": *"([^"]+)"', cache)
 
 
 def revoke(account: Account, grant: Grant) -> str:
@@ -123,7 +150,7 @@ class _Application:
 
 
 @contextmanager
-def _application(account: Account, secret: str | None = None, *, cache: str | None = None) -> Iterator[_Application]:
+def _application(account: Account, secret: str | None = None) -> Iterator[_Application]:
     """Make a fresh MSAL application; its construction asks the issuer for its endpoints."""
     if not account.client_id:
         raise SettingsError(
@@ -137,12 +164,10 @@ def _application(account: Account, secret: str | None = None, *, cache: str | No
         raise SettingsError('Signing in with Microsoft needs one more package; run: pip install "franking[outlook]"') from None
     issuer, microsoft = authority(account)
     known = _quiet_cache(msal)
-    if cache:
-        known.deserialize(cache)
     discovery: dict[str, Any] = {}
     remembered: dict[str, Any] = {}
 
-    hidden = [secret or "", *re.findall(r'"secret": *"([^"]+)"', cache or "")]
+    hidden = [secret or ""]
 
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
         if response.request.method == "GET" and response.ok:

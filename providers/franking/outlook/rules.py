@@ -18,9 +18,6 @@ from franking.smtp.rules import by_token, other_mailbox
 
 __all__ = ["RULES"]
 
-GRAPH_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph's own id, which stands as audience in some of its tokens."""
-
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
 _OAUTH = ("oauth",)
@@ -39,8 +36,7 @@ def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _graph_token(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    audience = str(values.get("audience") or "").lower()
-    return by_token(seen, values) and ("graph" in audience or audience == GRAPH_ID)
+    return by_token(seen, values) and "graph" in str(values.get("audience") or "").lower()
 
 
 def _app_only(seen: Evidence, values: Mapping[str, Any]) -> bool:
