@@ -19,6 +19,7 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
+from franking.redaction import HIDDEN
 
 ERRORS: dict[str, type[FrankingError]] = {
     "resolve": ConnectError,
@@ -89,6 +90,7 @@ def judged(row: Row, rules: Iterable[Rule], values: Mapping[str, Any] = VALUES) 
     assert found.title
     assert found.cause
     assert found.remedies
+    assert HIDDEN not in found.raw, found.raw
     for text in (found.title, found.cause, *found.remedies):
         assert "{" not in text, text
     return found

@@ -215,6 +215,21 @@ def test_what_looks_like_a_secret_is_hidden(words: str) -> None:
     assert "CANARY" not in json.dumps(found.as_dict()) + repr(found)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "basic authentication is disabled.",
+        "Bearer authentication required",
+        "AUTH PLAIN authentication failed",
+        "wrong password: try again, or password expired",
+        "see https://support.google.com/mail/?p=BadCredentials ab1 - gsmtp",
+        "see https://aka.ms/smtp_auth_disabled",
+    ],
+)
+def test_words_that_only_sound_like_secrets_stay(words: str) -> None:
+    assert diagnose(LoginError("x", evidence=seen("smtp", None, words, code=535)), (), VALUES).raw == f"535 {words}"
+
+
 def test_a_secret_that_comes_back_is_hidden_in_every_form() -> None:
     secret = "CANARY heslo+1"
     echoed = "no CANARY heslo+1 or Q0FOQVJZIGhlc2xvKzE= here"
@@ -382,3 +397,12 @@ def test_another_language_is_another_file() -> None:
 @pytest.mark.parametrize("language", ["../../etc/passwd", "", "EN", "en_GB", "x" * 1000, "\x00"])
 def test_a_strange_language_is_english(language: str) -> None:
     assert Diagnosis("login.refused").text(language) == Diagnosis("login.refused").text("en")
+
+
+def test_the_errors_own_sentence_holds_no_one_time_address() -> None:
+    from franking.smtp.protocol import Reply
+
+    lines = tuple(line.strip().removeprefix("534-").removeprefix("534 ").encode() for line in SIGN_IN.removeprefix("534 ").split("|"))
+    reply = Reply(534, lines)
+    assert "plt=" not in str(reply) + reply.evidence().text
+    assert "TokenGoesOn" not in str(reply) + reply.evidence().text

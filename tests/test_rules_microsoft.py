@@ -534,4 +534,3 @@ def test_the_administrator_gets_what_support_asks_for() -> None:
 )
 def test_what_franking_itself_saw(error: FrankingError, code: str) -> None:
     assert diagnose(error, ALL, GRAPH).code == code
-

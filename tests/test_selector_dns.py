@@ -333,8 +333,10 @@ def test_the_system_without_a_resolver_is_no_failure(monkeypatch: pytest.MonkeyP
         config("x.example", "smtp.x.example", security="FTP"),
         config("x.example", "smtp.x.example").replace(b'type="smtp"', b'type="exchange"'),
         b'<?xml version="1.0"?><!DOCTYPE clientConfig>' + config("x.example", "smtp.x.example").partition(b"?>")[2],
-        (b'<!DOCTYPE c [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><clientConfig><outgoingServer type="smtp">'
-        b"<hostname>&b;.example</hostname><port>25</port><socketType>SSL</socketType></outgoingServer></clientConfig>"),
+        (
+            b'<!DOCTYPE c [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><clientConfig><outgoingServer type="smtp">'
+            b"<hostname>&b;.example</hostname><port>25</port><socketType>SSL</socketType></outgoingServer></clientConfig>"
+        ),
         b'<!DOCTYPE c SYSTEM "file:///etc/passwd"><clientConfig/>',
         ('<?xml version="1.0" encoding="utf-16"?><!DOCTYPE c><clientConfig/>').encode("utf-16"),
         b"<clientConfig>" + b"<a>" * 10000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import ssl
 import tempfile
@@ -65,6 +66,7 @@ class MailServer:
             from aiosmtpd.smtp import SMTP, AuthResult
         except ImportError:
             raise SettingsError('The built-in server needs one more package: pip install "franking[cli]"') from None
+        logging.getLogger("mail.log").addFilter(lambda record: False)  # what its library logs is for its developers
         context = self._certificates()
         server_side = self
 

@@ -11,7 +11,7 @@ import typer
 from franking_cli.console import Console
 from franking_cli.console import command as framed
 
-__all__ = ["command", "predict"]
+__all__ = ["command", "predict", "read_text"]
 
 _Many = list[str] | None
 
@@ -124,9 +124,9 @@ def _compose(console: Console, given: dict[str, Any], *, stdin_used: bool) -> An
     if given["--text-file"]:
         if text is not None:
             raise typer.BadParameter("give either --text or --text-file", param_hint="--text-file")
-        text = _read_text(given["--text-file"])
+        text = read_text(given["--text-file"])
     if given["--html-file"]:
-        html = _read_text(given["--html-file"])
+        html = read_text(given["--html-file"])
     if text is None and html is None:
         if stdin_used:
             raise typer.BadParameter("stdin holds the password; give the text with --text or --text-file", param_hint="--text")
@@ -171,7 +171,7 @@ def _read(path: Path) -> bytes:
         raise MessageError(f"{path}: cannot be read: {problem.strerror}.", field=str(path)) from None
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     from franking import MessageError
 
     try:

@@ -145,6 +145,7 @@ class _Feed:
         self.allowed = road.connections
         self.fatal: FrankingError | None = None
         self.broken: BaseException | None = None
+        self.abandoned = False  # nobody reads results any more, or a worker died of a bug: all workers end
         self.unprepared: deque[SendResult] = deque()
 
     def draw(self) -> _Job | None:
@@ -206,7 +207,7 @@ class _Feed:
         """Tell whether nothing is left to draw and nothing is under way."""
         with self._lock:
             ended = self._exhausted or self._road.stop.is_set()
-            return ended and not self._paused and not self._out and not self.unprepared
+            return self.abandoned or (ended and not self._paused and not self._out and not self.unprepared)
 
     def settled(self, *, success: bool = False) -> None:
         """Take note that a drawn job has got its result."""
@@ -421,7 +422,6 @@ def _attempt(session: Session, job: _Job) -> Receipt | FrankingError:
 
 def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
     results: queue.Queue[SendResult | BaseException | None] = queue.Queue(maxsize=max(64, 4 * road.connections * road.window))
-    abandoned = threading.Event()
 
     def work(number: int) -> None:
         worker = _Worker(road, feed, number)
@@ -429,12 +429,9 @@ def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
         try:
             for result in worker.results():
                 results.put(result)
-                if abandoned.is_set():
-                    break
-            else:
-                healthy = True
+            healthy = not feed.abandoned
         except BaseException as problem:  # noqa: BLE001  (handed to the caller's thread)
-            road.stop.set()
+            feed.abandoned = True
             results.put(problem)
         finally:
             worker.close(keep=healthy)
@@ -460,8 +457,7 @@ def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
             else:
                 yield result
     finally:
-        abandoned.set()
-        road.stop.set()
+        feed.abandoned = True
         while any(thread.is_alive() for thread in threads):
             try:
                 results.get(timeout=0.05)

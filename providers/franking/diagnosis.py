@@ -6,7 +6,6 @@ looked up in ``texts/<language>.toml`` only when somebody reads them. Nothing he
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +29,7 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
+from franking.redaction import forms, redacted
 
 __all__ = ["FALLBACKS", "GENERIC", "UNKNOWN_OUTCOME", "Diagnosis", "Hint", "Rule", "Words", "diagnose", "with_hints"]
 
@@ -168,11 +168,11 @@ def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, A
         rule = next(row for kind, row in FALLBACKS if isinstance(error, kind))
     if rule.adds is not None:
         known |= rule.adds(seen, known)
-    hidden = _hidden(secrets)
+    hidden = forms(secrets)
     return Diagnosis(
         code=rule.code,
         values={key: shown for key, value in known.items() if (shown := _shown(key, value, hidden)) is not None},
-        raw=_redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
+        raw=redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
         who=rule.who,
         temporary=error.temporary if rule.temporary is None else rule.temporary,
     )
@@ -261,17 +261,6 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 # ---------------------------------------------------------------------------------------------------- what may be shown
 
-# Google's 534-5.7.14 holds a sign-in address with a one-time token, broken over several lines: all up to the bracket goes.
-_BRACKETED = re.compile(r"<(https?://[^\s?<>]+)\?[^>]*(?:>|$)")
-_QUERY = re.compile(r"(https?://[^\s?<>\"']+)\?(?!p=\w+(?:[\s>\"',;)]|$))[^\s<>\"']*")
-_TOKEN = re.compile(
-    r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}"
-    r"|\b(AUTH\s+[\w-]+)\s+[A-Za-z0-9+/=]{8,}"
-    r"|[\"']?\b(access_token|refresh_token|id_token|client_secret|client_assertion|assertion|code_verifier|password)[\"']?\s*[=:]\s*[^\s,&}]+"
-    r"|\b(ya29\.|1//0|eyJ)[\w.-]{8,}",
-    re.IGNORECASE,
-)
-_HIDDEN = "[hidden]"
 _OUR_ADDRESSES = ("admin_consent_url",)  # composed by us of public parts, and of no use without their query
 _UNSHOWN = ("claims", "sasl")
 
@@ -281,27 +270,6 @@ def _raw(seen: Evidence) -> str:
     return f"{seen.raw} {sasl if isinstance(sasl, str) else json.dumps(sasl, ensure_ascii=False)}" if sasl else seen.raw
 
 
-def _hidden(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Give every form in which a secret may come back: as it is, and as base64. The longest first."""
-    forms = {
-        form
-        for secret in secrets
-        if len(secret) > 3
-        for form in (secret, base64.b64encode(secret.encode("utf-8", "replace")).decode("ascii"))
-    }
-    return tuple(sorted(forms, key=len, reverse=True))
-
-
-def _redacted(text: str, hidden: tuple[str, ...], limit: int = 2000) -> str:
-    line = " ".join(text[: 8 * limit].split())
-    for secret in hidden:
-        line = line.replace(secret, _HIDDEN).replace(" ".join(secret.split()) or secret, _HIDDEN)
-    line = _BRACKETED.sub(r"<\1?…>", line)
-    line = _QUERY.sub(r"\1?…", line)
-    line = _TOKEN.sub(lambda found: f"{found[1] or found[2] or found[3] or ''} {_HIDDEN}".strip(), line)
-    return texts.visible(line, limit)
-
-
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
     """Give a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing else."""
     if key in _UNSHOWN:
@@ -309,9 +277,9 @@ def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return texts.visible(value, 1000) if key in _OUR_ADDRESSES else _redacted(value, hidden, 300)
+        return texts.visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(_redacted(str(one), hidden, 80) for one in list(value)[:8])
+        return ", ".join(redacted(str(one), hidden, 80) for one in list(value)[:8])
     return None
 
 

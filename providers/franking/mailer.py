@@ -121,7 +121,7 @@ class Mailer:
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(connections)
         self._idle: list[Session] = []
-        self._busy: set[Session] = set()
+        self._busy: dict[Session, int] = {}  # which thread has it
         self._closed = False
         self._pid = os.getpid()
 
@@ -247,7 +247,7 @@ class Mailer:
                 session = self._idle.pop() if self._idle else None
             session = session or self.open()
             with self._lock:
-                self._busy.add(session)
+                self._busy[session] = threading.get_ident()
         except BaseException:
             self._free.release()
             raise
@@ -256,7 +256,7 @@ class Mailer:
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""
         with self._lock:
-            self._busy.discard(session)
+            self._busy.pop(session, None)
             keep = keep and not self._closed
             if keep:
                 self._idle.append(session)
@@ -307,7 +307,7 @@ class Mailer:
             self._pid = os.getpid()
             self._lock = threading.Lock()
             self._free = threading.BoundedSemaphore(self.connections)
-            self._idle, self._busy = [], set()
+            self._idle, self._busy = [], {}
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 
@@ -318,10 +318,10 @@ class Mailer:
         if os.getpid() == self._pid:
             self.drop_idle()
 
-    def abort(self) -> None:
-        """Break off every send under way, from any thread; each ends with an error that says whether it may have been accepted."""
+    def abort(self, *, thread: int | None = None) -> None:
+        """Break off every send under way (or that of one thread), from any thread; each ends with an error that says whether it may have been accepted."""
         with self._lock:
-            busy = list(self._busy)
+            busy = [session for session, owner in self._busy.items() if thread in (None, owner)]
         for session in busy:
             session.abort()
 

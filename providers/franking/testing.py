@@ -126,9 +126,10 @@ class ProviderContract:
         file.write_bytes(b"x" * 200_000)
         message = franking.Message(to=["jana@example.com"], subject="vanished", text="x", attachments=[str(file)])
         with franking.connect(account, secret=secret) as mailer:
+            prepared = mailer.prepare(message)
             file.unlink()
-            with pytest.raises(franking.FrankingError) as caught:
-                mailer.send(message)
+            with mailer.borrow() as session, pytest.raises(franking.FrankingError) as caught:
+                session.send(prepared.envelope, prepared.content)
             assert not caught.value.possibly_sent
         assert arrived() == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ class Maildir:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._seen: dict[Path, bytes] = {}
+        self._known: set[str] = set()
+        self._found: dict[str, list[Path]] = {}
 
     def find(self, message_id: str) -> bytes:
         """Wait for the message and give it as it was sent: without the trace headers on top, with CRLF (a Maildir keeps LF)."""
@@ -23,30 +25,35 @@ class Maildir:
     def find_all(self, message_ids: list[str]) -> dict[str, bytes]:
         """Wait for all these messages. Raises ``AssertionError`` that names what did not arrive."""
         deadline = time.monotonic() + PATIENCE
-        wanted = set(message_ids)
         while True:
-            self._read()
-            found = {key: raw for key in wanted for raw in self._seen.values() if _has(raw, key)}
-            if len(found) == len(wanted):
-                return {key: as_sent(raw) for key, raw in found.items()}
+            self._look()
+            missing = [name for name in message_ids if name not in self._found]
+            if not missing:
+                return {name: as_sent(self._found[name][0].read_bytes()) for name in message_ids}
             if time.monotonic() > deadline:
-                raise AssertionError(f"not delivered within {PATIENCE:g} s: {sorted(wanted - set(found))}")
+                raise AssertionError(f"not delivered within {PATIENCE:g} s: {missing}")
             time.sleep(0.01)
 
     def copies(self, message_id: str) -> int:
         """Count the copies delivered so far."""
-        self._read()
-        return sum(_has(raw, message_id) for raw in self._seen.values())
+        self._look()
+        return len(self._found.get(message_id, ()))
 
-    def _read(self) -> None:
-        for path in self.root.glob("**/new/*"):
-            if path not in self._seen:
-                self._seen[path] = path.read_bytes()
+    def _look(self) -> None:
+        for new in self.root.glob("**/new"):
+            for name in set(os.listdir(new)) - self._known:
+                self._known.add(name)
+                self._found.setdefault(_message_id(new / name), []).append(new / name)
 
 
-def _has(raw: bytes, message_id: str) -> bool:
-    head = raw.partition(b"\n\n")[0].lower()
-    return b"\nmessage-id: " + message_id.encode().lower() in b"\n" + head
+def _message_id(path: Path) -> str:
+    with path.open("rb") as file:
+        for line in file:
+            if line[:12].lower() == b"message-id: ":
+                return line[12:].strip().decode("ascii", "replace")
+            if line == b"\n":
+                break
+    return ""
 
 
 def as_sent(raw: bytes) -> bytes:

@@ -18,6 +18,9 @@ from franking.smtp.rules import by_token, other_mailbox
 
 __all__ = ["RULES"]
 
+GRAPH_ID = "00000003-0000-0000-c000-000000000000"
+"""Microsoft Graph's own id, which stands as audience in some of its tokens."""
+
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
 _OAUTH = ("oauth",)
@@ -36,7 +39,8 @@ def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _graph_token(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    return by_token(seen, values) and "graph" in str(values.get("audience") or "").lower()
+    audience = str(values.get("audience") or "").lower()
+    return by_token(seen, values) and ("graph" in audience or audience == GRAPH_ID)
 
 
 def _app_only(seen: Evidence, values: Mapping[str, Any]) -> bool:

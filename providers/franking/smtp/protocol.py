@@ -15,6 +15,7 @@ from typing import Any
 
 from franking.address import Address
 from franking.errors import Evidence, MessageError
+from franking.redaction import without_queries
 
 __all__ = ["BadReply", "Capabilities", "DotStuffer", "Line", "Reply", "ReplyReader", "command", "parse_ehlo", "path", "visible"]
 
@@ -71,7 +72,8 @@ class Reply:
     @property
     def text(self) -> str:
         """Give the words: all lines joined by a blank, each without its enhanced code, readable and bounded."""
-        return visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines))
+        # Google's refusals hold a sign-in address with a one-time token
+        return without_queries(visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines)))
 
     def __str__(self) -> str:
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)

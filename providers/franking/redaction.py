@@ -1,0 +1,57 @@
+"""What must not be shown is taken out of what the other side said: secrets that it repeats, tokens, one-time addresses. Explains nothing.
+
+The layers below take out the secrets that they used where they log; this is the last look before a person sees a text.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+
+from franking.texts import visible
+
+__all__ = ["HIDDEN", "forms", "redacted", "without_queries"]
+
+HIDDEN = "[hidden]"
+
+# Google's 534-5.7.14 holds a sign-in address with a one-time token, broken over several lines: all up to the bracket goes.
+_BRACKETED = re.compile(r"<(https?://[^\s?<>]+)\?[^>]*(?:>|$)")
+# The query of a help page (?p=BadCredentials) is a word and tells something.
+_QUERY = re.compile(r"(https?://[^\s?<>\"']+)\?(?!p=[A-Za-z]+(?:[\s>\"',;)]|$))[^\s<>\"']*")
+_TOKENLIKE = r"(?=[A-Za-z.~+/_-]*[0-9=])[\w.~+/=-]{8,}"  # a digit or a = : "basic authentication" is no token
+_FIELD = "access_token|refresh_token|id_token|client_secret|client_assertion|assertion|code_verifier|password|plt"
+_TOKEN = re.compile(
+    rf"\b(Bearer|Basic)\s+{_TOKENLIKE}"
+    rf"|\b(AUTH\s+[\w-]+)\s+{_TOKENLIKE}"
+    rf"|\"({_FIELD})\"\s*:\s*\"[^\"]*\""
+    rf"|\b({_FIELD})=[^\s,&\"']+"
+    rf"|\b(?:ya29\.|1//0|eyJ)[\w.-]{{8,}}",
+    re.IGNORECASE,
+)
+
+
+def forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Give every form in which a secret may come back: as it is, with its blanks collapsed, as base64. The longest first.
+
+    Secrets of up to three characters are left out: they occur in every text, and hiding them would only tell where.
+    """
+    found = set[str]()
+    for secret in secrets:
+        if len(secret) > 3:
+            found |= {secret, " ".join(secret.split()), base64.b64encode(secret.encode("utf-8", "replace")).decode("ascii")}
+    return tuple(sorted((form for form in found if len(form) > 3), key=len, reverse=True))
+
+
+def without_queries(text: str) -> str:
+    """Drop the queries of web addresses, which may hold one-time tokens; host and path stay."""
+    return _QUERY.sub(r"\1?…", _BRACKETED.sub(r"<\1?…>", text)) if "://" in text else text
+
+
+def redacted(text: str, hidden: tuple[str, ...] = (), limit: int = 2000) -> str:
+    """Make another side's words fit to be shown: one bounded line without the ``hidden`` forms, tokens, queries and control characters."""
+    line = " ".join(text[: 8 * limit].split())
+    for form in hidden:
+        line = line.replace(form, HIDDEN)
+    line = _TOKEN.sub(lambda found: " ".join(part for part in (*found.groups(), HIDDEN) if part), without_queries(line))
+    return visible(line, limit)
