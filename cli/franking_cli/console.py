@@ -36,8 +36,9 @@ _ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": ".", "·": "-
 class Console:
     """Print for one command: ``say`` for the eye, ``data`` and ``answer`` for programs."""
 
-    def __init__(self, *, json_output: bool = False, verbose: int = 0) -> None:
+    def __init__(self, *, json_output: bool = False, verbose: int = 0, reports: bool = False) -> None:
         self.json_output = json_output
+        self.reports = reports  # this command's JSON is a test report, on every ending
         self.verbose = verbose
         self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not verbose
@@ -174,6 +175,11 @@ class Console:
         from franking.mailer import explain
 
         diagnosis = explain(error)
+        if self.json_output and self.reports:
+            from franking.testsend import TestReport
+
+            self.answer(TestReport.of_error(error).as_dict())
+            return
         if self.json_output:
             outcome = "unknown" if error.possibly_sent else ("login-required" if exit_code(error) == 4 else "failed")
             self.answer({"ok": False, "outcome": outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
@@ -288,13 +294,15 @@ Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say m
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 
-def command(function: Callable[..., Any] | None = None, *, answers: bool = True, settings: bool = False) -> Callable[..., Any]:
+def command(
+    function: Callable[..., Any] | None = None, *, answers: bool = True, settings: bool = False, reports: bool = False
+) -> Callable[..., Any]:
     """Make a function a command: it gets a ``Console`` first, flags ``-v`` and ``--json``, and its errors become exit codes.
 
-    With ``settings`` it also gets every key of every provider as a flag, collected in a dict ``settings``. It returns an exit code or None.
+    With ``reports`` its JSON is a test report on every ending. With ``settings`` it also gets every key of every provider as a flag, collected in a dict ``settings``. It returns an exit code or None.
     """
     if function is None:
-        return functools.partial(command, answers=answers, settings=settings)
+        return functools.partial(command, answers=answers, settings=settings, reports=reports)
     signature = inspect.signature(function, eval_str=True)
     own = [parameter for name, parameter in signature.parameters.items() if name not in ("console", "settings")]
     added = [inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose)]
@@ -310,7 +318,7 @@ def command(function: Callable[..., Any] | None = None, *, answers: bool = True,
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
-        console = Console(json_output=values.pop("json_output", False), verbose=values.pop("verbose", 0))
+        console = Console(json_output=values.pop("json_output", False), verbose=values.pop("verbose", 0), reports=reports)
         if settings:
             from franking_cli.flags import collect
 

@@ -77,7 +77,7 @@ class MailServer:
 
         def allow(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
             given = (getattr(data, "login", b""), getattr(data, "password", b""))
-            return AuthResult(success=given == (self.username.encode(), self.password.encode()))
+            return AuthResult(success=given == (self.username.encode(), self.password.encode()), handled=False)
 
         def protocol() -> Any:
             return SMTP(

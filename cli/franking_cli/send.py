@@ -16,7 +16,7 @@ __all__ = ["command", "predict", "read_text"]
 _Many = list[str] | None
 
 
-@framed(settings=False)
+@framed(reports=True)
 def command(
     console: Console,
     account: Annotated[str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")] = None,

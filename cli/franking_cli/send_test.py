@@ -13,7 +13,7 @@ from franking_cli.console import command as framed
 __all__ = ["command", "report_code"]
 
 
-@framed(settings=True)
+@framed(settings=True, reports=True)
 def command(
     console: Console,
     account: Annotated[str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")] = None,
