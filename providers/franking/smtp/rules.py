@@ -151,6 +151,7 @@ RULES: tuple[Rule, ...] = (
         kind=_SMTP,
         codes=(535,),
         text="Authentication Credentials Invalid|Bad username / password",
+        when=lambda seen, values: seen.enhanced is None,  # the services send none; with 5.7.8 these words are any server's
         temporary=False,
         note="P43 P44",
     ),
