@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["servers.fixtures"]
+
 LOOPBACK = Path(__file__).parent / "loopback"
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses
 

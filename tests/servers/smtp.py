@@ -178,8 +178,13 @@ class SmtpServer:
         name: str = "mx.example.test",
         line_limit: int = 512,
         backlog: int = 50,
+        cut_received: int | None = None,
+        cut_sent: int | None = None,
     ) -> None:
-        """``refused`` maps an address (sender or recipient) to the reply that refuses it. ``context`` turns TLS on: STARTTLS, or from the first byte."""
+        """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that many were sent.
+
+        ``refused`` maps an address (sender or recipient) to the reply that refuses it. ``context`` turns TLS on: STARTTLS, or from the first octet.
+        """
         self.host = host
         self.extensions = tuple(extensions)
         self.users = dict(users or {})
@@ -197,6 +202,8 @@ class SmtpServer:
         self.greeting = greeting
         self.name = name
         self.line_limit = line_limit
+        self.cut_received = cut_received
+        self.cut_sent = cut_sent
         self.messages: list[Received] = []
         self.sessions: list[Heard] = []
         self.lock = threading.Lock()
@@ -253,6 +260,8 @@ class Peer:
         self.heard = heard
         self.number = number
         self.buffer = b""
+        self.may_read = server.cut_received
+        self.may_send = server.cut_sent
         self.out: list[bytes] = []
         self.tls = False
         self.user: str | None = None
@@ -268,10 +277,15 @@ class Peer:
 
     def send(self, data: bytes) -> None:
         self.flush()
+        if self.may_send is not None:
+            data = data[: self.may_send]
+            self.may_send -= len(data)
         try:
             self.sock.sendall(data)
         except OSError:
             raise Gone from None
+        if self.may_send == 0:
+            resets(self, "")
 
     def reply(self, text: str) -> None:
         """Keep a reply until the client's octets have run out, as real servers do with pipelined commands."""
@@ -284,12 +298,17 @@ class Peer:
 
     def read(self) -> None:
         self.flush()
+        if self.may_read == 0:
+            resets(self, "")
         try:
             data = self.sock.recv(262144)
         except OSError:
             raise Gone from None
         if not data:
             raise Gone
+        if self.may_read is not None:
+            data = data[: self.may_read]
+            self.may_read -= len(data)
         if self.tls:
             self.heard.inside += data
         else:

@@ -42,6 +42,7 @@ _SENTENCES = {
     "closed": "closed the connection",
     "reset": "reset the connection",
     "unreachable": "can no longer be reached",
+    "unexpected-reply": "gave an answer that does not fit",
 }
 _NOT_SMTP = "sent something that is no SMTP"
 
@@ -54,9 +55,12 @@ class Connection:
     ) -> None:
         """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips."""
         self.place = place
-        self.peer = str(sock.getpeername()[0])
-        self.local = str(sock.getsockname()[0])
-        self.step = "greet"
+        self.step = "connect"
+        self.peer = self.local = ""
+        try:
+            self.peer, self.local = str(sock.getpeername()[0]), str(sock.getsockname()[0])
+        except OSError as problem:  # it was reset before it was looked at
+            raise self.failure("reset", number=problem.errno) from None
         self.sent = 0
         self.offered = 0
         self.tls: str | None = None

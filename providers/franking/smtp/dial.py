@@ -70,7 +70,7 @@ class Place:
     @property
     def wire(self) -> str:
         """Give the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``UnicodeError`` for what cannot be a name."""
-        host = self.host.strip("[]") if ":" in self.host else self.host.rstrip(".")
+        host = self.host[1:-1] if self.host[:1] == "[" and self.host[-1:] == "]" else self.host.rstrip(".")
         if not host:
             raise UnicodeError("empty")
         return host if ":" in host else host.encode("idna").decode()
