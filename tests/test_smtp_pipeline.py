@@ -162,10 +162,12 @@ def test_mail_rcpt_and_data_share_a_flight_and_the_next_envelope_rides() -> None
         C:
         C: ..dot
         C: .
+        C: RSET
         C: MAIL FROM:<a@x.test>
         C: RCPT TO:<b@y.test>
         C: DATA
         S: 250 first
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go
@@ -194,10 +196,12 @@ def test_a_refused_content_is_tied_to_its_message_and_the_next_one_goes_on() -> 
         C:
         C: ..dot
         C: .
+        C: RSET
         C: MAIL FROM:<a@x.test>
         C: RCPT TO:<b@y.test>
         C: DATA
         S: 554 5.7.1 spam
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go
@@ -225,10 +229,12 @@ def test_a_354_without_a_recipient_gets_a_lone_dot() -> None:
         S: 550 5.1.1 nobody
         S: 354 go
         C: .
+        C: RSET
         C: MAIL FROM:<a@x.test>
         C: RCPT TO:<b@y.test>
         C: DATA
         S: 554 5.5.1 no valid recipients
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go
