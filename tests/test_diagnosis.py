@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catalogue import GENERIC, VALUES, seen, smtp
 from franking import errors, registry, texts
@@ -406,3 +408,48 @@ def test_the_errors_own_sentence_holds_no_one_time_address() -> None:
     reply = Reply(534, lines)
     assert "plt=" not in str(reply) + reply.evidence().text
     assert "TokenGoesOn" not in str(reply) + reply.evidence().text
+
+
+# ---------------------------------------------------------------------------------------------------- whatever comes
+
+WORDS = st.one_of(
+    st.text(max_size=60), st.sampled_from(["AADSTS90094", "STARTTLS", "5.7.139 x", "audience", "534-5.7.9 a\n534 5.7.9 b", "{host}", "`x`"])
+)
+VALUE = st.one_of(
+    WORDS, st.none(), st.booleans(), st.integers(), st.floats(), st.lists(WORDS, max_size=3), st.dictionaries(WORDS, WORDS, max_size=2)
+)
+KEYS = st.sampled_from(
+    [*KNOWN_VALUES.split(), "aadsts", "suberror", "verify_code", "sasl", "mechanism", "claims", "audience", "app_only", "scheme"]
+)
+KINDS = st.sampled_from(["dns", "connect", "tls", "smtp", "sasl", "http", "oauth", "store", "settings", "message", "?"])
+REASONS = st.one_of(st.none(), WORDS, st.sampled_from(sorted({reason for rule in ALL_RULES for reason in rule.reason})))
+ERRORS = [getattr(errors, name) for name in errors.__all__ if name != "Evidence"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(ERRORS),
+    step=st.sampled_from([None, "settings", "secret", "resolve", "connect", "tls", "greet", "login", "message", "accepted"]),
+    evidence=st.builds(
+        Evidence,
+        kind=KINDS,
+        code=st.one_of(st.none(), st.integers(-1, 700)),
+        enhanced=st.one_of(st.none(), WORDS),
+        text=WORDS,
+        reason=REASONS,
+        details=st.dictionaries(KEYS, VALUE, max_size=6),
+    ),
+    values=st.dictionaries(KEYS, VALUE, max_size=8),
+    secrets=st.lists(WORDS, max_size=2),
+)
+def test_whatever_comes_there_is_a_diagnosis_fit_to_be_shown(
+    kind: type[FrankingError], step: str | None, evidence: Evidence, values: dict[str, object], secrets: list[str]
+) -> None:
+    hints = [Hint("secret.trailing-blank", {"account": "shop"}), Hint("port.security"), Hint("host.port"), Hint("username.blank")]
+    found = with_hints(diagnose(kind("It failed.", step=step, evidence=evidence), ALL_RULES, values, secrets=secrets), hints)
+    assert json.dumps(found.as_dict())
+    assert pickle.loads(pickle.dumps(found)).as_dict() == found.as_dict()
+    assert found.who in ("you", "admin", "provider")
+    for text in (found.title, found.cause, found.raw, *found.remedies):
+        assert text.isprintable()
+        assert len(text) <= 4000

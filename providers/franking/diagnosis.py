@@ -7,6 +7,7 @@ looked up in ``texts/<language>.toml`` only when somebody reads them. Nothing he
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -242,7 +243,7 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
     for name in ("field", "repair", "retry_after"):
         if (value := getattr(error, name, None)) is not None:
-            known[name] = round(value) if isinstance(value, float) else value
+            known[name] = round(value) if isinstance(value, float) and math.isfinite(value) else value
     return known
 
 

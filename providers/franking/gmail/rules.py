@@ -38,7 +38,7 @@ def _project(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    return by_token(seen, values) and bool(values.get("scopes")) and FULL_SCOPE not in values["scopes"]
+    return by_token(seen, values) and bool(values.get("scopes")) and FULL_SCOPE not in str(values["scopes"])
 
 
 def _of_setting(prefix: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
