@@ -13,9 +13,9 @@ from typing import Any
 
 from franking import texts
 from franking.account import COMMON_FIELDS, Field
-from franking.diagnosis import FALLBACKS, GENERIC, UNKNOWN_OUTCOME, Rule
-from franking.errors import OutcomeUnknown
-from franking.registry import providers
+from franking.diagnosis import FALLBACKS, GENERIC, UNKNOWN_OUTCOME, Rule, diagnose
+from franking.errors import Evidence, FrankingError, OutcomeUnknown
+from franking.registry import provider, providers
 
 FOLDER = Path(__file__).parent
 GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
@@ -53,6 +53,84 @@ SAMPLES: Mapping[str, Any] = {
 """What stands in a remedy where an account's own values will stand."""
 
 
+SYMPTOMS: tuple[tuple[str, str, str, Evidence], ...] = (
+    ("Name or service not known, getaddrinfo failed", "smtp", "resolve", Evidence("dns", reason="not-found")),
+    ("Connection refused", "smtp", "connect", Evidence("connect", reason="refused")),
+    ("Connection timed out", "smtp", "connect", Evidence("connect", reason="timeout")),
+    ("connected, then nothing until the time is over", "smtp", "greet", Evidence("connect", reason="timeout")),
+    ("wrong version number", "smtp", "tls", Evidence("tls", reason="WRONG_VERSION_NUMBER")),
+    ("Hostname mismatch, certificate is not valid for …", "smtp", "tls", Evidence("tls", details={"verify_code": 62})),
+    ("self-signed certificate", "smtp", "tls", Evidence("tls", details={"verify_code": 18})),
+    ("unable to get local issuer certificate", "smtp", "tls", Evidence("tls", details={"verify_code": 20})),
+    ("certificate has expired", "smtp", "tls", Evidence("tls", details={"verify_code": 10})),
+    ("SMTP Error: Could not authenticate.", "smtp", "login", Evidence("smtp", text="SMTP Error: Could not authenticate.")),
+    ("535 5.7.8 Error: authentication failed", "smtp", "login", Evidence("smtp", 535, "5.7.8", "Error: authentication failed")),
+    ("535 Incorrect authentication data", "smtp", "login", Evidence("smtp", 535, None, "Incorrect authentication data")),
+    ("535-5.7.8 Username and Password not accepted … BadCredentials", "gmail", "login", Evidence("smtp", 535, "5.7.8", "BadCredentials")),
+    (
+        "534-5.7.9 Application-specific password required",
+        "gmail",
+        "login",
+        Evidence("smtp", 534, "5.7.9", "Application-specific password required"),
+    ),
+    (
+        "534-5.7.14 Please log in via your web browser",
+        "gmail",
+        "login",
+        Evidence("smtp", 534, "5.7.14", "Please log in via your web browser"),
+    ),
+    (
+        "invalid_grant: Token has been expired or revoked.",
+        "gmail",
+        "secret",
+        Evidence("oauth", reason="invalid_grant", text="Token has been expired"),
+    ),
+    (
+        "Gmail API has not been used in project …",
+        "gmail",
+        "message",
+        Evidence("http", 403, text="Gmail API has not been used in project 1"),
+    ),
+    ("… basic authentication is disabled.", "outlook", "login", Evidence("smtp", 535, "5.7.139", "basic authentication is disabled.")),
+    (
+        "… SmtpClientAuthentication is disabled for the Tenant.",
+        "outlook",
+        "login",
+        Evidence("smtp", 535, "5.7.139", "disabled for the Tenant"),
+    ),
+    (
+        "… SmtpClientAuthentication is disabled for the Mailbox.",
+        "outlook",
+        "login",
+        Evidence("smtp", 535, "5.7.139", "SmtpClientAuthentication is disabled for the Mailbox"),
+    ),
+    ("535 5.7.3 Authentication unsuccessful", "outlook", "login", Evidence("smtp", 535, "5.7.3", "", details={"mechanism": "XOAUTH2"})),
+    (
+        "AADSTS65001, AADSTS90094: consent is needed",
+        "outlook",
+        "secret",
+        Evidence("oauth", reason="invalid_grant", details={"aadsts": [90094]}),
+    ),
+    ("AADSTS7000218: client_assertion or client_secret", "outlook", "secret", Evidence("oauth", details={"aadsts": [7000218]})),
+    ("554 5.7.1 Relay access denied, 550 relay not permitted", "smtp", "message", Evidence("smtp", 554, "5.7.1", "Relay access denied")),
+    ("553 5.7.1 Sender address rejected: not owned by user", "smtp", "message", Evidence("smtp", 553, "5.7.1", "not owned by user")),
+    ("550 5.7.60 Client does not have permissions to send as this sender", "outlook", "message", Evidence("smtp", 550, "5.7.60", "")),
+    ("552 5.3.4 Message size exceeds fixed limit", "smtp", "message", Evidence("smtp", 552, "5.3.4", "Message size exceeds fixed limit")),
+    ("450 4.2.0 Greylisted, try again later", "smtp", "message", Evidence("smtp", 450, "4.2.0", "Greylisted")),
+    ("554 5.7.1 … blocked using zen.spamhaus.org", "smtp", "greet", Evidence("smtp", 554, "5.7.1", "blocked using zen.spamhaus.org")),
+)
+"""What people see and search for, and the evidence from which the page works out where to send them: provider, step, what was seen."""
+
+
+def _index() -> list[str]:
+    lines = ["## What you saw", "", "| the words | what they mean |", "|---|---|"]
+    for words, name, step, seen in SYMPTOMS:
+        rules = (*provider(name).rules, *GENERIC)
+        found = diagnose(FrankingError("", step=step, evidence=seen), rules, {"security": "tls" if step == "tls" else "starttls"})
+        lines.append(f"| {_cell(words)} | [{found.title}](#{_anchor(found.code)}) |")
+    return [*lines, ""]
+
+
 def troubleshooting() -> str:
     """What each failure means and what to do, the likeliest first."""
     lines = [
@@ -62,6 +140,7 @@ def troubleshooting() -> str:
         "do, the likeliest first; the titles stand here in full. `NAME`, `HOST`, `LOGIN` and `FROM` stand for the values of your account. Every failure has a",
         "code that is never renamed (all of them: [Codes](codes.md)); programs find it in `error.diagnosis.code` and in `--json`.",
         "",
+        *_index(),
     ]
     for chapter, subjects in SUBJECTS.items():
         lines += [f"## {chapter}", ""]
