@@ -105,8 +105,9 @@ SYMPTOMS: tuple[tuple[str, str, str, Evidence], ...] = (
         Evidence("smtp", 535, "5.7.139", "SmtpClientAuthentication is disabled for the Mailbox"),
     ),
     ("535 5.7.3 Authentication unsuccessful", "outlook", "login", Evidence("smtp", 535, "5.7.3", "", details={"mechanism": "XOAUTH2"})),
+    ("AADSTS65001: … has not consented", "outlook", "secret", Evidence("oauth", reason="invalid_grant", details={"aadsts": [65001]})),
     (
-        "AADSTS65001, AADSTS90094: consent is needed",
+        "AADSTS90094: admin consent is required",
         "outlook",
         "secret",
         Evidence("oauth", reason="invalid_grant", details={"aadsts": [90094]}),
