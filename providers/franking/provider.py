@@ -25,6 +25,7 @@ from franking.tokens import Grant, Secret
 __all__ = [
     "STEPS",
     "Account",
+    "ClientFacts",
     "Content",
     "Envelope",
     "Facts",
@@ -129,6 +130,23 @@ class RouteFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """Tell how an application makes itself known to a provider, which must come before any sign-in: the key of the account that holds it.
+
+    ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value is the path of a
+    downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a setting of ``instead`` it is not needed.
+    """
+
+    key: str
+    question: str
+    steps: tuple[str, ...]
+    page: str
+    check: Callable[[str], object]
+    file: bool = False
+    instead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Tell how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
 
@@ -147,6 +165,7 @@ class Facts:
     foreign: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     oauth: bool = False
+    client: ClientFacts | None = None
 
     def route(self, name: str) -> RouteFacts:
         """Give the facts of a route by its full name."""

@@ -14,7 +14,7 @@ from franking.account import Account, Field
 from franking.address import Address
 from franking.diagnosis import Rule
 from franking.errors import SettingsError
-from franking.provider import Facts, LoginUI, Observer, RouteFacts, Session
+from franking.provider import ClientFacts, Facts, LoginUI, Observer, RouteFacts, Session
 from franking.smtp import PORTS, TRANSPORT_FIELDS, settle_transport
 from franking.tokens import Grant, Secret
 
@@ -46,8 +46,29 @@ _NOT_SUBMISSION = (
     "www.googleapis.com",
 )
 
+
+def _check_client(path: str) -> object:
+    from franking.gmail.keyfiles import read_client
+
+    return read_client(path)
+
+
 FACTS = Facts(
     oauth=True,
+    client=ClientFacts(
+        "client_secrets",
+        "Path of the downloaded JSON file",
+        steps=(
+            "Google wants every program to be known. Once, in a few minutes and free of charge:",
+            "1. Make a project at https://console.cloud.google.com/projectcreate and switch the Gmail API on.",
+            "2. Google Auth Platform: name the app; add yourself as a test user, or choose Internal (Workspace).",
+            "3. Clients, Create client, type Desktop app: download the JSON file.",
+        ),
+        page="docs/gmail.md",
+        check=_check_client,
+        file=True,
+        instead=("service_account",),
+    ),
     routes=(
         RouteFacts(
             API,

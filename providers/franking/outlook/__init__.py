@@ -17,7 +17,7 @@ from franking.account import Account, Field
 from franking.address import Address
 from franking.diagnosis import Rule
 from franking.errors import LoginError, SettingsError
-from franking.provider import Facts, LoginUI, Observer, RouteFacts, Session
+from franking.provider import ClientFacts, Facts, LoginUI, Observer, RouteFacts, Session
 from franking.smtp import TRANSPORT_FIELDS, settle_transport
 from franking.tokens import Grant, Secret
 
@@ -126,8 +126,30 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{key: {"host": CLOUDS["china"].smtp, "cloud": "china"} for key in (CLOUDS["china"].smtp, ".mail.protection.partner.outlook.cn")},
 }
 
+
+def _check_client(client_id: str) -> None:
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", client_id):
+        raise SettingsError(
+            "client_id: an Application (client) ID has 32 letters and digits in five groups, as in "
+            "11111111-2222-3333-4444-555555555555. Copy it from the app registration's Overview.",
+            field="client_id",
+        )
+
+
 FACTS = Facts(
     oauth=True,
+    client=ClientFacts(
+        "client_id",
+        "Application (client) ID",
+        steps=(
+            "Microsoft wants every program to be known. Once, in a few minutes and free of charge:",
+            "1. https://entra.microsoft.com, App registrations, New registration; for outlook.com also allow personal accounts.",
+            "2. Redirect URI: type Public client/native, http://localhost. Authentication: Allow public client flows = Yes.",
+            "3. API permissions, Microsoft Graph, delegated: Mail.Send. Overview shows the Application (client) ID.",
+        ),
+        page="docs/outlook.md",
+        check=_check_client,
+    ),
     routes=(
         RouteFacts(
             GRAPH,
