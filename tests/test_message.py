@@ -633,7 +633,9 @@ def test_odd_headers() -> None:
     assert b"\r\n\r\n" + b"x" * 5000 in sent(b"Subject: x\n\n" + b"x" * 5000, envelope=envelope)  # long lines stay
     with pytest.raises(MessageError, match="NUL") as caught:
         sent(b"Subject: a\0b\n\n", envelope=envelope)
-    assert caught.value.field == "subject"
+    assert caught.value.field == "headers"
+    with pytest.raises(MessageError, match="NUL"):
+        sent(b" x\nSubject: a\0b\n\n", envelope=envelope)
 
 
 def test_from_of_ready_octets_is_rewritten() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from franking.domain import to_ascii
+from franking.domain import to_ascii, to_unicode
 from franking.errors import MessageError
 
 __all__ = ["Address", "Envelope"]
@@ -140,11 +140,10 @@ def _wire(address: str) -> str:
     if " " in domain:
         raise _wrong(address, "has a blank in it")
     try:
-        ascii_domain = to_ascii(domain)
+        # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide half of the address
+        return f"{local}@{to_ascii(domain) if local.isascii() else to_unicode(domain)}"
     except ValueError as problem:
         raise _wrong(address, f"cannot be used: {problem}") from None
-    # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide half of the address
-    return f"{local}@{ascii_domain if local.isascii() else domain}"
 
 
 def _check_local(local: str, address: str) -> None:
@@ -211,13 +210,14 @@ def _name(name: str, text: str) -> str:
 
 
 def _decoded(name: str) -> str:
+    name = _BLANKS.sub(" ", name)
     if "=?" not in name:
-        return _BLANKS.sub(" ", name)
+        return name
     from email.errors import HeaderParseError  # rare: somebody gives an encoded name
     from email.header import decode_header, make_header
 
     try:
-        return _BLANKS.sub(" ", str(make_header(decode_header(name)))).strip()
+        return str(make_header(decode_header(name))).strip()
     except (HeaderParseError, LookupError, UnicodeError):
         return name
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["to_ascii"]
+__all__ = ["to_ascii", "to_unicode"]
 
 _ASCII_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # UTS #46 section 2.3: all four separate labels
@@ -32,6 +32,12 @@ def to_ascii(domain: str) -> str:
     if len(name) > 253:
         raise ValueError(f"the domain {_shown(domain)} is longer than the 253 characters that DNS allows")
     return name
+
+
+def to_unicode(domain: str) -> str:
+    """Give a domain name mapped, but with its letters: ``HÁČKY.cz`` → ``háčky.cz``; A-labels and ASCII stay as typed. Raises ``ValueError``."""
+    to_ascii(domain)
+    return domain if domain.isascii() else _map(domain)
 
 
 def _encode(label: str, domain: str) -> str:

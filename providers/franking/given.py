@@ -26,6 +26,7 @@ __all__ = ["Given", "from_bytes", "from_email"]
 _STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
 _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FIELDS = re.compile(rb"(([!-9;-~]+)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _HIDDEN = (b"bcc", b"resent-bcc")
 _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 
@@ -74,7 +75,10 @@ class Given:
         return self.size - len(self._head) + len(self._head_with_bcc)
 
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
-        return gathered(self._all(self._head_with_bcc if bcc else self._head))
+        head = self._head_with_bcc if bcc else self._head
+        if self._clean and len(self._body) < _STEP:
+            return iter((b"".join((head, self._body, self._end)),))
+        return gathered(self._all(head))
 
     def _all(self, head: bytes) -> Iterator[bytes]:
         yield head
@@ -167,6 +171,16 @@ def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:
         found = _BLANK_LINE.search(data)
         head, start = (data, len(data)) if found is None else (data[: found.start()], found.end())
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    whole = _FIELDS.findall(head + b"\r\n")
+    if sum([len(line) + 2 for line, _ in whole]) == len(head) + 2:  # nothing odd lies between the fields
+        if b"\0" in head:
+            raise MessageError("headers: a header field has a NUL character in it.", field="headers")
+        return [(name.lower(), line) for line, name in whole], start, b""
+    return _split_odd(data, head, start)
+
+
+def _split_odd(data: bytes, head: bytes, start: int) -> tuple[Fields, int, bytes]:
+    """Do the same line by line, for headers that are not what RFC 5322 says."""
     lines = head.removesuffix(b"\r\n").split(b"\r\n") if head else []
     if lines and lines[0].startswith(b"From "):
         del lines[0]
@@ -181,7 +195,7 @@ def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:
             blank = b"\r\n\r\n" if start < len(data) or data.endswith((b"\r\n\r\n", b"\n\n", b"\r\r")) else b"\r\n"
             return fields, start, b"\r\n".join(lines[number:]) + blank + data[start:]
         if b"\0" in line:
-            raise MessageError(f"{name[1].decode().lower()}: the header field has a NUL character in it.", field=name[1].decode().lower())
+            raise MessageError("headers: a header field has a NUL character in it.", field="headers")
         fields.append((name[1].lower(), line))
     return fields, start, b""
 

@@ -172,6 +172,10 @@ class Composed:
         return self.size + len(self._bcc)
 
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+        if len(self._pieces) == 1:
+            text = self._pieces[0]
+            assert isinstance(text, bytes)
+            return iter((self._bcc.encode() + self._head + text if bcc else self._head + text,))
         return gathered(self._flow(bcc=bcc))
 
     def _flow(self, *, bcc: bool) -> Iterator[bytes]:
