@@ -501,6 +501,20 @@ def test_large_files_stream(tmp_path: Path) -> None:
     assert peak < 1_000_000  # the budget of a whole send is 8 MiB
 
 
+def test_chunks_can_be_closed_half_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x" * 500_000)
+    for message in (
+        Message(to="a@b.cz", attachments=[path]),
+        Message(to="a@b.cz"),
+        b"To: a@b.cz\n\n",
+        b"To: a@b.cz\n\n" + b"x\n" * 100_000,
+    ):
+        chunks = content_of(message).chunks(bcc=False)
+        next(chunks)
+        chunks.close()  # type: ignore[attr-defined]  # a file left open would be a ResourceWarning, which fails the test
+
+
 def test_small_messages_are_one_chunk() -> None:
     message = Message(to="a@b.cz", bcc="b@b.cz", text="x", html="y", attachments=[Attachment(data=b"x" * 20_000), Attachment(data=b"y")])
     assert [len(list(content_of(message).chunks(bcc=bcc))) for bcc in (True, False)] == [1, 1]

@@ -77,8 +77,9 @@ class Given:
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
         head = self._head_with_bcc if bcc else self._head
         if self._clean and len(self._body) < _STEP:
-            return iter((b"".join((head, self._body, self._end)),))
-        return gathered(self._all(head))
+            yield b"".join((head, self._body, self._end))
+            return
+        yield from gathered(self._all(head))
 
     def _all(self, head: bytes) -> Iterator[bytes]:
         yield head

@@ -175,8 +175,9 @@ class Composed:
         if len(self._pieces) == 1:
             text = self._pieces[0]
             assert isinstance(text, bytes)
-            return iter((self._bcc.encode() + self._head + text if bcc else self._head + text,))
-        return gathered(self._flow(bcc=bcc))
+            yield self._bcc.encode() + self._head + text if bcc else self._head + text
+            return
+        yield from gathered(self._flow(bcc=bcc))
 
     def _flow(self, *, bcc: bool) -> Iterator[bytes]:
         if bcc:
