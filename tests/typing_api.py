@@ -1,0 +1,81 @@
+"""The public API as a user types it: read by mypy and pyright in strict mode, never run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import assert_type
+
+import franking
+
+
+def compose() -> franking.Message:
+    return franking.Message(
+        to=["Jana <jana@example.cz>", franking.Address.parse("Petr <petr@example.cz>")],
+        cc="eva@example.cz",
+        bcc=[],
+        reply_to=None,
+        subject="Faktura 2026/114",
+        text="Dobrý den …",
+        html="<p>…</p>",
+        attachments=["faktura.pdf", Path("logo.png"), franking.Attachment(data=b"octets", name="logo.png", cid="logo")],
+        headers={"X-Order": "114"},
+    )
+
+
+def send() -> None:
+    account = franking.Account(name="shop", provider="smtp", sender="Jan Novák <info@novak.cz>", host="smtp.novak.cz", security="starttls")
+    with franking.connect(account, connections=2, window=8, rate=60.0, secret="password", observer=observe) as mailer:
+        receipt = mailer.send(compose())
+        assert_type(receipt, franking.Receipt)
+        assert_type(receipt.accepted, tuple[str, ...])
+        mailer.send(EmailMessage(), envelope=franking.Envelope("info@novak.cz", ["jana@example.cz"]))
+        mailer.send(b"Subject: ready\r\n\r\n")
+        results = mailer.send_many(compose() for _ in range(3))
+        assert_type(results, Iterator[franking.SendResult])
+        for result in results:
+            assert_type(result.index, int)
+            if result.error is not None:
+                logging.warning("%s: %s", result.outcome, result.error)
+    assert_type(franking.connect("shop"), franking.Mailer)
+    assert_type(franking.send("shop", compose()), franking.Receipt)
+
+
+def observe(step: franking.Step) -> None:
+    assert_type(step.name, str)
+    assert_type(step.ms, float)
+
+
+def test() -> bool:
+    report = franking.send_test("shop", to="me@example.cz")
+    assert_type(report, franking.TestReport)
+    assert_type(report.diagnosis, franking.Diagnosis | None)
+    return report.ok
+
+
+def recover() -> str | None:
+    try:
+        franking.send("shop", compose())
+    except franking.RecipientsRefused as error:
+        return ", ".join(error.refused)
+    except franking.Throttled as error:
+        return f"again in {error.retry_after} s" if error.retry_after else "later"
+    except franking.OutcomeUnknown as error:
+        assert_type(error.accepted, list[str])
+        return "perhaps sent"
+    except franking.LoginRequired as error:
+        return error.repair
+    except franking.SendError as error:
+        assert_type(error.temporary, bool)
+        return error.diagnosis.title if error.diagnosis else str(error)
+    except (franking.SettingsError, franking.MessageError) as error:
+        return error.field
+    return None
+
+
+def recommend() -> str | None:
+    found = franking.recommend("smtp.gmail.com")
+    assert_type(found, franking.Recommendation)
+    return found.provider
