@@ -335,9 +335,9 @@ def command(
 def _guarded(console: Console, act: Callable[[], Any]) -> int:
     from franking.errors import FrankingError
 
-    _start_logging(console.verbose)
     try:
-        return int(act() or 0)
+        with _logging(console.verbose):
+            return int(act() or 0)
     except FrankingError as error:
         console.error(error)
         return exit_code(error)
@@ -348,13 +348,23 @@ def _guarded(console: Console, act: Callable[[], Any]) -> int:
         return 130
 
 
-def _start_logging(verbose: int) -> None:
+@contextmanager
+def _logging(verbose: int) -> Iterator[None]:
+    """Show the library's log on stderr while a command runs; what it logs is redacted at its source."""
+    if not verbose:
+        yield
+        return
     logger = logging.getLogger("franking")
-    if verbose:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def exit_code(error: FrankingError | None) -> int:
