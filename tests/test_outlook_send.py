@@ -176,7 +176,7 @@ def test_with_the_permission_a_draft_keeps_both_texts(microsoft: Microsoft, acco
     assert receipt.warnings == ()
 
 
-@pytest.mark.parametrize("size", [4_500_000, 30_000_000, pytest.param(100_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [4_500_000, 30_000_000, 100_000_000])
 def test_large_messages_go_by_draft_and_uploads(microsoft: Microsoft, account: Make, tokens: Tokens, tmp_path: Path, size: int) -> None:
     message = rich(tmp_path, size, headers={"X-Order": "114", "References": "<a@b> <c@d>", "Auto-Submitted": "auto-generated"})
     receipt = franking.send(account(large_attachments=True), message, secret=tokens)
@@ -254,8 +254,8 @@ def test_what_needs_a_permission_names_the_command(
 ) -> None:
     with pytest.raises(errors.MessageError, match="franking login office --large-attachments") as caught:
         franking.send(account(), message_of(size, headers=headers), secret=tokens)
-    assert caught.value.evidence is not None
-    assert caught.value.evidence.reason == "large-attachments"
+    assert caught.value.diagnosis is not None
+    assert caught.value.diagnosis.code == "microsoft.upload-needed"
     assert microsoft.graph.requests == []
 
 
@@ -274,9 +274,14 @@ def test_without_a_copy_in_sent_items(microsoft: Microsoft, account: Make, token
     receipt = franking.send(account(save_to_sent=False), message, secret=tokens)
     stored = check_stored(microsoft, message, receipt, text=False)
     assert (stored.way, stored.saved) == ("json", False)
-    for wrong, words in ((message_of(1_000, headers={"References": "<a@b>"}), "References"), (message_of(5_000_000), "about 3 MB")):
-        with pytest.raises(errors.MessageError, match=words):
+    for wrong, words, code in (
+        (message_of(1_000, headers={"References": "<a@b>"}), "References", "microsoft.not-in-json"),
+        (message_of(5_000_000), "about 3 MB", "message.too-large"),
+    ):
+        with pytest.raises(errors.MessageError, match=words) as caught:
             franking.send(account(save_to_sent=False, large_attachments=True), wrong, secret=tokens)
+        assert caught.value.diagnosis is not None
+        assert caught.value.diagnosis.code == code
     assert len(microsoft.graph.requests) == 1
 
 

@@ -1,6 +1,6 @@
-"""What every API road shares, whichever provider: recipients come from the header, and a large message tells how it gets on.
+"""What every API road shares, whichever provider: the connection is opened ahead, recipients come from the header, a large message tells how it gets on.
 
-The HTTP side is ``http.py``; nothing is sent here and no provider is known.
+HTTP itself is ``http.py``; no message is sent here and no provider is known.
 """
 
 from __future__ import annotations
@@ -9,20 +9,46 @@ import time
 from contextlib import closing
 from email.message import Message as Parsed
 from email.parser import HeaderParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from franking import http
 from franking.address import Address, Envelope
 from franking.errors import Evidence, FrankingError, MessageError
 from franking.headers import read_addresses
 from franking.message import Content
 from franking.provider import Observer, Step
 
-__all__ = ["Progress", "check_recipients", "header_of", "since"]
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Progress", "check_recipients", "header_of", "reach", "since"]
 
 
 def since(started: float) -> float:
     """Give the milliseconds since a moment of ``time.perf_counter``."""
     return (time.perf_counter() - started) * 1000
+
+
+def reach(session: requests.Session, url: str, service: str, observer: Observer) -> None:
+    """Open the connection, so that a ``check`` proves it and its failure is known before anything of a message leaves.
+
+    Tells the observer the step ``connect``, and ``tls`` where that failed. Raises ``ConnectError`` or ``TLSError`` with evidence.
+    """
+    from urllib3.exceptions import HTTPError
+
+    started = time.perf_counter()
+    place = urlsplit(url).netloc
+    observer(Step("connect", "running", detail=place))
+    try:
+        version = http.reach(session, url)
+    except (OSError, HTTPError, ValueError) as problem:
+        error = http.broken(problem, service=service, url=url)
+        if error.step == "tls":
+            observer(Step("connect", "ok", since(started), place))
+        observer(Step(error.step or "connect", "failed", since(started), error.message))
+        raise error from None
+    observer(Step("connect", "ok", since(started), f"{place}, {version}"))
 
 
 def header_of(content: Content) -> bytes:

@@ -16,12 +16,12 @@ from typing import Any
 
 from franking import http
 from franking.account import Account
-from franking.address import Address, Envelope
+from franking.address import Envelope
+from franking.api import Progress, check_recipients, since
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused, Throttled
 from franking.gmail import API, FACTS
 from franking.gmail.login import missing_extra
-from franking.gmail.wire import PIECE, Progress, Wire, odd, since
-from franking.headers import read_addresses
+from franking.gmail.wire import PIECE, SERVICE, Wire, odd
 from franking.message import Content
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
@@ -220,32 +220,4 @@ def _check(envelope: Envelope, content: Content, size: int) -> None:
             field="to",
             evidence=Evidence("message", reason="too-many-recipients", details={"count": count, "limit": facts.recipients}),
         )
-    written, meant = _written(content), {_folded(address) for address in envelope.recipients}
-    if written != meant:
-        raise MessageError(
-            "The Gmail API delivers to the addresses in To, Cc and Bcc, and the envelope names others: "
-            f"{', '.join(sorted(written ^ meant)[:5])}. Use the route smtp for an envelope of its own.",
-            evidence=Evidence("message", reason="envelope-differs", details={"differing": tuple(sorted(written ^ meant)[:20])}),
-        )
-
-
-def _written(content: Content) -> set[str]:
-    """Collect the recipients in To, Cc and Bcc; Resent-To and its like mean nothing to Gmail."""
-    from contextlib import closing
-    from email.parser import HeaderParser
-
-    head = b""
-    chunks: Any = content.chunks(bcc=True)
-    with closing(chunks):
-        for chunk in chunks:
-            head += chunk
-            if b"\r\n\r\n" in head:
-                break
-    headers = HeaderParser().parsestr(head.partition(b"\r\n\r\n")[0].decode("utf-8", "replace"))
-    fields = [(name, " ".join(str(value).split())) for name in ("to", "cc", "bcc") for value in headers.get_all(name, [])]
-    return {_folded(address.address) for name, value in fields for address in read_addresses(value, name)}
-
-
-def _folded(address: str) -> str:
-    local, _, domain = Address(address).wire.rpartition("@")
-    return f"{local}@{domain.lower()}"
+    check_recipients(envelope, content, SERVICE)

@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 
 from franking import http
 from franking.account import Account
+from franking.api import Progress, reach
 from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown
-from franking.provider import Observer, Step
+from franking.provider import Observer
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["PIECE", "Progress", "Wire", "odd", "since"]
+__all__ = ["PIECE", "SERVICE", "Wire", "odd"]
 
 SERVICE = "Gmail"
 PIECE = 65_536  # octets handed to the socket at once
@@ -51,21 +52,8 @@ class Wire:
         self._in_doubt = False
 
     def reach(self, observer: Observer) -> None:
-        """Open the connection, so that a ``check`` proves it and its failure is known before anything of a message leaves."""
-        from urllib3.exceptions import HTTPError
-
-        started = time.perf_counter()
-        place = urlsplit(self._endpoint)
-        observer(Step("connect", "running", detail=place.netloc))
-        try:
-            version = http.reach(self._session, self._endpoint)
-        except (OSError, HTTPError, ValueError) as problem:
-            error = http.broken(problem, service=SERVICE, url=self._endpoint)
-            if error.step == "tls":
-                observer(Step("connect", "ok", since(started), place.netloc))
-            observer(Step(error.step or "connect", "failed", since(started), error.message))
-            raise error from None
-        observer(Step("connect", "ok", since(started), f"{place.netloc}, {version}"))
+        """Open the connection. Raises ``ConnectError`` or ``TLSError`` with evidence."""
+        reach(self._session, self._endpoint, SERVICE, observer)
 
     def begin(self, told: Progress) -> None:
         """Begin a new message."""
@@ -167,30 +155,6 @@ class Wire:
         self._session.close()
 
 
-class Progress:
-    """Tell the observer how a message gets on; at most once for each hundredth part."""
-
-    def __init__(self, observer: Observer, total: int, started: float) -> None:
-        self._observer, self._total, self._started = observer, total, started
-        self._told = -1
-        self._step = total // 100 or 1
-
-    def running(self, done: int) -> None:
-        if self._told < 0 or done >= self._total or abs(done - self._told) >= self._step:
-            self._told = done
-            self._observer(Step("message", "running", since(self._started), done=done, total=self._total))
-
-    def accepted(self, reply: str) -> None:
-        ms = since(self._started)
-        self._observer(Step("message", "ok", ms, f"{self._total} bytes", done=self._total, total=self._total))
-        self._observer(Step("accepted", "ok", ms, reply))
-
-    def failed(self, problem: FrankingError) -> None:
-        if problem.step == "accepted":
-            self._observer(Step("message", "ok", since(self._started), f"{self._total} bytes", done=self._total, total=self._total))
-        self._observer(Step(problem.step or "message", "failed", since(self._started), problem.message))
-
-
 def _streamed(body: Any, length: int, progress: Callable[[int], None]) -> http.Streamed | None:
     if not body:
         return None
@@ -254,7 +218,3 @@ def _plain(content: bytes) -> str:
 
 def _http_date(iso: str) -> str:
     return format_datetime(datetime.datetime.fromisoformat(iso), usegmt=True)
-
-
-def since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from franking.account import Account, Field
 from franking.address import Address
+from franking.content import Content
 from franking.diagnosis import Rule
 from franking.errors import LoginError, SettingsError
 from franking.provider import ClientFacts, Facts, LoginUI, Observer, RouteFacts, Session
@@ -287,6 +288,14 @@ class OutlookProvider:
         from franking.outlook.send import open_session as open_graph
 
         return open_graph(account, secret, observer)
+
+    def plan(self, account: Account, content: Content) -> object:
+        """Say (as text: ``str()``) how a message would go and what that changes in it. Raises ``MessageError`` where it could not."""
+        if account.route == SMTP:
+            return "one SMTP transaction, the message as it is"
+        from franking.outlook.send import plan
+
+        return plan(account, content)
 
     def needs_login(self, account: Account) -> bool:
         """Tell whether a person must sign in; an app-only account has a secret or a certificate instead."""

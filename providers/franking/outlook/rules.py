@@ -283,6 +283,7 @@ BY_GRAPH: tuple[Rule, ...] = (
     Rule("microsoft.upload-needed", _HTTP, codes=(413,), temporary=False, note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(200,), temporary=False, note="H14"),
     Rule("microsoft.upload-needed", ("message",), reason=("large-attachments",), temporary=False),
+    Rule("microsoft.not-in-json", ("message",), reason=("headers-lost", "not-divisible"), temporary=False),
     _graph("message.too-large", "ErrorMessageSizeExceeded", note="H15"),
     _graph("microsoft.upload-needed", "ErrorAttachmentSizeLimitExceeded", note="H16"),
     _graph("microsoft.mailbox-full", "ErrorQuotaExceeded", note="H17"),

@@ -16,10 +16,10 @@ from urllib.parse import quote, urlsplit
 
 from franking import http
 from franking.account import Account
-from franking.api import since
+from franking.api import reach
 from franking.errors import ConnectError, Evidence, FrankingError, SettingsError
 from franking.outlook import graph_root
-from franking.provider import Observer, Step
+from franking.provider import Observer
 from franking.tokens import Secret
 
 if TYPE_CHECKING:
@@ -78,21 +78,8 @@ class Wire:
         self.mailbox = graph_root(account) + (f"/users/{quote(owner, safe='@')}" if owner else "/me")
 
     def reach(self, observer: Observer) -> None:
-        """Open the connection, so that a ``check`` proves it and its failure is known before anything of a message leaves."""
-        from urllib3.exceptions import HTTPError
-
-        started = time.perf_counter()
-        place = urlsplit(self.mailbox).netloc
-        observer(Step("connect", "running", detail=place))
-        try:
-            version = http.reach(self._session, self.mailbox)
-        except (OSError, HTTPError, ValueError) as problem:
-            error = http.broken(problem, service=SERVICE, url=self.mailbox)
-            if error.step == "tls":
-                observer(Step("connect", "ok", since(started), place))
-            observer(Step(error.step or "connect", "failed", since(started), error.message))
-            raise error from None
-        observer(Step("connect", "ok", since(started), f"{place}, {version}"))
+        """Open the connection. Raises ``ConnectError`` or ``TLSError`` with evidence."""
+        reach(self._session, self.mailbox, SERVICE, observer)
 
     def rested(self) -> None:
         """Begin a new message: a connection that rested too long is let go."""
