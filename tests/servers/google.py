@@ -411,20 +411,14 @@ def _page(status: int, error: str, text: str) -> Reply:
     return Reply(status, f"<!doctype html><title>Error {status}: {error}</title><p>{text}".encode(), {"Content-Type": "text/html"})
 
 
-def api_error(
-    status: int, reason: str, message: str, *, status_word: str = "", headers: dict[str, str] | None = None, **more: str
-) -> Reply:
-    """Make an error answer in the form of Google's APIs (v1 with the newer ``status`` and ``details``)."""
-    error: dict[str, Any] = {
-        "code": status,
-        "message": message,
-        "errors": [{"message": message, "domain": "global", "reason": reason}],
-        "status": more.get("status", status_word),
-    }
-    if "info" in more:
-        kind = "type.googleapis.com/google.rpc.ErrorInfo"
-        error["details"] = [{"@type": kind, "reason": more["info"], "domain": "googleapis.com"}]
-    return Reply(status, {"error": error}, headers or {})
+def api_error(code: int, reason: str, message: str, *, status: str = "", info: str = "", headers: dict[str, str] | None = None) -> Reply:
+    """Make an error answer in the form of Google's APIs: the older ``errors`` with the newer ``status`` and ``details``."""
+    error: dict[str, Any] = {"code": code, "message": message, "errors": [{"message": message, "domain": "global", "reason": reason}]}
+    if status:
+        error["status"] = status
+    if info:
+        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info, "domain": "googleapis.com"}]
+    return Reply(code, {"error": error}, headers or {})
 
 
 # -- faults: what may happen to a request that carries a message --------------------------------------------------------

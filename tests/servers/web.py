@@ -84,6 +84,7 @@ class WebServer:
     def __init__(self, answer: Callable[[Request], Reply], authority: Authority, *, context: ssl.SSLContext | None = None) -> None:
         self.connections = 0
         self.requests: list[str] = []
+        self.problems: list[Exception] = []
         outer = self
         tls = context or authority.context("localhost", "127.0.0.1")
 
@@ -114,7 +115,13 @@ class WebServer:
                 )
                 with outer._lock:
                     outer.requests.append(f"{self.command} {parts.path}")
-                reply = answer(request)
+                try:
+                    reply = answer(request)
+                except OSError:  # the client hung up
+                    raise
+                except Exception as problem:  # a defect of the test: told when the server ends
+                    outer.problems.append(problem)
+                    raise
                 if reply is CUT:
                     self.close_connection = True
                     self.connection.close()
@@ -134,7 +141,8 @@ class WebServer:
                 self.wfile.write(body)
                 self.wfile.flush()
                 if not request.whole:
-                    self.connection.shutdown(socket.SHUT_WR)
+                    # not the TLS socket's own, which would read what is still coming as plain text
+                    socket.socket.shutdown(self.connection, socket.SHUT_WR)
                     while request.left and request.read(65536):
                         pass
 
@@ -173,3 +181,5 @@ class WebServer:
         self.drop()
         self._server.server_close()
         self._thread.join()
+        if self.problems:
+            raise self.problems[0]
