@@ -618,7 +618,7 @@ def test_abort_after_the_end_is_unknown(google: Google, account: Account, token:
 
 def test_many_messages_by_workers(google: Google, account: Account, token: str) -> None:
     messages = (franking.Message(to=["jana@example.cz"], subject=str(number), text="y") for number in range(40))
-    with franking.connect(account, secret=Password(token)) as mailer:
+    with franking.connect(account, secret=Password(token), connections=3) as mailer:
         results = list(mailer.send_many(messages, rate=100_000))
     assert sorted(result.index for result in results) == list(range(40))
     assert {result.outcome for result in results} == {"accepted"}
