@@ -110,9 +110,8 @@ def test_a_small_message_is_one_request(google: Google, session: Session) -> Non
 def test_bcc_recipients_get_it_and_nobody_sees_them(google: Google, session: Session) -> None:
     receipt = post(session, cc=["Petr Dvořák <petr@example.cz>"], bcc=["boss@example.cz", "Šéf <tajny@háčky.cz>"])
     arrived = google.messages[0]
-    assert arrived.recipients == ["jana@example.cz", "petr@example.cz", "boss@example.cz", "tajny@xn--hky-qla9e.cz"] or set(
-        receipt.accepted
-    ) == set(arrived.recipients)
+    tajny = "tajny@" + "háčky.cz".encode("idna").decode()
+    assert set(arrived.recipients) == set(receipt.accepted) == {"jana@example.cz", "petr@example.cz", "boss@example.cz", tajny}
     assert b"boss@example.cz" in arrived.raw
     assert b"boss@example.cz" not in arrived.delivered
     assert b"tajny" not in arrived.delivered
