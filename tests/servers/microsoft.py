@@ -1,7 +1,7 @@
 """A strict stand-in for Microsoft on loopback: Entra ID's sign-in endpoints here, Graph's mail in ``graph.py``, both on one HTTPS server.
 
 It refuses what Entra ID refuses, with the documented bodies (AADSTS numbers, trace and correlation ids): PKCE, redirect URI, one resource
-for each token, codes used twice, rotated refresh tokens, device codes polled too fast. ``browser`` plays the person at the sign-in page.
+for each token, codes used twice, rotated refresh tokens. ``browser`` plays the person at the sign-in page.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ class _Device:
     scopes: set[str]
     approved: bool = False
     declined: bool = False
-    last_poll: float = 0.0
 
 
 @dataclass
@@ -100,6 +99,7 @@ class Microsoft:
         self.rotate = True  # an old refresh token dies when it is used
         self.expires_in = 3600
         self.declines = False
+        self.approves = False  # device codes are typed at once
         self.admin_only: set[str] = set()  # names of scopes that need an administrator
         self.unknown_scopes: set[str] = set()  # names of scopes that the tenant does not have
         self.consented: set[str] = set()
@@ -247,7 +247,7 @@ class Microsoft:
             return problem.reply()
         code, user_code = secrets.token_urlsafe(120), "CANARYCODE"
         self.secrets.add(code)
-        self._devices[code] = _Device(set(asked["scope"].split()), last_poll=time.monotonic())
+        self._devices[code] = _Device(set(asked["scope"].split()), approved=self.approves)
         body = {
             "user_code": user_code,
             "device_code": code,
