@@ -136,4 +136,13 @@ def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
                 raise MessageError(f"line {number}: {len(row)} columns where the first line names {len(columns)}.", field="line")
             values = dict(zip(columns, row, strict=True))
             digest = hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
-            yield Letter(number, values.get("id"), digest, render(values))
+            yield Letter(number, values.get("id"), digest, _rendered(render, values, number))
+
+
+def _rendered(render: Callable[[dict[str, str]], dict[str, Any]], values: dict[str, str], number: int) -> dict[str, Any]:
+    from jinja2 import TemplateError
+
+    try:
+        return render(values)
+    except TemplateError as problem:
+        raise MessageError(f"line {number}: a template cannot be filled in: {problem}.", field="template") from None
