@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,18 @@ class PigeonProvider:
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in loaded_commands():
+        monkeypatch.delitem(sys.modules, name)  # commands make their flags when they are imported; other tests may have done that
     registry.register(PigeonProvider())
     yield
     registry._PROVIDERS.pop("pigeon")
+    for name in loaded_commands():
+        del sys.modules[name]
+
+
+def loaded_commands() -> list[str]:
+    return [name for name in sys.modules if name.startswith("franking_cli.") and name != app.__name__]
 
 
 # -- what it gets for that ------------------------------------------------------------------------------------------------
