@@ -302,3 +302,17 @@ def test_every_provider_tells_its_state(tmp_path: Path) -> None:
     service = Account(name="g", provider="gmail", sender="a@b.cz", service_account="/x.json")
     assert state_of(service, provider_named("gmail"), store, {}).source == "settings"
     assert not (tmp_path / "state").exists()  # looking makes nothing
+
+
+def test_commands_name_a_url_account_by_its_url(tmp_path: Path) -> None:
+    from franking.config import parse_url
+    from franking.errors import Evidence
+    from franking.mailer import explain
+
+    account = parse_url("smtp://u@h?from=a@b.cz")
+    error = credentials.no_password(account)
+    assert "franking login 'smtp://u@h?from=a@b.cz'" in str(error)
+    assert any("franking login 'smtp://u@h?from=a@b.cz'" in remedy for remedy in explain(error, account, SmtpProvider()).remedies)
+    gmail = parse_url("gmail://me@gmail.com?client_secrets=/x.json")
+    refused = franking.LoginRequired("x", evidence=Evidence("oauth", reason="no-grant"))
+    assert any(f"franking login '{gmail.reference}'" in remedy for remedy in explain(refused, gmail, provider_named("gmail")).remedies)

@@ -161,7 +161,7 @@ def no_password(account: Account) -> SettingsError:
         f"No password is stored for {account.name!r}; run: {login_command(account)} (or set {secret_variable(account.name)}).",
         step="secret",
         field="password",
-        evidence=Evidence("settings", reason="no-password", details={"account": account.name}),
+        evidence=Evidence("settings", reason="no-password"),
     )
 
 

@@ -404,7 +404,7 @@ def _values(account: Account | None, provider: Provider | None, better: Provider
     if account is None or provider is None:
         return {}
     values: dict[str, Any] = {
-        "account": account.name,
+        "account": account.reference,
         "provider": provider.name,
         "title": provider.title,
         "route": provider.route(account),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from franking import http
-from franking.account import Account
+from franking.account import Account, login_command
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.gmail.keyfiles import Client, read_client, read_service_account
 from franking.loopback import Listener, answer
@@ -415,7 +414,7 @@ def _unreadable() -> ConnectError:
 
 
 def _repair(account: Account) -> str:
-    return f"franking login {shlex.quote(account.name)}"
+    return login_command(account)
 
 
 def missing_extra(problem: ImportError) -> SettingsError:

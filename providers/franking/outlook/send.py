@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from franking import http
-from franking.account import Account
+from franking.account import Account, repair_command
 from franking.address import Address, Envelope
 from franking.api import Progress, check_recipients, header_of, since
 from franking.errors import Evidence, FrankingError, MessageError
@@ -127,9 +127,8 @@ def _headers_lost(lost: tuple[str, ...], words: str, remedy: str) -> MessageErro
 
 
 def _needs_permission(account: Account, size: int, lost: tuple[str, ...]) -> MessageError:
-    from shlex import quote
 
-    command = f"franking login {quote(account.name)} --large-attachments"
+    command = repair_command("login", account.reference, "--large-attachments")
     why = f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON" if lost else "more than Graph takes in one request"
     return MessageError(
         f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). Sign in once with: {command}",

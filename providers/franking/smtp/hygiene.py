@@ -71,7 +71,7 @@ def hints(account: Account, secret: str | None) -> tuple[Hint, ...]:
 def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
     if secret is None or not account.username:
         return
-    values = {"account": account.name}
+    values = {"account": account.reference}
     if not secret:
         yield Hint("secret.empty", values)
         return
@@ -102,7 +102,7 @@ def _of_username(account: Account) -> Iterator[Hint]:
     if not name:
         return
     clean = _clean(name)
-    values = {"account": account.name, "username": name, "address": address, "username_shown": visible(name), "username_clean": clean}
+    values = {"account": account.reference, "username": name, "address": address, "username_shown": visible(name), "username_clean": clean}
     if _quoted(clean):
         yield Hint("username.quotes", {**values, "username_clean": clean[1:-1].strip()})
     elif clean != name:
@@ -118,7 +118,7 @@ def _of_username(account: Account) -> Iterator[Hint]:
 def _of_host(account: Account) -> Iterator[Hint]:
     host = account.host or ""
     clean = _clean(host)
-    values = {"account": account.name, "host": host, "host_shown": visible(host)}
+    values = {"account": account.reference, "host": host, "host_shown": visible(host)}
     if clean != host:
         yield Hint("host.blank", {**values, "host_clean": clean})
     bare = _SCHEME.sub("", clean)
@@ -138,7 +138,7 @@ def _of_host(account: Account) -> Iterator[Hint]:
 
 def _of_port(account: Account) -> Iterator[Hint]:
     port, security = account.port, account.security
-    values = {"account": account.name, "host": account.host, "port": port, "security": security}
+    values = {"account": account.reference, "host": account.host, "port": port, "security": security}
     usual = USUAL_SECURITY.get(port)
     if port in INCOMING:
         yield Hint("port.incoming", {**values, "service": INCOMING[port]})
