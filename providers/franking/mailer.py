@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from franking.account import Account
 from franking.bulk import merge, narrowed, too_many
@@ -41,6 +42,19 @@ __all__ = ["Mailer", "connect", "explain", "send"]
 Result = TypeVar("Result")
 
 
+class Capturing(Protocol):
+    """What ``franking.testing.capture`` puts in the place of accounts, sessions and time."""
+
+    def account(self, wanted: str | Account | None) -> Account: ...
+    def session(self, mailer: Mailer) -> Session: ...
+    def clock(self) -> float: ...
+    def wait(self, seconds: float) -> None: ...
+
+
+capturing: Capturing | None = None
+"""Set while an application's tests run: then nothing leaves."""
+
+
 def connect(
     account: str | Account | None = None,
     *,
@@ -57,7 +71,12 @@ def connect(
     minute. ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is told each step.
     Raises ``SettingsError`` for an unknown account or wrong settings.
     """
-    return Mailer(resolve(account), connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
+    return Mailer(account_for(account), connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
+
+
+def account_for(account: str | Account | None) -> Account:
+    """Find the account that is meant: a name, an account URL, None for the default one. Raises ``SettingsError``."""
+    return resolve(account) if capturing is None else capturing.account(account)
 
 
 def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
@@ -179,6 +198,8 @@ class Mailer:
             policy=policy or Policy(),
             started=started,
             stop=stop or threading.Event(),
+            clock=time.monotonic if capturing is None else capturing.clock,
+            wait=None if capturing is None else capturing.wait,
         )
         return bulk.run(road, messages)
 
@@ -268,6 +289,8 @@ class Mailer:
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
+        if capturing is not None:
+            return capturing.session(self)
         secret = self._watched()
         if needs_secret(self.account, self.provider):
             with _step(self._observer, "secret"):
@@ -354,16 +377,14 @@ class Mailer:
 
 @contextmanager
 def _step(observer: Observer, name: str) -> Iterator[None]:
-    from time import perf_counter
-
-    started = perf_counter()
+    started = time.perf_counter()
     observer(Step(name, "running"))
     try:
         yield
     except FrankingError as error:
-        observer(Step(name, "failed", (perf_counter() - started) * 1000, error.message))
+        observer(Step(name, "failed", (time.perf_counter() - started) * 1000, error.message))
         raise
-    observer(Step(name, "ok", (perf_counter() - started) * 1000))
+    observer(Step(name, "ok", (time.perf_counter() - started) * 1000))
 
 
 def explain(

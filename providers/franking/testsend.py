@@ -11,10 +11,9 @@ from typing import Any
 
 from franking.account import Account
 from franking.address import Address
-from franking.config import resolve
 from franking.diagnosis import Diagnosis, Hint, with_hints
 from franking.errors import FrankingError, LoginRequired, OutcomeUnknown
-from franking.mailer import Mailer, better_road, explain
+from franking.mailer import Mailer, account_for, better_road, explain
 from franking.message import Message
 from franking.provider import Observer, Receipt, Secret, Step, SupportsHints, silent
 
@@ -82,7 +81,7 @@ def send_test(
 
     Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or cannot be read.
     """
-    chosen = resolve(account)
+    chosen = account_for(account)
     address = Address.parse(to) if to else chosen.sender
     message = compose(chosen, address)
     return _watch(chosen, lambda mailer: mailer.send(message), (address.address,), secret, observer, options)
@@ -92,7 +91,7 @@ def check(
     account: str | Account | None = None, *, secret: str | Secret | None = None, observer: Observer | None = None, **options: Any
 ) -> TestReport:
     """Take the same steps up to the login and send nothing."""
-    return _watch(resolve(account), lambda mailer: mailer.check(), (), secret, observer, options)
+    return _watch(account_for(account), lambda mailer: mailer.check(), (), secret, observer, options)
 
 
 def send_watched(
@@ -105,7 +104,7 @@ def send_watched(
     **options: Any,
 ) -> TestReport:
     """Send any message and tell of it in the same form; what ``franking send`` shows."""
-    chosen = resolve(account)
+    chosen = account_for(account)
     return _watch(chosen, lambda mailer: mailer.send(message, envelope=envelope), (), secret, observer, options)
 
 
