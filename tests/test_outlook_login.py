@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import franking
 from franking import errors
@@ -470,6 +471,57 @@ def test_a_certificate_file_that_cannot_work_is_named(microsoft: Microsoft, acco
         login.refresh(account(app_only=True, certificate=file), None, None)
     assert caught.value.field == "certificate"
     assert file in str(caught.value)
+
+
+# -- another issuer --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider and its own libraries
+def test_a_foreign_issuer_is_a_plain_openid_provider(microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign in at somebody else's implementation of OpenID Connect, which knows neither form_post nor Microsoft's ``client_info``."""
+    oidc = pytest.importorskip("oidc_provider_mock")
+    from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+    from oidc_provider_mock._storage import Client
+    from werkzeug.exceptions import NotFound
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+    from werkzeug.serving import make_server
+
+    for grant_type in (AuthorizationCodeGrant, RefreshTokenGrant):  # it admits clients with a secret only, and apps like ours have none
+        monkeypatch.setattr(grant_type, "TOKEN_ENDPOINT_AUTH_METHODS", ["none"])
+    scopes = [f"{GRAPH}/Mail.Send", f"{OUTLOOK}/SMTP.Send", "offline_access"]
+    monkeypatch.setattr(Client, "SCOPES_SUPPORTED", [*Client.SCOPES_SUPPORTED, *scopes])
+    provider = oidc.app(user_claims=[oidc.User(sub="jan", claims={"email": "jan@contoso.com"})])
+    context = microsoft.ca.context("localhost")
+    server = make_server("localhost", 0, DispatcherMiddleware(NotFound(), {"/tenant": provider}), threaded=True, ssl_context=context)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        foreign = account(authority=f"https://localhost:{server.server_port}/tenant")
+        person = Person(microsoft)
+
+        def open_url(url: str) -> bool:
+            person.opened.append(url)
+            person.threads.append(threading.Thread(target=lambda: follow(url)))
+            person.threads[-1].start()
+            return True
+
+        def follow(url: str) -> None:
+            with requests.Session() as browser:
+                browser.trust_env = False
+                answer = browser.post(url, data={"sub": "jan"}, verify=microsoft.ca.ca_file, allow_redirects=False, timeout=10)
+                browser.get(answer.headers["Location"], timeout=10)
+
+        person.open_url = open_url  # type: ignore[method-assign]
+        grant = login.login(foreign, person, options={})
+        person.done()
+        assert query_of(person.opened[0])["response_mode"] == "query"
+        assert grant.access_token
+        renewed = login.refresh(foreign, grant, None)
+        assert renewed.access_token not in ("", grant.access_token)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------------------
