@@ -7,6 +7,7 @@ room, so memory stays flat. A message leaves here as exactly one ``SendResult``;
 from __future__ import annotations
 
 import heapq
+import logging
 import queue
 import threading
 import time
@@ -26,6 +27,8 @@ from franking.retry import Policy, may_retry
 __all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many"]
 
 MINUTE = 60.0
+
+_log = logging.getLogger("franking.bulk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,7 @@ class _Feed:
         with self._lock:
             self._not_before = max(self._not_before, self._road.clock() + pause)
             self.allowed = max(1, self.allowed // 2)
+        _log.info("The server wants less: nothing is sent for %.0f s, then over at most %d connections.", pause, self.allowed)
 
     def close(self) -> None:
         """Let the iterable go, where it can be closed."""
@@ -346,8 +350,8 @@ class _Worker:
             yield from self._all_refused(job, outcome)
             return
         pause = self._pause(outcome, job.attempt)
-        if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < self._road.policy.attempts:
-            pause = 0.0
+        if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < max(self._road.policy.attempts, 2):
+            pause = 0.0  # nothing of it left: not a further attempt, but the first one on a living connection
         if pause is None or self._stopping():
             yield self._failed(job, outcome)
             return
@@ -397,6 +401,7 @@ class _Worker:
 
     def _result(self, job: _Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
         self._feed.settled(success=outcome == "accepted")
+        _log.info("Message %d (%s): %s", job.index, job.prepared.content.message_id, outcome)
         return SendResult(job.index, job.message, outcome, receipt, error)
 
     def _pause(self, error: FrankingError, attempt: int) -> float | None:

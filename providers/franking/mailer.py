@@ -9,6 +9,7 @@ Many messages are ``bulk.py``'s business; it is handed ``Mailer.take`` and ``giv
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Mailer", "connect", "explain", "send"]
 
 Result = TypeVar("Result")
+_log = logging.getLogger("franking.mailer")
 
 
 class Capturing(Protocol):
@@ -159,6 +161,7 @@ class Mailer:
                 receipt = merge(receipt, self._send(prepared))
                 rest = too_many(receipt)
                 if not rest:
+                    _log.info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
                     return receipt
                 prepared = narrowed(prepared, rest)  # the server takes so many in one transaction: the others in a further one
 
@@ -167,7 +170,7 @@ class Mailer:
 
     def send_many(
         self,
-        messages: Iterable[Message | EmailMessage | bytes],
+        messages: Iterable[Message | EmailMessage | bytes | Prepared],
         *,
         connections: int | None = None,
         window: int | None = None,
@@ -178,6 +181,7 @@ class Mailer:
     ) -> Iterator[SendResult]:
         """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost.
 
+        What ``prepare`` gave may be among them: a message with an envelope of its own.
         ``connections``, ``window`` and ``rate`` (messages per minute; without one the provider's own limit, where it has one) override the mailer's.
         ``policy`` says what is tried again (``retry.Policy``). ``started`` is called with index and Message-ID before anything of a message leaves. Setting
         ``stop`` ends the drawing; what is under way is finished. Raises only what the iterable itself raises, after the results under way.
@@ -208,8 +212,10 @@ class Mailer:
         with self.explained():
             self._recovering(lambda session: None)
 
-    def prepare(self, message: Message | EmailMessage | bytes, *, envelope: Envelope | None = None) -> Prepared:
-        """Compose without sending: the envelope and the content that ``send`` would use."""
+    def prepare(self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None) -> Prepared:
+        """Compose without sending: the envelope and the content that ``send`` would use. What is prepared already is given back."""
+        if isinstance(message, Prepared):
+            return message
         if not self.account.enabled:
             from franking.config import repair_command
 
@@ -236,11 +242,13 @@ class Mailer:
                 if renewed or not refused.token_refused or refused.possibly_sent:
                     raise
                 renewed = True
+                _log.info("The access token of %s was refused; renewing it.", self.account.name)
                 self.renew()
             except ConnectError as broken:
                 if replaced or not broken.stale:
                     raise
                 replaced = True
+                _log.info("The connection of %s had been closed; opening a new one.", self.account.name)
                 self.drop_idle()
 
     @contextmanager

@@ -22,7 +22,7 @@ from franking.provider import Provider
 from franking.registry import provider as provider_named
 from franking.registry import providers
 
-__all__ = ["UrlParts", "read_url", "write_url"]
+__all__ = ["UrlParts", "derived_name", "read_url", "write_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def read_url(url: str) -> UrlParts:
     if not sender:
         raise SettingsError("from: the account URL does not say who sends; add from=you@example.com to it.", field="from")
     given = settings.pop("name", "")
-    return UrlParts(given or _derived_name(provider, sender, settings), provider.name, sender, settings)
+    return UrlParts(given or derived_name(provider, sender, settings), provider.name, sender, settings)
 
 
 def write_url(account: Account) -> str:
@@ -174,7 +174,7 @@ def _once(settings: dict[str, str], key: str, value: str) -> None:
     settings[key] = value
 
 
-def _derived_name(provider: Provider, sender: str, settings: Mapping[str, str]) -> str:
+def derived_name(provider: Provider, sender: str, settings: Mapping[str, str]) -> str:
     """Name an account by what its secret belongs to: the login name and the server, or the mailbox. Stable, and never shared by two servers."""
     try:
         mailbox = Address.parse(sender).address
