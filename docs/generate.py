@@ -33,12 +33,13 @@ SUBJECTS = {
     "Google": ("google",),
     "Microsoft": ("microsoft",),
     "Sign-in servers and APIs": ("https", "api"),
-    "Everything else": ("protocol", "send", "outcome", "unknown"),
+    "Everything else": ("protocol", "send", "outcome", "usage", "interrupted", "bug", "unknown"),
 }
 """The chapters of the troubleshooting page, by the subject that a code begins with."""
 
 SAMPLES: Mapping[str, Any] = {
     "account": "NAME",
+    "again": ("NAME",),
     "to": "YOU",
     "host": "HOST",
     "port": "PORT",

@@ -44,6 +44,9 @@ def load(name: str) -> Any:
     module, help_text = COMMANDS[name]
     found = import_module(f"franking_cli.{module}")
     made = getattr(found, "app", None)
+    for callback in [one.callback for one in made.registered_commands] if made is not None else [found.command]:
+        if hasattr(callback, "sign"):
+            callback.sign()
     if made is None:
         made = typer.Typer(add_completion=False, rich_markup_mode=_markup())
         made.command(name, help=found.command.__doc__ or help_text)(found.command)
@@ -89,18 +92,13 @@ def run(arguments: list[str]) -> int:
     """Run the command line; give its exit code. Usage errors end here, as text or, with ``--json``, as one object."""
     try:
         return int(build().main(args=arguments, prog_name="franking", standalone_mode=False) or 0)
-    except (KeyboardInterrupt, EOFError):
+    except (KeyboardInterrupt, EOFError, typer.Abort):
         return 130
-    except typer.Abort:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if code is None or not hasattr(error, "format_message"):
-            raise
-        from franking_cli.console import usage_error
+    except Exception as error:  # noqa: BLE001  (the end of the line: what comes here is a usage error, or a mistake of ours)
+        from franking_cli.console import internal_error, usage_error
 
-        usage_error(error, arguments)
-        return 2
+        if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
+            usage_error(error, arguments)
+            return 2
+        internal_error(error, arguments)
+        return 3 if getattr(error, "possibly_sent", False) else 1

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console
+from franking_cli.console import Console, visible
 from franking_cli.console import command as framed
 
 __all__ = ["command"]
@@ -23,13 +23,15 @@ def command(
 ) -> int:
     """Take the same steps as a send, up to the login; send nothing."""
     from franking import testsend
-    from franking_cli.choose import account_of, password_from_stdin
+    from franking_cli.choose import account_of, password_of
     from franking_cli.send_test import report_code
 
-    secret = password_from_stdin() if password_stdin else None
-    chosen = account_of(account, settings, console)
+    console.about["account"] = account
+    chosen = account_of(account, settings, *(("--password-stdin",) if password_stdin else ()))
+    console.about["account"] = chosen.name
+    secret = password_of(console, chosen, from_stdin=password_stdin)
     if not console.json_output:
-        console.say(f"Checking {chosen.name}", "strong")
+        console.say(f"Checking {visible(chosen.name)}", "strong")
     with console.transcript(transcript):
         report = testsend.check(chosen, secret=secret, observer=console.step)
     console.result(report, sent="All is ready for sending. Nothing was sent.")

@@ -28,19 +28,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Console", "command", "exit_code", "shell", "usage_error"]
 
-_STYLES = {"good": "32", "bad": "31", "warn": "33", "strong": "1", "faint": "2"}
+# Readable on dark and on light backgrounds alike: at least 3.9 : 1 on black and on white (tests/test_cli_screen.py computes it).
+_STYLES = {"good": "38;5;28", "bad": "1;38;5;160", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
+_STYLES_16 = {
+    "good": "32",
+    "bad": "1;31",
+    "warn": "35",
+    "strong": "1",
+    "faint": "0",
+}  # terminals without 256 colours choose their own shades
 _SIGNS = {"ok": ("✓", "good"), "failed": ("✗", "bad"), "warning": ("!", "warn"), "skipped": ("–", "faint")}
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": ".", "·": "-", "→": ">"})
+_DETAIL, _TOOK = 14, 9  # columns: where a step's detail begins, and what its time takes
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "...", "·": "-", "→": ">", "„": '"', "“": '"', "”": '"'})
 
 
 class Console:
     """Print for one command: ``say`` for the eye, ``data`` and ``answer`` for programs."""
 
-    def __init__(self, *, json_output: bool = False, verbose: int = 0, reports: bool = False) -> None:
+    def __init__(self, *, json_output: bool = False, verbose: int = 0, reports: bool = False, path: str = "franking") -> None:
         self.json_output = json_output
         self.reports = reports  # this command's JSON is a test report, on every ending
         self.verbose = verbose
+        self.without_hints = False
+        self.path = path  # the command as it was typed: "franking send-test"
+        self.about: dict[str, Any] = {}  # what is known for the report of an error: the account, the recipients
         self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        wide = "256color" in os.environ.get("TERM", "") or any(os.environ.get(name) for name in ("COLORTERM", "WT_SESSION"))
+        self._styles = _STYLES if wide else _STYLES_16
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not verbose
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty()
         self._running = False
@@ -53,13 +67,13 @@ class Console:
     def width(self) -> int:
         """Give the columns to wrap at: the terminal's, at most 100; 80 where there is none."""
         try:
-            return max(40, min(100, os.get_terminal_size(sys.stderr.fileno()).columns))
+            return max(20, min(100, os.get_terminal_size(sys.stderr.fileno()).columns or 80))
         except (OSError, ValueError):
             return 80
 
     def style(self, text: str, style: str | None) -> str:
         """Colour a piece of text, on a terminal only."""
-        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and self.colour else text
+        return f"\x1b[{self._styles[style]}m{text}\x1b[0m" if style and self.colour else text
 
     def say(self, text: str = "", style: str | None = None, *, indent: str = "", hang: str | None = None) -> None:
         """Print lines for the eye, wrapped; ``hang`` indents all lines but the first."""
@@ -84,22 +98,32 @@ class Console:
     def data(self, text: str) -> None:
         """Print data to stdout."""
         self._clear()
-        sys.stdout.write(_encodable(text, sys.stdout) + "\n")
-        sys.stdout.flush()
+        with _reader_may_leave(sys.stdout):
+            sys.stdout.write(_encodable(text, sys.stdout) + "\n")
+            sys.stdout.flush()
 
     def binary(self, chunks: Iterable[bytes]) -> None:
         """Write octets to stdout."""
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+        self._clear()
+        with _reader_may_leave(sys.stdout):
+            for chunk in chunks:
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
 
     def answer(self, value: Any) -> None:
         """Print one JSON value to stdout."""
-        self.data(json.dumps(value, ensure_ascii=False, default=str))
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:  # a legacy code page, or a lone surrogate: JSON has escapes for what does not fit
+            text = json.dumps(value, default=str)
+        self.data(text)
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(_encodable(text, sys.stderr))
-        sys.stderr.flush()
+        with _reader_may_leave(sys.stderr):
+            sys.stderr.write(_encodable(text, sys.stderr))
+            sys.stderr.flush()
 
     # -- steps and results -----------------------------------------------------------------------------------------------
 
@@ -117,11 +141,19 @@ class Console:
         self._clear()
         sign, style = _SIGNS[step.status]
         took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
-        room = self.width - 13 - 10
-        detail = visible(step.detail)
-        shown = detail if len(detail) <= room else detail[: room - 1] + "…"
-        line = f"  {self.style(sign, style)} {step.name:<9} {shown:<{room}}{took:>9}"
-        self._write(line.rstrip() + "\n")
+        head, detail = f"{self.style(sign, style)} {step.name:<9}", visible(step.detail)
+        room = self.width - _DETAIL - _TOOK
+        if room < 20:  # a narrow terminal: what matters first, the time behind it
+            told = " ".join(part for part in (detail, f"({took})" if took else "") if part)
+            self._write(f"{head.rstrip()}\n")
+            self.say(told, indent="  ") if told else None
+            return
+        lines = [detail if len(detail) <= room else detail[: room - 1] + "…"]
+        if step.status == "failed" and len(detail) > room:  # the reason is never cut off
+            lines = textwrap.wrap(detail, room, break_long_words=True, break_on_hyphens=False, max_lines=6, placeholder=" …")
+        self._write(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip() + "\n")
+        for line in lines[1:]:
+            self._write(" " * _DETAIL + line + "\n")
 
     def _clear(self) -> None:
         if self._running:
@@ -131,30 +163,37 @@ class Console:
     def result(self, report: TestReport, *, sent: str) -> None:
         """Show the one green or red result of a report: what, why, and what to do."""
         if self.json_output:
-            self.answer(report.as_dict())
+            self.report(report)
             return
         self.say()
         if report.ok:
-            self.say(f"✓ {sent}", "good")
+            self.say(f"✓ {sent}", "good", hang="  ")
             if report.receipt:
                 for address, refusal in report.receipt.refused.items():
                     self.say(f"! {address} was refused: {visible(str(refusal['reply']))}", "warn", hang="  ")
                 for warning in report.receipt.warnings:
-                    self.say(f"! {warning}", "warn", hang="  ")
+                    self.say(f"! {visible(warning)}", "warn", hang="  ")
                 if report.receipt.reply:
-                    self.say(f"The server said: {visible(report.receipt.reply)}", indent="  ")
+                    self.say(f"The server said: {visible(report.receipt.reply)}", indent="  ", hang="    ")
+            self.hints(hint.text for hint in report.hints)
         elif report.diagnosis:
-            self.diagnosis(report.diagnosis)
-        self.hints([hint.text for hint in report.hints] if report.ok else [])
+            self.diagnosis(report.diagnosis, next_command=self._again(report))
+
+    def report(self, report: TestReport, **more: Any) -> None:
+        """Print a test report as JSON, with further keys behind its own."""
+        told = {**report.as_dict(), **more}
+        if self.without_hints:
+            del told["hints"]
+        self.answer(told)
 
     def hints(self, texts: Iterable[str]) -> None:
         """Show what seems wrong, or could be better."""
         for text in texts:
-            self.say(f"! {text}", "warn", hang="  ")
+            self._advice(f"! {text}", "warn", indent="", hang="  ")
 
-    def diagnosis(self, diagnosis: Diagnosis) -> None:
-        """Show a diagnosis: title, cause, numbered remedies, and the server's own words last."""
-        self.say(f"✗ {diagnosis.title}", "bad")
+    def diagnosis(self, diagnosis: Diagnosis, *, next_command: str | None = None) -> None:
+        """Show a diagnosis: title, cause, numbered remedies, the server's own words, and a command to go on with."""
+        self.say(f"✗ {visible(diagnosis.title)}", "bad", hang="  ")
         self.say(diagnosis.cause, indent="  ")
         remedies = diagnosis.remedies
         if remedies:
@@ -162,33 +201,56 @@ class Console:
             self.say()
             self.say(f"What to do ({who.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
             for number, remedy in enumerate(remedies, 1):
-                self.say(f"{number}. {remedy}", indent="  ", hang="     ")
+                self._advice(f"{number}. {remedy}", None, indent="  ", hang="     ")
         if diagnosis.temporary:
             self.say()
             self.say("This may pass by itself: trying again later can help.", indent="  ")
         if diagnosis.raw:
             self.say()
             self.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
+        if next_command and not any("`franking " in remedy for remedy in remedies):
+            self.say()
+            self._advice(f"Next: `{next_command}`", None, indent="  ", hang="    ")
+
+    def _advice(self, text: str, style: str | None, *, indent: str, hang: str) -> None:
+        """Print advice wrapped, and each command of ours that it names on a line of its own, unbroken: it is there to be copied."""
+        parts = text.split("`")
+        if text.startswith("Next: ") and len(indent) + len(text) <= self.width:
+            self.raw(f"{indent}Next: {self.style(parts[1], 'strong')}")
+            return
+        for place, part in enumerate(parts):
+            if place % 2:
+                shown = f"{hang}{self.style(part, 'strong')}"
+                self.raw(shown)
+            elif part.strip(" ."):
+                first = place == 0
+                self.say(part.strip() if first else part.lstrip(" .,"), style, indent=indent if first else hang, hang=hang)
+
+    def _again(self, report: TestReport) -> str:
+        if report.error is not None and report.diagnosis is not None and (words := report.diagnosis.values.get("again")):
+            to = report.to[:1] or (report.diagnosis.values.get("to") or "",)
+            return shell("franking", "send-test", *words, "--to", to[0])
+        return f"{self.path} --help"
 
     def error(self, error: FrankingError, *, next_command: str | None = None) -> None:
         """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
         from franking.mailer import explain
 
         diagnosis = explain(error)
-        if self.json_output and self.reports:
-            from franking.testsend import TestReport
-
-            self.answer(TestReport.of_error(error).as_dict())
-            return
         if self.json_output:
+            if self.reports:
+                from franking.testsend import TestReport
+
+                self.report(TestReport.of_error(error, **self.about))
+                return
             outcome = "unknown" if error.possibly_sent else ("login-required" if exit_code(error) == 4 else "failed")
             self.answer({"ok": False, "outcome": outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
             return
         self.say(f"✗ {visible(str(error))}", "bad", hang="  ")
         for remedy in diagnosis.remedies:
-            self.say(f"· {remedy}", indent="  ", hang="    ")
-        if next_command:
-            self.say(f"Next: {next_command}", indent="  ")
+            self._advice(f"· {remedy}", None, indent="  ", hang="    ")
+        if next_command or not any("`franking " in remedy for remedy in diagnosis.remedies):
+            self._advice(f"Next: `{next_command or f'{self.path} --help'}`", None, indent="  ", hang="    ")
 
     @contextmanager
     def transcript(self, wanted: bool) -> Iterator[None]:
@@ -299,72 +361,137 @@ def command(
 ) -> Callable[..., Any]:
     """Make a function a command: it gets a ``Console`` first, flags ``-v`` and ``--json``, and its errors become exit codes.
 
-    With ``reports`` its JSON is a test report on every ending. With ``settings`` it also gets every key of every provider as a flag, collected in a dict ``settings``. It returns an exit code or None.
+    With ``reports`` its JSON is a test report on every ending. With ``settings`` it also gets every key of every provider as a flag,
+    collected in a dict ``settings``. It returns an exit code or None. An argument that names an account is completed with the saved names.
     """
     if function is None:
         return functools.partial(command, answers=answers, settings=settings, reports=reports)
     signature = inspect.signature(function, eval_str=True)
-    own = [parameter for name, parameter in signature.parameters.items() if name not in ("console", "settings")]
-    added = [inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose)]
+    own = [_completed(parameter) for name, parameter in signature.parameters.items() if name not in ("console", "settings")]
+    added = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
+    ]
     if answers:
         added.append(inspect.Parameter("json_output", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json))
-    keys: tuple[str, ...] = ()
-    if settings:
-        from franking_cli.flags import parameters
+    keys: list[str] = []
 
-        flags = parameters(taken={parameter.name for parameter in own})
-        keys = tuple(flags)
-        added.extend(flags.values())
+    def sign() -> None:
+        """Write down the signature that Typer reads; again whenever the command is loaded, for a provider may have been registered meanwhile."""
+        every = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *added]
+        if settings:
+            from franking_cli.flags import parameters
+
+            flags = parameters(taken={parameter.name for parameter in own})
+            keys[:] = flags
+            every.extend(flags.values())
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
-        console = Console(json_output=values.pop("json_output", False), verbose=values.pop("verbose", 0), reports=reports)
+        context = values.pop("context")
+        console = Console(
+            json_output=values.pop("json_output", False),
+            verbose=values.pop("verbose", 0),
+            reports=reports,
+            path=context.command_path,
+        )
         if settings:
             from franking_cli.flags import collect
 
             values["settings"] = collect({key: values.pop(key) for key in keys})
         raise typer.Exit(_guarded(console, lambda: function(console, **values)))
 
-    changed = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    run.__signature__ = inspect.Signature([*changed, *added])  # type: ignore[attr-defined]  # what Typer reads
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*changed, *added)}
     del run.__wrapped__
+    run.sign = sign  # type: ignore[attr-defined]
+    sign()
     return run
+
+
+def _completed(parameter: inspect.Parameter) -> inspect.Parameter:
+    for extra in getattr(parameter.annotation, "__metadata__", ()):
+        if parameter.name in ("account", "name") and hasattr(extra, "autocompletion") and not extra.param_decls:
+            extra.autocompletion = account_names
+    return parameter
+
+
+def account_names(incomplete: str) -> list[str]:
+    """Complete the names of saved accounts; a settings file that cannot be read completes nothing."""
+    from franking import SettingsError
+    from franking.config import load
+
+    try:
+        return [name for name in load().names if name.startswith(incomplete)]
+    except SettingsError:
+        return []
 
 
 def _guarded(console: Console, act: Callable[[], Any]) -> int:
     from franking.errors import FrankingError
 
-    try:
-        with _logging(console.verbose):
+    with _logging(console.verbose):
+        try:
             return int(act() or 0)
-    except FrankingError as error:
+        except FrankingError as error:
+            console.error(error)
+            return exit_code(error)
+        except (KeyboardInterrupt, EOFError, typer.Abort) as broken:
+            return _interrupted(console, broken)
+        except OSError as problem:
+            if problem.filename is None:
+                raise
+            from franking import SettingsError
+
+            unreadable = SettingsError(f"{problem.filename}: {problem.strerror}.", field=str(problem.filename))
+            console.error(unreadable)
+            return exit_code(unreadable)
+
+
+def _interrupted(console: Console, broken: BaseException) -> int:
+    """Say that somebody broke in, and whether the message may have been accepted all the same."""
+    from franking.testsend import interrupted
+
+    error = interrupted(broken)
+    console.about |= getattr(broken, "about", {})
+    if console.json_output:
         console.error(error)
-        return exit_code(error)
-    except (KeyboardInterrupt, EOFError, typer.Abort):
+    elif error.possibly_sent:
+        from franking.mailer import explain
+
+        console.say()
+        console.diagnosis(explain(error))
+    else:
         console.say("Interrupted; nothing more was done.", "warn")
-        if console.json_output:
-            console.answer({"ok": False, "outcome": "failed", "error": "interrupted", "diagnosis": None})
-        return 130
+    return 3 if error.possibly_sent else 130
 
 
 @contextmanager
 def _logging(verbose: int) -> Iterator[None]:
-    """Show the library's log on stderr while a command runs; what it logs is redacted at its source."""
+    """Show what the library logs on stderr while a command runs: what it does (-v), or everything with the dialogue (-vv)."""
     if not verbose:
         yield
         return
     logger = logging.getLogger("franking")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
-    level = logger.level
+    handler.setFormatter(_Redacted("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(level)
+        logger.setLevel(before)
+
+
+class _Redacted(logging.Formatter):
+    """Look at each line once more before a person sees it: no tokens, no one-time addresses, no control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from franking.redaction import redacted
+
+        return redacted(super().format(record))
 
 
 def exit_code(error: FrankingError | None) -> int:
@@ -386,26 +513,46 @@ def exit_code(error: FrankingError | None) -> int:
 def usage_error(error: Any, arguments: list[str]) -> None:
     """Show a wrong option or a missing one, and the next command; with ``--json`` as one object."""
     sentence = str(error.format_message()).strip()
-    if type(error).__name__ == "NoArgsIsHelpError":
-        sys.stderr.write(sentence + "\n")
-        return
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "franking"
-    if "--json" in arguments:
-        diagnosis = {
-            "code": "usage",
-            "title": "The command line is not right",
-            "cause": sentence,
-            "remedies": [f"Run: {path} --help"],
-            "who": "you",
-            "temporary": False,
-            "raw": "",
-        }
-        Console(json_output=True).answer({"ok": False, "outcome": "failed", "error": sentence, "diagnosis": diagnosis})
+    if type(error).__name__ == "NoArgsIsHelpError" and "--json" not in arguments:
+        sys.stderr.write(sentence + "\n")
         return
-    console = Console()
-    console.say(f"✗ {visible(sentence)}", "bad", hang="  ")
-    console.say(f"Next: {path} --help", indent="  ")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sentence = "No command was given."
+    _failed(sentence, "usage", path, arguments)
+
+
+def internal_error(error: BaseException, arguments: list[str]) -> None:
+    """Show a mistake of ours: no traceback unless asked for, for nobody can mend it with one; with ``--json`` as one object."""
+    import traceback
+
+    if any(word.startswith("-v") or word == "--verbose" for word in arguments):
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    _failed(f"{type(error).__name__}: {error}", "bug", "franking", arguments)
+
+
+def _failed(sentence: str, reason: str, path: str, arguments: list[str]) -> None:
+    from franking.errors import Evidence, SettingsError
+    from franking.redaction import redacted
+
+    told = redacted(sentence, limit=500)
+    error = SettingsError(told, evidence=Evidence("settings", reason=reason, details={"usage": (*path.split(), "--help")}))
+    reports = bool({"send-test", "check", "send"} & set(arguments[:1]))
+    console = Console(json_output="--json" in arguments, reports=reports, path=path)
+    console.without_hints = arguments[:1] == ["send"]
+    console.error(error)
+
+
+@contextmanager
+def _reader_may_leave(stream: Any) -> Iterator[None]:
+    """Go on when nobody reads any more (``| head``): how the command ends does not depend on it."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def shell(*words: str) -> str:

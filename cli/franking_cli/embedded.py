@@ -42,8 +42,10 @@ class MailServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def account(self, settings: Mapping[str, Any]) -> Account:
+    def account(self, settings: Mapping[str, Any], more: tuple[str, ...] = ()) -> Account:
         """Make the account that reaches this server; flags given by hand win, so that one can see what a wrong one does."""
+        from franking_cli.flags import words
+
         given = {key: value for key, value in settings.items() if key not in ("provider", "sender", "no_auth")}
         made = {
             "host": "localhost",
@@ -55,7 +57,8 @@ class MailServer:
         }
         if settings.get("no_auth"):
             made.pop("username")
-        return Account(name="embedded", provider="smtp", sender=self.sender, **made)
+        account = Account(name="embedded", provider="smtp", sender=self.sender, **made)
+        return account.referred_to_as("", ("--embedded", *words(settings), *more))  # it ends with the command: nothing can be stored for it
 
     @property
     def _ca(self) -> Path:

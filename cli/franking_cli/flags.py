@@ -10,7 +10,7 @@ import typer
 
 from franking import Account, SettingsError
 
-__all__ = ["account_from", "collect", "parameters"]
+__all__ = ["account_from", "collect", "parameters", "words"]
 
 _TYPES = {"int": int, "float": float, "bool": bool}
 
@@ -50,6 +50,18 @@ def parameters(taken: set[str]) -> dict[str, inspect.Parameter]:
 def collect(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the settings that were really given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def words(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write settings as the flags that give them, to be typed again."""
+    found: list[str] = []
+    for key, value in settings.items():
+        flag = "--from" if key == "sender" else "--" + key.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(flag if value else "--no-" + flag[2:])
+        else:
+            found += [flag, str(value)]
+    return tuple(found)
 
 
 def account_from(settings: Mapping[str, Any], *, name: str = "unsaved") -> Account:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console
+from franking_cli.console import Console, visible
 from franking_cli.console import command as framed
 
 __all__ = ["command", "predict", "read_text"]
@@ -43,7 +43,8 @@ def command(
     from franking_cli.choose import password_from_stdin
     from franking_cli.send_test import report_code
 
-    secret = password_from_stdin() if password_stdin else None
+    console.without_hints = True
+    console.about["account"] = account
     composed = {
         "--to": to,
         "--cc": cc,
@@ -66,7 +67,9 @@ def command(
         if not (to or cc or bcc):
             raise typer.BadParameter("give at least one recipient: --to jana@example.com", param_hint="--to")
         message = _compose(console, composed, stdin_used=password_stdin)
+    secret = password_from_stdin() if password_stdin else None
     with connect(account, secret=secret) as mailer:
+        console.about["account"] = mailer.account.name
         recipients = [*(to or ()), *(cc or ()), *(bcc or ())] if eml is not None else []
         envelope = _envelope(mailer, recipients) if recipients else None
         if dry_run:
@@ -74,12 +77,7 @@ def command(
             return 0
     with console.transcript(transcript):
         report = testsend.send_watched(mailer.account, message, envelope=envelope, secret=secret, observer=console.step)
-    if console.json_output:
-        answer = report.as_dict()
-        del answer["hints"]
-        console.answer(answer)
-    else:
-        console.result(report, sent=f"Message accepted for {', '.join(report.to)}.")
+    console.result(report, sent=f"Message accepted for {visible(', '.join(report.to))}.")
     return report_code(report)
 
 
@@ -90,22 +88,21 @@ def predict(console: Console, mailer: Any, prepared: Any) -> None:
     limit = f" of {route.size:,} allowed" if route.size else ""
     at_most = f" of {route.recipients:,} allowed" if route.recipients else ""
     if console.json_output:
-        console.answer(
-            {
-                "ok": True,
-                "outcome": "checked",
-                "account": mailer.account.name,
-                "provider": mailer.provider.name,
-                "route": mailer.route,
-                "from": prepared.envelope.sender,
-                "to": list(prepared.envelope.recipients),
-                "message_id": prepared.content.message_id,
-                "bytes": size,
-                "limit": route.size,
-                "smtputf8": prepared.content.smtputf8,
-                "eight_bit": prepared.content.eight_bit,
-            }
+        from franking.testsend import TestReport, hints_for
+
+        account = mailer.account
+        report = TestReport(
+            ok=True,
+            outcome="checked",
+            account=account.name,
+            provider=mailer.provider.name,
+            route=mailer.route,
+            sender=str(account.sender),
+            to=tuple(prepared.envelope.recipients),
+            message_id=prepared.content.message_id,
+            hints=hints_for(account),
         )
+        console.report(report, bytes=size, limit=route.size, smtputf8=prepared.content.smtputf8, eight_bit=prepared.content.eight_bit)
         return
     console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
     console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(prepared.envelope.recipients)}", hang=" " * 12)

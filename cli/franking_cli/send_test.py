@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console, exit_code
+from franking_cli.console import Console, exit_code, visible
 from franking_cli.console import command as framed
 
 __all__ = ["command", "report_code"]
@@ -30,30 +30,41 @@ def command(
     With a saved account: franking send-test shop --to you@example.com.
     With unsaved settings: --provider smtp --from … --host … --port … --security … --username … --password-stdin.
     """
-    from franking import testsend
-    from franking_cli.choose import account_of, password_from_stdin
+    from franking import Address, SettingsError, testsend
+    from franking_cli.choose import account_of, password_from_stdin, password_of
 
+    console.about["account"] = account
     if not to:
         raise typer.BadParameter("say where the test message goes: --to you@example.com", param_hint="--to")
-    secret = password_from_stdin() if password_stdin else None
+    try:
+        recipient = Address.parse(to).address
+    except ValueError as problem:
+        raise SettingsError(f"to: {problem}", field="to") from None
+    console.about["to"] = (recipient,)
+    more = ("--password-stdin",) if password_stdin else ()
     if embedded:
         from franking_cli.embedded import MailServer
 
+        if account is not None:
+            raise typer.BadParameter("the built-in server has an account of its own; leave the name out", param_hint="--embedded")
         server: Any = MailServer(sender=settings.get("sender") or to)
     else:
         server = nullcontext()
     with server:
         if embedded:
-            chosen, secret = server.account(settings), secret or server.password
+            chosen = server.account(settings, more)
+            secret = password_from_stdin() if password_stdin else server.password
         else:
-            chosen = account_of(account, settings, console)
+            chosen = account_of(account, settings, *more)
+            secret = None if dry_run else password_of(console, chosen, from_stdin=password_stdin)
+        console.about["account"] = chosen.name
         if dry_run:
-            return _dry_run(console, chosen, to)
+            return _dry_run(console, chosen, recipient)
         if not console.json_output:
-            console.say(f"Test message from {chosen.sender} to {to}", "strong")
+            console.say(f"Test message from {visible(str(chosen.sender))} to {visible(recipient)}", "strong")
         with console.transcript(transcript):
-            report = testsend.send_test(chosen, to, secret=secret, observer=console.step)
-        console.result(report, sent=f"Message sent to {to}. Look into the inbox.")
+            report = testsend.send_test(chosen, recipient, secret=secret, observer=console.step)
+        console.result(report, sent=f"Message sent to {visible(recipient)}. Look into the inbox.")
         if embedded and report.ok:
             _show_received(console, server)
     return report_code(report)

@@ -181,13 +181,14 @@ class Account:
     and the nearest known key for an unknown one. Two accounts are equal when their name, provider, From and settings are.
     """
 
-    __slots__ = ("_given", "_reference", "_settings", "name", "provider", "sender")
+    __slots__ = ("_given", "_reference", "_settings", "_words", "name", "provider", "sender")
     name: str
     provider: str
     sender: Address
     _given: Mapping[str, Any]
     _reference: str
     _settings: Mapping[str, Any]
+    _words: tuple[str, ...]
 
     def __init__(self, *, name: str, provider: str, sender: str | Address, **settings: Any) -> None:
         if _lookup is None:
@@ -213,6 +214,7 @@ class Account:
             ("_given", MappingProxyType(given)),
             ("_settings", MappingProxyType(settled)),
             ("_reference", name),
+            ("_words", ()),
         ):
             object.__setattr__(self, key, value)
 
@@ -231,10 +233,16 @@ class Account:
         """Give what a person types to mean this account: its name, or the account URL that it was made of."""
         return self._reference
 
-    def referred_to_as(self, reference: str) -> Account:
-        """Make the same account with another ``reference``."""
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Give what stands for this account behind ``franking send-test``: its name or URL, and flags; empty for one that was made in code."""
+        return self._words
+
+    def referred_to_as(self, reference: str, words: tuple[str, ...] | None = None) -> Account:
+        """Make the same account with another ``reference`` (empty: nothing but these ``words`` means it) and ``words``."""
         made = self.replace()
         object.__setattr__(made, "_reference", reference)
+        object.__setattr__(made, "_words", (reference,) if words is None else words)
         return made
 
     def __getattr__(self, key: str) -> Any:
@@ -276,13 +284,13 @@ class Account:
         return f"Account(name={self.name!r}, provider={self.provider!r}, sender={str(self.sender)!r}{shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.name, self.provider, self.sender, dict(self._given), self._reference)
+        return _rebuild, (self.name, self.provider, self.sender, dict(self._given), self._reference, self._words)
 
 
-def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], reference: str) -> Account:
+def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], reference: str, words: tuple[str, ...]) -> Account:
     import franking  # the public name installs the look-up first, in a fresh process too
 
-    return franking.Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference)
+    return franking.Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference, words)
 
 
 def _unfit(sign: str) -> bool:

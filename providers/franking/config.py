@@ -79,7 +79,7 @@ class Config:
             sender = table.pop("from", None)
             if not isinstance(sender, str):
                 raise SettingsError('from: say who sends, such as from = "Jan Novák <info@novak.cz>".', field="from")
-            return self.build(name, provider, sender, _rooted(table, provider, self.path.parent))
+            return self.build(name, provider, sender, _rooted(table, provider, self.path.parent)).referred_to_as(name)
         except SettingsError as problem:
             raise _located(problem, f"{self.path}, [accounts.{name}]") from None
 
@@ -199,6 +199,15 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
 def with_defaults(*, name: str, provider: str, sender: str | Address, environ: Mapping[str, str] | None = None, **settings: Any) -> Account:
     """Make an account that is not saved, with the defaults of the settings file and the environment for its provider."""
     return load(environ).build(name, provider_named(provider), sender, settings)
+
+
+def unsaved(account: Account, words: tuple[str, ...]) -> Account:
+    """Name an account that nobody saves as its URL would: its secret belongs to this login at this server, and to no other unsaved account.
+
+    ``words`` are the flags that stand for it behind ``franking send-test``.
+    """
+    url = write_url(account, named=False)
+    return account.replace(name=read_url(url).name).referred_to_as(url, words)
 
 
 def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:

@@ -157,8 +157,9 @@ class FoundSecret:
 
 def no_password(account: Account) -> SettingsError:
     """Make the error of an account without a password."""
+    how = f"run: {login_command(account)}" if account.reference else "pipe it in with --password-stdin"
     return SettingsError(
-        f"No password is stored for {account.name!r}; run: {login_command(account)} (or set {secret_variable(account.name)}).",
+        f"No password is stored for {account.name!r}; {how} (or set {secret_variable(account.name)}).",
         step="secret",
         field="password",
         evidence=Evidence("settings", reason="no-password"),

@@ -30,7 +30,7 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
-from franking.redaction import forms, redacted
+from franking.redaction import HIDDEN, forms, redacted
 
 __all__ = ["FALLBACKS", "GENERIC", "UNKNOWN_OUTCOME", "Diagnosis", "Hint", "Rule", "Words", "diagnose", "with_hints"]
 
@@ -236,6 +236,9 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     sender = str(known.get("sender") or "")
     known.setdefault("address", sender.rpartition("<")[2].rstrip("> "))
     known.setdefault("to", known["address"])
+    if known.get("account"):
+        known.setdefault("name", known["account"])
+        known.setdefault("again", (known["account"],))
     if known.get("username") and "@" not in str(known["username"]):
         known.setdefault("whole_address", known["address"])
     way = (known.get("port"), known.get("security"))
@@ -264,11 +267,20 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 _OUR_ADDRESSES = ("admin_consent_url",)  # composed by us of public parts, and of no use without their query
 _UNSHOWN = ("claims", "sasl")
+_WORDS = ("account", "again", "usage")  # parts of commands, typed on this side: cut short or tidied up they would not run
 
 
 def _raw(seen: Evidence) -> str:
+    if seen.kind in ("", "settings", "message") and not seen.text:
+        return ""  # no other side has spoken
     sasl = seen.details.get("sasl")
     return f"{seen.raw} {sasl if isinstance(sasl, str) else json.dumps(sasl, ensure_ascii=False)}" if sasl else seen.raw
+
+
+def _word(word: str, hidden: tuple[str, ...]) -> str:
+    for form in hidden:
+        word = word.replace(form, HIDDEN)
+    return texts.visible(word, 2000)
 
 
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
@@ -277,6 +289,9 @@ def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
         return None
     if isinstance(value, bool | int | float):
         return value
+    if key in _WORDS and isinstance(value, str | tuple):
+        words = tuple(_word(str(one), hidden) for one in ((value,) if isinstance(value, str) else value))
+        return words[0] if isinstance(value, str) else words
     if isinstance(value, str):
         return texts.visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
     if isinstance(value, list | tuple | set | frozenset):
@@ -322,6 +337,10 @@ def _verify(*codes: int) -> Mapping[str, tuple[Any, ...]]:
 
 
 GENERIC: tuple[Rule, ...] = (
+    # the command line's own
+    Rule("usage", kind=("settings",), reason=("usage",), temporary=False),
+    Rule("bug", kind=("settings",), reason=("bug",), temporary=False),
+    Rule("interrupted", reason=("interrupted",), temporary=False),
     # what is kept here
     Rule("store.insecure", kind=("store",), reason=("loose-mode",), temporary=False),
     Rule("store.not-ours", kind=("store",), reason=("link", "not-ours", "foreign-owner"), temporary=False),

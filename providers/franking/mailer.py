@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from franking.account import Account
 from franking.bulk import merge, narrowed, too_many
-from franking.config import resolve
+from franking.config import resolve, to_url
 from franking.credentials import needs_secret, secret_for
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
 from franking.errors import ConnectError, FrankingError, LoginError, MessageError, Refused, SettingsError
@@ -433,7 +433,7 @@ def _values(account: Account | None, provider: Provider | None, better: Provider
     if account is None or provider is None:
         return {}
     values: dict[str, Any] = {
-        "account": account.reference,
+        **in_commands(account),
         "provider": provider.name,
         "title": provider.title,
         "route": provider.route(account),
@@ -443,3 +443,12 @@ def _values(account: Account | None, provider: Provider | None, better: Provider
     if better is not None:
         values |= {"recommended": better.name, "recommended_title": better.title}
     return values
+
+
+def in_commands(account: Account) -> Mapping[str, Any]:
+    """Give what stands for an account in a command that can be run as it is shown: its name if it is saved, else its URL; ``again`` for another test."""
+    if account.words:
+        unsaved = account.words[0].startswith("--")
+        return {"name": None if unsaved else account.name, "account": account.reference, "again": account.words, "unsaved": unsaved}
+    url = to_url(account)  # made in code
+    return {"name": account.name, "account": url, "again": (url,)}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from franking.account import Account
 from franking.address import Address
 from franking.diagnosis import Diagnosis, Hint, with_hints
-from franking.errors import FrankingError, LoginRequired, OutcomeUnknown
-from franking.mailer import Mailer, account_for, better_road, explain
+from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
+from franking.mailer import Mailer, account_for, better_road, explain, in_commands
 from franking.message import Message
 from franking.provider import Observer, Receipt, Secret, Step, SupportsHints, silent
 
-__all__ = ["TestReport", "check", "hints_for", "send_test"]
+__all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,17 @@ class TestReport:
         }
 
     @classmethod
-    def of_error(cls, error: FrankingError, account: str | None = None, *, to: tuple[str, ...] = ()) -> TestReport:
-        """Tell of a failure that came before there was an account to test with."""
-        return cls(ok=False, outcome=_outcome(error), account=account, to=to, diagnosis=explain(error), error=error)
+    def of_error(cls, error: FrankingError, account: str | None = None, **known: Any) -> TestReport:
+        """Tell of a failure that came before there was an account to test with, or from outside; ``known`` are further attributes."""
+        return cls(
+            ok=False,
+            outcome=_outcome(error),
+            account=account,
+            possibly_sent=error.possibly_sent,
+            diagnosis=explain(error),
+            error=error,
+            **known,
+        )
 
 
 def send_test(
@@ -145,7 +153,9 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
     from franking.registry import provider
 
     found = provider(account.provider)
-    hints = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
+    seen = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
+    words = in_commands(account)
+    hints = tuple(replace(hint, values={**hint.values, **words}) for hint in seen)
     better = better_road(account)
     if better is not None:
         values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
@@ -162,9 +172,11 @@ def _watch(
     options: dict[str, Any],
 ) -> TestReport:
     steps: list[Step] = []
+    latest: list[Step] = []  # the last one, finished or not
     tell = observer or silent
 
     def watch(step: Step) -> None:
+        latest[:] = [step]
         if step.status != "running":
             steps.append(step)
         tell(step)
@@ -180,9 +192,14 @@ def _watch(
             receipt = act(mailer)
     except FrankingError as caught:
         error, diagnosis = caught, explain(caught, account, mailer.provider)
+    except KeyboardInterrupt as broken:
+        _note(broken, account, mailer, to, latest)
+        raise
     hints = hints_for(account, mailer.password())
     if diagnosis is not None:
         diagnosis = with_hints(diagnosis, hints)
+        if to:
+            diagnosis = replace(diagnosis, values={**diagnosis.values, "to": to[0]})
         if error is not None:
             error.diagnosis = diagnosis
     return TestReport(
@@ -201,6 +218,24 @@ def _watch(
         hints=hints,
         error=error,
     )
+
+
+def interrupted(broken: BaseException) -> FrankingError:
+    """Make the error of an interruption (Ctrl-C): it says whether the message may have been accepted all the same."""
+    told: dict[str, Any] = {"evidence": Evidence("", reason="interrupted"), "step": getattr(broken, "step", None)}
+    if getattr(broken, "possibly_sent", False):
+        return OutcomeUnknown("Interrupted after the message was handed over; it may have been accepted.", **told)
+    return FrankingError("Interrupted; nothing was sent.", **told)
+
+
+def _note(broken: Any, account: Account, mailer: Mailer, to: tuple[str, ...], latest: list[Step]) -> None:
+    """Write on an interruption what it interrupted. An API route does not say itself whether all had left: its progress does."""
+    last = latest[0]
+    broken.step = last.name
+    broken.about = {"account": account.name, "to": to, "provider": account.provider, "route": mailer.route, "sender": str(account.sender)}
+    if not hasattr(broken, "possibly_sent"):
+        all_left = last.name == "message" and last.total is not None and (last.done or 0) >= last.total
+        broken.possibly_sent = last.name == "accepted" or all_left
 
 
 def _where(account: Account, route: str) -> str:

@@ -81,8 +81,8 @@ def read_url(url: str) -> UrlParts:
     return UrlParts(given or derived_name(provider, sender, settings), provider.name, sender, settings)
 
 
-def write_url(account: Account) -> str:
-    """Write an account as a URL that ``read_url`` reads; what nobody set stays out."""
+def write_url(account: Account, *, named: bool = True) -> str:
+    """Write an account as a URL that ``read_url`` reads; what nobody set stays out, and so does the name if it follows from the rest or not ``named``."""
     provider = provider_named(account.provider)
     settings = {key: _written(value) for key, value in account.given.items()}
     sender = str(account.sender)
@@ -105,7 +105,7 @@ def write_url(account: Account) -> str:
         if sender != account.sender.address:
             settings["from"] = sender
     url = f"{provider.name}://{authority}{path}" + _parameters(settings)
-    if read_url(url).name != account.name:
+    if named and read_url(url).name != account.name:
         url = f"{provider.name}://{authority}{path}" + _parameters({**settings, "name": account.name})
     return url
 

@@ -1,7 +1,8 @@
 """The words of diagnoses and hints: one TOML file per language, chosen and filled here. No codes and no rules are known here.
 
 A text is a template or a list of templates, of which the first whose values are all known is used. ``{host}`` prints a value, ``{?host}``
-prints nothing but asks that the value be known. What stands between backticks is a command: its values are quoted for a POSIX shell.
+prints nothing but asks that the value be known. What stands between backticks is a command: its values are quoted for a POSIX shell, and a value
+that is a tuple is several words, of which the options that the command itself gives are left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FOLDER = files(__name__)
 
 _PLACE = re.compile(r"\{(\??)(\w+)\}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_OPTION = re.compile(r"--[a-z-]+")
 
 
 @lru_cache(maxsize=16)
@@ -74,10 +76,25 @@ def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
     def put(place: re.Match[str]) -> str:
         if place[1]:
             return ""
-        shown = visible(str(values[place[2]]), 1000)
+        value = values[place[2]]
+        if isinstance(value, tuple):
+            return shlex.join(_without(value, _OPTION.findall(part))) if quote else " ".join(value)
+        shown = visible(str(value), 2000)
         return shlex.quote(shown) if quote else shown
 
     return _PLACE.sub(put, part)
+
+
+def _without(words: tuple[str, ...], options: list[str]) -> list[str]:
+    """Leave options out, each with its value."""
+    kept: list[str] = []
+    dropping = False
+    for word in words:
+        if word.startswith("--"):
+            dropping = word in options
+        if not dropping:
+            kept.append(word)
+    return kept
 
 
 def _escape(sign: str) -> str:
