@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from franking import http
 from franking.account import Account, login_command
@@ -69,6 +69,9 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
             raise _not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
         token = _exchange(flow, answered["code"], client)
     grant = _grant(token, client, account, scopes, clock())
+    if not _from_google(token, client, answered):
+        ui.show("This sign-in is not Google's: its issuer knows none of Gmail's permissions, so they are taken as given.")
+        grant = replace(grant, details={**grant.details, "foreign": True})
     _check(grant, account, scopes, ui)
     return grant
 
@@ -116,6 +119,13 @@ def _grant(token: Mapping[str, Any], client: Client, account: Account, scopes: t
         },
         details=details,
     )
+
+
+def _from_google(token: Mapping[str, Any], client: Client, answered: Mapping[str, str]) -> bool:
+    """Tell whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it granted twice."""
+    issuer = str(_claims(token.get("id_token"), client.client_id).get("iss", ""))
+    granted = str(token.get("scope") or "")
+    return issuer.removeprefix("https://") == "accounts.google.com" or not granted or "google" in granted or "scope" in answered
 
 
 def _check(grant: Grant, account: Account, scopes: tuple[str, ...], ui: LoginUI) -> None:
@@ -181,7 +191,8 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
         client_id=data["client_id"],
         client_secret=data.get("client_secret") or "",
     )
-    _fetch(credentials, account, (data["refresh_token"], data.get("client_secret") or ""))
+    client = (data["client_id"], data.get("client_secret") or "")
+    _fetch(credentials, account, (data["refresh_token"], client[1]), basic=client if grant.details.get("foreign") else None)
     now = clock()
     granted = credentials.granted_scopes
     return replace(
@@ -226,15 +237,20 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
     )
 
 
-def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...]) -> None:
-    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries its own ways."""
+def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...], *, basic: tuple[str, str] | None = None) -> None:
+    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries its own ways.
+
+    ``basic`` are client id and secret for the header, which every issuer takes (RFC 6749 §2.3.1); google-auth puts them in the body, as Google has it.
+    """
     from google.auth.exceptions import GoogleAuthError
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
         request = _requester(session, *secrets)
 
         def transport(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
-            response = request(method, url, data=body, headers=dict(headers or {}))
+            if basic and body:
+                body = urlencode([pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]).encode()
+            response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
                 raise _refused(_json(response.content), account, secrets)
             return _Answer(200, response.headers, response.content)
@@ -290,7 +306,7 @@ def _revoke_uri(token_uri: str) -> str:
 
 def _require_scopes(grant: Grant, account: Account, scopes: tuple[str, ...]) -> None:
     """See that the mail scope was granted: people untick boxes, and accounts change their route."""
-    missing = [scope for scope in scopes if "/" in scope and scope not in grant.scopes]
+    missing = [scope for scope in scopes if "/" in scope and scope not in grant.scopes and not grant.details.get("foreign")]
     if missing:
         raise LoginRequired(
             f"The sign-in lacks the permission {missing[0]} that the route {account.route} needs. Sign in again and leave its box ticked.",
