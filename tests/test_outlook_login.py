@@ -6,6 +6,7 @@ import datetime
 import json
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -581,3 +582,27 @@ def test_the_lock_is_held_for_the_renewal_only(microsoft: Microsoft, account: Ma
     assert secret_for(app_only, provider("outlook"), store, {}).get()
     again = secret_for(app_only, provider("outlook"), store, {})
     assert again.get(renew_after=again.get())  # the client secret was not pushed out by the token
+
+
+def test_status_knows_when_a_certificate_ends_and_that_a_broken_one_does_not_work(account: Make, tmp_path: Path) -> None:
+    from franking.credentials import state_of
+    from franking.registry import provider
+    from franking.stores import open_store
+
+    file, _ = certificate(tmp_path)
+    daemon = account(app_only=True, certificate=file)
+    state = state_of(daemon, provider("outlook"), open_store(), {})
+    assert state.ok
+    assert state.details["credential_expires_at"] == pytest.approx(time.time() + 30 * 86_400, abs=60)
+    Path(file).write_text("nothing")
+    state = state_of(daemon, provider("outlook"), open_store(), {})
+    assert not state.ok
+    assert file in str(state.problem)
+
+
+def test_a_sign_in_at_microsoft_ends_by_disuse(microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "refresh_expires_at" not in sign_in(account(), microsoft).details  # another issuer: nothing is known
+    monkeypatch.setattr(login, "authority", lambda account: (microsoft.authority, True))
+    monkeypatch.setattr("franking.outlook.failures.authority", lambda account: (microsoft.authority, True))
+    grant = sign_in(account(), microsoft)
+    assert grant.details["refresh_expires_at"] == pytest.approx(grant.refreshed_at + 90 * 86_400, abs=1)

@@ -94,6 +94,12 @@ def test_clouds_and_overrides_of_addresses() -> None:
     )
 
 
+def test_the_issuer_as_microsoft_writes_it_is_understood() -> None:
+    issuer = f"https://login.microsoftonline.com/{TENANT}"
+    assert authority(outlook(authority=f"{issuer}/v2.0")) == (issuer, True)
+    assert authority(outlook(authority="https://sso.example/tenant/v2.0")) == ("https://sso.example/tenant/v2.0", False)
+
+
 def test_scopes_are_those_of_the_cloud_and_never_overridden() -> None:
     graph = "https://graph.microsoft.com"
     assert scopes(outlook(graph_endpoint="https://localhost"), "graph") == (f"{graph}/Mail.Send",)

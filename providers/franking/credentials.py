@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from franking.account import Account, login_command, secret_variable
+from franking.account import Account, login_command, repair_command, secret_variable
 from franking.errors import Evidence, SettingsError
-from franking.provider import Provider, SupportsLogin, SupportsPreparedRefresh
+from franking.provider import Provider, SupportsKeys, SupportsLogin, SupportsPreparedRefresh
 from franking.stores import FileStore, SecretStore
 from franking.tokens import Grant, Password, Secret, TokenSecret
 
@@ -292,7 +292,10 @@ def state_of(
     if found and found.source == "store":
         return SecretState(True, kind, "store", kept, saved_at=found.saved_at)
     if keyed_by_settings(account):
-        return SecretState(True, kind, "settings")
+        try:
+            return SecretState(True, kind, "settings", details=provider.key_details(account) if isinstance(provider, SupportsKeys) else {})
+        except SettingsError as problem:
+            return SecretState(False, kind, "settings", problem=str(problem), repair=repair_command("accounts", "show", account.name))
     return SecretState(False, kind, problem="no password is stored", repair=repair)
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "Session",
     "Step",
     "SupportsHints",
+    "SupportsKeys",
     "SupportsLogin",
     "SupportsMany",
     "SupportsPreparedRefresh",
@@ -281,6 +282,18 @@ class SupportsLogin(Protocol):
 
     def who(self, grant: Grant) -> str | None:
         """Tell who signed in, or None where the provider did not say."""
+        ...
+
+
+@runtime_checkable
+class SupportsKeys(Protocol):
+    """A provider whose accounts may sign in with a key in a file, without a person."""
+
+    def key_details(self, account: Account) -> Mapping[str, Any]:
+        """Look at the file without using it; ``credential_expires_at`` (seconds since the epoch) where it says so.
+
+        Raises ``SettingsError`` where it cannot be used.
+        """
         ...
 
 

@@ -322,6 +322,14 @@ class OutlookProvider:
 
         return prepared(account, secret)
 
+    def key_details(self, account: Account) -> Mapping[str, Any]:
+        """Tell when the certificate of an app-only account ends."""
+        if not account.certificate:
+            return {}
+        from franking.outlook.login import certificate_end
+
+        return {"credential_expires_at": certificate_end(account)}
+
     def revoke(self, account: Account, grant: Grant) -> str:
         """Say what signing out does at Microsoft, which lets no program revoke its own grant."""
         from franking.outlook.login import revoke
@@ -340,7 +348,8 @@ def personal(account_domain: str) -> bool:
 def authority(account: Account) -> tuple[str, bool]:
     """Give the issuer's URL, and whether it is Microsoft's own (else it is a plain OpenID provider)."""
     if account.authority:
-        return account.authority, (urlsplit(account.authority).hostname or "") in LOGIN_HOSTS
+        microsoft = (urlsplit(account.authority).hostname or "") in LOGIN_HOSTS
+        return (account.authority.removesuffix("/v2.0") if microsoft else account.authority), microsoft  # MSAL adds the version itself
     return f"{CLOUDS[account.cloud].login}/{account.tenant}", True
 
 

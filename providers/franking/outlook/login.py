@@ -29,10 +29,13 @@ from franking.tokens import Grant
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["login", "refresh", "revoke"]
+__all__ = ["certificate_end", "login", "refresh", "revoke"]
 
 DEVICE_SECONDS = 900.0
 """How long a device code lives at Microsoft; one that claims to live longer is given up then."""
+
+UNUSED_SECONDS = 90 * 86_400.0
+"""How long Microsoft keeps a sign-in that nobody renews."""
 
 _ROUTES = (GRAPH, SMTP)
 _NOT_FOR_LOGS = frozenset({"code", "code_verifier", "device_code", "client_assertion"})
@@ -312,7 +315,9 @@ def _grant(
         "tenant": claims.get("tid"),
         "way": way,
         "consented": list(consented),
-        "credential_expires_at": _certificate_end(account) if account.app_only and account.certificate else None,
+        # ended by disuse: 90 days from each renewal (https://learn.microsoft.com/entra/identity-platform/refresh-tokens)
+        "refresh_expires_at": now + UNUSED_SECONDS if authority(account)[1] and not account.app_only else None,
+        "credential_expires_at": certificate_end(account) if account.app_only and account.certificate else None,
     }
     return Grant(
         provider="outlook",
@@ -386,7 +391,8 @@ def _pem(account: Account) -> tuple[str, str]:
     return key, certificate
 
 
-def _certificate_end(account: Account) -> float:
+def certificate_end(account: Account) -> float:
+    """Give the last moment of the account's certificate, in seconds since the epoch. Raises ``SettingsError``."""
     from cryptography import x509
 
     return x509.load_pem_x509_certificate(_pem(account)[1].encode()).not_valid_after_utc.timestamp()
