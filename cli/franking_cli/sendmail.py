@@ -142,15 +142,16 @@ def deliver(mailer: Mailer, data: bytes, options: Options, aliases: Aliases, rec
     api = mailer.provider.facts.route(mailer.route).api
     if from_headers or api:
         data = aliases.rewrite(data)
-    sender = options.sender if options.sender is not None and not api else mailer.account.sender.address
+    own = mailer.account.sender.address
+    sender = own if options.sender is None or api else options.sender.strip("<>")
     if sender and "@" not in sender:  # root, www-data: names of this machine, which no mailbox provider knows
-        sender = mailer.account.sender.address
+        sender = own
     envelope = None
     if not from_headers:
-        envelope = Envelope("" if sender == "<>" else sender, aliases.resolve(named))
-    elif named or sender != mailer.account.sender.address:
+        envelope = Envelope(sender, aliases.resolve(named))
+    elif named or sender != own:
         found = mailer.prepare(data).envelope.recipients
-        envelope = Envelope("" if sender == "<>" else sender, dict.fromkeys((*found, *aliases.resolve(named))))
+        envelope = Envelope(sender, dict.fromkeys((*found, *aliases.resolve(named))))
     return dict(mailer.send(data, envelope=envelope).refused)
 
 

@@ -1,0 +1,246 @@
+"""``franking-sendmail``: its options, its exit codes, its aliases, its dialogue; one line on stderr for whatever goes wrong."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.smtp import Fault, SmtpServer, hangs_up, says
+
+Start = Callable[..., SmtpServer]
+PROGRAM = str(Path(sys.executable).with_name("franking-sendmail"))
+CRON = (
+    "From: root@web01 (Cron Daemon)\nTo: root\nSubject: Cron <root@web01> /usr/local/bin/backup\nMIME-Version: 1.0\n"
+    "Content-Type: text/plain; charset=UTF-8\nAuto-Submitted: auto-generated\n\nbackup: disk full\n"
+)
+
+
+class Done:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def settings(smtp_server: Start, tmp_path: Path) -> Callable[..., SmtpServer]:
+    """Start a server and write the settings that lead to it."""
+
+    def make(more: str = "", **options: Any) -> SmtpServer:
+        server = smtp_server(**options)
+        Path(os.environ["FRANKING_CONFIG"]).write_text(
+            f'default = "shop"\n\n[accounts.shop]\nprovider = "smtp"\nfrom = "Shop <info@novak.cz>"\nhost = "127.0.0.1"\nport = {server.port}\n'
+            f'security = "none"\n{more}'
+        )
+        return server
+
+    return make
+
+
+def sendmail(*arguments: str, text: str | bytes = "To: jana@example.com\nSubject: x\n\nhello\n", env: dict[str, str] | None = None) -> Done:
+    data = text.encode() if isinstance(text, str) else text
+    done = subprocess.run([PROGRAM, *arguments], input=data, capture_output=True, timeout=60, env={**os.environ, **(env or {})})
+    assert len(done.stderr.splitlines()) <= 1, done.stderr.decode()
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_recipients_on_the_command_line(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    done = sendmail("-i", "petr@example.com", "pavel@example.com")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    (message,) = server.messages
+    assert (message.sender, message.recipients) == ("info@novak.cz", ["petr@example.com", "pavel@example.com"])
+    parsed = email.message_from_bytes(message.data)
+    assert (parsed["To"], parsed["From"]) == ("jana@example.com", "Shop <info@novak.cz>")
+    assert parsed["Message-ID"]
+    assert parsed["Date"]
+
+
+def test_recipients_from_the_headers_and_bcc_removed(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    text = "To: jana@example.com\nCc: petr@example.com\nBcc: boss@example.com\nSubject: x\n\nhello\n"
+    assert sendmail("-t", "-oi", text=text).code == 0
+    (message,) = server.messages
+    assert message.recipients == ["jana@example.com", "petr@example.com", "boss@example.com"]
+    assert b"boss" not in message.data
+
+
+@pytest.mark.parametrize(("options", "body"), [((), b"one\r\n"), (("-i",), b"one\r\n.\r\ntwo\r\n"), (("-oi",), b"one\r\n.\r\ntwo\r\n")])
+def test_a_lone_dot(settings: Callable[..., SmtpServer], options: tuple[str, ...], body: bytes) -> None:
+    server = settings()
+    assert sendmail(*options, "jana@example.com", text="Subject: x\n\none\n.\ntwo\n").code == 0
+    assert server.messages[0].data.endswith(b"\r\n\r\n" + body)
+
+
+def test_cron(settings: Callable[..., SmtpServer]) -> None:
+    """Cron's own command line and message: mail for root of this machine, from root of this machine."""
+    server = settings("rewrite_from = true\n")
+    Path(os.environ["FRANKING_CONFIG"]).with_name("aliases").write_text("# where mail goes\nroot: admin@example.com, ops@example.com\n")
+    done = sendmail("-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", text=CRON)
+    assert (done.code, done.err) == (0, "")
+    (message,) = server.messages
+    assert (message.sender, message.recipients) == ("info@novak.cz", ["admin@example.com", "ops@example.com"])
+    parsed = email.message_from_bytes(message.data)
+    assert "info@novak.cz" in parsed["From"]
+    assert "root@web01" in parsed["Reply-To"]
+
+
+def test_a_name_that_leads_nowhere(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    done = sendmail("-i", "root", text=CRON)
+    assert done.code == 67
+    assert "root has no domain" in done.err
+    assert "default:" in done.err
+    assert server.messages == []
+
+
+def test_the_default_alias_takes_every_other_name(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
+    server = settings()
+    aliases = tmp_path / "aliases"
+    aliases.write_text("default: me@example.com\nwww-data: root\nroot: admin@example.com\n")
+    text = "To: www-data, nobody, x@example.com\nSubject: x\n\nhello\n"
+    assert sendmail("-t", "--aliases", str(aliases), text=text).code == 0
+    assert set(server.messages[0].recipients) == {"admin@example.com", "me@example.com", "x@example.com"}
+    assert email.message_from_bytes(server.messages[0].data)["To"] == "admin@example.com, me@example.com, x@example.com"
+
+
+def test_aliases_that_chase_each_other_end(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
+    settings()
+    aliases = tmp_path / "aliases"
+    aliases.write_text("a: b\nb: a\n")
+    assert sendmail("--aliases", str(aliases), "a").code == 67
+
+
+@pytest.mark.parametrize(("option", "sender"), [("-fbounces@novak.cz", "bounces@novak.cz"), ("-f<>", ""), ("-froot", "info@novak.cz")])
+def test_the_sender_of_the_envelope(settings: Callable[..., SmtpServer], option: str, sender: str) -> None:
+    server = settings()
+    assert sendmail(option, "-t").code == 0
+    assert server.messages[0].sender == sender
+
+
+def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    assert sendmail("-F", "Jan Novák", "-t").code == 0
+    parsed = email.message_from_bytes(server.messages[0].data, policy=email.policy.default)
+    assert str(parsed["From"]) == "Jan Novák <info@novak.cz>"
+    assert sendmail("-F", "Ignored", "-t", text="From: own@novak.cz\nTo: a@example.com\n\nx\n").code == 0
+    assert email.message_from_bytes(server.messages[1].data)["From"] == "own@novak.cz"
+
+
+def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
+    server = settings(refused={"bad@example.com": "550 5.1.1 no such mailbox"})
+    dialogue = (
+        "EHLO localhost\r\nMAIL FROM:<bounces@novak.cz> BODY=8BITMIME\r\nRCPT TO:<jana@example.com>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n"
+        "RCPT TO:<a@example.com>\r\nFOO\r\nRSET\r\nMAIL FROM:<x@novak.cz>\r\nRCPT TO:<bad@example.com>\r\nDATA\r\nSubject: y\r\n\r\ny\r\n.\r\nQUIT\r\n"
+    )
+    done = sendmail("-bs", text=dialogue)
+    codes = [line[:3] for line in done.out.splitlines() if line[3:4] == " "]
+    assert codes == ["220", "250", "250", "250", "354", "250", "503", "502", "250", "250", "250", "354", "554", "221"]
+    (message,) = server.messages
+    assert (message.sender, message.recipients) == ("bounces@novak.cz", ["jana@example.com"])
+    assert message.data.endswith(b"\r\n\r\n.dot\r\n")
+    assert done.code == 67
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "words"),
+    [
+        ([Fault("rcpt", says("550 5.1.1 no such mailbox"), nth=None)], 67, "550 5.1.1"),
+        ([Fault("mail", says("450 4.7.1 too much mail"), nth=None)], 75, "450 4.7.1"),
+        ([Fault("mail", says("550 5.7.1 you may not send"), nth=None)], 69, "550 5.7.1"),
+        ([Fault("body", hangs_up, executed=True, nth=None)], 70, "not known whether"),
+        ([Fault("connect", hangs_up, nth=None)], 75, "clos"),
+    ],
+    ids=["nobody", "later", "refused", "unknown", "connection"],
+)
+def test_exit_codes(settings: Callable[..., SmtpServer], faults: list[Fault], code: int, words: str) -> None:
+    settings(faults=faults, extensions=())
+    done = sendmail("-t")
+    assert done.code == code, done.err
+    assert words in done.err
+    assert done.err.startswith("franking-sendmail: ")
+
+
+def test_partly_refused_is_69(settings: Callable[..., SmtpServer]) -> None:
+    server = settings(refused={"b@example.com": "550 5.1.1 no such mailbox"})
+    done = sendmail("a@example.com", "b@example.com")
+    assert done.code == 69
+    assert "b@example.com was refused" in done.err
+    assert server.messages[0].recipients == ["a@example.com"]
+
+
+def test_unreadable_settings_are_78() -> None:
+    Path(os.environ["FRANKING_CONFIG"]).write_text("[accounts.shop\n")
+    assert sendmail("-t").code == 78
+
+
+def test_no_account_is_78() -> None:
+    done = sendmail("-t")
+    assert done.code == 78
+    assert "franking setup" in done.err
+
+
+def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
+    config = Path(os.environ["FRANKING_CONFIG"])
+    config.write_text('[accounts.shop]\nprovider = "smtp"\nfrom = "info@novak.cz"\nhost = "127.0.0.1"\nusername = "info@novak.cz"\n')
+    done = sendmail("-t", env={"FRANKING_ACCOUNT": "shop"})
+    assert done.code == 78
+    assert "franking login shop" in done.err
+    config.write_text('[accounts.shop]\nprovider = "outlook"\nfrom = "info@novak.cz"\nclient_id = "8a3c1a52-0f0c-4b7e-9a55-0a4b7f6f0d11"\n')
+    done = sendmail("-t", env={"FRANKING_ACCOUNT": "shop"})
+    assert done.code == 77
+    assert "franking login shop" in done.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("-Z",), ("-t", "-f")])
+def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
+    done = sendmail(*arguments)
+    assert done.code == 64
+    assert "--help" in done.err
+
+
+def test_an_empty_message_is_65(settings: Callable[..., SmtpServer]) -> None:
+    settings()
+    assert sendmail("a@example.com", text="").code == 65
+
+
+def test_version_and_help() -> None:
+    assert sendmail("--version").out.startswith("franking-sendmail ")
+    assert "-bs" in sendmail("--help").out
+
+
+def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) -> None:
+    settings()
+    code = (
+        "import sys; sys.argv = ['franking-sendmail', '-t']\n"
+        "from franking_cli.sendmail import main\n"
+        "try: main()\nexcept SystemExit as done: assert done.code == 0\n"
+        "heavy = {'typer', 'rich', 'msal', 'googleapiclient', 'google', 'requests', 'tomlkit', 'dns', 'keyring', 'cryptography'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=b"To: a@example.com\n\nx\n", capture_output=True, timeout=60)
+    assert done.stdout.decode().strip() == "[]", done.stderr.decode()
+
+
+def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
+    server = settings(backlog=250)
+    codes: list[int] = []
+    gate = threading.Semaphore(25)  # as many processes as a small machine bears; all 200 wait in line
+
+    def one(number: int) -> None:
+        with gate:
+            codes.append(sendmail("-i", f"r{number}@example.com", text=f"Subject: {number}\n\nhello {number}\n").code)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0] * 200
+    assert sorted(message.recipients[0] for message in server.messages) == sorted(f"r{number}@example.com" for number in range(200))
