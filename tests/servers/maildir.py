@@ -34,6 +34,18 @@ class Maildir:
                 raise AssertionError(f"not delivered within {PATIENCE:g} s: {missing}")
             time.sleep(0.01)
 
+    def containing(self, octets: bytes) -> bytes:
+        """Wait for a message with these octets in it: for programs that make their own Message-ID."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self._look()
+            for paths in self._found.values():
+                if octets in (sent := as_sent(paths[0].read_bytes())):
+                    return sent
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not delivered within {PATIENCE:g} s: a message with {octets!r}")
+            time.sleep(0.01)
+
     def copies(self, message_id: str) -> int:
         """Count the copies delivered so far."""
         self._look()
