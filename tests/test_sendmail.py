@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from servers.smtp import Fault, SmtpServer, hangs_up, says
 
 Start = Callable[..., SmtpServer]

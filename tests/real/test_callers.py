@@ -48,7 +48,9 @@ def run(*command: str, text: str = "", cwd: Path | None = None) -> subprocess.Co
 
 @pytest.mark.usefixtures("account")
 def test_cron(arrived: Callable[[str], bytes]) -> None:
-    text = "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\nContent-Type: text/plain; charset=UTF-8\n\ndisk full\n"
+    text = (
+        "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\nContent-Type: text/plain; charset=UTF-8\n\ndisk full\n"
+    )
     run(str(PROGRAM), "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", text=text)
     message = arrived("backup-4711")
     assert b"info@example.cz" in message
