@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -38,7 +37,7 @@ def send() -> None:
         for result in results:
             assert_type(result.index, int)
             if result.error is not None:
-                logging.warning("%s: %s", result.outcome, result.error)
+                print(result.outcome, result.error.temporary)
     assert_type(franking.connect("shop"), franking.Mailer)
     assert_type(franking.send("shop", compose()), franking.Receipt)
 
