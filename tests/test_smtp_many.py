@@ -16,7 +16,7 @@ from franking.errors import ConnectError, FrankingError, MessageError, OutcomeUn
 from franking.provider import Receipt, SupportsMany, silent
 from franking.smtp.send import SmtpSession, open_session
 from servers.dialogue import Raw
-from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence
+from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence, then
 
 Start = Callable[..., SmtpServer]
 Job = tuple[int, Envelope, Raw]
@@ -200,6 +200,34 @@ def test_leaving_early_closes_a_session_with_messages_in_flight(smtp_server: Sta
     assert session.closed
 
 
+def test_closing_in_the_middle_finishes_what_is_in_flight_and_draws_no_more(smtp_server: Start) -> None:
+    server = smtp_server()
+    session = opened(server)
+    told = []
+    for tag, result in session.send_many((job(number) for number in range(100)), window=8):
+        assert isinstance(result, Receipt)
+        told.append(tag)
+        session.close()
+    assert session.closed
+    assert right(server) == set(told)
+    assert len(told) < 20
+    assert server.wait().lines[-1] == "QUIT"
+
+
+def test_a_connection_that_ends_while_the_results_are_looked_at_is_stale(smtp_server: Start) -> None:
+    server = smtp_server()
+    session = opened(server)
+    results = session.send_many((job(number) for number in range(5)), window=1)
+    assert isinstance(next(results)[1], Receipt)
+    server._peers[0].stop()
+    server.wait()
+    ((tag, error),) = results
+    assert tag == 1
+    assert isinstance(error, ConnectError)
+    assert error.stale
+    assert session.closed
+
+
 def test_nothing_is_drawn_from_a_closed_session(smtp_server: Start) -> None:
     server = smtp_server(faults=[Fault("body", hangs_up)])
     session = opened(server)
@@ -234,7 +262,7 @@ def test_too_many_recipients_are_told_as_refused_for_now(smtp_server: Start) -> 
 
 
 def test_421_in_a_window_leaves_everything_behind_it_safe(smtp_server: Start) -> None:
-    server = smtp_server(faults=[Fault("mail", says("421 4.7.0 too much mail"), nth=4)])
+    server = smtp_server(faults=[Fault("mail", then(says("421 4.7.0 too much mail"), hangs_up), nth=4)])
     session = opened(server)
     results = dict(session.send_many((job(number) for number in range(50)), window=8))
     assert session.closed

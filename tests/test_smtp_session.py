@@ -891,6 +891,19 @@ def test_a_secret_that_the_server_echoes_is_shown_nowhere(smtp_server: Start, ca
     assert "you said <…secret…>" in str(error)
 
 
+def test_a_sign_in_address_with_a_one_time_token_is_shown_nowhere(smtp_server: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    refusal = says(
+        "534-5.7.14 <https://accounts.example.test/signin/continue?sarp=1&plt=AKgnCanary7",
+        "534-5.7.14 moreCanary7> Please log in via your web browser and",
+        "534 5.7.14 then try again.",
+    )
+    error = failure(smtp_server(users={"jana": "pw"}, mechanisms=["PLAIN"], faults=[Fault("auth", refusal)]), "pw")
+    assert "Canary7" not in caplog.text + str(error) + repr(error.evidence)
+    assert "Please log in via your web browser" in str(error)
+    assert "Please log in via your web browser" in caplog.text
+
+
 # — probing —
 
 

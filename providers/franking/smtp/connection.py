@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, TLSError
+from franking.redaction import without_queries
 from franking.smtp import dial
 from franking.smtp.dial import Place
 from franking.smtp.protocol import Line, Reply, ReplyReader, visible
@@ -127,6 +128,10 @@ class Connection:
                 self._log_reply(reply)
         return True
 
+    def quiet(self) -> bool:
+        """Tell cheaply that there is nothing to read and nothing has ended; under TLS only reading tells."""
+        return self.tls is None and self.reader.idle and not self._wait(write=False, seconds=0)[0]
+
     def fill(self, seconds: float | None = None) -> None:
         """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the time-out)."""
         seconds = self._timeout if seconds is None else seconds
@@ -137,8 +142,10 @@ class Connection:
 
     def _readable(self, seconds: float) -> None:
         if QUICKACK is not None:
-            with contextlib.suppress(OSError):  # not TCP
+            try:  # noqa: SIM105 - suppress() would cost a microsecond per message
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+            except OSError:  # not TCP, or gone, which shows below
+                pass
         if not self._wait(write=False, seconds=seconds)[0]:
             raise self.failure("timeout")
 
@@ -181,15 +188,17 @@ class Connection:
         self.offered = self.sent + len(data)
         done = self._send(data)
         if done < len(data):
-            view = memoryview(data)
-            while done < len(view):
-                readable, writable = self._wait(write=True, seconds=self._timeout)
-                if not readable and not writable:
-                    raise self.failure("timeout")
-                if readable:
-                    self.take()
-                if writable:
-                    done += self._send(view[done:])
+            self._write_on(memoryview(data)[done:])
+
+    def _write_on(self, left: memoryview) -> None:
+        while left:
+            readable, writable = self._wait(write=True, seconds=self._timeout)
+            if not readable and not writable:
+                raise self.failure("timeout")
+            if readable:
+                self.take()
+            if writable:
+                left = left[self._send(left) :]
 
     def _send(self, data: bytes | memoryview) -> int:
         try:
@@ -292,9 +301,10 @@ class Connection:
             wire.debug("%sC: %s", "~" if self.tls else "", visible(shown.encode("utf-8", "backslashreplace")))
 
     def _log_reply(self, reply: Reply) -> None:
-        last = len(reply.lines) - 1
-        for number, line in enumerate(reply.lines):
-            wire.debug("%sS: %d%s%s", "~" if self.tls else "", reply.code, " " if number == last else "-", visible(line))
+        # a sign-in address with a one-time token may be broken over several lines
+        lines = without_queries("\n".join(visible(line) for line in reply.lines)).split("\n")
+        for number, line in enumerate(lines, start=1):
+            wire.debug("%sS: %d%s%s", "~" if self.tls else "", reply.code, " " if number == len(lines) else "-", line)
 
     def close(self, *, quit_first: bool = False) -> None:
         """Close it, with a QUIT that waits for nothing long. In a forked child only the child's copy goes."""

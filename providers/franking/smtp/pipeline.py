@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from enum import Enum
 from typing import Any, NoReturn
 
 from franking.address import Envelope
@@ -49,12 +49,17 @@ class Misfit(Exception):
         self.reply = reply
 
 
-class Asked(IntEnum):
+class Asked(Enum):
+    """What a reply answers; ``BODY`` is the end of the content."""
+
     RSET = 0
     MAIL = 1
     RCPT = 2
     DATA = 3
     BODY = 4
+
+
+RSET, MAIL, RCPT, DATA, BODY = Asked  # names of this module: looking a member up in its class costs more than all the rest of a reply
 
 
 class Transaction:
@@ -83,15 +88,17 @@ class Transaction:
         "tag",
     )
 
-    def __init__(self, tag: Any, envelope: Envelope, content: Content, mail: bytes, paths: list[bytes], *, guarded: bool) -> None:
+    def __init__(
+        self, tag: Any, envelope: Envelope, content: Content, size: int, mail: bytes, paths: list[bytes], *, guarded: bool, one_flight: bool
+    ) -> None:
         self.tag = tag
         self.envelope = envelope
         self.content = content
         self.mail = mail
         self.paths = paths
         self.guarded = guarded  # after an idle time: no content before MAIL is answered
-        self.one_flight = False
-        self.size = content.size
+        self.one_flight = one_flight
+        self.size = size
         self.started = 0.0
         self.heard = False  # any reply came
         self.sender_reply: Reply | None = None  # MAIL's refusal
@@ -134,6 +141,7 @@ class Pipeline:
         self.closing = False  # nothing more may be sent on this connection
         self.used = False  # the connection has carried a message
         self._capabilities = capabilities
+        self._sized = "SIZE" in capabilities
         self._limit = capabilities.size
         self._route = route
         self._log = log
@@ -157,89 +165,97 @@ class Pipeline:
             octets, needs = path(address)
             paths.append(b"RCPT TO:<%b>\r\n" % octets)
             utf8 = utf8 or needs
-        mail = b"MAIL FROM:<%b>" % sender
-        has = self._capabilities.words
         size = content.size
-        if "SIZE" in has:
+        if self._sized:
             if self._limit is not None and size > self._limit:
                 raise self._too_large(size, self._limit)
-            mail += b" SIZE=%d" % size
+            mail = b"MAIL FROM:<%b> SIZE=%d" % (sender, size)
+        else:
+            mail = b"MAIL FROM:<%b>" % sender
         utf8 = utf8 or content.smtputf8
         if content.eight_bit or utf8:
+            has = self._capabilities.words
             if content.eight_bit and "8BITMIME" not in has:
                 raise self._cannot("8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body")
             if "8BITMIME" in has:
                 mail += b" BODY=8BITMIME"
         if utf8:
-            if "SMTPUTF8" not in has:
+            if "SMTPUTF8" not in self._capabilities.words:
                 raise self._cannot("smtputf8", "has an address or a header that needs SMTPUTF8, which the server does not offer", "address")
             mail += b" SMTPUTF8"
-        transaction = Transaction(tag, envelope, content, mail + b"\r\n", paths, guarded=guarded)
-        transaction.one_flight = self.chunking and not guarded and size <= ONE_FLIGHT and len(paths) <= BATCH
-        return transaction
+        one_flight = self.chunking and not guarded and size <= ONE_FLIGHT and len(paths) <= BATCH
+        return Transaction(tag, envelope, content, size, mail + b"\r\n", paths, guarded=guarded, one_flight=one_flight)
 
     def add(self, transaction: Transaction) -> None:
         """Take a planned message; ``outgoing`` must have written everything before it."""
         self.unfinished.append(transaction)
         self._writing = transaction
-        self._script = self._one_flight(transaction) if transaction.one_flight else self._groups(transaction)
+        self._script = None if transaction.one_flight else self._groups(transaction)
 
     def room(self, window: int) -> bool:
         """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content before it."""
-        if self._script is not None or self.closing:
+        if self._writing is not None or self.closing:
             return False
-        ride = self.pipelining and not self.chunking
-        return len(self.unfinished) < (window + 1 if ride else window if self.chunking else 1)
+        if self.chunking:
+            return len(self.unfinished) < window
+        return len(self.unfinished) < (window + 1 if self.pipelining else 1)
 
     @property
     def awaits_acceptance(self) -> bool:
         """Tell whether the next reply is one that accepts a message, for which servers may take minutes."""
-        return bool(self._outstanding) and self._outstanding[0][1] is Asked.BODY
+        return bool(self._outstanding) and self._outstanding[0][1] is BODY
 
     # — what goes out —
 
     def outgoing(self) -> bytes:
         """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to the kernel."""
-        while self._script is not None and not self.closing:
-            if self._waiting and self._outstanding:
-                return b""
+        transaction = self._writing
+        if transaction is None or self.closing:
+            return b""
+        try:
+            octets = self._flight(transaction) if self._script is None else self._scripted(self._script)
+        except (FrankingError, OSError) as problem:
+            self._unreadable(transaction, problem)
+            return b""
+        self._made += len(octets)
+        return octets
+
+    def _scripted(self, script: Iterator[bytes | None]) -> bytes:
+        while not (self._waiting and self._outstanding):
             self._waiting = False
-            transaction = self._writing
-            assert transaction is not None
-            try:
-                octets = next(self._script, b"")
-            except (FrankingError, OSError) as problem:
-                self._unreadable(transaction, problem)
-                continue
+            octets = next(script, b"")
             if octets is WAIT:
                 self._waiting = True
             elif octets:
-                self._made += len(octets)
                 return octets
             else:
                 self._script = self._writing = None
+                break
         return b""
 
-    def _one_flight(self, transaction: Transaction) -> Iterator[bytes | None]:
-        body = b"".join(transaction.content.chunks(bcc=False))
-        header = b"BDAT %d LAST\r\n" % len(body)
-        lines = [transaction.mail, *transaction.paths, header]
+    def _flight(self, transaction: Transaction) -> bytes:
+        """Everything at once, joined in one copy: no generator here, most messages go this way."""
+        chunks = list(transaction.content.chunks(bcc=False))
+        size = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
+        lines = [transaction.mail, *transaction.paths, b"BDAT %d LAST\r\n" % size]
         outstanding = self._outstanding
         if outstanding or self._dirty:
             lines.insert(0, b"RSET\r\n")
-            outstanding.append((transaction, Asked.RSET))
-        outstanding.append((transaction, Asked.MAIL))
-        outstanding.extend([(transaction, Asked.RCPT)] * len(transaction.paths))
-        outstanding.append((transaction, Asked.BODY))
+            outstanding.append((transaction, RSET))
+        outstanding.append((transaction, MAIL))
+        for _ in transaction.paths:
+            outstanding.append((transaction, RCPT))
+        outstanding.append((transaction, BODY))
         if self._log is not None:
-            self._say(lines, len(body))
-        lines.append(body)
+            self._say(lines, size)
+        lines += chunks
         flight = b"".join(lines)
-        transaction.size = len(body)
+        transaction.size = size
         transaction.begun = self._dirty = True
         transaction.started = self._clock()
         transaction.end = self._made + len(flight)
-        yield flight
+        self._writing = None
+        return flight
 
     def _groups(self, transaction: Transaction) -> Iterator[bytes | None]:
         transaction.started = self._clock()
@@ -253,9 +269,9 @@ class Pipeline:
 
     def _envelope(self, transaction: Transaction) -> Iterator[bytes | None]:
         """MAIL, RCPT and (without CHUNKING) DATA, in groups; ends with all of it answered."""
-        asked = [(Asked.MAIL, transaction.mail), *((Asked.RCPT, line) for line in transaction.paths)]
+        asked = [(MAIL, transaction.mail), *((RCPT, line) for line in transaction.paths)]
         if self._dirty or self._outstanding:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
-            asked.insert(0, (Asked.RSET, b"RSET\r\n"))
+            asked.insert(0, (RSET, b"RSET\r\n"))
         self._dirty = True
         batch = BATCH if self.pipelining else 1
         start = 0
@@ -263,7 +279,7 @@ class Pipeline:
             group = asked[start : start + batch]
             start += batch
             if start >= len(asked) and self.pipelining and not self.chunking:
-                group.append((Asked.DATA, b"DATA\r\n"))
+                group.append((DATA, b"DATA\r\n"))
             yield self._group(transaction, group)
             yield WAIT
             if transaction.sender_reply is not None and transaction.data is None:
@@ -271,14 +287,14 @@ class Pipeline:
             if transaction.full and start < len(asked):
                 self._leave_out(transaction)
                 if transaction.accepted and self.pipelining and not self.chunking:
-                    yield self._group(transaction, [(Asked.DATA, b"DATA\r\n")])
+                    yield self._group(transaction, [(DATA, b"DATA\r\n")])
                     yield WAIT
                 break
         if transaction.data is None:
             if not transaction.accepted:
                 return self._finish(transaction, recipient_refused(transaction.refused))
             if not self.pipelining:
-                yield self._group(transaction, [(Asked.DATA, b"DATA\r\n")])
+                yield self._group(transaction, [(DATA, b"DATA\r\n")])
                 yield WAIT
         return None
 
@@ -294,7 +310,7 @@ class Pipeline:
         header = b"BDAT %d LAST\r\n" % transaction.size
         transaction.begun = True
         transaction.end = self._made + len(header) + transaction.size
-        self._outstanding.append((transaction, Asked.BODY))
+        self._outstanding.append((transaction, BODY))
         if self._log is not None:
             self._say([header], transaction.size)
         yield header
@@ -316,7 +332,7 @@ class Pipeline:
         assert reply is not None
         if reply.code != 354:
             return self._finish(transaction, self._known_refusal(transaction) or refusal(reply, "message", step="message"))
-        self._outstanding.append((transaction, Asked.BODY))
+        self._outstanding.append((transaction, BODY))
         self._dirty = False  # the end of the data ends the transaction, however it is answered (RFC 5321 §4.1.1.4)
         if not transaction.addressed:
             self._said(".")
@@ -355,10 +371,11 @@ class Pipeline:
         code = reply.code
         if code == 421:
             return self._shut(transaction, asked, reply)
+        transaction.heard = True
         kind = code // 100
-        if asked is Asked.BODY:
+        if asked is BODY:
             self._answered(transaction, reply, kind)
-        elif asked is Asked.RCPT:
+        elif asked is RCPT:
             address = transaction.envelope.recipients[transaction.answered]
             transaction.answered += 1
             if kind == 2 and transaction.sender_reply is None:
@@ -367,18 +384,14 @@ class Pipeline:
                 self._not_taken(transaction, address, reply)
             else:
                 self._misfit(transaction, reply)
-        elif asked is Asked.MAIL:
-            if kind in (4, 5):
-                transaction.sender_reply = reply
-            elif kind != 2:
-                self._misfit(transaction, reply)
-        elif asked is Asked.DATA:
+        elif asked is DATA:
             if code != 354 and kind not in (4, 5):
                 self._misfit(transaction, reply)
             transaction.data = reply
+        elif asked is MAIL and kind in (4, 5):
+            transaction.sender_reply = reply
         elif kind != 2:  # RSET cannot be refused (RFC 5321 §4.1.1.5)
             self._misfit(transaction, reply)
-        transaction.heard = True
         return None
 
     def _misfit(self, transaction: Transaction, reply: Reply) -> NoReturn:
@@ -393,7 +406,7 @@ class Pipeline:
 
     def _answered(self, transaction: Transaction, reply: Reply, kind: int) -> None:
         """The reply to the content decides, together with the replies to the envelope before it."""
-        early = transaction is self._writing and self._script is not None and not self._written(transaction)
+        early = transaction is self._writing and not self._written(transaction)
         if kind == 2 and transaction.addressed and not early:
             if self.chunking and transaction is self.unfinished[-1]:
                 self._dirty = False
@@ -443,13 +456,13 @@ class Pipeline:
     def _shut(self, transaction: Transaction, asked: Asked, reply: Reply) -> None:
         """421: this command and all behind it were not executed, so that their messages are safe."""
         self.closing = True
-        first = asked in (Asked.RSET, Asked.MAIL) and not transaction.heard
+        first = asked in (RSET, MAIL) and not transaction.heard
         if first and (self.used or transaction.guarded) and not (reply.enhanced or "").startswith("4.7."):
             error: FrankingError = ConnectError(
                 f"The server had closed the connection: {reply}", stale=True, step="message", evidence=reply.evidence("smtp")
             )
         else:
-            error = self._known_refusal(transaction) or refusal(reply, "message", step="accepted" if asked is Asked.BODY else "message")
+            error = self._known_refusal(transaction) or refusal(reply, "message", step="accepted" if asked is BODY else "message")
         self._finish(transaction, error)
         while self.unfinished:
             behind = ConnectError(

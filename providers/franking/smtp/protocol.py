@@ -11,21 +11,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from franking.address import Address
 from franking.errors import Evidence, MessageError
 from franking.redaction import without_queries
+from franking.texts import visible as readable
 
 __all__ = ["BadReply", "Capabilities", "DotStuffer", "Line", "Reply", "ReplyReader", "command", "parse_ehlo", "path", "visible"]
 
 LINE_LIMIT = 8192  # octets of one reply line; RFC 5321 §4.5.3.1.5 allows 512, OAuth challenges and chatty servers need more
 LINES_LIMIT = 500  # lines of one reply: an endless continuation must end
 REPLY_LIMIT = 65536  # octets of one reply
-TEXT_LIMIT = 2000  # octets of a reply that are kept for people: Google's longest is about 600
+TEXT_LIMIT = 2000  # characters of a reply that are kept for people: Google's longest is about 600
 AHEAD_LIMIT = 5000  # replies that nobody has asked for yet: more than any flight of ours expects
 
 _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
+_MARKS = (b" ", b"-", b"\r", b"")
+_CODES = {b"%d" % code: code for code in range(200, 600)}
 _PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
 _QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
 
@@ -40,22 +43,11 @@ class BadReply(Exception):
 
 
 def visible(data: bytes, limit: int = TEXT_LIMIT) -> str:
-    r"""Make a server's octets readable on one line: UTF-8 where it is, everything else and every control character as ``\x1b``."""
-    text = data[:limit].decode("utf-8", "backslashreplace")
-    if not text.isprintable():
-        text = "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
-    return text + "…" if len(data) > limit else text
+    r"""Make a server's octets readable on one bounded line: UTF-8 where it is, everything else and control characters as ``\x1b``."""
+    return readable(data[: 4 * limit].decode("utf-8", "backslashreplace"), limit)
 
 
-def _escaped(sign: str) -> str:
-    number = ord(sign)
-    if sign in "\t\xa0":
-        return " "
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One reply: its code, and each line's octets behind the code."""
 
     code: int
@@ -76,6 +68,11 @@ class Reply:
         return without_queries(visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines)))
 
     def __str__(self) -> str:
+        line = self.lines[0]
+        if len(self.lines) == 1 and 0 < len(line) < 200 and b"  " not in line and b"//" not in line and line.isascii():
+            text = line.decode()
+            if text.isprintable() and text == text.strip():  # nearly every reply: nothing to take apart and put together again
+                return f"{self.code} {text}"
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
     def evidence(self, kind: str = "smtp", reason: str | None = None, **details: Any) -> Evidence:
@@ -125,35 +122,27 @@ class ReplyReader:
             return
         lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
         self._rest = lines.pop()
+        replies, redact = self.replies, self.redact
         try:
             for line in lines:
-                self._line(line)
+                code = _CODES.get(line[:3])
+                mark = line[3:4]
+                text = line[4:-1] if line[-1:] == b"\r" else line[4:]
+                if code is None or mark not in _MARKS or len(line) > LINE_LIMIT:
+                    raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", visible(line.rstrip(b"\r"), 200))
+                if redact is not None:
+                    text = redact(text)
+                if mark == b"-" or self._lines:
+                    self._continued(code, mark, text)
+                else:
+                    replies.append(Reply(code, (text,)))
             if len(self._rest) > LINE_LIMIT:
-                raise BadReply("line-too-long", visible(self._rest, 100))
+                raise BadReply("line-too-long", visible(self._rest, 200))
+            if len(replies) > AHEAD_LIMIT:
+                raise BadReply("too-many-replies")
         except BadReply as fault:
             self._rest = b""
             self.fault = fault
-
-    def _line(self, line: bytes) -> None:
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        mark = line[3:4]
-        if (
-            not line[:3].isdigit()
-            or mark not in (b" ", b"-", b"")
-            or len(line) > LINE_LIMIT
-            or not b"2" <= line[:1] <= b"5"
-            or len(line) < 3
-        ):
-            raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", visible(line, 200))
-        text = line[4:] if self.redact is None else self.redact(line[4:])
-        code = int(line[:3])
-        if not self._lines and mark != b"-":
-            self.replies.append(Reply(code, (text,)))
-        else:
-            self._continued(code, mark, text)
-        if len(self.replies) > AHEAD_LIMIT:
-            raise BadReply("too-many-replies")
 
     def _continued(self, code: int, mark: bytes, text: bytes) -> None:
         if self._lines and code != self._code:

@@ -22,6 +22,7 @@ from franking.smtp.protocol import Capabilities
 __all__ = ["SmtpSession"]
 
 IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
+SLOW = 0.001  # seconds: a source that takes longer for a job is slower than the wire of this machine
 PROGRESS = 262144  # octets between two reports of a large upload
 
 Tag = TypeVar("Tag")
@@ -52,6 +53,7 @@ class SmtpSession:
         self._last = clock()
         self._pid = os.getpid()
         self._busy = threading.Lock()
+        self._leaving = False  # closed while it was sending: to be carried out at the end
         self._pipeline = Pipeline(
             capabilities, route=route, sent=connection.sent, log=connection.log_said if connection.logging else None, clock=clock
         )
@@ -98,15 +100,16 @@ class SmtpSession:
         self._enter()
         pipeline = self._pipeline
         source = iter(jobs)
-        drawing, problem = True, None
+        drawing, problem, slow = True, None, False
         try:
             self._look()
             while True:
-                if drawing and pipeline.room(window):
-                    self._catch_up()
-                    yield from self._results()
-                    if self.closed or not pipeline.room(window):
-                        continue
+                if drawing and not self._leaving and pipeline.room(window):
+                    if slow:  # a source that takes its time does not keep the results that have come meanwhile
+                        self._catch_up()
+                        yield from self._results()
+                        if not pipeline.room(window):
+                            continue
                     drawn_at = self._clock()
                     try:
                         tag, envelope, content = next(source)
@@ -116,8 +119,9 @@ class SmtpSession:
                     except Exception as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
                         drawing, problem = False, failed
                         continue
+                    slow = self._clock() - drawn_at > SLOW
                     try:
-                        if self._clock() - drawn_at > 1 and not pipeline.unfinished:
+                        if not pipeline.unfinished:
                             self._look()
                         transaction = self._plan(tag, envelope, content)
                     except FrankingError as failed:
@@ -126,6 +130,8 @@ class SmtpSession:
                         continue
                     pipeline.add(transaction)
                     self._advance()
+                    if not pipeline.done:
+                        continue
                 elif pipeline.unfinished:
                     self._advance()
                 else:
@@ -144,9 +150,14 @@ class SmtpSession:
             raise problem
 
     def close(self) -> None:
-        """Say QUIT, without waiting long for an answer, and close."""
-        unfit = self._pipeline.closing or bool(self._pipeline.unfinished)
-        self._connection.close(quit_first=not unfit and not self._busy.locked())
+        """Say QUIT, without waiting long for an answer, and close. What is being sent is finished first, and no further job is drawn."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._connection.close(quit_first=not self._pipeline.closing)
+            finally:
+                self._busy.release()
+        else:
+            self._leaving = True
 
     def abort(self) -> None:
         """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
@@ -167,6 +178,8 @@ class SmtpSession:
     def _leave(self) -> None:
         if self._pipeline.closing or self._pipeline.unfinished:
             self._connection.close()
+        elif self._leaving:
+            self._connection.close(quit_first=True)
         self._last = self._clock()
         self._busy.release()
 
@@ -177,6 +190,8 @@ class SmtpSession:
     def _look(self) -> None:
         """Look for what the server said or did since the last message; anything at all makes the connection stale."""
         connection = self._connection
+        if connection.quiet():
+            return
         try:
             while connection.take():
                 pass
@@ -211,7 +226,8 @@ class SmtpSession:
                     connection.write(octets)
                     if watch is not None:
                         watch.look(connection.sent)
-                    self._hear()
+                    if not connection.reader.idle:
+                        self._hear()
                     octets = pipeline.outgoing()
             elif pipeline.unfinished:
                 connection.fill(self._final_timeout if pipeline.awaits_acceptance else None)
