@@ -145,7 +145,7 @@ def test_contradictions_are_warnings(franking: Franking) -> None:
     [
         (("accounts", "add", "x"), "--provider"),
         (("accounts", "add", "x", "--host", "h"), "--from"),
-        (("accounts", "add", "x", "--from", "a@b.cz", "--host", "h", "--port", "many"), "--port"),
+        (("accounts", "add", "x", "--from", "a@b.cz", "--host", "h", "--port", "many"), "port: 'many' is not a whole number"),
         (("accounts", "add", "x", "--from", "a@b.cz", "--host", "h", "--security", "high"), "none, starttls, tls"),
         (("accounts", "add", "x", "--from", "nobody", "--host", "h"), "from"),
         (("accounts", "add", "a/b", "--from", "a@b.cz", "--host", "h"), "cannot name an account"),

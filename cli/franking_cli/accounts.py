@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, add, remove, enable or disable accounts.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="List, show, add, remove, enable or disable accounts."
+)
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 

@@ -48,7 +48,7 @@ def load(name: str) -> Any:
         if hasattr(callback, "sign"):
             callback.sign()
     if made is None:
-        made = typer.Typer(add_completion=False, rich_markup_mode=_markup())
+        made = typer.Typer(add_completion=False, rich_markup_mode=None)  # its boxes cut long flags off in 80 columns
         made.command(name, help=found.command.__doc__ or help_text)(found.command)
     loaded = typer.main.get_command(made)
     loaded.name = name

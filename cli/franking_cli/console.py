@@ -352,7 +352,9 @@ class LoginScreen:
 # -- the frame of every command ------------------------------------------------------------------------------------------
 
 
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for the dialogue with the server.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Say more; twice for the dialogue with the server.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 

@@ -12,7 +12,7 @@ from franking import Account, SettingsError
 
 __all__ = ["account_from", "collect", "parameters", "words"]
 
-_TYPES = {"int": int, "float": float, "bool": bool}
+_SHOWN = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "list": "A,B"}
 
 
 def parameters(taken: set[str]) -> dict[str, inspect.Parameter]:
@@ -20,30 +20,47 @@ def parameters(taken: set[str]) -> dict[str, inspect.Parameter]:
 
     Keys in ``taken`` are the command's own and are left out.
     """
-    from franking.account import COMMON_FIELDS
+    from franking.account import COMMON_FIELDS, Field
     from franking.registry import providers
 
     found: dict[str, inspect.Parameter] = {}
 
-    def add(key: str, flags: tuple[str, ...], kind: Any, help_text: str, panel: str) -> None:
-        if key in taken or key in found:
-            return
-        option = typer.Option(*flags, help=help_text, rich_help_panel=panel, show_default=False)
-        found[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
+    def add(key: str, flag: str, help_text: str, panel: str = "Settings", *, switch: bool = False, metavar: str = "TEXT") -> None:
+        if key not in taken:
+            kind: Any = bool if switch else str
+            shown = None if switch else metavar
+            option = typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, metavar=shown)
+            found[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
 
-    names = ", ".join(provider.name for provider in providers())
-    add("provider", ("--provider",), str, f"{names}.", "Settings")
-    add("sender", ("--from",), str, 'Who sends: an address, with or without a name: "Jan Novák <info@novak.cz>".', "Settings")
-    add("no_auth", ("--no-auth",), bool, "No login: an open server inside a company network.", "Settings")
+    def add_field(owners: list[str], fields: list[Field]) -> None:
+        # numbers are texts here and read by the field itself, which says better than a parser what is wrong with them
+        field = fields[0]
+        switch = field.type == "bool"
+        choices = dict.fromkeys(choice for one in fields for choice in one.choices)
+        texts = dict.fromkeys(one.help for one in fields)
+        help_text = field.help if len(texts) == 1 else " ".join(f"{owner}: {one.help}" for owner, one in zip(owners, fields, strict=True))
+        panel = "Settings" if not owners or owners[0] == next(iter(providers())).name else f"Settings of {' and '.join(owners)}"
+        flag = f"{field.flag}/--no-{field.flag[2:]}" if switch else field.flag
+        metavar = "|".join(choices) or _SHOWN.get(field.type, "TEXT")
+        if len(metavar) > 20:  # a wide column of them would cut the flags' names off in 80 columns
+            metavar, unnamed = "WORD", [choice for choice in choices if choice not in help_text]
+            help_text += f" One of: {', '.join(choices)}." if unnamed else ""
+        add(field.name, flag, help_text, panel, switch=switch, metavar=metavar)
+
+    add("provider", "--provider", f"What kind of mailbox it is: {', '.join(provider.name for provider in providers())}.", metavar="WORD")
+    add("sender", "--from", 'Who sends: an address, with or without a name: "Jan Novák <info@novak.cz>".', metavar="ADDRESS")
+    add("no_auth", "--no-auth", "No login: an open server inside a company network.", switch=True)
+    shared: dict[str, tuple[list[str], list[Field]]] = {}
     for provider in providers():
         for field in provider.fields:
             if not field.secret:
-                flags = (f"{field.flag}/--no-{field.name.replace('_', '-')}",) if field.type == "bool" else (field.flag,)
-                kind = bool if field.type == "bool" else _TYPES.get(field.type, str)
-                add(field.name, flags, kind, field.help, "Settings" if provider.name == "smtp" else f"Settings of {provider.name}")
+                owners, fields = shared.setdefault(field.name, ([], []))
+                owners.append(provider.name)
+                fields.append(field)
+    for owners, fields in shared.values():
+        add_field(owners, fields)
     for field in COMMON_FIELDS:
-        flags = (f"{field.flag}/--no-{field.name.replace('_', '-')}",) if field.type == "bool" else (field.flag,)
-        add(field.name, flags, _TYPES.get(field.type, str), field.help, "Settings")
+        add_field([], [field])
     return found
 
 
