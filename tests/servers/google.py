@@ -89,7 +89,7 @@ class Google:
         self.faults: deque[Fault] = deque()
         self.token_faults: deque[Reply] = deque()
         self.expires_in = 3599
-        self.skip_keeping = False  # for large messages in tests of memory
+        self.secrets: set[str] = {self.client_secret}  # all that must never be seen anywhere
 
     def __enter__(self) -> Google:
         self.web.__enter__()
@@ -148,12 +148,14 @@ class Google:
         """Give an access token without a sign-in."""
         token = "ya29." + secrets.token_urlsafe(120)
         self.access[token] = Token(user, scopes, self.client_id, time.time() + lifetime)
+        self.secrets.add(token)
         return token
 
     def give_refresh(self, user: str = "me@gmail.com", scopes: tuple[str, ...] = ("openid", "email", SEND)) -> str:
         """Give a refresh token without a sign-in."""
         token = "1//0" + secrets.token_urlsafe(70)
         self.refresh[token] = Token(user, scopes, self.client_id)
+        self.secrets.add(token)
         return token
 
     # -- routing -----------------------------------------------------------------------------------------------------
@@ -193,6 +195,7 @@ class Google:
             back |= {"error": decided["error"]}
         else:
             code = "4/0A" + secrets.token_urlsafe(50)
+            self.secrets.add(code)
             user = decided.get("user") or asked.get("login_hint") or "me@gmail.com"
             granted = [scope for scope in scopes if scope not in decided.get("unticked", ())]
             self.codes[code] = {
@@ -215,6 +218,7 @@ class Google:
             name, _, password = base64.b64decode(basic[6:]).decode().partition(":")
             form |= {"client_id": unquote(name), "client_secret": unquote(password)}
         self.token_requests.append(form)
+        self.secrets |= {form[key] for key in ("code_verifier", "assertion") if form.get(key)}
         kind = form.get("grant_type")
         if kind == "urn:ietf:params:oauth:grant-type:jwt-bearer":
             return self._delegated(form.get("assertion", ""))
@@ -321,6 +325,7 @@ class Google:
             return api_error(413, "uploadTooLarge", "Request Entity Too Large")
         request.read()
         name = secrets.token_urlsafe(60)
+        self.secrets.add(name)  # an upload's address is its own key
         self.uploads[name] = Upload(token, total)
         return Reply(200, b"", {"Location": f"{self.url}{UPLOAD}?uploadType=resumable&upload_id={name}", "X-GUploader-UploadID": name})
 
@@ -388,8 +393,7 @@ class Google:
         if len(recipients) > 100:
             return api_error(400, "invalidArgument", "Too many recipients", status="INVALID_ARGUMENT")
         delivered = re.sub(rb"(?im)^bcc:.*\r\n(?:[ \t].*\r\n)*", b"", head + b"\r\n") + b"\r\n" + body
-        kept = (b"", b"") if self.skip_keeping else (raw, delivered)
-        self.messages.append(Arrived(*kept, recipients, token.user))
+        self.messages.append(Arrived(raw, delivered, recipients, token.user))
         name = secrets.token_hex(8)
         return Reply(200, {"id": name, "threadId": name, "labelIds": ["SENT"]})
 

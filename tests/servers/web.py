@@ -85,6 +85,7 @@ class WebServer:
         self.connections = 0
         self.requests: list[str] = []
         self.problems: list[Exception] = []
+        self.asked = threading.Event()  # set by each POST; a test clears it
         outer = self
         tls = context or authority.context("localhost", "127.0.0.1")
 
@@ -115,6 +116,8 @@ class WebServer:
                 )
                 with outer._lock:
                     outer.requests.append(f"{self.command} {parts.path}")
+                if self.command == "POST":
+                    outer.asked.set()
                 try:
                     reply = answer(request)
                 except OSError:  # the client hung up
