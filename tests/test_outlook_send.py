@@ -361,7 +361,7 @@ def refusal(account: franking.Account, message: Any, tokens: Any, microsoft: Mic
     [
         (failure(429, "ApplicationThrottled", "Over its MailboxConcurrency limit.", {"Retry-After": "12"}), errors.Throttled, 12.0),
         (
-            failure(429, "TooManyRequests", "Slow.", {"Retry-After": formatdate(time.time() + 3_000, usegmt=True)}),
+            lambda: failure(429, "TooManyRequests", "Slow.", {"Retry-After": formatdate(time.time() + 3_000, usegmt=True)}),
             errors.Throttled,
             3_000.0,
         ),
@@ -379,9 +379,14 @@ def refusal(account: franking.Account, message: Any, tokens: Any, microsoft: Mic
     ],
 )
 def test_only_202_is_success(
-    microsoft: Microsoft, account: Make, tokens: Tokens, reply: Reply, kind: type[errors.FrankingError], wait: float | None
+    microsoft: Microsoft,
+    account: Make,
+    tokens: Tokens,
+    reply: Reply | Callable[[], Reply],
+    kind: type[errors.FrankingError],
+    wait: float | None,
 ) -> None:
-    microsoft.answers = [("/sendMail", reply)]
+    microsoft.answers = [("/sendMail", reply if isinstance(reply, Reply) else reply())]
     error = refusal(account(), SMALL, tokens, microsoft)
     assert type(error) is kind
     assert error.possibly_sent is (kind is errors.OutcomeUnknown)
