@@ -113,6 +113,11 @@ class Envelope:
             raise MessageError("recipients: there is none.", field="recipients")
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether a text is one ASCII address and nothing else, so that there is nothing to parse, check or map."""
+    return len(text) < 255 and _SIMPLE.match(text) is not None
+
+
 def _bare(address: str | Address, field: str) -> str:
     if not isinstance(address, str | Address):
         raise MessageError(f"{field}: an address is text, not {type(address).__name__}.", field=field)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from franking.address import Address, without_refused
+from franking.address import Address, is_plain, without_refused
 from franking.content import Parts, gathered
 from franking.errors import MessageError
 from franking.headers import ADDRESSED, address_field, groups_field, read_addresses
@@ -28,6 +28,16 @@ _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _FIELDS = re.compile(rb"(([!-9;-~]+)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _HIDDEN = (b"bcc", b"resent-bcc")
+# A header in which nothing is odd, its blank line included; and the fields of it that decide anything here. One match and one search read
+# a usual header in 3 µs, where taking all its fields apart and joining them again takes 10.
+_REGULAR = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*)*\r\n)+\r\n")
+_DECIDING = re.compile(
+    rb"^((from|date|message-id|to|cc|bcc|resent-[!-9;-~]+)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+)
+_ADDED = frozenset((b"from", b"date", b"message-id"))
+_TO = (b"to", b"cc", b"bcc")
+_RESENT_TO = (b"resent-to", b"resent-cc", b"resent-bcc")
+_RESENT = frozenset((b"resent-date", *_RESENT_TO))
 _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 
 Fields = list[tuple[bytes, bytes]]  # lower-case name, the whole field without its last CRLF
@@ -50,16 +60,17 @@ class Given:
         "smtputf8",
     )
 
-    def __init__(self, fields: Fields, body: memoryview, message_id: str, *, clean: bool, seven_bit: bool) -> None:
+    def __init__(
+        self, fields: Fields, head: bytes, head_with_bcc: bytes, body: memoryview, message_id: str, *, clean: bool, seven_bit: bool
+    ) -> None:
+        """``fields``: at least those that name recipients. ``clean``: every line ends with CRLF already."""
         self._fields, self._body, self._clean, self.message_id = fields, body, clean, message_id
-        self._head_with_bcc = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
-        hidden = any(name in _HIDDEN for name, _ in fields)
-        self._head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n" if hidden else self._head_with_bcc
+        self._head, self._head_with_bcc = head, head_with_bcc
         self._end = b"" if not body or body[-1] in b"\r\n" else b"\r\n"  # SMTP ends a message with a whole line
-        self.smtputf8 = not self._head.isascii()
-        self.size, self.eight_bit = len(self._head) + len(body) + len(self._end), False
+        self.size, self.eight_bit, self.smtputf8 = len(head) + len(body) + len(self._end), False, False
         if not (clean and seven_bit):
-            self.size = len(self._head)
+            self.smtputf8 = not head.isascii()
+            self.size = len(head)
             for chunk in self._flow():
                 self.size += len(chunk)
                 self.eight_bit = self.eight_bit or not chunk.isascii()
@@ -108,6 +119,8 @@ def from_bytes(
     """Make content of ready octets. ``date`` and ``new_id`` give what is missing. Raises ``MessageError``."""
     data = message if isinstance(message, bytes) else bytes(message)
     clean = data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
+    if clean and not rewrite_from and (usual := _usual(data)) is not None:
+        return usual
     fields, start, rest = _split(data, clean=clean)
     body = memoryview(rest) if rest else memoryview(data)[start:]
     names = {name for name, _ in fields}
@@ -122,7 +135,24 @@ def from_bytes(
         message_id = new_id(sender)
         fields = [field for field in fields if field[0] != b"message-id"]
         fields.append((b"message-id", b"Message-ID: " + message_id.encode()))
-    return Given(fields, body, message_id, clean=clean, seven_bit=data.isascii())
+    whole = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
+    head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n"
+    return Given(fields, head, whole, body, message_id, clean=clean, seven_bit=data.isascii() and whole.isascii())
+
+
+def _usual(data: bytes) -> Given | None:
+    """Take a message that lacks nothing, hides nothing and was resent by nobody, whose header stays as it is; None for any other."""
+    header = _REGULAR.match(data)
+    if header is None:
+        return None
+    end = header.end()
+    head = data[:end]
+    fields = [(name.lower(), line) for line, name in _DECIDING.findall(head)]
+    names = {name for name, _ in fields}
+    if not _ADDED <= names or b"bcc" in names or any([name.startswith(b"resent-") for name in names]):
+        return None
+    message_id = _value(fields, b"message-id")
+    return Given(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=data.isascii()) if message_id else None
 
 
 def from_email(
@@ -220,20 +250,28 @@ def _rewritten(fields: Fields, sender: Address) -> Fields:
 def _recipients(fields: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
     """Find the recipients: those of To, Cc and Bcc, or of the Resent- fields where there are any (RFC 5322 section 3.6.6)."""
     names = [name for name, _ in fields]
-    resent = max(names.count(name) for name in (b"resent-date", b"resent-to", b"resent-cc", b"resent-bcc"))
-    if resent > 1:
+    resent = not _RESENT.isdisjoint(names)
+    if resent and max(map(names.count, _RESENT)) > 1:
         raise MessageError("resent-to: the message was resent more than once; please give envelope=.", field="resent-to")
-    prefix = b"resent-" if resent else b""
     found: dict[str, None] = {}
-    for wanted in (b"to", b"cc", b"bcc"):
+    for wanted in _RESENT_TO if resent else _TO:
+        if wanted not in names:
+            continue
         for name, line in fields:
-            if name == prefix + wanted:
-                found.update(dict.fromkeys([address.wire for address in read_addresses(_unfolded(line), name.decode())]))
+            if name == wanted:
+                value = _unfolded(line)
+                if is_plain(value):  # one bare address, as most programs write it
+                    found[value] = None
+                else:
+                    found.update(dict.fromkeys([address.wire for address in read_addresses(value, name.decode())]))
     return tuple(found)
 
 
 def _value(fields: Fields, wanted: bytes) -> str:
-    return next((_unfolded(line) for name, line in fields if name == wanted), "")
+    for name, line in fields:
+        if name == wanted:
+            return _unfolded(line)
+    return ""
 
 
 def _unfolded(line: bytes) -> str:

@@ -31,6 +31,7 @@ AddressLike = str | Address
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>\Z")
 _PARAMETERS = {"from": "sender", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject"}
 _ADDRESSED = {"sender", "disposition-notification-to", "return-receipt-to", "errors-to", "mail-followup-to", "mail-reply-to"}
+_OCTETS = (bytes, bytearray, memoryview)  # a tuple: making the union anew costs half a microsecond per message
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -135,7 +136,7 @@ def prepare(
     else:
         from franking.given import from_bytes, from_email  # an application that composes with Message needs no parser
 
-        if isinstance(message, bytes | bytearray | memoryview):
+        if isinstance(message, _OCTETS):
             content = from_bytes(message, sender=sender, rewrite_from=rewrite_from, date=_date(), new_id=_new_id)
         else:
             content = from_email(message, sender=sender, rewrite_from=rewrite_from, date=_date(), new_id=_new_id)
