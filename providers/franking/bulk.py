@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
+from operator import length_hint
 from random import SystemRandom
 from typing import Any
 
 from franking.address import Envelope
 from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, SendError, Throttled
-from franking.message import Prepared
+from franking.message import Content, Prepared
 from franking.provider import Receipt, Session, SupportsMany
 from franking.retry import Policy, may_retry
 
@@ -136,7 +137,8 @@ class _Feed:
 
     def __init__(self, road: Road, messages: Iterable[Any]) -> None:
         self._road = road
-        self._messages = enumerate(messages)
+        self.source = iter(messages)
+        self._index = count()
         self._lock = threading.Lock()
         self._paused: list[tuple[float, int, _Job]] = []
         self._order = count()
@@ -172,13 +174,14 @@ class _Feed:
     def _new(self) -> _Job | None:
         while not (self._exhausted or self._road.stop.is_set()):
             try:
-                index, message = next(self._messages)
+                message = next(self.source)
             except StopIteration:
                 self._exhausted = True
                 return None
             except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
                 self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
                 return None
+            index = next(self._index)
             try:
                 return _Job(index, message, self._road.prepare(message))
             except FrankingError as error:
@@ -239,6 +242,23 @@ class _Feed:
             self._exhausted = True
 
 
+class _Jobs:
+    """What a session draws from. It knows how many are left where the application's iterable does (a list): such jobs keep nobody waiting."""
+
+    def __init__(self, jobs: Iterator[_Job], feed: _Feed) -> None:
+        self._jobs, self._feed = jobs, feed
+
+    def __iter__(self) -> Iterator[tuple[_Job, Envelope, Content]]:
+        return self
+
+    def __next__(self) -> tuple[_Job, Envelope, Content]:
+        job = next(self._jobs)
+        return job, job.prepared.envelope, job.prepared.content
+
+    def __length_hint__(self) -> int:
+        return length_hint(self._feed.source)
+
+
 class _Worker:
     """Drive one session at a time until the feed is empty."""
 
@@ -288,10 +308,14 @@ class _Worker:
             return
         if isinstance(session, SupportsMany):
             drawn: dict[int, _Job] = {}
-            jobs = ((job, job.prepared.envelope, job.prepared.content) for job in self._drawing(first, drawn))
+            jobs = _Jobs(self._drawing(first, drawn), self._feed)
             for job, outcome in session.send_many(jobs, window=self._road.window):
-                drawn.pop(job.index)
-                yield from self._settle(job, outcome)
+                del drawn[job.index]
+                if type(outcome) is Receipt and not outcome.refused and job.receipt is None:  # nearly every message: nothing to decide
+                    self._failures = 0
+                    yield self._result(job, "accepted", outcome, None)
+                else:
+                    yield from self._settle(job, outcome)
             for job in list(drawn.values()):  # drawn, but the session ended before it began with them
                 yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
         else:

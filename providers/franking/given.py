@@ -149,7 +149,7 @@ def _usual(data: bytes) -> Given | None:
     head = data[:end]
     fields = [(name.lower(), line) for line, name in _DECIDING.findall(head)]
     names = {name for name, _ in fields}
-    if not _ADDED <= names or b"bcc" in names or any([name.startswith(b"resent-") for name in names]):
+    if not names >= _ADDED or b"bcc" in names or any(name.startswith(b"resent-") for name in names):
         return None
     message_id = _value(fields, b"message-id")
     return Given(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=data.isascii()) if message_id else None

@@ -37,10 +37,12 @@ class Gone(Exception):
 
 
 def says(*lines: str) -> Act:
-    """Say these lines instead."""
+    """Say these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset overtakes the reply."""
 
     def act(peer: Peer, reply: str) -> None:
         peer.send("".join(line + "\r\n" for line in lines).encode())
+        if lines[-1].startswith("421 "):
+            silence(peer, reply)
 
     return act
 

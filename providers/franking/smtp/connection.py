@@ -74,6 +74,7 @@ class Connection:
         self._patience = max(patience, timeout)
         self._clock = clock
         self._sock = sock
+        self._polls: dict[int, select.poll] = {}
         self._pid = os.getpid()
         self._log = wire.isEnabledFor(logging.DEBUG)
         sock.setblocking(False)
@@ -98,9 +99,7 @@ class Connection:
     def _wait(self, *, write: bool, seconds: float, read: bool = True) -> tuple[bool, bool]:
         """Wait until the socket can be read or written; (False, False) when time is up."""
         if hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(self._sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-            events = poll.poll(max(seconds, 0) * 1000)
+            events = self._poll(read=read, write=write).poll(max(seconds, 0) * 1000)
             seen = events[0][1] if events else 0
             ended = bool(seen & (select.POLLERR | select.POLLHUP | select.POLLNVAL))
             return bool(seen & select.POLLIN) or (ended and read), bool(seen & select.POLLOUT) or (ended and write)
@@ -108,6 +107,15 @@ class Connection:
             [self._sock] if read else [], [self._sock] if write else [], [self._sock], max(seconds, 0)
         )
         return bool(readable or wrong), bool(writable or wrong)
+
+    def _poll(self, *, read: bool, write: bool) -> select.poll:
+        """Give a poll object that waits for this; they are kept, as every reply is waited for."""
+        wanted = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        poll = self._polls.get(wanted)
+        if poll is None:
+            poll = self._polls[wanted] = select.poll()
+            poll.register(self._sock, wanted)
+        return poll
 
     # — reading —
 
@@ -121,9 +129,11 @@ class Connection:
             raise self._broken(problem) from None
         if not data:
             raise self.failure("closed")
-        seen = len(self.reader.replies)
-        self.reader.feed(data)
-        if self._log:
+        if not self._log:
+            self.reader.feed(data)
+        else:
+            seen = len(self.reader.replies)
+            self.reader.feed(data)
             for reply in list(self.reader.replies)[seen:]:
                 self._log_reply(reply)
         return True
@@ -253,6 +263,7 @@ class Connection:
             wrapped.setblocking(False)
         except (OSError, ValueError) as problem:
             raise self._tls_error(problem) from None
+        self._polls.clear()
         self.tls = wrapped.version() or "TLS"
         self.certificate = dict(wrapped.getpeercert() or {})
 

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import islice
 from typing import Any, NoReturn
 
 from franking.address import Envelope
@@ -74,6 +75,7 @@ class Transaction:
         "doubtful",
         "end",
         "envelope",
+        "expected",
         "full",
         "guarded",
         "heard",
@@ -98,6 +100,7 @@ class Transaction:
         self.paths = paths
         self.guarded = guarded  # after an idle time: no content before MAIL is answered
         self.one_flight = one_flight
+        self.expected = 0  # replies to a message that left in one flight
         self.size = size
         self.started = 0.0
         self.heard = False  # any reply came
@@ -246,6 +249,7 @@ class Pipeline:
         for _ in transaction.paths:
             outstanding.append((transaction, RCPT))
         outstanding.append((transaction, BODY))
+        transaction.expected = len(lines)
         if self._log is not None:
             self._say(lines, size)
         lines += chunks
@@ -363,6 +367,26 @@ class Pipeline:
 
     # — what comes back —
 
+    def receive_all(self, replies: deque[Reply]) -> None:
+        """Take all these replies out of the queue; what follows the connection's end stays there. Raises ``Misfit``.
+
+        A message that left in one flight and got nothing but 2xx is settled at once, which halves the price of reading its replies.
+        """
+        outstanding = self._outstanding
+        while replies and not self.closing:
+            transaction = outstanding[0][0] if outstanding else None
+            expected = 0 if transaction is None or transaction.heard else transaction.expected
+            if transaction is None or not 0 < expected <= len(replies) or any([not 200 <= code < 300 for code, _ in islice(replies, expected)]):
+                self.receive(replies.popleft())
+                continue
+            for _ in range(expected):
+                outstanding.popleft()
+                reply = replies.popleft()
+            transaction.heard = True
+            transaction.accepted = list(transaction.envelope.recipients)
+            transaction.answered = len(transaction.paths)
+            self._accepted(transaction, reply)
+
     def receive(self, reply: Reply) -> None:
         """Take the next reply. Raises ``Misfit`` when it answers nothing, or answers what cannot be."""
         if not self._outstanding:
@@ -408,20 +432,7 @@ class Pipeline:
         """The reply to the content decides, together with the replies to the envelope before it."""
         early = transaction is self._writing and not self._written(transaction)
         if kind == 2 and transaction.addressed and not early:
-            if self.chunking and transaction is self.unfinished[-1]:
-                self._dirty = False
-            self.used = True
-            receipt = Receipt(
-                transaction.content.message_id,
-                self._route,
-                str(reply),
-                None,
-                tuple(transaction.accepted),
-                transaction.refused,
-                transaction.size,
-                (self._clock() - transaction.started) * 1000,
-            )
-            return self._finish(transaction, receipt)
+            return self._accepted(transaction, reply)
         lone = transaction.data is not None and not transaction.begun
         if kind == 3 or (kind == 2 and not lone):
             self._misfit(transaction, reply)
@@ -429,6 +440,22 @@ class Pipeline:
             self.closing = True
         known = self._known_refusal(transaction)
         return self._finish(transaction, known or refusal(reply, "message", step="accepted"))
+
+    def _accepted(self, transaction: Transaction, reply: Reply) -> None:
+        if self.chunking and transaction is self.unfinished[-1]:
+            self._dirty = False
+        self.used = True
+        receipt = Receipt(
+            transaction.content.message_id,
+            self._route,
+            str(reply),
+            None,
+            tuple(transaction.accepted),
+            transaction.refused,
+            transaction.size,
+            (self._clock() - transaction.started) * 1000,
+        )
+        self._finish(transaction, receipt)
 
     def _written(self, transaction: Transaction) -> bool:
         return transaction.end is not None and self._made >= transaction.end

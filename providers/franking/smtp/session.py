@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import Any, TypeVar
 
 from franking.address import Envelope
@@ -23,6 +24,7 @@ __all__ = ["SmtpSession"]
 
 IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
 SLOW = 0.001  # seconds: a source that takes longer for a job is slower than the wire of this machine
+FLIGHT = 65536  # octets that leave together at most: beyond that, joining costs more than the system calls it saves
 PROGRESS = 262144  # octets between two reports of a large upload
 
 Tag = TypeVar("Tag")
@@ -53,6 +55,9 @@ class SmtpSession:
         self._last = clock()
         self._pid = os.getpid()
         self._busy = threading.Lock()
+        self._held: list[bytes] = []  # what may leave and was not handed over yet
+        self._weight = 0  # its octets
+        self._watch: _Watch | None = None
         self._leaving = False  # closed while it was sending: to be carried out at the end
         self._pipeline = Pipeline(
             capabilities, route=route, sent=connection.sent, log=connection.log_said if connection.logging else None, clock=clock
@@ -74,14 +79,19 @@ class SmtpSession:
         try:
             self._look()
             transaction = self._plan(None, envelope, content)
-            watch = _Watch(self._observer, transaction, self._clock) if self._observer is not None else None
+            if self._observer is not None:
+                self._watch = _Watch(self._observer, transaction, self._clock)
             self._pipeline.add(transaction)
             while transaction.result is None:
-                self._advance(watch)
+                self._gather()
+                if self._held:
+                    self._hand_over()
+                elif transaction.result is None:
+                    self._await_reply()
             self._pipeline.done.clear()
             result = transaction.result
-            if watch is not None:
-                watch.end(result)
+            if self._watch is not None:
+                self._watch.end(result)
         except BaseException as problem:
             self._interrupted(problem)
             raise
@@ -96,17 +106,28 @@ class SmtpSession:
 
         When the connection is lost, every job drawn so far is yielded before the iterator ends; ``closed`` then tells so, and no more are
         drawn. An exception of ``jobs`` itself is raised when everything drawn has been yielded.
+
+        Jobs that know how many are left (``__length_hint__``, as lists do) keep nobody waiting: half a window of them is gathered and leaves
+        together, which saves a system call per message and lets the server work meanwhile. Before any other job is drawn, all that may
+        leave has left.
         """
         self._enter()
         pipeline = self._pipeline
         source = iter(jobs)
-        drawing, problem, slow = True, None, False
+        half = max(window // 2, 1) if pipeline.chunking else 1
+        drawing, problem, slow, drawn = True, None, False, 0
         try:
             self._look()
             while True:
-                if drawing and not self._leaving and pipeline.room(window):
-                    if slow:  # a source that takes its time does not keep the results that have come meanwhile
-                        self._catch_up()
+                self._gather()
+                drawing = drawing and not self._leaving
+                ready = drawing and length_hint(source) > 0
+                if drawing and pipeline.room(window if self._held or not ready else window - half + 1):
+                    if not ready or drawn >= half:
+                        drawn = 0
+                        self._hand_over()
+                        if slow:  # a source that takes its time does not keep the results that have come meanwhile
+                            self._catch_up()
                         yield from self._results()
                         if not pipeline.room(window):
                             continue
@@ -125,17 +146,23 @@ class SmtpSession:
                             self._look()
                         transaction = self._plan(tag, envelope, content)
                     except FrankingError as failed:
+                        self._hand_over()
                         yield tag, failed
                         drawing = not self.closed
                         continue
                     pipeline.add(transaction)
-                    self._advance()
-                    if not pipeline.done:
-                        continue
+                    drawn += 1
+                    continue
+                drawn = 0
+                if self._held:
+                    self._hand_over()
                 elif pipeline.unfinished:
-                    self._advance()
+                    self._await_reply()
+                    if ready:
+                        self._gather()
+                        if self._held or pipeline.room(window - half + 1):
+                            continue  # what follows leaves first: the server works on it while results are told
                 else:
-                    drawing = False
                     yield from self._results()
                     break
                 yield from self._results()
@@ -180,6 +207,9 @@ class SmtpSession:
             self._connection.close()
         elif self._leaving:
             self._connection.close(quit_first=True)
+        self._held.clear()
+        self._weight = 0
+        self._watch = None
         self._last = self._clock()
         self._busy.release()
 
@@ -216,28 +246,54 @@ class SmtpSession:
 
     # — driving —
 
-    def _advance(self, watch: _Watch | None = None) -> None:
-        """Write what may leave now; if that is nothing, wait for replies. A broken connection gives every message its verdict."""
-        pipeline, connection = self._pipeline, self._connection
+    def _gather(self) -> None:
+        """Take what may leave now; only what is as large as a flight is handed over at once."""
+        pipeline, held = self._pipeline, self._held
+        while octets := pipeline.outgoing():
+            held.append(octets)
+            self._weight += len(octets)
+            if self._weight >= FLIGHT:
+                self._hand_over()
+        if pipeline.closing:
+            self._end()
+
+    def _hand_over(self) -> None:
+        """Write everything that was gathered, in one piece, and hear what has been answered meanwhile."""
+        held, connection = self._held, self._connection
+        if not held:
+            return
+        octets = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self._weight = 0
         try:
-            octets = pipeline.outgoing()
-            if octets:
-                while octets:
-                    connection.write(octets)
-                    if watch is not None:
-                        watch.look(connection.sent)
-                    if not connection.reader.idle:
-                        self._hear()
-                    octets = pipeline.outgoing()
-            elif pipeline.unfinished:
-                connection.fill(self._final_timeout if pipeline.awaits_acceptance else None)
+            connection.write(octets)
+            if self._watch is not None:
+                self._watch.look(connection.sent)
+            if not connection.reader.idle:
                 self._hear()
-                if watch is not None:
-                    watch.look(connection.sent)
         except ConnectError as problem:
             self._lost(problem)
-        if pipeline.closing and not connection.closed and not pipeline.unfinished:
-            connection.close()
+        if self._pipeline.closing:
+            self._end()
+
+    def _await_reply(self) -> None:
+        """Wait until the server says something. A broken connection gives every message its verdict."""
+        try:
+            self._connection.fill(self._final_timeout if self._pipeline.awaits_acceptance else None)
+            self._hear()
+            if self._watch is not None:
+                self._watch.look(self._connection.sent)
+        except ConnectError as problem:
+            self._lost(problem)
+        if self._pipeline.closing:
+            self._end()
+
+    def _end(self) -> None:
+        """Nothing more may be sent: drop what was not, and close once every message has its verdict."""
+        self._held.clear()
+        self._weight = 0
+        if not self._pipeline.unfinished:
+            self._connection.close()
 
     def _catch_up(self) -> None:
         """Hear replies that have come already."""
@@ -250,8 +306,7 @@ class SmtpSession:
     def _hear(self) -> None:
         replies, pipeline, connection = self._connection.reader.replies, self._pipeline, self._connection
         try:
-            while replies and not pipeline.closing:
-                pipeline.receive(replies.popleft())
+            pipeline.receive_all(replies)
         except Misfit as misfit:
             raise connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply)) from None
         if not pipeline.closing:
@@ -264,8 +319,7 @@ class SmtpSession:
         replies = connection.reader.replies
         try:
             if problem.evidence is None or problem.evidence.kind != "smtp":
-                while replies and not pipeline.closing:
-                    pipeline.receive(replies.popleft())
+                pipeline.receive_all(replies)
         except Misfit as misfit:
             problem = connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
         pipeline.lost(connection.sent if sent is None else sent, problem)
