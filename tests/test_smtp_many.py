@@ -48,6 +48,20 @@ def job(number: int, *, to: str | None = None, sender: str = "a@x.test", size: i
     )
 
 
+class Ready(Iterator[Job]):
+    """Jobs that know how many are left, as a list does, so that a session may gather them; draws are still seen one by one."""
+
+    def __init__(self, jobs: Iterator[Job], left: int) -> None:
+        self.jobs, self.left = jobs, left
+
+    def __next__(self) -> Job:
+        self.left -= 1
+        return next(self.jobs)
+
+    def __length_hint__(self) -> int:
+        return max(self.left, 0)
+
+
 def number_of(data: bytes) -> int:
     return int(data.split(b"\r\n", 1)[0].removeprefix(b"Subject: "))
 
@@ -163,6 +177,59 @@ def test_a_result_is_told_before_the_next_job_is_drawn_from_a_slow_source(smtp_s
         seen.append(tag)
     session.close()
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_result_is_told_while_others_are_waited_for(smtp_server: Start) -> None:
+    go = threading.Event()
+
+    def waits(peer: Any, reply: str) -> None:
+        go.wait(10)
+        peer.send((reply + "\r\n").encode())
+
+    server = smtp_server(faults=[Fault("body", waits, nth=2, executed=True)])
+    session = opened(server)
+    results = session.send_many([job(number) for number in range(40)], window=8)
+    assert next(results)[0] == 0
+    go.set()
+    assert [tag for tag, _ in results] == list(range(1, 40))
+    session.close()
+    assert right(server) == set(range(40))
+
+
+def test_jobs_that_are_there_already_leave_half_a_window_at_a_time(smtp_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(smtp_server())
+    flights: list[bytes] = []
+    write = session._connection.write
+
+    def seen(data: bytes) -> None:
+        flights.append(data)
+        write(data)
+
+    monkeypatch.setattr(session._connection, "write", seen)
+    assert len(dict(session.send_many([job(number) for number in range(40)], window=16))) == 40
+    assert [flight.count(b"MAIL FROM") for flight in flights] == [8] * 5
+    flights.clear()
+    assert len(dict(session.send_many((job(number) for number in range(40)), window=16))) == 40
+    assert [flight.count(b"MAIL FROM") for flight in flights] == [1] * 40
+    session.close()
+
+
+def test_a_source_that_fails_leaves_nothing_behind_that_was_gathered(smtp_server: Start) -> None:
+    def jobs() -> Iterator[Job]:
+        yield job(0)
+        yield (1, job(1)[1], Raw("ž".encode(), claimed=10**9))
+        yield job(2)
+        raise LookupError("no more rows")
+
+    server = smtp_server()
+    session = opened(server)
+    results = session.send_many(Ready(jobs(), 99), window=16)
+    first = dict([next(results), next(results), next(results)])
+    assert isinstance(first[1], Refused)
+    with pytest.raises(LookupError):
+        next(results)
+    session.close()
+    assert right(server) == {0, 2}
 
 
 def test_an_exception_of_the_source_comes_after_the_results(smtp_server: Start) -> None:
@@ -293,7 +360,7 @@ def cut_anywhere(extensions: tuple[str, ...], window: int, seed: int) -> Counter
 
     with SmtpServer(extensions=extensions, refused=refused, **cut) as server:  # type: ignore[arg-type]
         session = opened(server, timeout=2.0, final_timeout=2.0)
-        told = list(session.send_many(jobs(), window=window))
+        told = list(session.send_many(Ready(jobs(), 12) if seed % 2 else jobs(), window=window))
         session.close()
         server.wait()
     results: dict[int, Receipt | FrankingError] = dict(told)
