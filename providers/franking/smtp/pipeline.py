@@ -376,7 +376,11 @@ class Pipeline:
         while replies and not self.closing:
             transaction = outstanding[0][0] if outstanding else None
             expected = 0 if transaction is None or transaction.heard else transaction.expected
-            if transaction is None or not 0 < expected <= len(replies) or any([not 200 <= code < 300 for code, _ in islice(replies, expected)]):
+            if (
+                transaction is None
+                or not 0 < expected <= len(replies)
+                or any([not 200 <= code < 300 for code, _ in islice(replies, expected)])
+            ):
                 self.receive(replies.popleft())
                 continue
             for _ in range(expected):
