@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from itertools import islice
 from typing import Any, NoReturn
 
 from franking.address import Envelope
@@ -368,28 +367,31 @@ class Pipeline:
     # — what comes back —
 
     def receive_all(self, replies: deque[Reply]) -> None:
-        """Take all these replies out of the queue; what follows the connection's end stays there. Raises ``Misfit``.
-
-        A message that left in one flight and got nothing but 2xx is settled at once, which halves the price of reading its replies.
-        """
-        outstanding = self._outstanding
+        """Take all these replies out of the queue; what follows the connection's end stays there. Raises ``Misfit``."""
         while replies and not self.closing:
-            transaction = outstanding[0][0] if outstanding else None
-            expected = 0 if transaction is None or transaction.heard else transaction.expected
-            if (
-                transaction is None
-                or not 0 < expected <= len(replies)
-                or any([not 200 <= code < 300 for code, _ in islice(replies, expected)])
-            ):
+            if not self._accepted_at_once(replies):
                 self.receive(replies.popleft())
-                continue
-            for _ in range(expected):
-                outstanding.popleft()
-                reply = replies.popleft()
-            transaction.heard = True
-            transaction.accepted = list(transaction.envelope.recipients)
-            transaction.answered = len(transaction.paths)
-            self._accepted(transaction, reply)
+
+    def _accepted_at_once(self, replies: deque[Reply]) -> bool:
+        """Settle the next message if it left in one flight and every reply to it is there and is 2xx: half the price of one by one."""
+        if not self._outstanding:
+            return False
+        transaction = self._outstanding[0][0]
+        expected = transaction.expected
+        if transaction.heard or not 0 < expected <= len(replies):
+            return False
+        for number in range(expected):
+            if not 200 <= replies[number][0] < 300:
+                return False
+        last = replies[expected - 1]
+        for _ in range(expected):
+            self._outstanding.popleft()
+            replies.popleft()
+        transaction.heard = True
+        transaction.accepted = list(transaction.envelope.recipients)
+        transaction.answered = len(transaction.paths)
+        self._accepted(transaction, last)
+        return True
 
     def receive(self, reply: Reply) -> None:
         """Take the next reply. Raises ``Misfit`` when it answers nothing, or answers what cannot be."""
