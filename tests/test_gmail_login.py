@@ -200,10 +200,10 @@ def test_an_error_from_the_consent_page(google: Google, account: Account, error:
     [
         (Reply(400, {"error": "invalid_grant", "error_description": "Bad Request"}), LoginRequired, "invalid_grant"),
         (Reply(401, {"error": "invalid_client", "error_description": "Unauthorized"}), LoginRequired, "invalid_client"),
-        (Reply(200, b"<html>Please log in to the Wi-Fi</html>"), LoginRequired, "missing_token"),
-        (Reply(200, {"token_type": "Bearer"}), LoginRequired, "missing_token"),
+        (Reply(200, b"<html>Please log in to the Wi-Fi</html>"), LoginRequired, "unreadable-answer"),
+        (Reply(200, {"token_type": "Bearer"}), LoginRequired, "unreadable-answer"),
         (Reply(503, b"busy", {"Retry-After": "5"}), ConnectError, None),
-        (Reply(302, b"", {"Location": "https://localhost:1/"}), LoginRequired, "missing_token"),
+        (Reply(302, b"", {"Location": "https://localhost:1/"}), LoginRequired, "unreadable-answer"),
     ],
 )
 def test_a_refused_code(google: Google, account: Account, reply: Reply, kind: type[FrankingError], reason: str | None) -> None:

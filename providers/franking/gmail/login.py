@@ -84,7 +84,8 @@ def _exchange(flow: Any, code: str, client: Client) -> Mapping[str, Any]:
         with _undisclosed():
             token: Mapping[str, Any] = flow.fetch_token(code=code)
     except OAuth2Error as problem:  # an error answer, or one without a token
-        raise _not_signed_in(problem.error or "unreadable-answer", http.without(problem.description or "", secrets)) from None
+        reason = "unreadable-answer" if problem.error == "missing_token" else problem.error or "unreadable-answer"
+        raise _not_signed_in(reason, http.without(problem.description or "", secrets)) from None
     except Warning as changed:  # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
         token = getattr(changed, "token", {})
     except ValueError as problem:
