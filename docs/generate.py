@@ -5,6 +5,7 @@ A page is added by a function that gives its text and a line in ``PAGES``.
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -211,7 +212,64 @@ def _row(field: Field) -> tuple[str, ...]:
 
 _TYPES = {"str": "text", "path": "path", "int": "number", "float": "number", "bool": "`true`, `false`", "list": "list of texts"}
 
-PAGES: Mapping[str, Callable[[], str]] = {"troubleshooting.md": troubleshooting, "codes.md": codes, "settings.md": settings}
+
+def faults() -> str:
+    """What comes of every fault at every step of an SMTP session: the table by which the tests judge."""
+    table = runpy.run_path(str(FOLDER.parent / "tests" / "fault_table.py"))
+    steps, kinds, expected = table["STEPS"], table["FAULTS"], table["expected"]
+    opening = [step for step in steps if all(cell[0] != step or cell[2] == "chunking" for cell in table["cells"]())]
+    sending = [step for step in steps if step not in opening]
+    lines = [
+        "# When the other side misbehaves",
+        "",
+        f"{len(table['cells']())} faults, each done to a real session over sockets by the tests: what kind of error it is, its [code](codes.md), and whether the message",
+        "may have been sent. *May pass* means `temporary`: the same message may go through later. Nothing hangs (each wait ends with the account's `timeout`), memory",
+        "stays bounded, the session is closed wherever what follows could be misread, and nothing that the server said reaches a terminal unescaped.",
+        "",
+        "| fault | what the server does |",
+        "|---|---|",
+        *(f"| {kind} | {text} |" for kind, text in kinds.items()),
+        "",
+        "## Up to the login",
+        "",
+        *_matrix(opening, kinds, expected, steps),
+    ]
+    for road, words in ROADS.items():
+        here = [step for step in sending if any(cell[0] == step and cell[2] == road for cell in table["cells"]())]
+        lines += ["", f"## Sending: {words}", "", *_matrix(here, kinds, lambda step, kind, road=road: expected(step, kind, road), steps)]
+    return GENERATED + "\n".join(lines) + "\n"
+
+
+ROADS = {
+    "chunking": "a small message in one flight (CHUNKING); what breaks after it has left may have been accepted",
+    "pipelining": "in groups (PIPELINING alone)",
+    "dialogue": "one command at a time",
+}
+
+
+def _matrix(here: Iterable[str], kinds: Iterable[str], expected: Callable[[str, str], Any], steps: Mapping[str, str]) -> list[str]:
+    here = list(here)
+    lines = ["| fault | " + " | ".join(steps[step] for step in here) + " |", "|---" * (len(here) + 1) + "|"]
+    for kind in kinds:
+        lines.append(f"| {kind} | " + " | ".join(_verdict(expected(step, kind)) for step in here) + " |")
+    return lines
+
+
+def _verdict(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if not cell.error:
+        return "goes on"
+    sent = ", **may have been sent**" if cell.possibly_sent else ", may pass" if cell.temporary else ""
+    return f"{cell.error} `{cell.code}`{sent}"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "troubleshooting.md": troubleshooting,
+    "codes.md": codes,
+    "settings.md": settings,
+    "faults.md": faults,
+}
 
 
 def _failure(code: str, words: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@
     server.sessions        one Heard per connection: every command line, and every octet
 
 A fault is a step and an act. Steps: ``connect`` (before the greeting), ``greet``, ``handshake``, ``ehlo``, ``helo``, ``starttls``, ``auth``, ``auth-answer``, ``mail``,
-``rcpt``, ``data``, ``bdat``, ``body`` (the content has been read; its reply is due), ``rset``, ``noop``, ``quit``. An act is what happens instead of the reply; with
+``rcpt``, ``data``, ``bdat``, ``content`` (in the middle of it), ``body`` (the content has been read; its reply is due), ``rset``, ``noop``, ``quit``. An act is what happens instead of the reply; with
 ``executed=True`` the command takes effect first (a message is accepted, and then …). ``Dialogue`` at the end needs no sockets at all.
 """
 
@@ -535,6 +535,9 @@ class Peer:
             self._read_dotted()
 
     def _read_dotted(self) -> None:
+        if not self.buffer:
+            self.read()
+        self.at("content", None)
         lines = []
         while (line := self._raw_line()) != b".\r\n":
             lines.append(line[1:] if line.startswith(b".") else line)
@@ -553,6 +556,7 @@ class Peer:
             fault.act(self, "250 2.0.0 ok")
             return
         words = rest.upper().split()
+        self.at("content", None)
         data = self.octets(int(words[0]))
         last = words[1:] == ["LAST"]
         if self.sender is None or not self.recipients or self.failed:

@@ -193,20 +193,24 @@ class Connection:
 
     # — writing —
 
-    def write(self, data: bytes) -> None:
-        """Hand octets to the kernel, all of them, reading meanwhile what the server says."""
+    def write(self, data: bytes, enough: Callable[[], bool] | None = None) -> None:
+        """Hand octets to the kernel, all of them, reading meanwhile what the server says.
+
+        While nothing can leave, ``enough`` is asked after everything that was read: True ends the writing half way (a server that refuses in the
+        middle of a content may read no more of it).
+        """
         self.offered = self.sent + len(data)
         done = self._send(data)
         if done < len(data):
-            self._write_on(memoryview(data)[done:])
+            self._write_on(memoryview(data)[done:], enough)
 
-    def _write_on(self, left: memoryview) -> None:
+    def _write_on(self, left: memoryview, enough: Callable[[], bool] | None) -> None:
         while left:
             readable, writable = self._wait(write=True, seconds=self._timeout)
             if not readable and not writable:
                 raise self.failure("timeout")
-            if readable:
-                self.take()
+            if readable and self.take() and enough is not None and enough():
+                return
             if writable:
                 left = left[self._send(left) :]
 

@@ -523,6 +523,18 @@ class Pipeline:
             self._finish(transaction, error)
         self._outstanding.clear()
 
+    def doubt(self, reply: Reply, cause: ConnectError) -> None:
+        """Take an acceptance back that came in one breath with a refusal too many: which of them answered the message, nobody can tell.
+
+        A further 2xx changes nothing, whichever it was; 421 neither: a server may accept and then close.
+        """
+        if reply.code // 100 == 2 or reply.code == 421 or self._outstanding:
+            return
+        for transaction in self.done:
+            if isinstance(transaction.result, Receipt):
+                words = f"The server answered more than it was asked, so that it is not clear whether it took the message: {cause}"
+                transaction.result = OutcomeUnknown(words, accepted=transaction.accepted, evidence=cause.evidence)
+
     def _unreadable(self, transaction: Transaction, problem: FrankingError | OSError) -> None:
         """The content could not be read: this message fails alone if none of it has left, else the connection ends with it."""
         if isinstance(problem, OSError) and not isinstance(problem, FrankingError):

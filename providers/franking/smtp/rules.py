@@ -66,7 +66,6 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
 _GARBLED = (
-    "not-smtp",
     "line-too-long",
     "too-many-replies",
     "mixed-codes",
@@ -78,7 +77,12 @@ _GARBLED = (
 """What Franking's own reader calls replies that no server should send."""
 
 RULES: tuple[Rule, ...] = (
-    # what no reply says: Franking itself saw it
+    # what no reply says: Franking itself saw it (first, because the words that came with it may say anything)
+    Rule("protocol.error", kind=_SMTP, reason=("not-smtp",), step=("tls", "login", "message", "accepted")),
+    Rule("greet.not-smtp", reason=("not-smtp",), temporary=False, note="N29 N30"),
+    Rule("protocol.error", kind=_SMTP, reason=_GARBLED),
+    Rule("tls.injected", kind=("tls",), reason=("plaintext-injected",), who="admin", temporary=False),
+    Rule("tls.server-trouble", kind=("tls",), reason=("starttls-refused",), who="provider", note="N24"),
     Rule("tls.starttls-not-offered", reason=("starttls-not-offered",), temporary=False, note="N23"),
     Rule("tls.starttls-not-offered", text="STARTTLS extension not supported", temporary=False, note="N23"),
     Rule("login.not-offered", reason=("auth-not-offered",), temporary=False, note="N25"),
@@ -91,8 +95,6 @@ RULES: tuple[Rule, ...] = (
     Rule("message.needs-smtputf8", reason=("smtputf8", "smtputf8-not-offered"), temporary=False, note="N31"),
     Rule("message.needs-smtputf8", text="SMTPUTF8", temporary=False, note="N31 P29"),
     Rule("message.needs-8bitmime", reason=("8bitmime-not-offered",), temporary=False),
-    Rule("protocol.error", kind=_SMTP, reason=_GARBLED, step=("tls", "login", "message", "accepted")),
-    Rule("greet.not-smtp", reason=("not-smtp",), temporary=False, note="N29 N30"),
     Rule("greet.not-smtp", step=("greet",), text=r"IMAP|POP3|\bHTTP|/1\.[01] 400|OpenSSH", temporary=False, note="N29"),
     Rule("greet.not-smtp", kind=_SMTP, step=("greet",), codes=(500,), temporary=False, note="N30"),
     Rule("connect.lost", text="please run connect\\(\\) first|Server not connected", temporary=True, note="N32"),
@@ -276,5 +278,5 @@ RULES: tuple[Rule, ...] = (
     Rule("server.trouble", kind=_SMTP, codes=(452,), enhanced=("4.3.1",), who="provider", temporary=True, note="P27"),
     Rule("greet.refused", kind=_SMTP, step=("greet",), codes=(5,), temporary=False, note="N28"),
     Rule("server.trouble", kind=_SMTP, codes=(4,), who="provider", temporary=True, note="N28 P37 G18 G43"),
-    Rule("protocol.error", kind=_SMTP, codes=(500, 501, 502, 503), temporary=False, note="P8"),
+    Rule("protocol.error", kind=_SMTP, codes=(2, 3, 500, 501, 502, 503), temporary=False, note="P8"),
 )

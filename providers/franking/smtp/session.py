@@ -266,7 +266,7 @@ class SmtpSession:
         held.clear()
         self._weight = 0
         try:
-            connection.write(octets)
+            connection.write(octets, self._heard_enough)
             if self._watch is not None:
                 self._watch.look(connection.sent)
             if not connection.reader.idle:
@@ -308,10 +308,16 @@ class SmtpSession:
         try:
             pipeline.receive_all(replies)
         except Misfit as misfit:
-            raise connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply)) from None
+            problem = connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
+            pipeline.doubt(misfit.reply, problem)
+            raise problem from None
         if not pipeline.closing:
             connection.check()
         self._last = self._clock()
+
+    def _heard_enough(self) -> bool:
+        self._hear()
+        return self._pipeline.closing
 
     def _lost(self, problem: ConnectError, sent: int | None = None) -> None:
         """Take what the server said last, then let the pipeline judge."""

@@ -1,0 +1,215 @@
+"""The fault matrix of SMTP: what a client must make of every way to misbehave at every step. Values only; ``docs/generate.py`` prints them.
+
+``test_faults_smtp.py`` does each fault to a real session over sockets. A road is a way in which messages leave: ``chunking`` (one flight),
+``pipelining`` (groups) and ``dialogue`` (one command at a time). Up to the login the road makes no difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROADS = ("chunking", "pipelining", "dialogue")
+
+STEPS = {
+    "connect": "the TCP handshake",
+    "greet": "the greeting",
+    "ehlo": "the answer to EHLO",
+    "starttls": "the answer to STARTTLS",
+    "tls": "the TLS handshake",
+    "auth": "the answer to the login",
+    "mail": "the answer to MAIL",
+    "rcpt": "the answer to RCPT",
+    "data": "the answer to DATA",
+    "content": "in the middle of a large content",
+    "final": "the answer to the content",
+    "rset": "the answer to RSET, after a refused message",
+    "quit": "the answer to QUIT",
+}
+
+FAULTS = {
+    "silence": "nothing comes any more",
+    "reset": "the connection is reset (at the TCP handshake: refused)",
+    "half a line": "half a line, then nothing",
+    "octet by octet": "the right answer, one octet at a time",
+    "garbage": "octets that are no text",
+    "10 MB line": "one line of ten million octets",
+    "100,000 lines": "a hundred thousand continuation lines",
+    "too early": "the answer comes before the command, in one segment with the answer before",
+    "wrong code": "a code that is no answer here",
+    "4xx": "451 4.3.0",
+    "5xx": "554 5.0.0",
+    "421": "421 4.3.2, and the connection is closed",
+    "invalid UTF-8": "550 with octets that are no UTF-8",
+    "escapes": "550 with terminal escape sequences",
+    "extra reply": "the answer comes twice",
+}
+
+MALFORMED = ("garbage", "10 MB line", "100,000 lines")
+REFUSING = ("5xx", "invalid UTF-8", "escapes")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must come of a cell: no ``error`` = the message is accepted and closing is quiet. ``closed``: the session is of no more use."""
+
+    error: str = ""
+    step: str = ""
+    temporary: bool = False
+    possibly_sent: bool = False
+    code: str = ""
+    closed: bool = True
+
+
+ACCEPTED = Expected(closed=False)
+UNKNOWN = Expected("OutcomeUnknown", "accepted", False, True, "outcome.unknown")
+STALE = Expected("ConnectError", "message", True, False, "protocol.error")
+
+
+def broken(step: str, code: str, *, timeout: bool = False, temporary: bool = True) -> Expected:
+    return Expected("ConnectTimeout" if timeout else "ConnectError", step, temporary, False, code)
+
+
+def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
+    """Give what must come of a cell; None where there is no such cell."""
+    match step:
+        case "connect":
+            return _connect(fault)
+        case "greet" | "ehlo":
+            return _greet(step, fault)
+        case "starttls" | "tls":
+            return _tls(step, fault)
+        case "auth":
+            return _login(fault)
+        case "quit":
+            return None if fault == "too early" else ACCEPTED
+        case _:
+            return _message(step, fault, road)
+
+
+def _connect(fault: str) -> Expected | None:
+    # the server says nothing here: whatever else it does is the greeting
+    return {"silence": broken("connect", "connect.timeout", timeout=True), "reset": broken("connect", "connect.refused")}.get(fault)
+
+
+def _greet(step: str, fault: str) -> Expected | None:
+    first = step == "greet"
+    match fault:
+        case "silence":
+            return broken("greet", "greet.silent", timeout=True)
+        case "half a line":  # the first octets tell that something else than SMTP listens; later they are only late
+            return broken("greet", "greet.not-smtp", temporary=False) if first else broken("greet", "greet.silent", timeout=True)
+        case "reset":
+            return broken("greet", "greet.closed")
+        case "octet by octet":
+            return ACCEPTED
+        case "garbage":
+            return broken("greet", "greet.not-smtp", temporary=not first)
+        case "10 MB line" | "100,000 lines":
+            return broken("greet", "greet.not-smtp", temporary=False) if first else broken("greet", "protocol.error")
+        case "too early":
+            return None if first else broken("greet", "protocol.error")
+        case "wrong code":
+            return broken("greet", "protocol.error", temporary=False)
+        case "4xx":
+            return broken("greet", "server.trouble")
+        case "421":
+            return Expected("Throttled", "greet", True, False, "server.trouble")
+        case "extra reply":
+            return broken("greet" if first else "login", "protocol.error")
+        case _:
+            return broken("greet", "greet.refused", temporary=False)
+
+
+def _tls(step: str, fault: str) -> Expected | None:
+    if fault == "silence" or fault == "half a line":
+        return broken("tls", "tls.interrupted", timeout=True)
+    if step == "tls":  # anything that is no TLS is the same to the handshake
+        if fault in ("octet by octet", "wrong code", "extra reply"):
+            return None
+        if fault == "too early":
+            return Expected("TLSError", "tls", False, False, "tls.injected")
+        return Expected("TLSError", "tls", fault == "reset", False, "tls.interrupted")
+    if fault == "reset":
+        return broken("tls", "tls.interrupted")
+    if fault in MALFORMED or fault == "too early":
+        return broken("tls", "protocol.error")
+    if fault == "octet by octet":
+        return ACCEPTED
+    if fault == "extra reply":
+        return Expected("TLSError", "tls", False, False, "tls.injected")
+    return Expected("TLSError", "tls", fault in ("4xx", "421"), False, "tls.server-trouble")
+
+
+def _login(fault: str) -> Expected | None:
+    match fault:
+        case "silence" | "half a line":
+            return broken("login", "connect.stalled", timeout=True)
+        case "reset":
+            return broken("login", "connect.lost")
+        case "octet by octet":
+            return ACCEPTED
+        case "extra reply":  # seen before the first message leaves
+            return STALE
+        case "4xx" | "421":
+            return Expected("LoginError", "login", True, False, "server.trouble")
+        case "wrong code":
+            return Expected("LoginError", "login", False, False, "protocol.error")
+        case "5xx" | "invalid UTF-8" | "escapes":
+            return Expected("LoginError", "login", False, False, "login.failed")
+        case _:
+            return broken("login", "protocol.error")
+
+
+def _message(step: str, fault: str, road: str) -> Expected | None:
+    flight = road == "chunking"  # everything has left before the first answer: what breaks then may have been accepted
+    if step == "data" and flight:
+        return None
+    if step in ("final", "rset") and fault == "too early":
+        return None  # for the content it is the row above; for RSET an extra answer to the message before
+    over = step == "final" or (flight and step != "content")
+    match fault:
+        case "silence" | "half a line":
+            return UNKNOWN if over else broken("message", "connect.stalled", timeout=True)
+        case "reset":
+            return UNKNOWN if over else broken("message", "connect.lost")
+        case "octet by octet":
+            return None if step == "content" else ACCEPTED
+        case "wrong code":
+            return UNKNOWN if over else STALE
+        case "too early":
+            # one flight: the answers are one too many, and all say yes; before MAIL somebody looks
+            return ACCEPTED if flight and step == "rcpt" else STALE
+        case "extra reply":
+            if step == "content":
+                return None
+            if flight:  # the answers are one too many, but whichever was meant for the message says yes
+                return ACCEPTED
+            return ACCEPTED if step == "final" else STALE
+        case "4xx" | "5xx" | "421" | "invalid UTF-8" | "escapes":
+            return _refused(step, fault, flight)
+        case _:
+            return UNKNOWN if over else STALE
+
+
+def _refused(step: str, fault: str, flight: bool) -> Expected:
+    temporary = fault in ("4xx", "421")
+    code = "server.trouble" if temporary else "send.refused"
+    ends = fault == "421" or step == "content"
+    if fault == "421":
+        return Expected("Throttled", "accepted" if step in ("content", "final") else "message", True, False, code)
+    if step == "rcpt":
+        return Expected("RecipientsRefused", "message", temporary, False, "server.trouble" if temporary else "recipient.refused", False)
+    if step == "rset":  # cannot be refused (RFC 5321 §4.1.1.5)
+        return UNKNOWN if flight else STALE
+    return Expected("Refused", "accepted" if step in ("content", "final") else "message", temporary, False, code, ends)
+
+
+def cells() -> list[tuple[str, str, str]]:
+    """Give every cell: step, fault, road. Steps before the first message have one road."""
+    return [
+        (step, fault, road)
+        for step in STEPS
+        for fault in FAULTS
+        for road in (ROADS if step in ("mail", "rcpt", "data", "content", "final", "rset", "quit") else ROADS[:1])
+        if expected(step, fault, road) is not None
+    ]
