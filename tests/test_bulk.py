@@ -14,6 +14,7 @@ from franking.errors import ConnectError, LoginError, OutcomeUnknown, Recipients
 from franking.provider import Receipt
 from franking.retry import NEVER, Policy
 from servers.scripted import ScriptedProvider
+from servers.smtp import Fault, SmtpServer, hangs_up, says, then
 
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
 NEVER_AGAIN = {"reply": "550 5.1.1 unknown", "temporary": False}
@@ -287,3 +288,17 @@ def test_an_error_in_one_thread_reaches_the_caller(account: franking.Account, sc
             list(mailer.send_many(messages(5)))
     finally:
         type(scripted).open = original  # type: ignore[method-assign]
+
+
+def test_a_session_that_the_server_closed_while_it_rested_is_replaced() -> None:
+    """Nothing of the message had left: it is no further attempt, even for a policy that allows none."""
+    with SmtpServer(faults=[Fault("body", then(says("250 2.0.0 ok"), hangs_up), executed=True, connection=1)]) as server:
+        account = franking.Account(
+            name="t", provider="smtp", sender="jan@example.com", host="127.0.0.1", port=server.port, security="none", timeout=10
+        )
+        with franking.connect(account) as mailer:
+            mailer.send(franking.Message(to="a@example.com", text="x"))
+            server.wait(0)
+            results = list(mailer.send_many([franking.Message(to="b@example.com", text="x")], policy=NEVER))
+        assert [result.outcome for result in results] == ["accepted"]
+        assert [message.recipients for message in server.messages] == [["a@example.com"], ["b@example.com"]]

@@ -5,70 +5,116 @@
         async for result in mailer.send_many(messages):
             ...
 
-Nothing is done twice here: composing, sessions, recovery and diagnosis are the Mailer's. Cancelling breaks off the session that was sending
-and waits until the message's state is known: the ``CancelledError`` then has the Franking error as its ``__cause__``, or none where the
-message was accepted before the cancellation reached it.
+Nothing is done twice here: composing, sessions, recovery and diagnosis are the Mailer's. Cancelling breaks off the session that was sending, and
+waits the moment that it takes until the message's state is known: ``result_of(error)`` tells it, also of the ``TimeoutError`` that
+``asyncio.timeout`` makes of a cancellation.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError as SourceCancelled
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from franking.bulk import SendResult
 from franking.errors import FrankingError
+from franking.provider import Receipt
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from franking.account import Account
     from franking.address import Envelope
-    from franking.bulk import SendResult
     from franking.mailer import Mailer
     from franking.message import Message
-    from franking.provider import Receipt
+    from franking.provider import Observer, Secret
+    from franking.retry import Policy
+    from franking.stores import SecretStore
     from franking.testsend import TestReport
 
     Sendable = Message | EmailMessage | bytes
 
-__all__ = ["AsyncMailer", "connect", "send", "send_test"]
+__all__ = ["AsyncMailer", "connect", "result_of", "send", "send_test"]
 
 Result = TypeVar("Result")
 _END = object()
+_AGAIN = 0.02  # seconds between two attempts to break a call off: it may just be between two sessions
 
 
-def connect(account: str | Account | None = None, **options: Any) -> AsyncMailer:
-    """Make an asynchronous mailer; ``options`` are those of ``franking.connect``. Nothing is opened, and no file read, until first used."""
-    return AsyncMailer(account, options)
+def connect(
+    account: str | Account | None = None,
+    *,
+    connections: int = 1,
+    window: int = 1,
+    rate: float | None = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    store: SecretStore | None = None,
+) -> AsyncMailer:
+    """Make an asynchronous mailer; everything as in ``franking.connect``.
+
+    Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer`` is called in worker threads.
+    """
+    return AsyncMailer(account, connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
 
 
 async def send(account: str | Account | None, message: Sendable, *, envelope: Envelope | None = None, **options: Any) -> Receipt:
-    """Send one message and close. Raises as ``franking.send`` does."""
+    """Send one message and close; ``options`` are those of ``connect``. Raises as ``franking.send`` does."""
     async with connect(account, **options) as mailer:
         return await mailer.send(message, envelope=envelope)
 
 
-async def send_test(account: str | Account | None = None, to: str | None = None, **options: Any) -> TestReport:
-    """Send a test message; never raises for a delivery failure: the report says."""
-    from franking import testsend
+async def send_test(
+    account: str | Account | None = None,
+    to: str | None = None,
+    *,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+) -> TestReport:
+    """Send a test message; as ``franking.send_test`` it raises no delivery failure: the report says."""
 
-    return await asyncio.to_thread(testsend.send_test, account, to, **options)
+    def act(call: _Call[TestReport]) -> TestReport:
+        from franking import testsend
+
+        return testsend.send_test(account, to, secret=secret, observer=observer, made=call.uses)
+
+    with contextlib.closing(_Threads(1)) as threads:
+        return await _run(threads.pool, act, None)
+
+
+def result_of(error: BaseException) -> SendResult | None:
+    """Tell what became of the message whose sending ended with this error, or None where it concerned none.
+
+    ``outcome`` is ``accepted`` (it went through before the cancellation), ``failed`` (surely not accepted) or ``unknown``. Takes a ``CancelledError``, the
+    ``TimeoutError`` made of one, or a ``FrankingError``.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FrankingError):
+            return _result(None, seen)
+        found = getattr(seen, "franking_result", None)
+        if isinstance(found, SendResult):
+            return found
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 class AsyncMailer:
-    """Hold a ``Mailer`` and the threads that it works in: as many as it has connections. Belongs to one event loop."""
+    """Hold a ``Mailer`` and the threads that it works in: as many as it has connections. Tasks may share it."""
 
-    def __init__(self, account: str | Account | None, options: dict[str, Any]) -> None:
-        self._account, self._options = account, options
+    def __init__(self, account: str | Account | None = None, *, connections: int = 1, **options: Any) -> None:
+        self._account, self._options = account, {"connections": connections, **options}
         self._mailer: Mailer | None = None
         self._making = threading.Lock()
-        self._threads = ThreadPoolExecutor(max_workers=options.get("connections", 1), thread_name_prefix="franking")
+        self._threads = _Threads(max(connections, 1))
 
     def _made(self) -> Mailer:
-        """Make the mailer in a worker thread: reading settings is I/O."""
+        """Make the mailer, in a worker thread: reading settings is I/O."""
         from franking.mailer import connect as connect_mailer
 
         with self._making:
@@ -78,84 +124,112 @@ class AsyncMailer:
 
     async def send(self, message: Sendable, *, envelope: Envelope | None = None) -> Receipt:
         """Send one message. Raises as ``Mailer.send`` does."""
-        return await self._run(lambda mailer: mailer.send(message, envelope=envelope))
+
+        def act(call: _Call[Receipt]) -> Receipt:
+            return call.uses(self._made()).send(message, envelope=envelope)
+
+        return await _run(self._threads.pool, act, message)
 
     async def check(self) -> None:
-        """Open a session up to the login; proves that sending could start."""
-        await self._run(lambda mailer: mailer.check())
+        """Open a session up to the login; proves that sending could start. Raises as ``Mailer.send`` does."""
 
-    async def _run(self, act: Callable[[Mailer], Result]) -> Result:
-        worker: list[int] = []
+        def act(call: _Call[None]) -> None:
+            call.uses(self._made()).check()
 
-        def work() -> Result:
-            worker.append(threading.get_ident())
-            return act(self._made())
+        await _run(self._threads.pool, act, None)
 
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError as cancelled:
-            if future.cancel() and not worker:
-                raise  # it had not begun
-            if self._mailer is not None and worker:
-                self._mailer.abort(thread=worker[0])
-            try:
-                await _uncancelled(future)
-            except FrankingError as state:
-                raise cancelled from state
-            raise
+    async def send_many(
+        self,
+        messages: Iterable[Sendable] | AsyncIterable[Sendable],
+        *,
+        connections: int | None = None,
+        window: int | None = None,
+        rate: float | None = None,
+        policy: Policy | None = None,
+        started: Callable[[int, str], None] | None = None,
+        stop: threading.Event | None = None,
+        unread: Callable[[SendResult], object] | None = None,
+    ) -> AsyncIterator[SendResult]:
+        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each. Everything as in ``Mailer.send_many``.
 
-    async def send_many(self, messages: Iterable[Sendable] | AsyncIterable[Sendable], **options: Any) -> AsyncIterator[SendResult]:
-        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each. ``options`` are those of ``Mailer.send_many``.
-
-        Leaving the loop early, or cancelling it, draws no more messages and breaks off what is under way.
+        A plain iterable is drawn in a worker thread, an asynchronous one in this event loop. While nobody reads results, no more messages are drawn.
+        Leaving the loop early, or being cancelled, breaks off what is under way: ``unread`` is called with each result that was not read by then, and a
+        message without a result was surely not sent.
         """
+        stop = threading.Event() if stop is None else stop
         loop = asyncio.get_running_loop()
-        stop: threading.Event = options.pop("stop", None) or threading.Event()
-        results: asyncio.Queue[Any] = asyncio.Queue(maxsize=max(16, 2 * int(options.get("window") or self._options.get("window", 1))))
-        source = _drawn(messages, loop) if isinstance(messages, AsyncIterable) else messages
+        results: asyncio.Queue[Any] = asyncio.Queue()
+        room = threading.Semaphore(max(16, 2 * (window or self._options.get("window") or 1)))
+        left = threading.Event()  # nobody makes room any more
+        source: Any = _Drawn(messages, loop) if isinstance(messages, AsyncIterable) else messages
+        options: dict[str, Any] = {
+            "connections": connections,
+            "window": window,
+            "rate": rate,
+            "policy": policy,
+            "started": started,
+            "stop": stop,
+        }
 
         def put(item: Any) -> None:
-            asyncio.run_coroutine_threadsafe(results.put(item), loop).result()
+            if not left.is_set():
+                room.acquire()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+                loop.call_soon_threadsafe(results.put_nowait, item)
 
         def work() -> None:
             try:
-                for result in self._made().send_many(source, stop=stop, **options):
+                for result in self._made().send_many(source, **options):
                     put(result)
             except BaseException as problem:  # noqa: BLE001  (handed to the task that reads)
                 put(problem)
             finally:
                 put(_END)
 
-        future = loop.run_in_executor(None, work)
+        thread = threading.Thread(target=work, name="franking send_many", daemon=True)
+        thread.start()
         ended = False
         try:
-            while True:
-                item = await results.get()
-                if item is _END:
-                    ended = True
-                    return
+            while (item := await results.get()) is not _END:
+                room.release()
                 if isinstance(item, BaseException):
                     raise item
                 yield item
+            ended = True
         finally:
+            if isinstance(source, _Drawn):
+                source.close()
             if not ended:
+                left.set()
+                room.release()
                 stop.set()
-                if self._mailer is not None:
-                    self._mailer.abort()
-                while not future.done():
-                    try:
-                        await asyncio.wait_for(results.get(), 0.05)
-                    except TimeoutError:
-                        continue
-            await _uncancelled(future)
+                ended = await self._drained(results, stop, unread)
+            if ended:
+                thread.join()  # putting the end was the last thing that it did
+
+    async def _drained(self, results: asyncio.Queue[Any], stop: threading.Event, unread: Callable[[SendResult], object] | None) -> bool:
+        """Break a ``send_many`` off and take its last results; tell whether it has ended (else it is opening a session that nobody will use)."""
+        reading = asyncio.ensure_future(results.get())
+        while True:
+            nothing_left = self._mailer is not None and self._mailer.abort(stop=stop)
+            with contextlib.suppress(asyncio.CancelledError):  # what became of the messages must be known first
+                await asyncio.wait({reading}, timeout=_AGAIN)
+            if reading.done():
+                item = reading.result()
+                if item is _END:
+                    return True
+                if isinstance(item, SendResult) and unread is not None:
+                    unread(item)
+                reading = asyncio.ensure_future(results.get())
+            elif nothing_left:
+                reading.cancel()
+                return False
 
     async def close(self) -> None:
         """Close every session."""
-        mailer = self._mailer
-        if mailer is not None:
-            await asyncio.get_running_loop().run_in_executor(None, mailer.close)
-        self._threads.shutdown(wait=False)
+        if self._mailer is not None:
+            await asyncio.to_thread(self._mailer.close)
+        self._threads.close()
 
     async def __aenter__(self) -> AsyncMailer:
         return self
@@ -164,24 +238,118 @@ class AsyncMailer:
         await self.close()
 
 
-async def _uncancelled(future: asyncio.Future[Result]) -> Result:
-    """Wait for a thread's end even while being cancelled again: its message's state must be known."""
-    while not future.done():
+class _Threads:
+    """A pool of worker threads that is left behind without waiting: one may still be opening a connection that nobody wants any more."""
+
+    def __init__(self, number: int) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=number, thread_name_prefix="franking")
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False)
+
+
+class _Call(Generic[Result]):
+    """What one worker thread does for one task, and how that is broken off."""
+
+    def __init__(self, act: Callable[[_Call[Result]], Result]) -> None:
+        self._act = act
+        self._lock = threading.Lock()
+        self._at: tuple[Mailer, int] | None = None
+
+    def __call__(self) -> Result:
         try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:
-            continue
-        except Exception:  # noqa: BLE001  (read below)
-            break
-    return future.result()
+            return self._act(self)
+        finally:
+            with self._lock:
+                self._at = None  # from here on this thread may work for somebody else
+
+    def uses(self, mailer: Mailer) -> Mailer:
+        """Take note of the mailer that is about to be used."""
+        with self._lock:
+            self._at = (mailer, threading.get_ident())
+        return mailer
+
+    def break_off(self) -> bool:
+        """Break it off; True means that nothing of a message has left or will. Else it ends soon, or must be broken off again."""
+        with self._lock:
+            return self._at is not None and self._at[0].abort(thread=self._at[1])
 
 
-def _drawn(messages: AsyncIterable[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    """Draw from an asynchronous iterable inside a worker thread, one at a time."""
-    source = aiter(messages)
+async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result], message: Any) -> Result:
+    call = _Call(act)
+    work = pool.submit(call)
+    future = asyncio.wrap_future(work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError as cancelled:
+        cancelled.franking_result = await _state(call, work, future, message)  # type: ignore[attr-defined]  # read by result_of
+        raise
 
-    async def following() -> Any:
-        return await anext(source, _END)
 
-    while (item := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not _END:
-        yield item
+async def _state(call: _Call[Result], work: Future[Result], future: asyncio.Future[Result], message: Any) -> SendResult | None:
+    """Break a call off, and tell what became of its message. Further cancellations wait: the answer is near."""
+    if not work.cancel():
+        while not future.done():
+            if call.break_off():
+                break
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({future}, timeout=_AGAIN)
+    if not future.done() or future.cancelled():
+        future.cancel()  # what the thread still has to say is of no interest
+        return None if message is None else SendResult(0, message, "failed")
+    problem = future.exception()
+    if problem is not None:
+        return _result(message, problem) if isinstance(problem, FrankingError) else None
+    return _went_through(message, future.result())
+
+
+def _result(message: Any, error: FrankingError) -> SendResult:
+    return SendResult(0, message, "unknown" if error.possibly_sent else "failed", None, error)
+
+
+def _went_through(message: Any, value: object) -> SendResult | None:
+    """Tell the same where the call ended before the cancellation reached it."""
+    from franking.testsend import TestReport
+
+    if isinstance(value, Receipt):
+        return SendResult(0, message, "accepted", value)
+    if isinstance(value, TestReport):
+        outcome = {"sent": "accepted", "unknown": "unknown"}.get(value.outcome, "failed")
+        return SendResult(0, None, outcome, value.receipt, value.error)
+    return None
+
+
+class _Drawn:
+    """An asynchronous iterable, drawn one at a time from a worker thread."""
+
+    def __init__(self, messages: AsyncIterable[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._source, self._loop = aiter(messages), loop
+        self._lock = threading.Lock()
+        self._waiting: Future[Any] | None = None
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            self._waiting = asyncio.run_coroutine_threadsafe(self._following(), self._loop)
+        try:
+            item = self._waiting.result()
+        except SourceCancelled:
+            raise StopIteration from None
+        if item is _END:
+            raise StopIteration
+        return item
+
+    async def _following(self) -> Any:
+        return await anext(self._source, _END)
+
+    def close(self) -> None:
+        """Draw no more, and give up waiting for the next one."""
+        with self._lock:
+            self._closed = True
+            if self._waiting is not None:
+                self._waiting.cancel()

@@ -157,7 +157,7 @@ class _Feed:
         """Give the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it is all over."""
         with self._lock:
             now = self._road.clock()
-            if now < self._not_before or self._pace(now) > 0:
+            if (now < self._not_before or self._pace(now) > 0) and not self._road.stop.is_set():
                 return None
             if self._paused and (self._paused[0][0] <= now or self._road.stop.is_set()):
                 job = heapq.heappop(self._paused)[2]
@@ -307,17 +307,21 @@ class _Worker:
             yield from self._unopened(first, error)
             return
         if isinstance(session, SupportsMany):
-            drawn: dict[int, _Job] = {}
+            drawn = {first.index: first}  # and it is begun only when the session asks for it
+            lost = ConnectError("The connection ended before this message was begun.", stale=True)
             jobs = _Jobs(self._drawing(first, drawn), self._feed)
-            for job, outcome in session.send_many(jobs, window=self._road.window):
-                del drawn[job.index]
-                if type(outcome) is Receipt and not outcome.refused and job.receipt is None:  # nearly every message: nothing to decide
-                    self._failures = 0
-                    yield self._result(job, "accepted", outcome, None)
-                else:
-                    yield from self._settle(job, outcome)
-            for job in list(drawn.values()):  # drawn, but the session ended before it began with them
-                yield from self._settle(job, ConnectError("The connection ended before this message was begun.", stale=True))
+            try:
+                for job, outcome in session.send_many(jobs, window=self._road.window):
+                    del drawn[job.index]
+                    if type(outcome) is Receipt and not outcome.refused and job.receipt is None:  # nearly every message: nothing to decide
+                        self._failures = 0
+                        yield self._result(job, "accepted", outcome, None)
+                    else:
+                        yield from self._settle(job, outcome)
+            except ConnectError as closed:
+                lost = closed  # the server had closed it while it rested
+            for job in list(drawn.values()):
+                yield from self._settle(job, lost)
         else:
             for job in self._drawing(first, {}):
                 yield from self._settle(job, _attempt(session, job))
@@ -345,8 +349,8 @@ class _Worker:
     def _unopened(self, job: _Job, error: FrankingError) -> Iterator[SendResult]:
         self._failures += 1
         pause = self._pause(error, self._failures)
-        if pause is None:
-            if not may_retry(error):
+        if pause is None or self._stopping():
+            if not may_retry(error) or self._stopping():
                 self._feed.fatal = error  # a wrong password does not become right; asking again and again locks accounts
             yield self._failed(job, error)
             return

@@ -23,7 +23,7 @@ from franking.bulk import merge, narrowed, too_many
 from franking.config import resolve, to_url
 from franking.credentials import needs_secret, secret_for
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
-from franking.errors import ConnectError, FrankingError, LoginError, MessageError, Refused, SettingsError
+from franking.errors import ConnectError, Evidence, FrankingError, LoginError, MessageError, Refused, SettingsError
 from franking.message import Prepared, prepare
 from franking.provider import Observer, Provider, Receipt, Secret, Session, Step, silent
 from franking.registry import provider as find_provider
@@ -142,7 +142,8 @@ class Mailer:
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(connections)
         self._idle: list[Session] = []
-        self._busy: dict[Session, int] = {}  # which thread has it
+        self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
+        self._calls: dict[object, bool] = {}  # what is under way, by the same keys, and whether it was broken off
         self._closed = False
         self._pid = os.getpid()
 
@@ -154,7 +155,7 @@ class Mailer:
         ``envelope`` gives another sender and other recipients than the headers do. Raises ``SettingsError``, ``MessageError``, ``LoginRequired`` or a
         ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be done); refused recipients among accepted ones are in the receipt.
         """
-        with self.explained():
+        with self.explained(), self._under_way(threading.get_ident()):
             prepared = self.prepare(message, envelope=envelope)
             receipt: Receipt | None = None
             while True:
@@ -189,10 +190,11 @@ class Mailer:
         from franking import bulk
         from franking.retry import Policy
 
+        stop = threading.Event() if stop is None else stop
         facts = self.provider.facts.route(self.route)
         road = bulk.Road(
             prepare=self.prepare,
-            open=self.take,
+            open=lambda: self.take(stop),
             give_back=self.give_back,
             renew=self.renew,
             explain=self.explain,
@@ -209,7 +211,7 @@ class Mailer:
 
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
-        with self.explained():
+        with self.explained(), self._under_way(threading.get_ident()):
             self._recovering(lambda session: None)
 
     def prepare(self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None) -> Prepared:
@@ -265,22 +267,32 @@ class Mailer:
         finally:
             self.give_back(session, keep)
 
-    def take(self) -> Session:
-        """Take a session out of the mailer; ``give_back`` must follow."""
+    def take(self, owner: object = None) -> Session:
+        """Take a session out of the mailer for this thread (or another ``owner``, see ``abort``); ``give_back`` must follow."""
         self._after_fork()
+        owner = threading.get_ident() if owner is None else owner
         self._free.acquire()
         try:
             with self._lock:
                 if self._closed:
                     raise SettingsError("This mailer is closed; connect again.")
-                session = self._idle.pop() if self._idle else None
-            session = session or self.open()
+                broken_off = self._calls.get(owner, False)
+                session = self._idle.pop() if self._idle and not broken_off else None
+            if session is None and not broken_off:
+                session = self.open()
             with self._lock:
-                self._busy[session] = threading.get_ident()
+                broken_off = self._calls.get(owner, False)
+                if session is not None and not broken_off:
+                    self._busy[session] = owner
+                    return session
+            if session is not None:
+                session.close()
+            raise ConnectError(
+                "The sending was broken off before anything was sent.", step="message", evidence=Evidence("connect", reason="closed")
+            )
         except BaseException:
             self._free.release()
             raise
-        return session
 
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""
@@ -338,7 +350,7 @@ class Mailer:
             self._pid = os.getpid()
             self._lock = threading.Lock()
             self._free = threading.BoundedSemaphore(self.connections)
-            self._idle, self._busy = [], {}
+            self._idle, self._busy, self._calls = [], {}, {}
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 
@@ -349,12 +361,37 @@ class Mailer:
         if os.getpid() == self._pid:
             self.drop_idle()
 
-    def abort(self, *, thread: int | None = None) -> None:
-        """Break off every send under way (or that of one thread), from any thread; each ends with an error that says whether it may have been accepted."""
+    def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
+        """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any thread.
+
+        Each ends with an error that says whether it may have been accepted; no further message is drawn. True means that nobody needs to wait for
+        that: everything that was broken off was still waiting for a session, and gets none.
+        """
+        owner = thread if thread is not None else stop
+        with self._lock:  # held until the end: a session must not change hands meanwhile
+            calls = [call for call in self._calls if owner in (None, call)]
+            for call in calls:
+                self._calls[call] = True
+                if isinstance(call, threading.Event):
+                    call.set()
+            lent = [session for session, has in self._busy.items() if owner in (None, has)]
+            for session in lent:
+                session.abort()
+        return bool(calls) and not lent
+
+    @contextmanager
+    def _under_way(self, owner: object) -> Iterator[None]:
+        """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
+        self._after_fork()
         with self._lock:
-            busy = [session for session, owner in self._busy.items() if thread in (None, owner)]
-        for session in busy:
-            session.abort()
+            outermost = owner not in self._calls
+            self._calls.setdefault(owner, False)
+        try:
+            yield
+        finally:
+            if outermost:
+                with self._lock:
+                    self._calls.pop(owner, None)
 
     def __enter__(self) -> Mailer:
         return self

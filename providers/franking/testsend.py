@@ -83,16 +83,24 @@ def send_test(
     *,
     secret: str | Secret | None = None,
     observer: Observer | None = None,
+    made: Callable[[Mailer], object] | None = None,
     **options: Any,
 ) -> TestReport:
     """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
 
-    Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or cannot be read.
+    Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or cannot be read. ``made`` is told the
+    mailer before it is used, so that its ``abort`` can be called; ``options`` are those of ``connect``.
     """
     chosen = account_for(account)
     address = Address.parse(to) if to else chosen.sender
     message = compose(chosen, address)
-    return _watch(chosen, lambda mailer: mailer.send(message), (address.address,), secret, observer, options)
+
+    def act(mailer: Mailer) -> Receipt:
+        if made is not None:
+            made(mailer)
+        return mailer.send(message)
+
+    return _watch(chosen, act, (address.address,), secret, observer, options)
 
 
 def check(
