@@ -203,7 +203,7 @@ class Mailer:
             rate=rate or self.rate or facts.per_minute,
             policy=policy or Policy(),
             started=started,
-            stop=stop or threading.Event(),
+            stop=threading.Event() if stop is None else stop,
             clock=time.monotonic if capturing is None else capturing.clock,
             wait=None if capturing is None else capturing.wait,
         )
