@@ -16,7 +16,7 @@ from franking.errors import ConnectError, FrankingError, MessageError, OutcomeUn
 from franking.provider import Receipt, SupportsMany, silent
 from franking.smtp.send import SmtpSession, open_session
 from servers.dialogue import Raw
-from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence, then
+from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence, then, wait_until
 
 Start = Callable[..., SmtpServer]
 Job = tuple[int, Envelope, Raw]
@@ -230,6 +230,21 @@ def test_a_source_that_fails_leaves_nothing_behind_that_was_gathered(smtp_server
         next(results)
     session.close()
     assert right(server) == {0, 2}
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, PIPES])
+def test_no_message_is_kept_back_while_a_source_that_was_fast_makes_one_wait(smtp_server: Start, extensions: tuple[str, ...]) -> None:
+    server = smtp_server(extensions=extensions)
+    session = opened(server)
+
+    def jobs() -> Iterator[Job]:
+        yield from (job(number) for number in range(3))
+        wait_until(lambda: len(server.messages) == 3 if extensions is EXTENSIONS else len(server.messages) >= 2)
+        yield job(3)
+
+    assert len(list(session.send_many(jobs(), window=16))) == 4
+    session.close()
+    assert right(server) == {0, 1, 2, 3}
 
 
 def test_an_exception_of_the_source_comes_after_the_results(smtp_server: Start) -> None:

@@ -23,16 +23,15 @@ from typing import Any, NoReturn
 from franking.address import Envelope
 from franking.errors import (
     ConnectError,
-    Evidence,
     FrankingError,
     MessageError,
     OutcomeUnknown,
-    Refused,
 )
 from franking.message import Content
 from franking.provider import Receipt
-from franking.smtp.protocol import Capabilities, DotStuffer, Reply, path
+from franking.smtp.protocol import Capabilities, DotStuffer, Reply
 from franking.smtp.refusal import recipient_refused, refusal
+from franking.smtp.transaction import Transaction, plan
 
 __all__ = ["Misfit", "Pipeline", "Transaction"]
 
@@ -62,67 +61,6 @@ class Asked(Enum):
 RSET, MAIL, RCPT, DATA, BODY = Asked  # names of this module: looking a member up in its class costs more than all the rest of a reply
 
 
-class Transaction:
-    """One message on its way. ``result`` is None until its fate is known."""
-
-    __slots__ = (
-        "accepted",
-        "answered",
-        "begun",
-        "content",
-        "data",
-        "doubtful",
-        "end",
-        "envelope",
-        "expected",
-        "full",
-        "guarded",
-        "heard",
-        "mail",
-        "one_flight",
-        "paths",
-        "refused",
-        "result",
-        "sender_reply",
-        "size",
-        "started",
-        "tag",
-    )
-
-    def __init__(
-        self, tag: Any, envelope: Envelope, content: Content, size: int, mail: bytes, paths: list[bytes], *, guarded: bool, one_flight: bool
-    ) -> None:
-        self.tag = tag
-        self.envelope = envelope
-        self.content = content
-        self.mail = mail
-        self.paths = paths
-        self.guarded = guarded  # after an idle time: no content before MAIL is answered
-        self.one_flight = one_flight
-        self.expected = 0  # replies to a message that left in one flight
-        self.size = size
-        self.started = 0.0
-        self.heard = False  # any reply came
-        self.sender_reply: Reply | None = None  # MAIL's refusal
-        self.answered = 0  # RCPT replies
-        self.full = False  # the server takes no more recipients (452 4.5.3)
-        self.accepted: list[str] = []
-        self.refused: dict[str, dict[str, Any]] = {}
-        self.data: Reply | None = None  # DATA's reply
-        self.begun = False  # some of the content may have left
-        self.doubtful = False  # a reply did not fit: what the others said proves nothing
-        self.end: int | None = None  # the stream's offset behind the last octet
-        self.result: Receipt | FrankingError | None = None
-
-    @property
-    def addressed(self) -> bool:
-        """Tell whether the sender and at least one recipient were accepted, and every recipient was answered."""
-        return self.answered == len(self.paths) and self.sender_reply is None and bool(self.accepted)
-
-    def handed_over(self, sent: int) -> bool:
-        return self.end is not None and sent >= self.end
-
-
 class Pipeline:
     """The messages of one connection, in order."""
 
@@ -143,8 +81,6 @@ class Pipeline:
         self.closing = False  # nothing more may be sent on this connection
         self.used = False  # the connection has carried a message
         self._capabilities = capabilities
-        self._sized = "SIZE" in capabilities
-        self._limit = capabilities.size
         self._route = route
         self._log = log
         self._clock = clock
@@ -159,34 +95,9 @@ class Pipeline:
 
     def plan(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
         """Check a message against what the server can do. Raises ``MessageError`` or ``Refused`` before anything leaves."""
-        if not envelope.recipients:
-            raise MessageError("The message has no recipients.", field="to")
-        sender, utf8 = path(envelope.sender)
-        paths = []
-        for address in envelope.recipients:
-            octets, needs = path(address)
-            paths.append(b"RCPT TO:<%b>\r\n" % octets)
-            utf8 = utf8 or needs
-        size = content.size
-        if self._sized:
-            if self._limit is not None and size > self._limit:
-                raise self._too_large(size, self._limit)
-            mail = b"MAIL FROM:<%b> SIZE=%d" % (sender, size)
-        else:
-            mail = b"MAIL FROM:<%b>" % sender
-        utf8 = utf8 or content.smtputf8
-        if content.eight_bit or utf8:
-            has = self._capabilities.words
-            if content.eight_bit and "8BITMIME" not in has:
-                raise self._cannot("8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body")
-            if "8BITMIME" in has:
-                mail += b" BODY=8BITMIME"
-        if utf8:
-            if "SMTPUTF8" not in self._capabilities.words:
-                raise self._cannot("smtputf8", "has an address or a header that needs SMTPUTF8, which the server does not offer", "address")
-            mail += b" SMTPUTF8"
-        one_flight = self.chunking and not guarded and size <= ONE_FLIGHT and len(paths) <= BATCH
-        return Transaction(tag, envelope, content, size, mail + b"\r\n", paths, guarded=guarded, one_flight=one_flight)
+        transaction = plan(self._capabilities, tag, envelope, content, guarded=guarded)
+        transaction.one_flight = self.chunking and not guarded and transaction.size <= ONE_FLIGHT and len(transaction.paths) <= BATCH
+        return transaction
 
     def add(self, transaction: Transaction) -> None:
         """Take a planned message; ``outgoing`` must have written everything before it."""
@@ -334,7 +245,7 @@ class Pipeline:
         reply = transaction.data
         assert reply is not None
         if reply.code != 354:
-            return self._finish(transaction, self._known_refusal(transaction) or refusal(reply, "message", step="message"))
+            return self._finish(transaction, transaction.known_refusal or refusal(reply, "message", step="message"))
         self._outstanding.append((transaction, BODY))
         self._dirty = False  # the end of the data ends the transaction, however it is answered (RFC 5321 §4.1.1.4)
         if not transaction.addressed:
@@ -444,7 +355,7 @@ class Pipeline:
             self._misfit(transaction, reply)
         if early:  # it refuses before it has heard all: what is left of the content has nowhere to go
             self.closing = True
-        known = self._known_refusal(transaction)
+        known = transaction.known_refusal
         return self._finish(transaction, known or refusal(reply, "message", step="accepted"))
 
     def _accepted(self, transaction: Transaction, reply: Reply) -> None:
@@ -466,16 +377,6 @@ class Pipeline:
     def _written(self, transaction: Transaction) -> bool:
         return transaction.end is not None and self._made >= transaction.end
 
-    def _known_refusal(self, transaction: Transaction) -> FrankingError | None:
-        """Give the refusal that the envelope's replies already amount to."""
-        if transaction.doubtful:
-            return None
-        if transaction.sender_reply is not None:
-            return refusal(transaction.sender_reply, "sender", step="message")
-        if transaction.answered == len(transaction.paths) and not transaction.accepted:
-            return recipient_refused(transaction.refused)
-        return None
-
     def _finish(self, transaction: Transaction, result: Receipt | FrankingError) -> None:
         transaction.result = result
         if self.unfinished and self.unfinished[0] is transaction:
@@ -495,7 +396,7 @@ class Pipeline:
                 f"The server had closed the connection: {reply}", stale=True, step="message", evidence=reply.evidence("smtp")
             )
         else:
-            error = self._known_refusal(transaction) or refusal(reply, "message", step="accepted" if asked is BODY else "message")
+            error = transaction.known_refusal or refusal(reply, "message", step="accepted" if asked is BODY else "message")
         self._finish(transaction, error)
         while self.unfinished:
             behind = ConnectError(
@@ -509,7 +410,7 @@ class Pipeline:
         self.closing = True
         while self.unfinished:
             transaction = self.unfinished[0]
-            error = self._known_refusal(transaction)
+            error = transaction.known_refusal
             if error is None and transaction.handed_over(sent):
                 error = OutcomeUnknown(
                     f"The message was handed over, and then no answer came: {cause}",
@@ -554,11 +455,3 @@ class Pipeline:
     def _said(self, line: str) -> None:
         if self._log is not None:
             self._log(line)
-
-    def _cannot(self, extension: str, words: str, field: str) -> MessageError:
-        evidence = Evidence("message", reason=f"{extension}-not-offered", details={"offered": sorted(self._capabilities.words)})
-        return MessageError(f"The message {words}.", field=field, evidence=evidence)
-
-    def _too_large(self, size: int, limit: int) -> Refused:
-        evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
-        return Refused(f"The message has {size} octets; the server takes at most {limit}.", step="message", evidence=evidence)

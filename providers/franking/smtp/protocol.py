@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -158,7 +159,7 @@ class ReplyReader:
             self._size = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capabilities:
     """What a server said of itself after EHLO: keyword (upper case) → parameters. Empty after HELO."""
 
@@ -173,7 +174,7 @@ class Capabilities:
         """Give the SASL mechanisms on offer, upper case, each once, in the server's order."""
         return tuple(dict.fromkeys(self.words.get("AUTH", "").upper().split()))
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """Give the largest message in octets; None where the server names no limit (RFC 1870 §4: 0 means none)."""
         word = self.words.get("SIZE", "").partition(" ")[0]
