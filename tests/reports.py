@@ -80,6 +80,7 @@ def report(out: str, *, hints: bool = True) -> dict[str, Any]:
     assert told["ok"] == (told["outcome"] in ("sent", "checked"))
     assert told["ok"] == (told["diagnosis"] is None)
     assert (told["receipt"] is not None) == (told["outcome"] == "sent")
+    assert (told["message_id"] is not None) >= (told["outcome"] in ("sent", "unknown"))
     assert told["possibly_sent"] == (told["outcome"] == "unknown")
     names = [step["name"] for step in told["steps"]]
     assert len(names) == len(set(names)), names

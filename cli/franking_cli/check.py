@@ -23,10 +23,10 @@ def command(
 ) -> int:
     """Take the same steps as a send, up to the login; send nothing."""
     from franking import testsend
-    from franking_cli.choose import account_of, password_of
+    from franking_cli.choose import account_of, password_of, typed
     from franking_cli.send_test import report_code
 
-    console.about["account"] = account
+    console.about["account"] = typed(account)
     chosen = account_of(account, settings, *(("--password-stdin",) if password_stdin else ()))
     console.about["account"] = chosen.name
     secret = password_of(console, chosen, from_stdin=password_stdin)

@@ -11,7 +11,7 @@ from franking import Account, SettingsError
 from franking_cli.console import Console
 from franking_cli.flags import account_from, words
 
-__all__ = ["account_of", "password_from_stdin", "password_of"]
+__all__ = ["account_of", "password_from_stdin", "password_of", "typed"]
 
 
 def account_of(name: str | None, settings: Mapping[str, Any], *more: str) -> Account:
@@ -33,6 +33,11 @@ def account_of(name: str | None, settings: Mapping[str, Any], *more: str) -> Acc
     if given.pop("no_auth", False):
         given["username"] = None
     return found.replace(**given).referred_to_as(found.reference, (found.reference, *flags))
+
+
+def typed(name: str | None) -> str | None:
+    """Give the name that was typed, for the report of an error; not a URL, which somebody may have put a password into."""
+    return None if name is None or "://" in name else name
 
 
 def password_of(console: Console, account: Account, *, from_stdin: bool) -> str | None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Console", "command", "exit_code", "shell", "usage_error"]
 
-# Readable on dark and on light backgrounds alike: at least 3.9 : 1 on black and on white (tests/test_cli_screen.py computes it).
-_STYLES = {"good": "38;5;28", "bad": "1;38;5;160", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
+# Readable on dark and on light backgrounds alike: at least 3.8 : 1 on black and on white (tests/test_cli_screen.py computes it).
+_STYLES = {"good": "38;5;28", "bad": "1;38;5;196", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
 _STYLES_16 = {
     "good": "32",
     "bad": "1;31",
@@ -215,8 +215,8 @@ class Console:
     def _advice(self, text: str, style: str | None, *, indent: str, hang: str) -> None:
         """Print advice wrapped, and each command of ours that it names on a line of its own, unbroken: it is there to be copied."""
         parts = text.split("`")
-        if text.startswith("Next: ") and len(indent) + len(text) <= self.width:
-            self.raw(f"{indent}Next: {self.style(parts[1], 'strong')}")
+        if len(parts) == 3 and not parts[2].strip(" .") and len(indent + parts[0] + parts[1]) <= self.width:
+            self.raw(f"{indent}{self.style(parts[0], style)}{self.style(parts[1], 'strong')}")
             return
         for place, part in enumerate(parts):
             if place % 2:

@@ -40,11 +40,11 @@ def command(
 ) -> int:
     """Send one message."""
     from franking import connect, testsend
-    from franking_cli.choose import password_from_stdin
+    from franking_cli.choose import password_from_stdin, typed
     from franking_cli.send_test import report_code
 
     console.without_hints = True
-    console.about["account"] = account
+    console.about["account"] = typed(account)
     composed = {
         "--to": to,
         "--cc": cc,
@@ -77,7 +77,7 @@ def command(
             return 0
     with console.transcript(transcript):
         report = testsend.send_watched(mailer.account, message, envelope=envelope, secret=secret, observer=console.step)
-    console.result(report, sent=f"Message accepted for {visible(', '.join(report.to))}.")
+    console.result(report, sent=f"Message accepted for {visible(', '.join(report.receipt.accepted if report.receipt else report.to))}.")
     return report_code(report)
 
 

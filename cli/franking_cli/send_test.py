@@ -31,9 +31,9 @@ def command(
     With unsaved settings: --provider smtp --from … --host … --port … --security … --username … --password-stdin.
     """
     from franking import Address, SettingsError, testsend
-    from franking_cli.choose import account_of, password_from_stdin, password_of
+    from franking_cli.choose import account_of, password_from_stdin, password_of, typed
 
-    console.about["account"] = account
+    console.about["account"] = typed(account)
     if not to:
         raise typer.BadParameter("say where the test message goes: --to you@example.com", param_hint="--to")
     try:

@@ -155,8 +155,12 @@ class Mailer:
         ``envelope`` gives another sender and other recipients than the headers do. Raises ``SettingsError``, ``MessageError``, ``LoginRequired`` or a
         ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be done); refused recipients among accepted ones are in the receipt.
         """
+        with self.explained():
+            return self.deliver(self.prepare(message, envelope=envelope))
+
+    def deliver(self, prepared: Prepared) -> Receipt:
+        """Send what ``prepare`` made. Raises as ``send`` does."""
         with self.explained(), self._under_way(threading.get_ident()):
-            prepared = self.prepare(message, envelope=envelope)
             receipt: Receipt | None = None
             while True:
                 receipt = merge(receipt, self._send(prepared))

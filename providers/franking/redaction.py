@@ -20,6 +20,7 @@ _BRACKETED = re.compile(r"<(https?://[^\s?<>]+)\?[^>]*(?:>|$)")
 # The query of a help page (?p=BadCredentials) is a word and tells something.
 _QUERY = re.compile(r"(https?://[^\s?<>\"']+)\?(?!p=[A-Za-z]+(?:[\s>\"',;)]|$))[^\s<>\"']*")
 _TOKENLIKE = r"(?=[A-Za-z.~+/_-]*[0-9=])[\w.~+/=-]{8,}"  # a digit or a = : "basic authentication" is no token
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@?]*):[^\s@/?]+@", re.IGNORECASE)
 _FIELD = "access_token|refresh_token|id_token|client_secret|client_assertion|assertion|code_verifier|password|plt"
 _TOKEN = re.compile(
     rf"\b(Bearer|Basic)\s+{_TOKENLIKE}"
@@ -53,5 +54,6 @@ def redacted(text: str, hidden: tuple[str, ...] = (), limit: int = 2000) -> str:
     line = " ".join(text[: 8 * limit].split())
     for form in hidden:
         line = line.replace(form, HIDDEN)
+    line = _USERINFO.sub(rf"\1:{HIDDEN}@", line)
     line = _TOKEN.sub(lambda found: " ".join(part for part in (*found.groups(), HIDDEN) if part), without_queries(line))
     return visible(line, limit)

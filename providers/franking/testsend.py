@@ -94,20 +94,14 @@ def send_test(
     chosen = account_for(account)
     address = Address.parse(to) if to else chosen.sender
     message = compose(chosen, address)
-
-    def act(mailer: Mailer) -> Receipt:
-        if made is not None:
-            made(mailer)
-        return mailer.send(message)
-
-    return _watch(chosen, act, (address.address,), secret, observer, options)
+    return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
 
 
 def check(
     account: str | Account | None = None, *, secret: str | Secret | None = None, observer: Observer | None = None, **options: Any
 ) -> TestReport:
     """Take the same steps up to the login and send nothing."""
-    return _watch(account_for(account), lambda mailer: mailer.check(), (), secret, observer, options)
+    return _watch(account_for(account), None, None, (), secret, observer, options)
 
 
 def send_watched(
@@ -121,7 +115,7 @@ def send_watched(
 ) -> TestReport:
     """Send any message and tell of it in the same form; what ``franking send`` shows."""
     chosen = account_for(account)
-    return _watch(chosen, lambda mailer: mailer.send(message, envelope=envelope), (), secret, observer, options)
+    return _watch(chosen, message, envelope, (), secret, observer, options)
 
 
 def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
@@ -173,12 +167,15 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
 
 def _watch(
     account: Account,
-    act: Callable[[Mailer], Receipt | None],
+    message: Any,
+    envelope: Any,
     to: tuple[str, ...],
     secret: str | Secret | None,
     observer: Observer | None,
     options: dict[str, Any],
+    made: Callable[[Mailer], object] | None = None,
 ) -> TestReport:
+    """Go the way of a message, or without one up to the login, and keep what was seen. ``to`` is for a message that cannot even be composed."""
     steps: list[Step] = []
     latest: list[Step] = []  # the last one, finished or not
     tell = observer or silent
@@ -195,13 +192,22 @@ def _watch(
     receipt: Receipt | None = None
     error: FrankingError | None = None
     diagnosis: Diagnosis | None = None
+    message_id: str | None = None
+    if made is not None:
+        made(mailer)
     try:
         with mailer:
-            receipt = act(mailer)
+            if message is None:
+                mailer.check()
+            else:
+                with mailer.explained():
+                    prepared = mailer.prepare(message, envelope=envelope)
+                to, message_id = prepared.envelope.recipients, prepared.content.message_id
+                receipt = mailer.deliver(prepared)
     except FrankingError as caught:
         error, diagnosis = caught, explain(caught, account, mailer.provider)
     except KeyboardInterrupt as broken:
-        _note(broken, account, mailer, to, latest)
+        _note(broken, account, mailer, latest, to=to, message_id=message_id)
         raise
     hints = hints_for(account, mailer.password())
     if diagnosis is not None:
@@ -217,8 +223,8 @@ def _watch(
         provider=account.provider,
         route=mailer.route,
         sender=str(account.sender),
-        to=receipt.accepted if receipt and not to else to,
-        message_id=receipt.message_id if receipt else None,
+        to=to,
+        message_id=message_id,
         steps=tuple(steps),
         possibly_sent=bool(error and error.possibly_sent),
         receipt=receipt,
@@ -236,11 +242,11 @@ def interrupted(broken: BaseException) -> FrankingError:
     return FrankingError("Interrupted; nothing was sent.", **told)
 
 
-def _note(broken: Any, account: Account, mailer: Mailer, to: tuple[str, ...], latest: list[Step]) -> None:
+def _note(broken: Any, account: Account, mailer: Mailer, latest: list[Step], **known: Any) -> None:
     """Write on an interruption what it interrupted. An API route does not say itself whether all had left: its progress does."""
     last = latest[0]
     broken.step = last.name
-    broken.about = {"account": account.name, "to": to, "provider": account.provider, "route": mailer.route, "sender": str(account.sender)}
+    broken.about = {"account": account.name, "provider": account.provider, "route": mailer.route, "sender": str(account.sender), **known}
     if not hasattr(broken, "possibly_sent"):
         all_left = last.name == "message" and last.total is not None and (last.done or 0) >= last.total
         broken.possibly_sent = last.name == "accepted" or all_left

@@ -130,7 +130,7 @@ class ReplyReader:
                 mark = line[3:4]
                 text = line[4:-1] if line[-1:] == b"\r" else line[4:]
                 if code is None or mark not in _MARKS or len(line) > LINE_LIMIT:
-                    raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", visible(line.rstrip(b"\r"), 200))
+                    raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", self._shown(line.rstrip(b"\r")))
                 if redact is not None:
                     text = redact(text)
                 if mark == b"-" or self._lines:
@@ -138,12 +138,16 @@ class ReplyReader:
                 else:
                     replies.append(Reply(code, (text,)))
             if len(self._rest) > LINE_LIMIT:
-                raise BadReply("line-too-long", visible(self._rest, 200))
+                raise BadReply("line-too-long", self._shown(self._rest))
             if len(replies) > AHEAD_LIMIT:
                 raise BadReply("too-many-replies")
         except BadReply as fault:
             self._rest = b""
             self.fault = fault
+
+    def _shown(self, data: bytes) -> str:
+        """Make what is no reply fit for an error; a secret may be echoed in it just as well."""
+        return visible(data if self.redact is None else self.redact(data), 200)
 
     def _continued(self, code: int, mark: bytes, text: bytes) -> None:
         if self._lines and code != self._code:
