@@ -77,6 +77,12 @@ def test_connections_share_the_work(account: franking.Account, scripted: Scripte
     assert scripted.open_now == 0
 
 
+def test_more_connections_than_the_mailer_was_made_with(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x") as mailer:
+        assert len(list(mailer.send_many(messages(100), connections=3, policy=QUICK))) == 100
+    assert scripted.most_open <= 3
+
+
 def test_a_temporary_refusal_is_tried_again_with_the_same_message_id(account: franking.Account, scripted: ScriptedProvider) -> None:
     scripted.by_recipient["r1@example.com"] = [Refused("later", temporary=True), Refused("later", temporary=True)]
     results = send(account, messages(3))

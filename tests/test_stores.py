@@ -497,3 +497,16 @@ def test_the_environment_chooses_the_store(tmp_path: Path) -> None:
     with pytest.raises(franking.SettingsError, match="FRANKING_STORE_KEY is not set"):
         open_store({"FRANKING_STORE": "encrypted"})
     assert "secret-key" not in repr(open_store({"FRANKING_STORE_KEY": "secret-key"}))
+
+
+def test_a_draft_that_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "state")
+    store.save("shop", "one")
+    old, young = (tmp_path / "state" / f".shop.json.{number}-abcd.tmp" for number in (1, 2))
+    for draft in (old, young):
+        draft.write_text("half a grant")
+        draft.chmod(0o600)
+    hour_ago = time.time() - 4000
+    os.utime(old, (hour_ago, hour_ago))
+    store.save("shop", "two")
+    assert (old.exists(), young.exists(), store.load("shop")) == (False, True, "two")

@@ -140,7 +140,7 @@ class Mailer:
         self._observer = observer or silent
         self._given, self._store, self._secret = secret, store, None if secret is None or isinstance(secret, str) else secret
         self._lock = threading.Lock()
-        self._free = threading.BoundedSemaphore(connections)
+        self._free = threading.Semaphore(connections)
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
         self._calls: dict[object, bool] = {}  # what is under way, by the same keys, and whether it was broken off
@@ -196,6 +196,9 @@ class Mailer:
 
         stop = threading.Event() if stop is None else stop
         facts = self.provider.facts.route(self.route)
+        if connections is not None and connections > self.connections:
+            self._free.release(connections - self.connections)  # as many may be lent from now on
+            self.connections = connections
         road = bulk.Road(
             prepare=self.prepare,
             open=lambda: self.take(stop),
@@ -353,7 +356,7 @@ class Mailer:
         if os.getpid() != self._pid:  # the parent's connections are the parent's: neither used nor closed here
             self._pid = os.getpid()
             self._lock = threading.Lock()
-            self._free = threading.BoundedSemaphore(self.connections)
+            self._free = threading.Semaphore(self.connections)
             self._idle, self._busy, self._calls = [], {}, {}
 
     # -- ending ----------------------------------------------------------------------------------------------------------

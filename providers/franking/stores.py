@@ -310,6 +310,16 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
             os.fsync(folder)
         finally:
             os.close(folder)
+    _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove drafts of this file that a killed process left behind; one of an hour ago belongs to nobody any more."""
+    for name in os.listdir(path.parent):
+        if name.startswith(f".{path.name}.") and name.endswith(".tmp"):
+            with suppress(OSError):
+                if time.time() - (path.parent / name).lstat().st_mtime > 3600:
+                    (path.parent / name).unlink()
 
 
 def _rename(source: Path, target: Path) -> None:
