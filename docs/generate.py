@@ -264,11 +264,17 @@ def _verdict(cell: Any) -> str:
     return f"{cell.error} `{cell.code}`{sent}"
 
 
+def commands() -> str:
+    """All commands, with their options, exit codes and JSON."""
+    return GENERATED + str(runpy.run_path(str(FOLDER / "commands.py"))["commands"]())
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "troubleshooting.md": troubleshooting,
     "codes.md": codes,
     "settings.md": settings,
     "faults.md": faults,
+    "commands.md": commands,
 }
 
 
