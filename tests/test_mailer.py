@@ -137,6 +137,18 @@ def test_too_many_recipients_go_on_in_a_further_transaction(account: franking.Ac
     assert len({message_id for _, message_id in scripted.sent}) == 1
 
 
+@pytest.mark.parametrize("error", [Refused("no more today", temporary=True), ConnectError("reset"), RecipientsRefused("all")])
+def test_a_further_transaction_that_fails_is_told_in_the_receipt(
+    account: franking.Account, scripted: ScriptedProvider, error: franking.FrankingError
+) -> None:
+    too_many = {"reply": "452 4.5.3 Too many recipients", "temporary": True}
+    scripted.answers = [{"c@example.com": too_many}, error]
+    with franking.connect(account, secret="x") as mailer:
+        receipt = mailer.send(message(["a@example.com", "b@example.com", "c@example.com"]))
+    assert receipt.accepted == ("a@example.com", "b@example.com")
+    assert receipt.refused == {"c@example.com": {"reply": str(error), "temporary": error.temporary}}
+
+
 def test_threads_share_at_most_as_many_sessions_as_allowed(account: franking.Account, scripted: ScriptedProvider) -> None:
     with franking.connect(account, secret="x", connections=3) as mailer:
         threads = [threading.Thread(target=lambda: [mailer.send(message()) for _ in range(20)]) for _ in range(8)]

@@ -25,7 +25,7 @@ from franking.message import Content, Prepared
 from franking.provider import Receipt, Session, SupportsMany
 from franking.retry import Policy, may_retry
 
-__all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many"]
+__all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many", "without"]
 
 MINUTE = 60.0
 
@@ -114,6 +114,13 @@ def too_many(receipt: Receipt) -> tuple[str, ...]:
 def narrowed(prepared: Prepared, recipients: tuple[str, ...]) -> Prepared:
     """Make the same message, with the same Message-ID, for fewer recipients."""
     return replace(prepared, envelope=Envelope(prepared.envelope.sender, recipients))
+
+
+def without(receipt: Receipt, recipients: tuple[str, ...], error: FrankingError) -> Receipt:
+    """Say in a receipt that these further recipients did not get the message, and in which words."""
+    answer = {"reply": error.evidence.raw if error.evidence else str(error), "temporary": error.temporary}
+    own = getattr(error, "refused", {})
+    return replace(receipt, refused={**receipt.refused, **{one: own.get(one, answer) for one in recipients}})
 
 
 def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
@@ -422,9 +429,7 @@ class _Worker:
         if error.possibly_sent:
             return self._result(job, "unknown", job.receipt, error)
         if job.receipt is not None:  # some recipients have it; the others' last word is this error
-            answer = {"reply": error.evidence.raw if error.evidence else str(error), "temporary": error.temporary}
-            refused = {**job.receipt.refused, **dict.fromkeys(job.prepared.envelope.recipients, answer)}
-            return self._result(job, "accepted", replace(job.receipt, refused=refused), None)
+            return self._result(job, "accepted", without(job.receipt, job.prepared.envelope.recipients, error), None)
         return self._result(job, "failed", None, error)
 
     def _result(self, job: _Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:

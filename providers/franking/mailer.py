@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from franking.account import Account
-from franking.bulk import merge, narrowed, too_many
+from franking.bulk import merge, narrowed, too_many, without
 from franking.config import resolve, to_url
 from franking.credentials import needs_secret, secret_for
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
@@ -163,7 +163,13 @@ class Mailer:
         with self.explained(), self._under_way(threading.get_ident()):
             receipt: Receipt | None = None
             while True:
-                receipt = merge(receipt, self._send(prepared))
+                try:
+                    receipt = merge(receipt, self._send(prepared))
+                except FrankingError as error:
+                    if receipt is None or error.possibly_sent:
+                        raise
+                    receipt = without(receipt, prepared.envelope.recipients, error)  # some have it; these have not, and why
+                    return receipt
                 rest = too_many(receipt)
                 if not rest:
                     _log.info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
