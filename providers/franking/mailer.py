@@ -216,7 +216,7 @@ class Mailer:
             rate=rate or self.rate or facts.per_minute,
             policy=policy or Policy(),
             started=started,
-            stop=threading.Event() if stop is None else stop,
+            stop=stop,
             clock=time.monotonic if capturing is None else capturing.clock,
             wait=None if capturing is None else capturing.wait,
         )
