@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import smtplib
 import ssl
 import subprocess
@@ -27,21 +26,12 @@ if __name__ == "__main__":
 
 import franking
 from benchmarks.compose import side_by_side
+from benchmarks.peers import RECIPIENT, SENDER, SMTP_SOURCE, ready
 from servers.daemon import HOST, Certificates
 from servers.delay import Delay
 from servers.sink import Sink
 
-SENDER, RECIPIENT = "info@example.cz", "jana@example.com"
-HEAD = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nSubject: ready\r\n"
-LINE = b"Dear customer, this is a line of some seventy characters in plain text.\r\n"
-SMTP_SOURCE = shutil.which("smtp-source") or shutil.which("smtp-source", path="/usr/sbin")
 Rows = dict[str, dict[str, float]]
-
-
-def ready(number: int, size: int = 2048) -> bytes:
-    """Make a ready message of ``size`` octets: nothing is left to compose."""
-    head = f"{HEAD}Message-ID: <{number}.benchmark@example.cz>\r\n\r\n".encode()
-    return (head + LINE * (size // len(LINE) + 1))[: size - 2] + b"\r\n"
 
 
 def mailer(port: int, *, window: int = 1, **settings: Any) -> franking.Mailer:

@@ -1,0 +1,96 @@
+"""Franking beside other senders, on the same work in the same run: python tests/benchmarks [--quick] [--grow] [--write]
+
+Prints Markdown: the budgets, throughput over sizes, distances and TLS, memory, composing, start-up. ``--write`` puts it into docs/benchmarks.md and draws
+docs/benchmarks.png. ``--quick`` does a little of everything, to see that it runs; its numbers mean nothing. ``--grow`` shows how cost grows instead (up to ``--most``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import compose, grid, grow, report, smtp, startup
+from benchmarks.peers import environment, peers
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TRIPS = "round_trips"
+FIRST = {name: (TRIPS, "≤", float((8 if name.startswith("STARTTLS") else 6) + ("," in name))) for name in smtp.FIRST}
+BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
+    "throughput": {"PIPELINING, send_many, window 16": ("ratio", "≥", 3.0), "CHUNKING, send_many, window 16": ("ratio", "≥", 5.0)},
+    "beside smtp-source": {"CHUNKING, send_many, window 16": ("ratio", "≥", 1.0)},
+    "round trips": {
+        "PIPELINING, send_many": (TRIPS, "≤", 1.1),
+        "CHUNKING, send": (TRIPS, "≤", 1.1),
+        "CHUNKING, send_many": (TRIPS, "≤", 1.1),
+        "CHUNKING, send_many, window 16": (TRIPS, "≤", 0.15),
+    },
+    "first message": FIRST,
+    "composing": {
+        "2 KiB, ASCII": ("ratio", "≥", 10.0),
+        "2 KiB, Czech": ("ratio", "≥", 10.0),
+        "file": ("ratio", "≥", 6.0),
+        "file, MiB": ("ms", "≤", 8.0),
+    },
+    "file of 25 MB": {"time": ("ratio", "≥", 6.0), "peak memory": ("MiB", "≤", 8.0)},
+    "start-up": {
+        "import franking": ("ratio", "≤", 1.3),
+        "franking --help": ("ratio", "≤", 1.15),
+        "franking-sendmail --version": ("ratio", "≤", 4.0),
+        "franking-sendmail -t": ("ratio", "≤", 1.3),
+    },
+}
+
+
+def budgets(*, quick: bool) -> str:
+    """Measure every budget; give the table."""
+    few = {"messages": 5, "rounds": 1, "far_messages": 2, "round_trip": 0.004, "file_size": 100_000}
+    sent = smtp.measure(**few) if quick else smtp.measure()  # type: ignore[arg-type]
+    rows = sent["throughput"]
+    if "smtp-source -d (C)" in rows:
+        theirs = rows["smtp-source -d (C)"]["per_s"]
+        sent["beside smtp-source"] = {name: {"ratio": row["per_s"] / theirs} for name, row in rows.items()}
+    sent["file of 25 MB"] = sent.pop("file")
+    sent["composing"] = compose.measure(messages=2, rounds=1, file_size=100_000) if quick else compose.measure()
+    sent["start-up"] = startup.measure(rounds=1 if quick else 20)
+    return report.budgets(sent, BUDGETS)
+
+
+def measured(*, quick: bool, plot: Path | None) -> str:
+    """Measure everything; give the Markdown."""
+    around = environment()
+    found = peers()
+    rates = grid.measure(found, grid.cells(quick=quick))
+    if plot is not None:
+        report.plot(rates, found, plot, ("2 KiB, 0 ms", "2 KiB, 50 ms", "10 MiB, 0 ms"))
+    return "\n\n".join(
+        (
+            "### Budgets\n\n" + budgets(quick=quick),
+            "### Messages per second, plain (multiples of smtplib)\n\n" + report.throughput(rates, found, tls=False),
+            "### Messages per second, TLS (multiples of smtplib)\n\n" + report.throughput(rates, found, tls=True),
+            "### Where this was measured\n\n" + report.versions(found, around),
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a little of everything: shows only that it runs")
+    parser.add_argument("--grow", action="store_true", help="how cost grows: messages and connections")
+    parser.add_argument("--most", type=int, default=1_000_000, help="messages that --grow goes up to (1000000)")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md, with the plot")
+    given = parser.parse_args()
+    if given.grow:
+        name, text = "grow", grow.table(1000, (1, 2), 200) if given.quick else grow.table(given.most)
+    else:
+        name, text = "measured", measured(quick=given.quick, plot=DOCS / "benchmarks.png" if given.write else None)
+    print(text)
+    if given.write:
+        report.put(DOCS / "benchmarks.md", name, text)
+
+
+if __name__ == "__main__":
+    main()
