@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -97,3 +98,22 @@ def test_django_s_page(server: SmtpServer) -> None:
         status, answer = order("gone@example.com")
         assert (status, answer["again"]) == (503, False)
         assert order("later@example.com")[1]["again"] is True
+
+
+def test_fastapi(server: SmtpServer) -> None:
+    with running("-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", "0", folder="fastapi") as process:
+        assert process.stdout is not None
+        url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.:]+", line))) + "/orders/"
+
+        def order(to: str) -> tuple[int, Any]:
+            return post(url, json.dumps({"to": to}).encode(), "application/json")
+
+        status, answer = order("jana@example.com")
+        assert status == 200
+        message = message_from_bytes(server.messages[0].data, policy=policy.default)
+        assert (message["Subject"], message["Message-ID"]) == ("Your order", answer["sent"])
+        assert order("jan@@example.com")[0] == 400
+        assert order("gone@example.com") == (503, {"error": "The server refused the recipient: 550 5.1.1 nobody here", "again": False})
+        assert order("later@example.com")[1]["again"] is True
+        assert len(server.sessions) == 1
+    assert "QUIT" in server.wait(0).lines

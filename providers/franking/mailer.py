@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -110,6 +111,14 @@ class _Watched:
         return self.last
 
 
+@dataclass(slots=True)
+class _Call:
+    """A send or ``send_many`` under way: whether it has had a session, and whether it was broken off."""
+
+    began: bool = False
+    broken_off: bool = False
+
+
 class Mailer:
     """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
 
@@ -143,7 +152,7 @@ class Mailer:
         self._free = threading.Semaphore(connections)
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
-        self._calls: dict[object, bool] = {}  # what is under way, by the same keys, and whether it was broken off
+        self._calls: dict[object, _Call] = {}  # what is under way, by the same keys
         self._closed = False
         self._pid = os.getpid()
 
@@ -220,7 +229,12 @@ class Mailer:
             clock=time.monotonic if capturing is None else capturing.clock,
             wait=None if capturing is None else capturing.wait,
         )
-        return bulk.run(road, messages)
+
+        def run() -> Iterator[SendResult]:
+            with self._under_way(stop):
+                yield from bulk.run(road, messages)
+
+        return run()
 
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
@@ -289,20 +303,18 @@ class Mailer:
             with self._lock:
                 if self._closed:
                     raise SettingsError("This mailer is closed; connect again.")
-                broken_off = self._calls.get(owner, False)
-                session = self._idle.pop() if self._idle and not broken_off else None
-            if session is None and not broken_off:
+                call = self._calls.get(owner) or _Call()
+                session = self._idle.pop() if self._idle and not call.broken_off else None
+            if session is None and not call.broken_off:
                 session = self.open()
             with self._lock:
-                broken_off = self._calls.get(owner, False)
-                if session is not None and not broken_off:
-                    self._busy[session] = owner
+                if session is not None and not call.broken_off:
+                    self._busy[session], call.began = owner, True
                     return session
             if session is not None:
                 session.close()
-            raise ConnectError(
-                "The sending was broken off before anything was sent.", step="message", evidence=Evidence("connect", reason="closed")
-            )
+            evidence = Evidence("connect", reason="closed")
+            raise ConnectError("The sending was broken off before anything was sent.", step="message", evidence=evidence)
         except BaseException:
             self._free.release()
             raise
@@ -378,19 +390,19 @@ class Mailer:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any thread.
 
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True means that nobody needs to wait for
-        that: everything that was broken off was still waiting for a session, and gets none.
+        that: all of it was still waiting for its first session, and gets none.
         """
         owner = thread if thread is not None else stop
         with self._lock:  # held until the end: a session must not change hands meanwhile
-            calls = [call for call in self._calls if owner in (None, call)]
-            for call in calls:
-                self._calls[call] = True
-                if isinstance(call, threading.Event):
-                    call.set()
-            lent = [session for session, has in self._busy.items() if owner in (None, has)]
-            for session in lent:
-                session.abort()
-        return bool(calls) and not lent
+            calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
+            for key, call in calls.items():
+                call.broken_off = True
+                if isinstance(key, threading.Event):
+                    key.set()
+            for session, has in self._busy.items():
+                if owner in (None, has):
+                    session.abort()
+        return bool(calls) and not any(call.began for call in calls.values())
 
     @contextmanager
     def _under_way(self, owner: object) -> Iterator[None]:
@@ -398,7 +410,7 @@ class Mailer:
         self._after_fork()
         with self._lock:
             outermost = owner not in self._calls
-            self._calls.setdefault(owner, False)
+            self._calls.setdefault(owner, _Call())
         try:
             yield
         finally:
