@@ -77,6 +77,11 @@ def test_send_and_check(server: SmtpServer) -> None:
             assert isinstance(receipt, franking.Receipt)
             assert receipt.accepted == ("to0@example.com",)
             await mailer.send(b"To: a@example.com\r\n\r\n", envelope=franking.Envelope("b@example.com", ["c@example.com"]))
+            await mailer.close()
+            with pytest.raises(franking.SettingsError, match="closed"):
+                await mailer.send(letter(3))
+            with pytest.raises(franking.SettingsError, match="closed"):
+                await anext(mailer.send_many([letter(3)]))
         assert (await aio.send(at(server), letter(2))).accepted == ("to2@example.com",)
 
     asyncio.run(main())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import assert_type
 
 import franking
+from franking import aio
 
 
 def compose() -> franking.Message:
@@ -78,3 +79,20 @@ def recommend() -> str | None:
     found = franking.recommend("smtp.gmail.com")
     assert_type(found, franking.Recommendation)
     return found.provider
+
+
+async def asynchronously() -> None:
+    async with aio.connect("shop", connections=2, window=8, rate=60.0, observer=observe) as mailer:
+        assert_type(mailer, aio.AsyncMailer)
+        assert_type(await mailer.send(compose()), franking.Receipt)
+        async for result in mailer.send_many([compose(), EmailMessage(), b"octets"]):
+            assert_type(result, franking.SendResult)
+        async for result in mailer.send_many(produced()):
+            assert_type(result.receipt, franking.Receipt | None)
+    assert_type(await aio.send("shop", compose()), franking.Receipt)
+    assert_type(await aio.send_test("shop", "me@example.cz"), franking.TestReport)
+    assert_type(aio.result_of(TimeoutError()), franking.SendResult | None)
+
+
+async def produced() -> AsyncIterator[franking.Message]:
+    yield compose()

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from franking.bulk import SendResult
-from franking.errors import FrankingError
+from franking.errors import FrankingError, SettingsError
 from franking.provider import Receipt
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class AsyncMailer:
         self._account, self._options = account, {"connections": connections, **options}
         self._mailer: Mailer | None = None
         self._making = threading.Lock()
+        self._closed = False
         self._threads = _Threads(max(connections, 1))
 
     def _made(self) -> Mailer:
@@ -118,12 +119,18 @@ class AsyncMailer:
         from franking.mailer import connect as connect_mailer
 
         with self._making:
+            self._refuse_closed()
             if self._mailer is None:
                 self._mailer = connect_mailer(self._account, **self._options)
             return self._mailer
 
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise SettingsError("This mailer is closed; connect again.")
+
     async def send(self, message: Sendable, *, envelope: Envelope | None = None) -> Receipt:
         """Send one message. Raises as ``Mailer.send`` does."""
+        self._refuse_closed()
 
         def act(call: _Call[Receipt]) -> Receipt:
             return call.uses(self._made()).send(message, envelope=envelope)
@@ -132,6 +139,7 @@ class AsyncMailer:
 
     async def check(self) -> None:
         """Open a session up to the login; proves that sending could start. Raises as ``Mailer.send`` does."""
+        self._refuse_closed()
 
         def act(call: _Call[None]) -> None:
             call.uses(self._made()).check()
@@ -227,6 +235,7 @@ class AsyncMailer:
 
     async def close(self) -> None:
         """Close every session."""
+        self._closed = True
         if self._mailer is not None:
             await asyncio.to_thread(self._mailer.close)
         self._threads.close()
