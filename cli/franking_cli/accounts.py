@@ -8,7 +8,7 @@ import typer
 
 from franking_cli.choose import password_from_stdin
 from franking_cli.console import Console, visible
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
     from franking import Account

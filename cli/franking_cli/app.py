@@ -95,7 +95,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, EOFError, typer.Abort):
         return 130
     except Exception as error:  # noqa: BLE001  (the end of the line: what comes here is a usage error, or a mistake of ours)
-        from franking_cli.console import internal_error, usage_error
+        from franking_cli.frame import internal_error, usage_error
 
         if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
             usage_error(error, arguments)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from franking_cli.console import Console
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
     from franking import Account

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from franking_cli.console import Console, visible
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 __all__ = ["command", "predict", "read_text"]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from franking_cli.console import Console
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 __all__ = ["command"]
 

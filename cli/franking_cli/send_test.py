@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from franking_cli.console import Console, exit_code, visible
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 __all__ = ["command", "report_code"]
 

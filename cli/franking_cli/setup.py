@@ -20,7 +20,7 @@ import typer
 
 from franking import Account, Address, SettingsError
 from franking_cli.console import Console, LoginScreen, shell, visible
-from franking_cli.console import command as framed
+from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
     from franking import Recommendation
