@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import random
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,9 @@ from franking import aio
 from franking.bulk import SendResult
 from franking_cli.embedded import MailServer
 from servers.delay import Delay
+from servers.google import Google
 from servers.smtp import Fault, Peer, SmtpServer, hangs_up, says, silence, wait_until
+from servers.web import CUT, Authority, Reply, Request
 
 
 @pytest.fixture
@@ -432,6 +436,55 @@ def test_a_test_message_can_be_cancelled() -> None:
             assert found is not None and found.outcome == "unknown"
 
         asyncio.run(main())
+
+
+class Token:
+    """A secret that was given beforehand."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        return self.value
+
+
+def test_cancelled_on_an_api(tmp_path: Path) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(google: Google, request: Request) -> Reply:
+        reached.set()
+        go_on.wait(10)
+        return CUT
+
+    with Google(Authority(tmp_path)) as google:
+        file = tmp_path / "client.json"
+        file.write_text(json.dumps(google.client_secrets()))
+        account = franking.Account(
+            name="g",
+            provider="gmail",
+            sender="me@gmail.com",
+            client_secrets=str(file),
+            api_endpoint=google.url,
+            ca_file=google.authority.ca_file,
+            timeout=10,
+        )
+
+        async def main() -> None:
+            async with aio.connect(account, secret=Token(google.give_access())) as mailer:
+                await mailer.send(letter())
+                google.faults.append(hold)
+                task = asyncio.create_task(mailer.send(letter()))
+                await arrives(reached)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError) as caught:
+                    await task
+                go_on.set()
+                found = aio.result_of(caught.value)
+                assert found is not None and found.outcome == "unknown"
+                await mailer.send(letter(2))
+
+        asyncio.run(main())
+        assert len(google.messages) == 2
 
 
 def known(found: SendResult | None, arrived: bool) -> bool:

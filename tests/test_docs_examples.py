@@ -29,7 +29,7 @@ PAGES = [
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     if "```python" in page.read_text(encoding="utf-8") and page.name not in OWN_TEST
 ]
-SENDS = {"index.md": 1, "quick-start.md": 1, "many-messages.md": 3, "async.md": 3, "errors.md": 1}  # at least
+SENDS = {"README.md": 1, "index.md": 1, "quick-start.md": 1, "many-messages.md": 3, "async.md": 3, "errors.md": 1}  # at least
 
 
 def letter(number: int = 0) -> franking.Message:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from franking.bulk import SendResult as SendResult
     from franking.diagnosis import Diagnosis as Diagnosis
     from franking.errors import ConnectError as ConnectError
+    from franking.errors import ConnectTimeout as ConnectTimeout
     from franking.errors import FrankingError as FrankingError
     from franking.errors import LoginError as LoginError
     from franking.errors import LoginRequired as LoginRequired
@@ -50,6 +51,7 @@ _HOMES = {
     "Address": "address",
     "Attachment": "message",
     "ConnectError": "errors",
+    "ConnectTimeout": "errors",
     "Diagnosis": "diagnosis",
     "Envelope": "address",
     "FrankingError": "errors",
