@@ -132,6 +132,7 @@ def test_injection_is_refused_before_anything_leaves(server: SmtpServer, send: S
         (["--eml", "missing.eml"], "missing.eml"),
         (["--text", "x", "--text-file", "y"], "either --text or --text-file"),
         (["--password-stdin"], "stdin holds the password"),
+        (["--text", "x", "--header", "X-A: 1", "--header", "x-a: 2"], "given twice"),
     ],
 )
 def test_what_cannot_be_read_is_named(server: SmtpServer, send: Send, arguments: list[str], words: str) -> None:

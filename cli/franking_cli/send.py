@@ -134,11 +134,13 @@ def _compose(console: Console, given: dict[str, Any], *, stdin_used: bool) -> An
             text.encode()
         except UnicodeEncodeError:
             raise MessageError("text: stdin is not UTF-8; convert it first (iconv -t utf-8).", field="text") from None
-    headers = {}
+    headers: dict[str, str] = {}
     for line in given["--header"] or ():
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
             raise typer.BadParameter(f"{line!r} is not of the form 'Name: value'", param_hint="--header")
+        if name.strip().lower() in (known.lower() for known in headers):
+            raise typer.BadParameter(f"{name.strip()} is given twice; one of the two would be lost", param_hint="--header")
         headers[name.strip()] = value.strip()
     return Message(
         to=given["--to"] or (),
