@@ -2,6 +2,7 @@
 
 One connection runs in the caller's own thread; more run in threads of their own. Messages are drawn from the iterable only when there is
 room, so memory stays flat. A message leaves here as exactly one ``SendResult``; what may have been accepted is ``unknown`` and never sent again.
+An interruption (Ctrl-C) is held back until every message that was drawn has its result.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from random import SystemRandom
 from typing import Any
 
 from franking.address import Envelope
-from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, SendError, Throttled
+from franking.errors import ConnectError, Evidence, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, SendError, Throttled
 from franking.message import Content, Prepared
 from franking.provider import Receipt, Session, SupportsMany
 from franking.retry import Policy, may_retry
@@ -28,6 +29,8 @@ from franking.retry import Policy, may_retry
 __all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many", "without"]
 
 MINUTE = 60.0
+DAY = 86400.0
+PATIENCE = 0.05  # seconds that a worker waits while another draws from a slow iterable, before it looks for something else to do
 
 _log = logging.getLogger("franking.bulk")
 
@@ -51,8 +54,9 @@ class SendResult:
 class Road:
     """What bulk is handed: how to prepare a message, open a session, renew a refused token, and explain an error; and the limits.
 
-    ``rate`` is the most messages in any minute. ``started`` is called with index and Message-ID before anything of a message leaves.
-    ``wait`` sleeps for some seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished.
+    ``rate`` is the most messages in any minute, ``per_day`` in any 24 hours of this run: further ones fail, for now. ``started`` is called with index and Message-ID before anything of a message leaves.
+    ``wait`` sleeps for some seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished, and those that
+    wait for another attempt get the result of the last one.
     """
 
     prepare: Callable[[Any], Prepared]
@@ -63,6 +67,7 @@ class Road:
     connections: int = 1
     window: int = 1
     rate: float | None = None
+    per_day: float | None = None
     policy: Policy = field(default_factory=Policy)
     started: Callable[[int, str], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -73,7 +78,7 @@ class Road:
 
 @dataclass(slots=True)
 class _Job:
-    """One message on its way: what is still to be sent, and what was accepted or refused for good so far."""
+    """One message on its way: what is still to be sent, what was accepted or refused for good so far, and why it waits (``error``)."""
 
     index: int
     message: Any
@@ -81,12 +86,16 @@ class _Job:
     attempt: int = 1
     receipt: Receipt | None = None
     refused: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    error: FrankingError | None = None
+    begun: bool = False  # a session has it
 
 
 def run(road: Road, messages: Iterable[Any]) -> Iterator[SendResult]:
     """Send messages and yield each one's result as it is known.
 
-    After Ctrl-C, or once ``road.stop`` is set, nothing new is drawn, what is under way is finished and yielded, and only then the interruption goes on.
+    Once ``road.stop`` is set nothing new is drawn, and what is under way is finished and yielded. After Ctrl-C likewise, and only then does the interruption
+    go on; on one connection what is in flight at that moment is not waited for: it is told as accepted, safe or unknown. Who leaves the loop early (a
+    ``break``, an exception of theirs) is not told what became of the messages under way, and nothing more is drawn.
     """
     feed = _Feed(road, messages)
     if road.connections == 1:
@@ -147,64 +156,129 @@ class _Feed:
         self.source = iter(messages)
         self._index = count()
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()  # apart from the other: a slow iterable must not hold up the results of other connections
         self._paused: list[tuple[float, int, _Job]] = []
         self._order = count()
         self._recent: deque[float] = deque()
+        self._today: deque[float] = deque()
         self._out = 0
         self._exhausted = False
+        self.halted = False
         self._not_before = 0.0
         self._successes = 0
         self.allowed = road.connections
         self.fatal: FrankingError | None = None
         self.broken: BaseException | None = None
         self.abandoned = False  # nobody reads results any more, or a worker died of a bug: all workers end
-        self.unprepared: deque[SendResult] = deque()
+        self._unprepared: deque[SendResult] = deque()
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether nothing new is begun any more."""
+        return self.halted or self.abandoned or self._road.stop.is_set()
+
+    def halt(self, problem: BaseException) -> None:
+        """End the run of the only worker because of an interruption, which is raised when every result is out."""
+        self._exhausted = self.halted = True
+        self.broken = self.broken or problem
 
     def draw(self) -> _Job | None:
         """Give the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it is all over."""
         with self._lock:
             now = self._road.clock()
-            if (now < self._not_before or self._pace(now) > 0) and not self._road.stop.is_set():
+            if self.abandoned or now < self._not_before or self._pace(now) > 0:
                 return None
-            if self._paused and (self._paused[0][0] <= now or self._road.stop.is_set()):
+            if self._paused and self._paused[0][0] <= now:
                 job = heapq.heappop(self._paused)[2]
-            else:
-                drawn = self._new()
-                if drawn is None:
-                    return None
-                job = drawn
-            self._out += 1
-            if self._road.rate:
-                self._recent.append(now)
-            return job
+                self._count(now)
+                return job
+            if self._exhausted or self.stopping:
+                return None
+            self._count(now)  # before it is drawn, so that others do not take the same place
+        drawn = self._new(now)
+        if drawn is None:
+            with self._lock:
+                self._out -= 1
+                if self._recent:
+                    self._recent.pop()
+        return drawn
 
-    def _new(self) -> _Job | None:
-        while not (self._exhausted or self._road.stop.is_set()):
-            try:
-                message = next(self.source)
-            except StopIteration:
-                self._exhausted = True
+    def _count(self, now: float) -> None:
+        self._out += 1
+        if self._road.rate:
+            self._recent.append(now)
+
+    def _new(self, now: float) -> _Job | None:
+        if not self._drawing.acquire(timeout=PATIENCE):
+            return None
+        try:
+            if self._exhausted or self.stopping:
                 return None
-            except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
-                self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
-                return None
+            message = next(self.source)
             index = next(self._index)
-            try:
-                return _Job(index, message, self._road.prepare(message))
-            except FrankingError as error:
-                self._road.explain(error)
-                self.unprepared.append(SendResult(index, message, "failed", None, error))
-                return None
+        except StopIteration:
+            self._exhausted = True
+            return None
+        except KeyboardInterrupt as interruption:
+            self.halt(interruption)
+            return None
+        except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
+            self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
+            return None
+        finally:
+            self._drawing.release()
+        try:
+            prepared = self._road.prepare(message)
+            if self._road.per_day:
+                self._day(now, self._road.per_day)
+            return _Job(index, message, prepared)
+        except KeyboardInterrupt as interruption:
+            self.halt(interruption)
+            failure: FrankingError = ConnectError("Interrupted before this message was begun.")
+        except FrankingError as error:
+            failure = error
+        self._road.explain(failure)
+        self._unprepared.append(SendResult(index, message, "failed", None, failure))
         return None
+
+    def _day(self, now: float, most: float) -> None:
+        """Count a message of today; raise ``Throttled`` for one too many."""
+        with self._lock:
+            while self._today and self._today[0] <= now - DAY:
+                self._today.popleft()
+            if len(self._today) < most:
+                self._today.append(now)
+                return
+            wait = self._today[0] + DAY - now
+        raise Throttled(
+            f"The day's limit of {most:,.0f} messages is reached; it was not sent. The next can go in {wait / 3600:.1f} hours.",
+            retry_after=wait,
+            evidence=Evidence("limit", reason="per-day", details={"limit": most}),
+        )
+
+    def given_up(self) -> _Job | None:
+        """Give a job that was to be tried again later, when the run is stopping: it has had its last attempt."""
+        with self._lock:
+            if not self._paused or not self.stopping:
+                return None
+            self._out += 1
+            return heapq.heappop(self._paused)[2]
+
+    def unprepared(self) -> SendResult | None:
+        """Give the result of a message that did not get as far as a job."""
+        try:
+            return self._unprepared.popleft()
+        except IndexError:
+            return None
 
     def _pace(self, now: float) -> float:
         rate = self._road.rate
-        if not rate:
+        if not rate or not self._recent:
             return 0.0
         while self._recent and self._recent[0] <= now - MINUTE:
             self._recent.popleft()
         if rate < 1:
-            return max(0.0, self._recent[-1] + MINUTE / rate - now) if self._recent else 0.0
+            return max(0.0, self._recent[-1] + MINUTE / rate - now)
         return 0.0 if len(self._recent) < int(rate) else self._recent[0] + MINUTE - now
 
     def delay(self) -> float:
@@ -212,15 +286,15 @@ class _Feed:
         with self._lock:
             now = self._road.clock()
             waits = [self._not_before - now, self._pace(now)]
-            if self._paused and (self._exhausted or self._road.stop.is_set()):
+            if self._paused and self._exhausted:
                 waits.append(self._paused[0][0] - now)
             return max(0.0, *waits)
 
     def done(self) -> bool:
         """Tell whether nothing is left to draw and nothing is under way."""
         with self._lock:
-            ended = self._exhausted or self._road.stop.is_set()
-            return self.abandoned or (ended and not self._paused and not self._out and not self.unprepared)
+            ended = (self._exhausted or self.stopping) and not self._paused and not self._unprepared
+            return self.abandoned or (ended and (self.halted or not self._out))
 
     def settled(self, *, success: bool = False) -> None:
         """Take note that a drawn job has got its result."""
@@ -230,8 +304,9 @@ class _Feed:
             if success and self._successes % 50 == 0 and self.allowed < self._road.connections:
                 self.allowed += 1  # it has gone well for a while: one more connection at a time
 
-    def again(self, job: _Job, pause: float) -> None:
-        """Put a drawn job back, to be drawn after a pause."""
+    def again(self, job: _Job, pause: float, error: FrankingError | None) -> None:
+        """Put a drawn job back, to be drawn after a pause; ``error`` is what its last attempt met with."""
+        job.error = error
         with self._lock:
             self._out -= 1
             heapq.heappush(self._paused, (self._road.clock() + pause, next(self._order), job))
@@ -277,34 +352,44 @@ class _Worker:
         self._failures = 0
 
     def results(self) -> Iterator[SendResult]:
-        while not self._feed.done():
-            if self._feed.unprepared:
-                yield self._feed.unprepared.popleft()
-                continue
-            if self._number >= self._feed.allowed:
-                self._wait(0.05)
-                continue
-            job = self._feed.draw()
-            if job is None:
-                if not self._feed.unprepared and not self._feed.done():
-                    self._wait(max(self._feed.delay(), 0.0 if self._road.connections == 1 else 0.002))
-                continue
-            if self._feed.fatal is not None:
-                yield self._failed(job, self._feed.fatal)
-                continue
-            yield from self._burst(job)
+        while True:
+            try:
+                yield from self._turns()
+                break
+            except KeyboardInterrupt as interruption:
+                self._feed.halt(interruption)
         if self._feed.broken is not None and self._number == 0:
             raise self._feed.broken
+
+    def _turns(self) -> Iterator[SendResult]:
+        feed = self._feed
+        while not feed.done():
+            if (unprepared := feed.unprepared()) is not None:
+                yield unprepared
+                continue
+            if self._number >= feed.allowed:
+                self.close(keep=False)  # the server wants fewer connections
+                self._wait(PATIENCE)
+                continue
+            job = feed.draw()
+            if job is None:
+                if (job := feed.given_up()) is not None:
+                    yield from self._given_up(job)
+                elif not feed.done():
+                    self._wait(max(feed.delay(), 0.0 if self._road.connections == 1 else 0.002))
+                continue
+            if feed.fatal is not None:
+                yield self._failed(job, feed.fatal)
+                continue
+            yield from self._burst(job)
 
     def _wait(self, seconds: float) -> None:
         if seconds <= 0:
             return
         if self._road.wait is not None:
             self._road.wait(seconds)
-        elif not self._road.stop.wait(seconds) or not seconds:
-            return
-        else:
-            time.sleep(min(seconds, 0.01))  # stopping: paused messages are drawn at once, so this is short
+        elif self._road.stop.wait(seconds):
+            time.sleep(min(seconds, 0.01))  # stopping: other workers finish what they have
 
     def _burst(self, first: _Job) -> Iterator[SendResult]:
         """Send this job and all that follow without a pause, on one session."""
@@ -313,25 +398,50 @@ class _Worker:
         except FrankingError as error:
             yield from self._unopened(first, error)
             return
+        except KeyboardInterrupt as interruption:
+            self._feed.halt(interruption)
+            yield self._failed(first, ConnectError("Interrupted before this message was begun."))
+            return
+        drawn = {first.index: first}  # and it is begun only when the session asks for it
+        lost = ConnectError("The connection ended before this message was begun.", stale=True)
         if isinstance(session, SupportsMany):
-            drawn = {first.index: first}  # and it is begun only when the session asks for it
-            lost = ConnectError("The connection ended before this message was begun.", stale=True)
             jobs = _Jobs(self._drawing(first, drawn), self._feed)
-            try:
-                for job, outcome in session.send_many(jobs, window=self._road.window):
-                    del drawn[job.index]
-                    if type(outcome) is Receipt and not outcome.refused and job.receipt is None:  # nearly every message: nothing to decide
-                        self._failures = 0
-                        yield self._result(job, "accepted", outcome, None)
-                    else:
-                        yield from self._settle(job, outcome)
-            except ConnectError as closed:
-                lost = closed  # the server had closed it while it rested
-            for job in list(drawn.values()):
-                yield from self._settle(job, lost)
+            many = session.send_many(jobs, window=self._road.window)
+            while True:
+                try:
+                    for job, outcome in many:
+                        if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
+                            self._failures = 0  # nearly every message: nothing to decide
+                            result = self._result(job, "accepted", outcome, None)
+                            del drawn[job.index]  # between this and the yield no interruption can come: they come with calls
+                            yield result
+                        else:
+                            del drawn[job.index]
+                            yield from self._settle(job, outcome)
+                    break
+                except ConnectError as closed:
+                    lost = closed  # the server had closed it while it rested
+                except KeyboardInterrupt as interruption:  # the session goes on to tell the rest, or has told what it knows
+                    self._feed.halt(interruption)
         else:
-            for job in self._drawing(first, {}):
-                yield from self._settle(job, _attempt(session, job))
+            for job in self._drawing(first, drawn):
+                outcome = self._attempt(session, job)
+                drawn.pop(job.index)
+                yield from self._settle(job, outcome)
+        for job in list(drawn.values()):  # the session ended before it began with them, or an interruption hid what it told
+            broken_in = job.begun and self._feed.halted
+            yield from self._settle(job, OutcomeUnknown("Interrupted while it was sent; it may have been accepted.") if broken_in else lost)
+
+    def _attempt(self, session: Session, job: _Job) -> Receipt | FrankingError:
+        try:
+            return session.send(job.prepared.envelope, job.prepared.content)
+        except FrankingError as error:
+            return error
+        except KeyboardInterrupt as interruption:
+            self._feed.halt(interruption)
+            if getattr(interruption, "possibly_sent", True):
+                return OutcomeUnknown("Interrupted while it was sent; it may have been accepted.")
+            return ConnectError("Interrupted before the message was handed over.")
 
     def _drawing(self, first: _Job, drawn: dict[int, _Job]) -> Iterator[_Job]:
         job: _Job | None = first
@@ -339,8 +449,9 @@ class _Worker:
             drawn[job.index] = job
             if self._road.started is not None:
                 self._road.started(job.index, job.prepared.content.message_id)
+            job.begun = True
             yield job
-            if self._number >= self._feed.allowed or self._session is None:
+            if self._number >= self._feed.allowed or self._session is None or self._feed.fatal is not None:
                 return
             job = self._feed.draw()
 
@@ -356,12 +467,15 @@ class _Worker:
     def _unopened(self, job: _Job, error: FrankingError) -> Iterator[SendResult]:
         self._failures += 1
         pause = self._pause(error, self._failures)
-        if pause is None or self._stopping():
-            if not may_retry(error) or self._stopping():
+        if pause is None:
+            if not may_retry(error):
                 self._feed.fatal = error  # a wrong password does not become right; asking again and again locks accounts
             yield self._failed(job, error)
             return
-        self._feed.again(job, pause)
+        if self._feed.stopping:
+            yield self._failed(job, error)
+            return
+        self._feed.again(job, pause, error)
         self._feed.slow_down(pause)
 
     def _settle(self, job: _Job, outcome: Receipt | FrankingError) -> Iterator[SendResult]:
@@ -369,8 +483,8 @@ class _Worker:
             self._failures = 0
             yield from self._accepted(job, outcome)
             return
-        if isinstance(outcome, ConnectError | LoginError) or outcome.possibly_sent or isinstance(outcome, Throttled):
-            self.close(keep=False)  # what is left of this session is not to be trusted, or not wanted
+        if isinstance(outcome, ConnectError | LoginError) or outcome.possibly_sent or getattr(self._session, "closed", False):
+            self.close(keep=False)  # what is left of this session is not to be trusted
         if isinstance(outcome, LoginError) and outcome.token_refused and job.attempt == 1:
             try:
                 self._road.renew()
@@ -379,7 +493,7 @@ class _Worker:
                 yield self._failed(job, dead)
                 return
             job.attempt += 1
-            self._feed.again(job, 0.0)
+            self._feed.again(job, 0.0, outcome)
             return
         if isinstance(outcome, RecipientsRefused):
             yield from self._all_refused(job, outcome)
@@ -387,23 +501,32 @@ class _Worker:
         pause = self._pause(outcome, job.attempt)
         if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < max(self._road.policy.attempts, 2):
             pause = 0.0  # nothing of it left: not a further attempt, but the first one on a living connection
-        if pause is None or self._stopping():
+        if pause is None or self._feed.stopping:
             yield self._failed(job, outcome)
             return
         if isinstance(outcome, Throttled):
             self._feed.slow_down(pause)
         job.attempt += 1
-        self._feed.again(job, pause)
+        self._feed.again(job, pause, outcome)
+
+    def _given_up(self, job: _Job) -> Iterator[SendResult]:
+        """Tell how the last attempt of a job ended that would have got another one."""
+        if job.error is None:  # some recipients were accepted, the others refused for now
+            yield self._result(job, "accepted", job.receipt, None)
+        elif isinstance(job.error, RecipientsRefused):
+            yield from self._all_refused(job, job.error)
+        else:
+            yield self._failed(job, job.error)
 
     def _accepted(self, job: _Job, receipt: Receipt) -> Iterator[SendResult]:
         rest = too_many(receipt)
         later = rest or tuple(address for address, answer in receipt.refused.items() if answer.get("temporary"))
         job.receipt = merge(job.receipt, receipt)
         pause = 0.0 if rest else self._road.policy.pause(job.attempt, self._road.chance)
-        if later and pause is not None and not self._stopping():
+        if later and pause is not None and (rest or not self._feed.stopping):
             job.attempt += 0 if rest else 1
             job.prepared = narrowed(job.prepared, later)
-            self._feed.again(job, pause)
+            self._feed.again(job, pause, None)
             return
         yield self._result(job, "accepted", job.receipt, None)
 
@@ -411,10 +534,10 @@ class _Worker:
         later = tuple(address for address, answer in error.refused.items() if answer.get("temporary"))
         job.refused.update(error.refused)
         pause = self._road.policy.pause(job.attempt, self._road.chance) if later else None
-        if pause is not None and not self._stopping():
+        if pause is not None and not self._feed.stopping:
             job.attempt += 1
             job.prepared = narrowed(job.prepared, later)
-            self._feed.again(job, pause)
+            self._feed.again(job, pause, error)
             return
         if job.receipt is not None:
             left = {address: answer for address, answer in job.receipt.refused.items() if address not in job.refused}
@@ -442,8 +565,10 @@ class _Worker:
             return None
         return self._road.policy.pause(attempt, self._road.chance, getattr(error, "retry_after", None))
 
-    def _stopping(self) -> bool:
-        return self._road.stop.is_set()
+    def abort(self) -> None:
+        """Break off what is under way, from another thread."""
+        if (session := self._session) is not None:
+            session.abort()
 
     def close(self, *, keep: bool) -> None:
         session, self._session = self._session, None
@@ -451,18 +576,12 @@ class _Worker:
             self._road.give_back(session, keep)
 
 
-def _attempt(session: Session, job: _Job) -> Receipt | FrankingError:
-    try:
-        return session.send(job.prepared.envelope, job.prepared.content)
-    except FrankingError as error:
-        return error
-
-
 def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
     results: queue.Queue[SendResult | BaseException | None] = queue.Queue(maxsize=max(64, 4 * road.connections * road.window))
 
-    def work(number: int) -> None:
-        worker = _Worker(road, feed, number)
+    workers = [_Worker(road, feed, number) for number in range(road.connections)]
+
+    def work(worker: _Worker) -> None:
         healthy = False
         try:
             for result in worker.results():
@@ -475,7 +594,9 @@ def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
             worker.close(keep=healthy)
             results.put(None)
 
-    threads = [threading.Thread(target=work, args=(number,), name=f"franking-{number}", daemon=True) for number in range(road.connections)]
+    threads = [
+        threading.Thread(target=work, args=(worker,), name=f"franking-{number}", daemon=True) for number, worker in enumerate(workers)
+    ]
     for thread in threads:
         thread.start()
     running = len(threads)
@@ -485,6 +606,9 @@ def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
             try:
                 result = results.get()
             except KeyboardInterrupt as interruption:
+                if isinstance(failure, KeyboardInterrupt):  # the second one: no waiting for answers
+                    for worker in workers:
+                        worker.abort()
                 road.stop.set()
                 failure = failure or interruption
                 continue

@@ -363,6 +363,8 @@ GENERIC: tuple[Rule, ...] = (
     Rule("https.not-understood", reason=("unreadable", "unreadable-answer", "upload-protocol"), temporary=True),
     Rule("login.insecure-address", kind=("oauth",), reason=("insecure_transport",), temporary=False, note="O21"),
     Rule("login.insecure-address", kind=("oauth",), text="MUST utilize https", temporary=False, note="O21"),
+    # many messages: a limit that we keep ourselves
+    Rule("quota.exceeded", kind=("limit",), reason=("per-day",), temporary=True),
     # the message, before anything left
     Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False),
     Rule("message.attachment", kind=("message",), reason=("attachment-unreadable", "attachment-changed", "changed"), temporary=False),

@@ -10,12 +10,13 @@ Many messages are ``bulk.py``'s business; it is handed ``Mailer.take`` and ``giv
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -26,7 +27,7 @@ from franking.credentials import needs_secret, secret_for
 from franking.diagnosis import GENERIC, Diagnosis, diagnose
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, MessageError, Refused, SettingsError
 from franking.message import Prepared, prepare
-from franking.provider import Observer, Provider, Receipt, Secret, Session, Step, silent
+from franking.provider import Observer, Provider, Receipt, RouteFacts, Secret, Session, Step, silent
 from franking.registry import provider as find_provider
 from franking.stores import SecretStore, open_store
 from franking.tokens import TokenSecret
@@ -71,7 +72,7 @@ def connect(
     """Make a mailer for an account's name, an ``Account`` or an account URL; None is the default account. Nothing is opened yet.
 
     ``connections`` is the most sessions at once, ``window`` how many messages may be unanswered on each (``send_many``), ``rate`` the most messages per
-    minute. ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is told each step.
+    minute (by default the provider's own limit; ``math.inf`` for none). ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is told each step.
     Raises ``SettingsError`` for an unknown account or wrong settings.
     """
     return Mailer(account_for(account), connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
@@ -137,11 +138,7 @@ class Mailer:
         observer: Observer | None = None,
         store: SecretStore | None = None,
     ) -> None:
-        for name, number in (("connections", connections), ("window", window)):
-            if number < 1:
-                raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
-        if rate is not None and not rate > 0:
-            raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+        _check_numbers(connections, window, rate)
         self.account = account
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
@@ -153,6 +150,7 @@ class Mailer:
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
         self._calls: dict[object, _Call] = {}  # what is under way, by the same keys
+        self._readers: list[int] = []  # threads that are in the middle of reading results of send_many
         self._closed = False
         self._pid = os.getpid()
 
@@ -195,6 +193,7 @@ class Mailer:
         connections: int | None = None,
         window: int | None = None,
         rate: float | None = None,
+        per_day: float | None = None,
         policy: Policy | None = None,
         started: Callable[[int, str], None] | None = None,
         stop: threading.Event | None = None,
@@ -202,18 +201,21 @@ class Mailer:
         """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost.
 
         What ``prepare`` gave may be among them: a message with an envelope of its own.
-        ``connections``, ``window`` and ``rate`` (messages per minute; without one the provider's own limit, where it has one) override the mailer's.
+        ``connections`` and ``window`` override the mailer's. ``rate`` (messages per minute) and ``per_day`` are by default the provider's own limits, where
+        they are known; ``math.inf`` means no limit. Beyond a day's limit a message fails for now (``Throttled``), and nothing of it leaves.
         ``policy`` says what is tried again (``retry.Policy``). ``started`` is called with index and Message-ID before anything of a message leaves. Setting
-        ``stop`` ends the drawing; what is under way is finished. Raises only what the iterable itself raises, after the results under way.
+        ``stop`` ends the drawing; what is under way is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the
+        results under way.
         """
         from franking import bulk
         from franking.retry import Policy
 
         stop = threading.Event() if stop is None else stop
-        facts = self.provider.facts.route(self.route)
-        if connections is not None and connections > self.connections:
-            self._free.release(connections - self.connections)  # as many may be lent from now on
-            self.connections = connections
+        _check_numbers(connections or self.connections, window or self.window, rate if rate is not None else self.rate)
+        if per_day is not None and not per_day >= 1:
+            raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
+        limits = self.limits
+        self._widen(connections or self.connections)
         road = bulk.Road(
             prepare=self.prepare,
             open=lambda: self.take(stop),
@@ -222,19 +224,41 @@ class Mailer:
             explain=self.explain,
             connections=connections or self.connections,
             window=window or self.window,
-            rate=rate or self.rate or facts.per_minute,
+            rate=_finite(rate or self.rate or limits.per_minute),
+            per_day=_finite(per_day or limits.per_day),
             policy=policy or Policy(),
             started=started,
             stop=stop,
             clock=time.monotonic if capturing is None else capturing.clock,
             wait=None if capturing is None else capturing.wait,
         )
+        if limits.connections is not None and road.connections > limits.connections:
+            _log.warning("%s takes at most %d connections at once, not %d.", self.provider.title, limits.connections, road.connections)
+        return self._read(bulk.run(road, messages), stop)
 
-        def run() -> Iterator[SendResult]:
-            with self._under_way(stop):
-                yield from bulk.run(road, messages)
+    def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
+        me = threading.get_ident()
+        with self._under_way(stop):
+            self._readers.append(me)
+            try:
+                yield from results
+            finally:
+                self._readers.remove(me)
 
-        return run()
+    @property
+    def limits(self) -> RouteFacts:
+        """Give what is known of the provider's limits on this route: connections at once, messages per minute and per day, size, recipients."""
+        facts = self.provider.facts.route(self.route)
+        if facts.per_day_personal is not None and self.account.sender.domain in self.provider.facts.mail_domains:
+            return replace(facts, per_day=facts.per_day_personal)
+        return facts
+
+    def _widen(self, connections: int) -> None:
+        """Let this mailer open so many sessions from now on."""
+        with self._lock:
+            for _ in range(connections - self.connections):
+                self._free.release()
+            self.connections = max(self.connections, connections)
 
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
@@ -283,7 +307,7 @@ class Mailer:
     @contextmanager
     def borrow(self) -> Iterator[Session]:
         """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is not kept."""
-        session = self.take()
+        session = self.take(wait=threading.get_ident() not in self._readers)
         keep = False
         try:
             yield session
@@ -294,11 +318,19 @@ class Mailer:
         finally:
             self.give_back(session, keep)
 
-    def take(self, owner: object = None) -> Session:
-        """Take a session out of the mailer for this thread (or another ``owner``, see ``abort``); ``give_back`` must follow."""
+    def take(self, owner: object = None, *, wait: bool = True) -> Session:
+        """Take a session out of the mailer for this thread (or another ``owner``, see ``abort``); ``give_back`` must follow.
+
+        Waits until one is free; without ``wait`` raises ``SettingsError`` where none is.
+        """
         self._after_fork()
         owner = threading.get_ident() if owner is None else owner
-        self._free.acquire()
+        if not self._free.acquire(blocking=wait):
+            raise SettingsError(
+                "Every connection of this mailer is busy with send_many, whose results this very thread reads: waiting for one would take for ever. "
+                "Send with another mailer.",
+                field="connections",
+            )
         try:
             with self._lock:
                 if self._closed:
@@ -443,6 +475,18 @@ class Mailer:
         used = self._secret if isinstance(self._secret, _Watched) else None
         signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
         return explain(error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ())
+
+
+def _check_numbers(connections: int, window: int, rate: float | None) -> None:
+    for name, number in (("connections", connections), ("window", window)):
+        if number < 1:
+            raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
+    if rate is not None and not rate > 0:
+        raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+
+
+def _finite(limit: float | None) -> float | None:
+    return None if limit == math.inf else limit
 
 
 @contextmanager

@@ -113,6 +113,7 @@ class RouteFacts:
     """Describe one road to a provider: default settings, limits, scopes, and why one would choose it.
 
     ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages; None where unknown.
+    ``per_day_personal`` is the smaller number of a mailbox in one of the provider's own consumer domains.
     ``scopes`` are the OAuth scopes that this road needs. ``window`` tells whether many messages may be in flight on one connection.
     ``api`` marks a road on which recipients come from the headers (so that Bcc must stay in them).
     """
@@ -125,6 +126,7 @@ class RouteFacts:
     connections: int | None = None
     per_minute: int | None = None
     per_day: int | None = None
+    per_day_personal: int | None = None
     window: bool = False
     api: bool = False
     why: str = ""

@@ -77,7 +77,8 @@ FACTS = Facts(
             size=36_700_160,  # maxSize of the media upload in Gmail's discovery document
             recipients=100,
             per_minute=60,  # 6,000 quota units per user and minute, 100 for each message
-            per_day=500,  # consumer; Workspace 2,000
+            per_day=2_000,  # Workspace; 500 on trial
+            per_day_personal=500,
             api=True,
             why="Asks for the right to send and nothing else; needs no mail port.",
         ),
@@ -87,7 +88,8 @@ FACTS = Facts(
             scopes=("openid", "email", "https://mail.google.com/"),
             size=35_882_577,  # SIZE that smtp.gmail.com announces
             recipients=100,
-            per_day=500,
+            per_day=2_000,
+            per_day_personal=500,
             window=True,
             why="Ordinary SMTP with many messages on one connection; asks for full access to the mailbox.",
         ),

@@ -105,7 +105,7 @@ class SmtpSession:
         """Send messages in order with at most ``window`` unanswered; yield each tag with its receipt or error, in order of completion.
 
         When the connection is lost, every job drawn so far is yielded before the iterator ends; ``closed`` then tells so, and no more are
-        drawn. An exception of ``jobs`` itself is raised when everything drawn has been yielded.
+        drawn. An exception of ``jobs`` itself, or an interruption, is raised when everything drawn has been yielded.
 
         Jobs that know how many are left (``__length_hint__``, as lists do) keep nobody waiting: half a window of them is gathered and leaves
         together, which saves a system call per message and lets the server work meanwhile. Before any other job is drawn, all that may
@@ -115,7 +115,8 @@ class SmtpSession:
         pipeline = self._pipeline
         source = iter(jobs)
         half = max(window // 2, 1) if pipeline.chunking else 1
-        drawing, problem, slow, drawn = True, None, False, 0
+        drawing, slow, drawn = True, False, 0
+        problem: BaseException | None = None
         try:
             self._look()
             while True:
@@ -137,7 +138,7 @@ class SmtpSession:
                     except StopIteration:
                         drawing = False
                         continue
-                    except Exception as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
+                    except (Exception, KeyboardInterrupt) as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
                         drawing, problem = False, failed
                         continue
                     slow = self._clock() - drawn_at > SLOW
@@ -168,6 +169,10 @@ class SmtpSession:
                 yield from self._results()
                 if self.closed and not pipeline.unfinished:
                     break
+        except KeyboardInterrupt as failed:  # the connection is given up, and what became of each message is still told
+            self._interrupted(failed)
+            yield from self._results()
+            raise
         except BaseException as failed:
             self._interrupted(failed)
             raise
