@@ -35,6 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", str(LOOPBACK))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)  # meant for this run, not for one that a test starts
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

@@ -415,7 +415,7 @@ def test_unreadable_files_are_refused_at_once(tmp_path: Path) -> None:
     {"data": b"", "name": "evil\u202efdp.exe"}, {"data": b"", "cid": "a b"}, {"data": b"", "cid": ""}, {"data": b"", "cid": "<<a>>"}, {"data": b"", "cid": 5},
     {"data": b"", "content_type": "pdf"}, {"data": b"", "content_type": "multipart/mixed"}, {"data": b"", "content_type": "a/b; c"}, {"path": 5},
     {"data": b"", "content_type": "a/č"}, {"data": b"", "name": 5}, {"path": b"/etc/hostname"},
-], ids=ascii)  # fmt: skip
+], ids=lambda wrong: ascii({key: type(value) if hasattr(value, "read") else value for key, value in wrong.items()}))  # fmt: skip
 def test_attachments_that_are_none(wrong: dict[str, Any]) -> None:
     with pytest.raises(MessageError):
         Attachment(**wrong)
