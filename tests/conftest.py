@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["servers.fixtures"]
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # started in the background of a script: Ctrl-C is ignored, and would be in every program that a test starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPBACK = Path(__file__).parent / "loopback"
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses

@@ -75,7 +75,6 @@ def test_a_name_that_does_not_exist() -> None:
         ([Fault("greet", sends(b"* OK IMAP4rev1 Service Ready\r\n"))], "greet.not-smtp", "587"),
         ([Fault("greet", sends(b"SSH-2.0-OpenSSH_9.2\r\n"))], "greet.not-smtp", "587"),
         ([Fault("greet", hangs_up)], "greet.closed", "Wait"),
-        ([Fault("greet", resets)], "greet.closed", "Wait"),
         ([Fault("greet", silence)], "greet.silent", "TLS from the start"),
         ([Fault("greet", says("554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org"))], "blocklisted", "587"),
         ([Fault("greet", says("421 4.7.0 Error: too many connections from 192.0.2.1"))], "rate.connections", "one or two"),
@@ -108,6 +107,15 @@ def test_a_message_that_is_refused(fault: Fault, code: str) -> None:
     assert report.diagnosis is not None
     assert report.diagnosis.code == code
     assert report.diagnosis.remedies
+
+
+def test_a_reset_at_the_greeting() -> None:
+    """The reset may come before anybody listened for the greeting: then it is a connection that was lost."""
+    with SmtpServer(faults=[Fault("greet", resets)]) as server:
+        report = check(account(server), secret="heslo")
+    assert report.diagnosis is not None
+    assert report.diagnosis.code in ("greet.closed", "connect.lost")
+    assert report.diagnosis.temporary
 
 
 def test_an_answer_that_never_comes_is_unknown() -> None:

@@ -229,6 +229,7 @@ def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) 
     assert done.stdout.decode().strip() == "[]", done.stderr.decode()
 
 
+@pytest.mark.timeout(600)
 def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
     server = settings(backlog=250)
     codes: list[int] = []

@@ -315,11 +315,11 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
 
 def _sweep(path: Path) -> None:
     """Remove drafts of this file that a killed process left behind; one of an hour ago belongs to nobody any more."""
-    for name in os.listdir(path.parent):
-        if name.startswith(f".{path.name}.") and name.endswith(".tmp"):
+    for draft in path.parent.iterdir():
+        if draft.name.startswith(f".{path.name}.") and draft.suffix == ".tmp":
             with suppress(OSError):
-                if time.time() - (path.parent / name).lstat().st_mtime > 3600:
-                    (path.parent / name).unlink()
+                if time.time() - draft.lstat().st_mtime > 3600:
+                    draft.unlink()
 
 
 def _rename(source: Path, target: Path) -> None:
