@@ -175,8 +175,7 @@ class Mailer:
                 except FrankingError as error:
                     if receipt is None or error.possibly_sent:
                         raise
-                    receipt = without(receipt, prepared.envelope.recipients, error)  # some have it; these have not, and why
-                    return receipt
+                    return without(receipt, prepared.envelope.recipients, error)  # some have it; these have not, and why
                 rest = too_many(receipt)
                 if not rest:
                     _log.info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
