@@ -37,7 +37,7 @@ LARGE = Raw(
     b"Subject: x\r\n\r\n" + (b"z" * 998 + b"\r\n") * 12_000, chunk=65536
 )  # more than the kernel holds for a server that does not read
 ENVELOPE = Envelope("jana@example.test", ["petr@example.test"])
-PATIENCE = 0.3
+SILENCE, PATIENCE = 0.3, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
 
 
 def account(port: int, *, tls: bool = False, **settings: Any) -> franking.Account:
@@ -103,7 +103,9 @@ def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certif
     with SmtpServer(
         extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault(step, kind, over, outcome.greeting)], **options
     ) as server:
-        given = account(server.port, tls=tls, ca_file=certificates.ca_file if tls else None)
+        wait = SILENCE if kind in ("silence", "half a line") else PATIENCE
+        trust = certificates.ca_file if tls else None
+        given = account(server.port, tls=tls, ca_file=trust, timeout=wait, final_timeout=wait)
         try:
             act(step, given, outcome)
             assert seen(outcome, given) == expected(step, kind, road)
@@ -142,7 +144,7 @@ def closed_port() -> Iterator[int]:
 @pytest.mark.parametrize(("kind", "place"), [("silence", full_backlog), ("reset", closed_port)])
 def test_a_fault_at_the_tcp_handshake(kind: str, place: Any) -> None:
     with place() as port:
-        given, outcome = account(port), Outcome()
+        given, outcome = account(port, timeout=SILENCE), Outcome()
         act("connect", given, outcome)
     assert seen(outcome, given) == expected("connect", kind)
 

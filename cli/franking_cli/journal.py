@@ -68,7 +68,7 @@ class Journal:
                     break  # a run was killed while it wrote this line: what it announces did not begin
                 try:
                     self._take(json.loads(line))
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     raise SettingsError(f"{self.path}:{number}: this is no journal of send-many; move it away, or mend the line.") from None
                 whole += len(line)
         os.ftruncate(self._descriptor, whole)

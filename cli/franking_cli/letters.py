@@ -97,7 +97,7 @@ def _json_lines(path: Path) -> Iterator[Letter]:
 def _json_line(number: int, line: bytes) -> Letter:
     try:
         value = json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise MessageError(f"line {number}: this is not JSON ({problem}).", field="line") from None
     if not isinstance(value, dict):
         raise MessageError(f'line {number}: a message is a JSON object: {{"to": …, "subject": …, "text": …}}.', field="line")

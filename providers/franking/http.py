@@ -57,6 +57,8 @@ ANSWER_LIMIT = 65_536
 TEXT_LIMIT = 2_000
 """Characters of another side's words that are kept in evidence."""
 
+INTERIM_LIMIT = 20
+"""Interim answers (1xx) before the real one; there is one at most in practice."""
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; a Retry-After beyond a day is a broken clock or a joke."""
 
@@ -76,6 +78,8 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     context = tls.context(ca_file)
 
     class Line(HTTPSConnection):
+        response_class = _Bounded
+
         def connect(self) -> None:
             if made.aborted:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
@@ -147,6 +151,19 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     return made
 
 
+class _Bounded(http.client.HTTPResponse):
+    """An answer that begins one day: http.client itself would read "100 Continue" for ever."""
+
+    _beginnings = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        self._beginnings += 1
+        if self._beginnings > INTERIM_LIMIT:
+            raise http.client.HTTPException("too many interim answers")
+        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        return found
+
+
 def _alive(line: ssl.SSLSocket) -> bool:
     """Look whether the other side has closed a resting connection.
 
@@ -159,7 +176,7 @@ def _alive(line: ssl.SSLSocket) -> bool:
         line.recv(1)  # takes in tickets; an octet that nobody asked for is as bad as an end
     except ssl.SSLWantReadError:
         return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the TLS layer is off already
         return False
     finally:
         line.settimeout(timeout)

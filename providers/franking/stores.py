@@ -204,7 +204,7 @@ class FileStore:
         try:
             record = json.loads(text)
             version, store = int(record["version"]), record["store"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise _wrong(path, "is damaged: it is not what Franking writes", "damaged") from None
         if version > VERSION or store not in MODES[1:]:
             raise _wrong(path, "was written by a newer Franking; upgrade this one", "newer")

@@ -126,7 +126,7 @@ class Grant:
 def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unreadable(f"This is not {what}: it is no JSON, or not all of it.") from None
     if not isinstance(record, dict) or record.get("kind") != kind or not isinstance(record.get("version"), int):
         raise _unreadable(f"This is not {what}.")

@@ -93,7 +93,7 @@ def _read(key: str, path: str) -> str:
 def _json(key: str, path: str, text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):
         return data

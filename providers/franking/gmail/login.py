@@ -88,7 +88,7 @@ def _exchange(flow: Any, code: str, client: Client) -> Mapping[str, Any]:
         raise _not_signed_in(reason, http.without(problem.description or "", secrets)) from None
     except Warning as changed:  # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
         token = getattr(changed, "token", {})
-    except ValueError as problem:
+    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
         if isinstance(problem, FrankingError):
             raise
         raise _not_signed_in("unreadable-answer", "") from None
@@ -260,7 +260,7 @@ def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...], *, basi
             credentials.refresh(transport)
         except FrankingError:
             raise
-        except (GoogleAuthError, TypeError, ValueError):
+        except (GoogleAuthError, TypeError, ValueError, OverflowError, RecursionError):
             raise _unreadable() from None
     if not credentials.token:
         raise _unreadable()
@@ -373,7 +373,7 @@ def _claims(id_token: object, client_id: str) -> Mapping[str, Any]:
     payload = id_token.split(".")[1]
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(claims, dict) or not isinstance(claims.get("email"), str):
         return {}
@@ -411,7 +411,7 @@ def _mailbox(address: str) -> str:
 def _json(data: bytes) -> Mapping[str, Any]:
     try:
         read = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 

@@ -84,8 +84,8 @@ class GmailSession:
             wrong = MessageError(f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed"))
             told.failed(wrong)
             raise wrong from None
-        provider_id = str(answered["id"])
-        reply = f"200 OK id={http.bounded(provider_id, 200)}"
+        provider_id = http.bounded(answered["id"], 200)
+        reply = f"200 OK id={provider_id}"
         told.accepted(reply)
         return Receipt(
             message_id=content.message_id,

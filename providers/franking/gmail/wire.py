@@ -101,7 +101,8 @@ class Wire:
             self._used = time.monotonic()
         status, last = response.status_code, final and streamed is not None and streamed.handed_over
         if status in (200, 201) and not starts:
-            if not _json(content).get("id"):
+            found = _json(content).get("id")
+            if not isinstance(found, str) or not found:
                 self._in_doubt = True
                 raise OutcomeUnknown(
                     "Gmail's answer cannot be read; it may have accepted the message.",
@@ -206,7 +207,7 @@ def _list(value: object) -> list[Any]:
 def _json(content: bytes) -> Mapping[str, Any]:
     try:
         read = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 

@@ -90,7 +90,7 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
     issuer, _ = authority(account)
     names = {kind.__name__ for kind in type(problem).__mro__}
     if "RequestException" in names and not isinstance(problem, json.JSONDecodeError):
-        return http.broken(problem, service="The sign-in server", url=issuer)
+        return http.broken(problem, service="The sign-in server", url=issuer, step="secret")
     if "MsalServiceError" in names:
         number = re.search(r"\b[45]\d\d\b", str(problem))
         code = int(number[0]) if number else None
@@ -99,7 +99,7 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
             step="secret",
             evidence=Evidence("oauth", code=code, reason="server_error", details={"host": urlsplit(issuer).hostname}),
         )
-    if isinstance(problem, json.JSONDecodeError):
+    if isinstance(problem, json.JSONDecodeError | RecursionError):
         return unreadable(issuer)
     if isinstance(problem, RuntimeError) and "nonce" in str(problem):
         return sign_in_needed(
@@ -144,7 +144,7 @@ def _claims(token: str) -> Mapping[str, Any]:
     try:
         payload = token.split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -173,14 +173,23 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
     hidden = [secret or ""]
 
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        response._content = http.body(response)  # an endless one is cut short
         if response.request.method == "GET" and response.ok:
             discovery.update(_object(response.text))
-        elif response.request.method == "POST" and response.status_code < 500 and not _object(response.text):
+        elif response.status_code == 429:
+            wait = http.retry_after(response.headers.get("Retry-After"))
+            raise ConnectError(
+                "The sign-in server asks for less, or for later: it answered 429.",
+                step="secret",
+                evidence=Evidence("http", code=429, details={"retry_after": wait} if wait is not None else {}),
+            )
+        elif response.request.method == "POST" and response.status_code < 500 and not _readable(_object(response.text)):
             raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
         if not response.ok:  # MSAL logs errors, and a server may repeat what it was sent
             response._content = http.without(response.text, hidden).encode(response.encoding or "utf-8")
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
+        session.stream = True
         session.hooks["response"].append(look)
         where = {"authority": issuer} if microsoft else {"oidc_authority": issuer}
         settings = {**where, "instance_discovery": False, "http_client": session, "token_cache": known, "http_cache": remembered}
@@ -217,10 +226,19 @@ def _asked(account: Account, ask: Callable[[], Any]) -> Any:
         raise failure from None
 
 
+def _readable(found: Mapping[str, Any]) -> bool:
+    """Tell whether an answer is one of a token endpoint as far as types go (RFC 6749 §5); MSAL takes them on trust."""
+    words = all(
+        isinstance(found.get(name, ""), str) for name in ("access_token", "refresh_token", "id_token", "error", "error_description")
+    )
+    seconds = str(found.get("expires_in", 0)).partition(".")[0]
+    return bool(found) and words and seconds.isascii() and seconds.isdigit() and len(seconds) < 12
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

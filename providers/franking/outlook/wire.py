@@ -121,7 +121,12 @@ class Wire:
         finally:
             self._used = time.monotonic()
         answered = dict(response.headers.items())
-        _log.debug("~S: HTTP/1.1 %s %s request-id=%s", response.status_code, response.reason, answered.get("request-id", ""))
+        _log.debug(
+            "~S: HTTP/1.1 %s %s request-id=%s",
+            response.status_code,
+            http.bounded(response.reason or "", 100),
+            http.bounded(answered.get("request-id", ""), 100),
+        )
         if response.status_code in expected:
             return Answer(response.status_code, {"client-request-id": sent["client-request-id"], **_lower(answered)}, content)
         raise self._verdict(response.status_code, answered, content, bearer, final=final)
@@ -154,7 +159,7 @@ class Wire:
         try:
             with http.session(self._account.ca_file, timeout=min(self._timeout, 10.0)) as session:  # ours may have been broken off
                 sent = {"Authorization": f"Bearer {self._secret.get()}"}
-                return session.delete(url, headers=sent).status_code in (204, 404)
+                return session.delete(url, headers=sent, stream=True).status_code in (204, 404)
         except (RequestException, FrankingError):
             return False
 
@@ -190,7 +195,7 @@ def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,0 +1,217 @@
+"""The fault matrix of HTTP: everything that no proper server says, at token endpoints, Gmail and Graph, and what it means for the message."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import franking
+from franking.errors import FrankingError
+from franking.mailer import explain
+from franking.registry import provider
+from franking.tokens import Grant, Password
+from servers import rawweb
+from servers.rawweb import RawServer, Wire, reply, sends, sends_then_closes, sends_then_silence
+from servers.web import Authority
+
+TOKEN, SECRET, REFRESH = "canary-access-token", "canary-client-secret", "canary-refresh-token"
+SILENCE, PATIENCE = 0.5, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
+CHUNK = b"ffff\r\n" + b"x" * 65535 + b"\r\n"
+DEEP = b"[" * 200_000
+MESSAGE = franking.Message(to=["jana@example.cz"], subject="Faktura", text="Dobrý den")
+
+Verdict = tuple[str, bool, bool, str]
+"""Error class, temporary, possibly sent, diagnosis."""
+
+UNKNOWN: Verdict = ("OutcomeUnknown", False, True, "outcome.unknown")
+REFUSED: Verdict = ("Refused", False, False, "send.refused")
+BAD: Verdict = ("Refused", False, False, "api.bad-request")
+NOT_202: Verdict = ("Refused", False, False, "microsoft.upload-needed")
+BUSY: Verdict = ("Throttled", True, False, "server.trouble")
+SLOW: Verdict = ("Throttled", True, False, "rate.limited")
+TIMEOUT: Verdict = ("ConnectTimeout", True, False, "https.unreachable")
+GONE: Verdict = ("ConnectError", True, False, "https.unreachable")
+UNREADABLE: Verdict = ("ConnectError", True, False, "https.not-understood")
+TROUBLE: Verdict = ("ConnectError", True, False, "server.trouble")
+LATER: Verdict = ("ConnectError", True, False, "rate.limited")
+
+Fault = Callable[[str], Wire]  # given the address of another server
+STEAL = "Location: {}/steal"
+
+FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
+    # what is done; what Gmail's and Graph's send and a token endpoint must make of it
+    "nothing comes": (lambda _: sends_then_silence(b""), UNKNOWN, UNKNOWN, TIMEOUT),
+    "closed": (lambda _: sends_then_closes(b""), UNKNOWN, UNKNOWN, GONE),
+    "reset": (lambda _: rawweb.resets, UNKNOWN, UNKNOWN, GONE),
+    "half a status line": (lambda _: sends_then_silence(b"HTTP/1.1 2"), UNKNOWN, UNKNOWN, TIMEOUT),
+    "half a status line, closed": (lambda _: sends_then_closes(b"HTTP/1.1 2"), UNKNOWN, UNKNOWN, GONE),
+    "half the header": (lambda _: sends_then_silence(b"HTTP/1.1 200 OK\r\nContent-Le"), UNKNOWN, UNKNOWN, TIMEOUT),
+    "half the body": (lambda _: sends_then_silence(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"id'), UNKNOWN, UNKNOWN, TIMEOUT),
+    "half the body, closed": (lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE),
+    "truncated JSON": (lambda _: sends(reply(200, b'{"access_token": "abc')), UNKNOWN, NOT_202, UNREADABLE),
+    "a list": (lambda _: sends(reply(200, [1])), UNKNOWN, NOT_202, UNREADABLE),
+    "null": (lambda _: sends(reply(200, b"null")), UNKNOWN, NOT_202, UNREADABLE),
+    "wrong types": (
+        lambda _: sends(reply(200, {"access_token": 5, "expires_in": "soon", "id": {"a": 1}, "error": [1]})), UNKNOWN, NOT_202, UNREADABLE
+    ),
+    "deep JSON": (lambda _: sends(reply(200, DEEP)), UNKNOWN, NOT_202, UNREADABLE),
+    "a refusal of wrong types": (lambda _: sends(reply(400, {"error": [1, {"a": 2}]})), BAD, BAD, UNREADABLE),
+    "a deep refusal": (lambda _: sends(reply(400, DEEP)), BAD, BAD, UNREADABLE),
+    "a hotel's page": (lambda _: sends(reply(200, b"<html>Welcome</html>", "Content-Type: text/html")), UNKNOWN, NOT_202, UNREADABLE),
+    "a proxy's page": (
+        lambda _: sends(reply(403, b"<html>Blocked</html>")), REFUSED, ("Refused", False, False, "microsoft.access-denied"), UNREADABLE
+    ),
+    "a gateway's page": (lambda _: sends(reply(502, b"<html>Bad gateway</html>")), UNKNOWN, UNKNOWN, TROUBLE),
+    "307 to the same host": (lambda _: sends(reply(307, b"", "Location: /elsewhere")), REFUSED, REFUSED, UNREADABLE),
+    "307 to another host": (lambda other: sends(reply(307, b"", STEAL.format(other))), REFUSED, REFUSED, UNREADABLE),
+    "302 to another host": (lambda other: sends(reply(302, b"", STEAL.format(other))), REFUSED, REFUSED, UNREADABLE),
+    "500": (lambda _: sends(reply(500)), UNKNOWN, UNKNOWN, TROUBLE),
+    "503": (lambda _: sends(reply(503)), UNKNOWN, UNKNOWN, TROUBLE),
+    "503 with a time": (lambda _: sends(reply(503, b"", "Retry-After: 5")), BUSY, BUSY, TROUBLE),
+    "429 for ever": (lambda _: sends(reply(429, b"", "Retry-After: " + "9" * 30)), SLOW, SLOW, LATER),
+    "429 in the past": (lambda _: sends(reply(429, b"", "Retry-After: -7")), SLOW, SLOW, LATER),
+    "429 not a number": (lambda _: sends(reply(429, b"", "Retry-After: NaN")), SLOW, SLOW, LATER),
+    "429 in the year 9999": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT")), SLOW, SLOW, LATER),
+    "an endless refusal": (
+        lambda _: rawweb.endless(b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), BAD, BAD, UNREADABLE
+    ),
+    "an endless answer": (
+        lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), UNKNOWN, NOT_202, UNREADABLE
+    ),
+    "an endless header": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"b" * 1000 + b"\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "an endless line": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 65536), UNKNOWN, UNKNOWN, GONE),
+    "100 Continue for ever": (lambda _: rawweb.endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), UNKNOWN, UNKNOWN, GONE),
+    "garbage": (lambda _: sends_then_closes(b"\x00\xff\x1b[31m\r\n\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "SMTP": (lambda _: sends_then_closes(b"220 mx ESMTP\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "a bad chunk": (
+        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), UNKNOWN, UNKNOWN, GONE
+    ),
+    "escapes": (
+        lambda _: sends(reply(400, b'{"error":{"code":"\x1b[31m","message":"\x1b]0;owned\x07","errors":[{"reason":"\x1b[2J"}]}}')),
+        BAD, BAD, UNREADABLE,
+    ),
+    "compressed without end": (
+        lambda _: sends(reply(200, gzip.compress(b"x" * 20_000_000), "Content-Encoding: gzip")), UNKNOWN, NOT_202, UNREADABLE
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+class Place:
+    """One kind of request, at a server that misbehaves once."""
+
+    def __init__(self, name: str, server: RawServer, authority: Authority) -> None:
+        self.name, self.server = name, server
+        given: dict[str, Any] = {"name": "shop", "ca_file": authority.ca_file, "timeout": PATIENCE, "final_timeout": PATIENCE}
+        if name in ("gmail", "google token"):
+            self.account = franking.Account(provider="gmail", sender="me@gmail.com", api_endpoint=server.url, **given)
+        else:
+            more = {"authority": f"{server.url}/contoso", "graph_endpoint": server.url, "client_id": "11111111-1111-1111-1111-111111111111"}
+            more |= {"app_only": True} if name == "microsoft token" else {}
+            self.account = franking.Account(provider="outlook", sender="me@contoso.com", **more, **given)
+
+    def ask(self) -> Any:
+        made = provider(self.account.provider)
+        if self.name in ("gmail", "graph"):
+            with franking.connect(self.account, secret=Password(TOKEN)) as mailer:
+                return mailer.send(MESSAGE)
+        data = {"refresh_token": REFRESH, "token_uri": f"{self.server.url}/token", "client_id": "c", "client_secret": SECRET}
+        scopes = ("https://www.googleapis.com/auth/gmail.send", "openid", "email")
+        google = Grant("gmail", "gmail-api", None, scopes, 0.0, 0.0, "old", 1.0, data, {})
+        return made.refresh(self.account, google, None) if self.name == "google token" else made.refresh(self.account, None, SECRET)  # type: ignore[attr-defined]
+
+
+PLACES = {"gmail": 1, "graph": 2, "google token": 3, "microsoft token": 3}
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Place]:
+    name: str = request.param
+
+    def proper(head: str) -> bytes:
+        if head.startswith("GET"):
+            url = f"{server.url}/contoso"
+            found = {"issuer": url, "authorization_endpoint": f"{url}/authorize", "token_endpoint": f"{url}/token"}
+            return reply(200, found)
+        if "token" in head.split()[1]:
+            return reply(200, {"access_token": "new", "expires_in": 3600, "token_type": "Bearer"})
+        return reply(200, {"id": "1"}) if name == "gmail" else reply(202)
+
+    with RawServer(authority, otherwise=proper) as server:
+        yield Place(name, server, authority)
+
+
+@pytest.fixture
+def other(authority: Authority) -> Iterator[RawServer]:
+    with RawServer(authority, otherwise=lambda head: reply(200, {"access_token": "stolen", "id": "1"})) as server:
+        yield server
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault(place: Place, other: RawServer, fault: str) -> None:
+    make, *verdicts = FAULTS[fault]
+    place.server.acts = [make(other.url)]
+    patient = place.account
+    if verdicts[2] == TIMEOUT:
+        place.account = patient.replace(timeout=SILENCE, final_timeout=SILENCE)
+    with pytest.raises(FrankingError) as caught:
+        place.ask()
+    error = caught.value
+    code = explain(error, place.account, provider(place.account.provider)).code
+    assert (type(error).__name__, error.temporary, error.possibly_sent, code) == verdicts[PLACES[place.name] - 1]
+    assert error.step == ("accepted" if place.name in ("gmail", "graph") else "secret")
+    asked = [one for one in place.server.requests if not one.head.startswith("GET")]
+    assert len(asked) == 1, "what may have been accepted is not sent again, and nobody is pestered"
+    assert other.requests == []  # a redirect is not followed, least of all with the token
+    shown = f"{error} {error.evidence} {error.diagnosis} {error.diagnosis.remedies if error.diagnosis else ''}"
+    assert not [one for one in (TOKEN, SECRET, REFRESH) if one in shown]
+    assert shown.isprintable()
+    assert len(shown) < 20_000
+    wait = getattr(error, "retry_after", None)
+    assert wait is None or 0 <= wait <= 86_400
+    place.account = patient
+    place.ask()  # whatever it was, the next request goes well
+
+
+@pytest.mark.parametrize("place", ["gmail", "graph"], indirect=True)
+@pytest.mark.parametrize("kind", ["silence", "reset", "413"])
+def test_a_fault_before_the_body_was_read(place: Place, kind: str) -> None:
+    """A large body that nobody reads was surely not accepted; a small one is in the kernel's hands, and nobody can tell."""
+    acts: dict[str, Wire] = {
+        "silence": sends_then_silence(b""),
+        "reset": rawweb.resets,
+        "413": sends_then_silence(reply(413, b"", "Connection: close")),
+    }
+    place.server.before_body = [acts[kind]]
+    if kind == "silence":
+        place.account = place.account.replace(timeout=SILENCE, final_timeout=SILENCE)
+    size = 30_000_000 if place.name == "gmail" else 2_000_000
+    message = franking.Message(to=["jana@example.cz"], subject="x", attachments=[franking.Attachment(data=b"x" * size, name="a.bin")])
+    if place.name == "gmail":
+        place.server.before_body = [lambda request: request.send(reply(200, b"", f"Location: {place.server.url}/upload/x")), acts[kind]]
+    with pytest.raises(FrankingError) as caught, franking.connect(place.account, secret=Password(TOKEN)) as mailer:
+        mailer.send(message)
+    if kind == "413":
+        assert not caught.value.possibly_sent
+    assert caught.value.possibly_sent == (type(caught.value).__name__ == "OutcomeUnknown")
+
+
+@pytest.mark.parametrize("place", ["gmail", "graph"], indirect=True)
+@pytest.mark.parametrize("fault", ["closed", "half the body, closed", "an endless refusal", "429 for ever", "302 to another host"])
+def test_one_session_goes_on_after_a_fault(place: Place, fault: str) -> None:
+    with franking.connect(place.account, secret=Password(TOKEN)) as mailer:
+        assert mailer.send(MESSAGE).accepted
+        place.server.acts = [FAULTS[fault][0]("https://localhost:1")]
+        with pytest.raises(FrankingError):
+            mailer.send(MESSAGE)
+        assert mailer.send(MESSAGE).accepted
+    assert place.server.connections <= 2
