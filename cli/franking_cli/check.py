@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, exit_code, visible
 from franking_cli.frame import command as framed
 
 __all__ = ["command"]
@@ -24,7 +24,6 @@ def command(
     """Take the same steps as a send, up to the login; send nothing."""
     from franking import testsend
     from franking_cli.choose import account_of, password_of, typed
-    from franking_cli.send_test import report_code
 
     console.about["account"] = typed(account)
     chosen = account_of(account, settings, *(("--password-stdin",) if password_stdin else ()))
@@ -35,4 +34,4 @@ def command(
     with console.transcript(transcript):
         report = testsend.check(chosen, secret=secret, observer=console.step)
     console.result(report, sent="All is ready for sending. Nothing was sent.")
-    return report_code(report)
+    return exit_code(report.error)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, exit_code, visible
 from franking_cli.frame import command as framed
 
 __all__ = ["command", "predict", "read_text"]
@@ -41,7 +41,6 @@ def command(
     """Send one message."""
     from franking import connect, testsend
     from franking_cli.choose import password_from_stdin, typed
-    from franking_cli.send_test import report_code
 
     console.without_hints = True
     console.about["account"] = typed(account)
@@ -78,7 +77,7 @@ def command(
     with console.transcript(transcript):
         report = testsend.send_watched(mailer.account, message, envelope=envelope, secret=secret, observer=console.step)
     console.result(report, sent=f"Message accepted for {visible(', '.join(report.receipt.accepted if report.receipt else report.to))}.")
-    return report_code(report)
+    return exit_code(report.error)
 
 
 def predict(console: Console, mailer: Any, prepared: Any) -> None:

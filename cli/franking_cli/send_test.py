@@ -10,7 +10,7 @@ import typer
 from franking_cli.console import Console, exit_code, visible
 from franking_cli.frame import command as framed
 
-__all__ = ["command", "report_code"]
+__all__ = ["command"]
 
 
 @framed(settings=True, reports=True)
@@ -67,12 +67,7 @@ def command(
         console.result(report, sent=f"Message sent to {visible(recipient)}. Look into the inbox.")
         if embedded and report.ok:
             _show_received(console, server)
-    return report_code(report)
-
-
-def report_code(report: Any) -> int:
-    """Give the exit code of a report."""
-    return 0 if report.ok else exit_code(report.error)
+    return exit_code(report.error)
 
 
 def _dry_run(console: Console, account: Any, to: str) -> int:

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from franking import Account, Address, SettingsError
-from franking_cli.console import Console, LoginScreen, shell, visible
+from franking_cli.console import Console, LoginScreen, exit_code, shell, visible
 from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ def command(
     settings: dict[str, Any],
 ) -> int:
     """Set an account up: recommend, sign in, test, save. Nothing is written before the test has passed."""
-    from franking_cli.send_test import report_code
 
     given = dict(settings)
     plan = _plan(console, address, given, offline=offline)
@@ -97,7 +96,7 @@ def command(
     if answer == "save":
         _save(account, plan, secret, replace=replace, default=default)
     _tell(console, account, report, saved=answer == "save")
-    return report_code(report)
+    return exit_code(report.error)
 
 
 # --- questions ------------------------------------------------------------------------------------------------------------
