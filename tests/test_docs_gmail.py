@@ -29,7 +29,7 @@ def test_limits_and_scopes(route: str) -> None:
     assert f"{facts.size:,} bytes" in PAGE
     assert f"`{facts.scopes[-1]}`" in PAGE
     assert f"{facts.recipients} recipients per message" in PAGE
-    assert f"{facts.per_day} messages a day for gmail.com" in PAGE
+    assert f"{facts.per_day_personal} messages a day for gmail.com" in PAGE
 
 
 def test_the_samples_are_accounts() -> None:

@@ -91,12 +91,31 @@ class Console:
         self._clear()
         self._write(text + "\n")
 
+    @property
+    def shows_passing(self) -> bool:
+        """Tell whether a passing line stands there still."""
+        return self._running
+
+    def passing(self, text: str) -> None:
+        """Show a line that the next output replaces, on a terminal only."""
+        if self.live:
+            self._clear()
+            self._write(self.style(text, "faint"))
+            self._running = True
+
     def data(self, text: str) -> None:
         """Print data to stdout."""
-        self._clear()
+        if sys.stdout.isatty():
+            self._clear()
         with _reader_may_leave(sys.stdout):
             sys.stdout.write(_encodable(text, sys.stdout) + "\n")
             sys.stdout.flush()
+
+    def no_more_data(self) -> None:
+        """Let go of stdout, which takes nothing any more: what is left of it goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
     def binary(self, chunks: Iterable[bytes]) -> None:
         """Write octets to stdout."""

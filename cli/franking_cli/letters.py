@@ -36,7 +36,7 @@ class Letter:
         try:
             return Message(**given)
         except MessageError as error:
-            raise MessageError(f"line {self.line}: {error}", field=error.field) from None
+            raise MessageError(f"line {self.line}: {error}", field=error.field, evidence=error.evidence) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ class Templates:
 
 
 def letters(path: Path, templates: Templates | None) -> Iterator[Letter]:
-    """Read a file of messages: CSV where there are templates, JSON lines otherwise. Errors name the line."""
+    """Read a file of messages: CSV where there are templates, JSON lines otherwise. Errors name the line.
+
+    Paths of attachments are relative to the directory of the file.
+    """
     return _csv(path, templates) if templates is not None else _json_lines(path)
 
 
@@ -90,11 +93,11 @@ def _json_lines(path: Path) -> Iterator[Letter]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = raw.rstrip(b"\r\n")
-            if line.strip():
-                yield _json_line(number, line)
+            if line.strip(b"\xef\xbb\xbf \t"):
+                yield _json_line(number, line, path.parent)
 
 
-def _json_line(number: int, line: bytes) -> Letter:
+def _json_line(number: int, line: bytes, directory: Path) -> Letter:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as problem:
@@ -109,7 +112,17 @@ def _json_line(number: int, line: bytes) -> Letter:
         near = difflib.get_close_matches(unknown[0], _KEYS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_KEYS)} and id."
         raise MessageError(f"line {number}: {unknown[0]!r} is not known; {hint}", field=unknown[0])
+    if "attachments" in value:
+        value["attachments"] = _beside(directory, value["attachments"], number)
     return Letter(number, identity, hashlib.sha256(line).hexdigest(), value)
+
+
+def _beside(directory: Path, paths: object, number: int) -> list[str]:
+    """Take the paths of attachments as relative to the directory of the input file, wherever the command is run."""
+    given = [paths] if isinstance(paths, str) else paths
+    if not isinstance(given, list) or not all(isinstance(path, str) for path in given):
+        raise MessageError(f'line {number}: attachments are paths: ["invoice.pdf", …].', field="attachments")
+    return [str(directory / path) for path in given]
 
 
 def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
@@ -136,7 +149,9 @@ def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
                 raise MessageError(f"line {number}: {len(row)} columns where the first line names {len(columns)}.", field="line")
             values = dict(zip(columns, row, strict=True))
             digest = hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
-            yield Letter(number, values.get("id"), digest, _rendered(render, values, number))
+            parameters = _rendered(render, values, number)
+            parameters["attachments"] = _beside(path.parent, parameters["attachments"], number)
+            yield Letter(number, values.get("id"), digest, parameters)
 
 
 def _rendered(render: Callable[[dict[str, str]], dict[str, Any]], values: dict[str, str], number: int) -> dict[str, Any]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console
+from franking_cli.console import Console, exit_code
 from franking_cli.frame import command as framed
 
 __all__ = ["command"]
@@ -38,9 +39,19 @@ def command(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Send at most so many in this run.")] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", help="At most so many in any minute; by default the provider's own limit.")
+        float | None,
+        typer.Option("--rate", min=0, help="At most so many in any minute; by default the provider's own limit; 0 for no limit."),
     ] = None,
-    connections: Annotated[int, typer.Option("--connections", min=1, max=64, help="So many connections at once.")] = 1,
+    per_day: Annotated[
+        int | None,
+        typer.Option("--per-day", min=0, help="At most so many in 24 hours; by default the provider's own limit; 0 for no limit."),
+    ] = None,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            "--connections", min=1, max=64, help="So many connections at once; by default what the provider is known to take, else 1."
+        ),
+    ] = None,
     window: Annotated[int, typer.Option("--window", min=1, max=256, help="So many unanswered messages on each connection.")] = 1,
     resend_unknown: Annotated[bool, typer.Option("--resend-unknown", help="Send again what may have arrived already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write .eml files to FILE.dry-run and send nothing.")] = False,
@@ -52,10 +63,16 @@ def command(
     name, path = (None, Path(account)) if file is None else (account, file)
     _readable(path)
     source = letters(path, _templates(path, to, subject, text_file, html_file, attach))
-    with connect(name, connections=connections, window=window, rate=rate) as mailer:
+    with connect(name) as mailer:
         if dry_run:
             return _dry_run(console, mailer, source, Path(f"{path}.dry-run"), limit)
-        return _Run(console, mailer, path, limit=limit, resend_unknown=resend_unknown).go(source)
+        options = {
+            "connections": connections or mailer.limits.connections or 1,
+            "window": window,
+            "rate": math.inf if rate == 0 else rate,
+            "per_day": math.inf if per_day == 0 else per_day,
+        }
+        return _Run(console, mailer, path, limit=limit, resend_unknown=resend_unknown, options=options).go(source)
 
 
 def _readable(path: Path) -> None:
@@ -102,39 +119,68 @@ def _templates(
 class _Run:
     """One run over the input: what to send, what the journal says of it, and what came of it."""
 
-    def __init__(self, console: Console, mailer: Any, path: Path, *, limit: int | None, resend_unknown: bool) -> None:
+    def __init__(
+        self, console: Console, mailer: Any, path: Path, *, limit: int | None, resend_unknown: bool, options: dict[str, Any]
+    ) -> None:
         from franking_cli.journal import Journal
 
         self.console, self.mailer, self.path = console, mailer, path
-        self.limit, self.resend_unknown = limit, resend_unknown
+        self.limit, self.resend_unknown, self.options = limit, resend_unknown, options
         self.journal = Journal(Path(f"{path}.journal"))
         self.under_way: dict[int, Any] = {}
         self.counts: Counter[str] = Counter()
-        self.temporary = 0
         self.earlier = 0
+        self.codes: set[int] = set()  # of the failures
         self.stop = threading.Event()
         self.interrupted = False
+        self.day_over = False
+        self.unprinted: Any = None  # why no more results can be printed
 
     def go(self, source: Iterator[Any]) -> int:
         """Send, write results to stdout and the journal, and give the exit code."""
-        with self.journal, self._interruptible(), self._progress() as advance:
-            chosen = itertools.islice(self._due(source), self.limit)
-            for result in self.mailer.send_many(self._messages(chosen), started=self._started, stop=self.stop):
-                self._ended(result)
-                advance(self.counts)
+        from franking import FrankingError
+
+        try:
+            with self.journal, self._interruptible():
+                self._send(source)
+        except FrankingError as problem:
+            if self.counts:
+                self._summary()
+            if not self.counts["unknown"]:
+                raise
+            self.console.error(problem)
+            return 3
         self._summary()
         return self._code()
+
+    def _send(self, source: Iterator[Any]) -> None:
+        from franking_cli.progress import Progress, count_lines
+
+        chosen = itertools.islice(self._due(source), self.limit)
+        progress = None
+        if self.console.live:
+            total = count_lines(self.path, header=self.path.suffix.lower() in (".csv", ".tsv"))
+            progress = Progress(self.console, min(total, self.limit or total))
+            progress.show(0)
+        for result in self.mailer.send_many(self._messages(chosen), started=self._started, stop=self.stop, **self.options):
+            self._ended(result)
+            if progress is not None:
+                bad = self.counts["failed"] + self.counts["refused"] + self.counts["unknown"]
+                progress.show(sum(self.counts.values()), earlier=0 if self.limit else self.earlier, bad=bad)
+        problem = self.journal.failure or self.unprinted
+        if problem is not None:
+            raise problem
 
     def _due(self, source: Iterator[Any]) -> Iterator[Any]:
         """Choose what is to be sent: new lines, failed ones again, unknown ones only when told to; a changed line is an error."""
         from franking import SettingsError
 
         for letter in source:
-            entry = self.journal.entries.get(letter.line)
+            entry = self.journal.entry(letter.line)
             if entry is None:
                 yield letter
                 continue
-            if entry.sha256 and entry.sha256 != letter.sha256:
+            if not entry.fits(letter.sha256):
                 raise SettingsError(
                     f"{self.path}:{letter.line}: this line was changed since the journal was written; nothing more is sent. "
                     f"Put the line back, or move {self.journal.path} away to begin anew."
@@ -154,11 +200,12 @@ class _Run:
 
         index = 0
         for letter in chosen:
-            entry = self.journal.entries.pop(letter.line, None)
+            entry = self.journal.entry(letter.line)
             try:
                 message = letter.message(message_id=entry.message_id if entry else None)
             except MessageError as error:
                 self.counts["failed"] += 1
+                self.codes.add(1)
                 self._print(letter, "failed", None, str(error), {}, explain(error))
                 continue
             self.under_way[index] = letter
@@ -170,23 +217,37 @@ class _Run:
         self.journal.started(letter.line, letter.sha256, message_id)
 
     def _ended(self, result: Any) -> None:
+        from franking import MessageError
+
         letter = self.under_way.pop(result.index)
         self.journal.ended(letter.line, result.outcome)
         self.counts[result.outcome] += 1
         error, receipt = result.error, result.receipt
         diagnosis = error.diagnosis if error else None
-        if result.outcome in ("failed", "refused") and (diagnosis.temporary if diagnosis else error.temporary):
-            self.temporary += 1
+        if result.outcome in ("failed", "refused"):
+            self.codes.add(1 if isinstance(error, MessageError) else exit_code(error))
+            if error.evidence is not None and error.evidence.reason == "per-day":
+                self.day_over = True
+        if self.day_over or self.journal.failure is not None:
+            self.stop.set()
         refused = dict(receipt.refused) if receipt else dict(getattr(error, "refused", {}))
         message_id = receipt.message_id if receipt else None
         reply = receipt.reply if receipt else (error.evidence.raw if error.evidence else str(error))
         self._print(letter, result.outcome, message_id, reply, refused, diagnosis)
 
     def _print(self, letter: Any, outcome: str, message_id: str | None, reply: str | None, refused: dict[str, Any], diagnosis: Any) -> None:
-        self.console.answer({
-            "line": letter.line, "id": letter.id, "outcome": outcome, "message_id": message_id, "reply": reply, "refused": refused,
-            "diagnosis": diagnosis.as_dict() if diagnosis else None,
-        })  # fmt: skip
+        from franking import SettingsError
+
+        if self.unprinted is not None:
+            return
+        try:
+            self.console.answer(_result(letter, outcome, message_id, reply, refused, diagnosis))
+        except OSError as problem:
+            self.console.no_more_data()
+            self.unprinted = SettingsError(
+                f"The results cannot be written: {problem.strerror}. Nothing more was begun; the journal {self.journal.path} has them all."
+            )
+            self.stop.set()
 
     def _summary(self) -> None:
         parts = [f"{self.counts[word]:,} {word}" for word in ("accepted", "refused", "failed", "unknown") if self.counts[word]]
@@ -200,26 +261,29 @@ class _Run:
             )
         if self.interrupted:
             self.console.say("Interrupted; run the same command again to go on.", indent="  ")
+        if self.day_over:
+            self.console.say(
+                "The limit for a day is reached; run the same command again tomorrow to go on, or change the limit with --per-day.",
+                indent="  ",
+            )
 
     def _code(self) -> int:
-        bad = self.counts["failed"] + self.counts["refused"]
         if self.counts["unknown"]:
             return 3
         if self.interrupted:
             return 130
-        if bad and bad == self.temporary:
-            return 5
-        return 1 if bad else 0
+        if len(self.codes) == 1:  # all failures are of one kind: settings (2), a sign-in (4), temporary (5)
+            return next(iter(self.codes))
+        return 1 if self.codes else 0
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """Let the first Ctrl-C finish what is under way and the second break it off."""
 
         def interrupt(number: int, frame: Any) -> None:
-            if self.interrupted:
-                self.mailer.abort()
+            act = self.mailer.abort if self.interrupted else self.stop.set
             self.interrupted = True
-            self.stop.set()
+            threading.Thread(target=act, daemon=True).start()  # not here: both take locks that the interrupted code may hold
 
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -230,43 +294,33 @@ class _Run:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    @contextmanager
-    def _progress(self) -> Iterator[Any]:
-        if not self.console.live:
-            with nullcontext():
-                yield lambda counts: None
-            return
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        with self.path.open("rb") as file:
-            total = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[bad]}"),
-        )
-        with Progress(*columns, console=RichConsole(stderr=True, no_color=not self.console.colour), transient=True) as bar:
-            task = bar.add_task("sending", total=min(total, self.limit or total), speed="", bad="")
-
-            def advance(counts: Counter[str]) -> None:
-                done, bad = sum(counts.values()), counts["failed"] + counts["refused"] + counts["unknown"]
-                speed = bar.tasks[0].speed
-                bar.update(task, completed=done, speed=f"{speed:,.0f}/s" if speed else "", bad=f"{bad:,} not accepted" if bad else "")
-
-            yield advance
-
 
 def _dry_run(console: Console, mailer: Any, source: Iterator[Any], directory: Path, limit: int | None) -> int:
+    """Write each message as a file; a message that cannot be sent is told as it would be."""
+    from franking import MessageError
+    from franking.mailer import explain
+
     directory.mkdir(exist_ok=True)
-    count = 0
+    good = bad = 0
     for letter in itertools.islice(source, limit):
-        prepared = mailer.prepare(letter.message())
-        with (directory / f"{letter.line:06d}.eml").open("wb") as file:
-            for chunk in prepared.content.chunks(bcc=True):
-                file.write(chunk)
-        count += 1
-    console.say(f"{count:,} messages written to {directory}; nothing was sent.")
-    return 0
+        try:
+            prepared = mailer.prepare(letter.message())
+            with (directory / f"{letter.line:06d}.eml").open("wb") as file:
+                for chunk in prepared.content.chunks(bcc=True):
+                    file.write(chunk)
+            good += 1
+        except MessageError as error:
+            bad += 1
+            console.answer(_result(letter, "failed", None, str(error), {}, explain(error)))
+    wrong = f"; {bad:,} cannot be sent as they are" if bad else ""
+    console.say(f"{good:,} messages written to {directory}{wrong}; nothing was sent.", "warn" if bad else None)
+    return 1 if bad else 0
+
+
+def _result(
+    letter: Any, outcome: str, message_id: str | None, reply: str | None, refused: dict[str, Any], diagnosis: Any
+) -> dict[str, Any]:
+    return {
+        "line": letter.line, "id": letter.id, "outcome": outcome, "message_id": message_id, "reply": reply, "refused": refused,
+        "diagnosis": diagnosis.as_dict() if diagnosis else None,
+    }  # fmt: skip
