@@ -127,11 +127,14 @@ def _beside(directory: Path, paths: object, number: int) -> list[str]:
 
 def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        sample = file.read(8192)
-        file.seek(0)
-        first_line = sample.partition("\n")[0]
-        reader = csv.reader(file, delimiter=max(",;\t", key=first_line.count), strict=True)
-        columns = [column.strip() for column in next(reader, [])]
+        try:
+            sample = file.read(8192)
+            file.seek(0)
+            first_line = sample.partition("\n")[0]
+            reader = csv.reader(file, delimiter=max(",;\t", key=first_line.count), strict=True)
+            columns = [column.strip() for column in next(reader, [])]
+        except (csv.Error, UnicodeDecodeError) as problem:
+            raise MessageError(f"line 1: this is not CSV in UTF-8 ({problem}).", field="line") from None
         if len(set(columns)) != len(columns):
             raise MessageError("line 1: two columns have the same name.", field="line")
         render = templates.compile(columns)

@@ -87,7 +87,17 @@ def _text(field: Field, value: Any) -> str:
     for sign in value:
         if sign in "\r\n\0":
             raise field._wrong(value, "contains a line break or a NUL, which no setting may")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value) and not _names_a_file(field, value):
+        raise field._wrong(value, "contains half a character (a lone surrogate), which no setting may")
     return value
+
+
+def _names_a_file(field: Field, value: str) -> bool:
+    """Tell whether it is a path with octets that are no UTF-8, which Python spells with surrogates (PEP 383)."""
+    try:
+        return field.type == "path" and bool(os.fsencode(value))
+    except UnicodeEncodeError:
+        return False
 
 
 def _path(field: Field, value: Any) -> str:
@@ -294,7 +304,7 @@ def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], r
 
 
 def _unfit(sign: str) -> bool:
-    return sign in "/\\" or ord(sign) < 32 or sign == "\x7f" or "\ud800" <= sign <= "\udfff"
+    return sign in "/\\" or not sign.isprintable()  # controls, half characters, direction marks
 
 
 def unknown_key(key: str, where: str, known: Iterable[str]) -> str:
