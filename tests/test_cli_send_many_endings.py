@@ -25,7 +25,7 @@ from servers.smtp import SmtpServer
 Start = Callable[..., SmtpServer]
 ROOT = Path(__file__).parents[1]
 CODE = "import sys; from franking_cli.app import main; main(sys.argv[1:])"
-MANY = int(os.environ.get("FRANKING_TEST_MESSAGES", "20000"))  # read before the tests' environment is cleaned; 100000 and 1000000 on demand
+MANY = int(os.environ.get("FRANKING_TEST_MESSAGES", "100000"))  # read before the tests' environment is cleaned; a million on demand
 
 
 def url(port: int) -> str:
@@ -268,7 +268,7 @@ print(json.dumps({"code": code, "memory": seen}), file=sys.stderr)
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_very_many_messages_in_flat_memory(tmp_path: Path) -> None:
-    """Twenty thousand; with ``FRANKING_TEST_MESSAGES`` a hundred thousand or a million."""
+    """A hundred thousand; a million with ``FRANKING_TEST_MESSAGES=1000000``."""
     path = tmp_path / "letters.jsonl"
     with path.open("w", encoding="utf-8") as file:
         for number in range(1, MANY + 1):

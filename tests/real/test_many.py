@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import re
+import uuid
 from typing import Any
 
 import pytest
 
 import franking
+from servers.daemon import Certificates
 from servers.delay import Delay
+from servers.postfix import Postfix
 
+from .conftest import Road
 from .test_delivery import raw
 
 COUNT = 40
@@ -53,3 +59,45 @@ def test_many_with_bodies_larger_than_one_flight(login_road: Any) -> None:
         results = list(mailer.send_many(octets for _, octets in messages))
     assert {result.outcome for result in results} == {"accepted"}
     assert login_road.inbox.find_all([name for name, _ in messages]) == dict(messages)
+
+
+def test_a_window_of_sixteen_with_refusals_in_the_middle(postfix: Postfix, certificates: Certificates) -> None:
+    """Postfix with CHUNKING: senders, recipients and whole messages refused all over the window; each verdict and each delivery is the right one."""
+    road = Road("postfix", "tls", postfix.tls_port, str(certificates.ca), postfix.inbox)
+    chance = random.Random(16)
+    kinds = [chance.choice(["good", "good", "good", "sender", "recipient", "partly"]) for _ in range(300)]
+    run = uuid.uuid4().hex[:8]
+    sent: dict[str, bytes] = {}
+    jobs = []
+    with road.connect(window=16) as mailer:
+        for number, kind in enumerate(kinds):
+            mine = f"{run}-{number}@example.com"
+            name, octets = raw(b"for %s\r\n.\r\n" % mine.encode() * (chance.choice([1, 10, 900])))
+            octets = octets.replace(b"To: jana@example.com", f"To: {mine}".encode())
+            to = {"recipient": ["nobody@example.cz"], "partly": ["nobody@example.cz", mine]}.get(kind, [mine])
+            sender = "boss@example.com" if kind == "sender" else "info@example.cz"
+            jobs.append(mailer.prepare(octets, envelope=franking.Envelope(sender, to)))
+            if kind in ("good", "partly"):
+                sent[name] = octets
+        results = {result.index: result for result in mailer.send_many(jobs)}
+    assert sorted(results) == list(range(300))
+    for number, kind in enumerate(kinds):
+        result = results[number]
+        mine = f"{run}-{number}@example.com"
+        assert result.outcome == ("accepted" if kind in ("good", "partly") else "refused"), (kind, result.error)
+        if kind == "sender":
+            assert "5.7.1" in str(result.error) and "boss@example.com" in str(result.error)
+        elif kind == "recipient":
+            assert isinstance(result.error, franking.RecipientsRefused)
+            assert list(result.error.refused) == ["nobody@example.cz"]
+        else:
+            assert result.receipt is not None
+            assert result.receipt.accepted == (mine,)
+            assert list(result.receipt.refused) == (["nobody@example.cz"] if kind == "partly" else [])
+    assert road.inbox.find_all(list(sent)) == sent
+    delivered = [path.read_bytes() for path in postfix.inbox.root.glob("**/new/*") if run.encode() in path.read_bytes()]
+    assert len(delivered) == len(sent), "something arrived twice, or that had been refused"
+    for octets in delivered:
+        (to,) = re.findall(rb"^Delivered-To: (\S+)", octets, re.MULTILINE)
+        assert to.startswith(run.encode())
+        assert set(re.findall(rb"^for (\S+)", octets, re.MULTILINE)) == {to}, "a message reached another's recipient"
