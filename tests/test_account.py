@@ -187,9 +187,9 @@ def test_an_account_needs_the_providers_only_once_they_are_known() -> None:
 
 
 def test_a_new_provider_just_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from franking import config, registry
+    from franking import config, files, registry
 
-    class Pigeon(registry.FileProvider):
+    class Pigeon(files.FileProvider):
         name = "pigeon"
         title = "Pigeon post"
         fields = (Field("loft", help="Where it lives."), Field("speed", "float", 60.0))

@@ -7,10 +7,8 @@ fields. No I/O happens here, and no provider is known here by name: the registry
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -317,6 +315,8 @@ def unknown_key(key: str, where: str, known: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Find the known word that ``word`` was probably meant to be, or None."""
+    import difflib  # only a mistake needs it
+
     close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 
@@ -328,6 +328,8 @@ def secret_variable(name: str) -> str:
 
 def repair_command(*words: str) -> str:
     """Write a ``franking`` command as it can be pasted into a shell."""
+    import shlex
+
     return shlex.join(("franking", *words))
 
 

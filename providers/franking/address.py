@@ -19,7 +19,7 @@ __all__ = ["Address", "Envelope"]
 _LONGEST = 998  # characters of one typed address with its name: one header line
 _LONGEST_LOCAL = 255  # RFC 5321 promises 64, but bounce addresses (VERP) are longer in practice
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
+_ATOM = r'[^\x00-\x20\x7f()<>\[\]:;@\\,."]+'  # said by what it lacks: a class with all of Unicode in it takes 4 ms to compile
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\Z')
 _SIMPLE = re.compile(  # nearly every address: plain ASCII, nothing to decide

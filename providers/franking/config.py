@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from franking.account import COMMON_FIELDS, Account, Field, nearest, repair_command, secret_variable, unknown_key
-from franking.address import Address
 from franking.errors import Evidence, FrankingError, SettingsError
-from franking.provider import Provider
 from franking.registry import provider as provider_named
 from franking.registry import providers
-from franking.stores import locked, write_whole
-from franking.urls import read_url, write_url
+
+if TYPE_CHECKING:
+    from franking.address import Address
+    from franking.provider import Provider
 
 __all__ = [
     "Config",
@@ -206,6 +206,8 @@ def unsaved(account: Account, words: tuple[str, ...]) -> Account:
 
     ``words`` are the flags that stand for it behind ``franking send-test``.
     """
+    from franking.urls import read_url, write_url
+
     url = write_url(account, named=False)
     return account.replace(name=read_url(url).name).referred_to_as(url, words)
 
@@ -216,6 +218,8 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
     Its name is ``name=`` in the URL, else made of provider, login name and server (``smtp-info@novak.cz-smtp.novak.cz``), or of provider and mailbox
     (``gmail-me@gmail.com``): the key of its secret.
     """
+    from franking.urls import read_url
+
     parts = read_url(url)
     provider = provider_named(parts.provider)
     try:
@@ -227,6 +231,8 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
 
 def to_url(account: Account) -> str:
     """Write an account as an account URL; ``parse_url`` makes the same account of it."""
+    from franking.urls import write_url
+
     return write_url(account)
 
 
@@ -308,6 +314,8 @@ class _Edit:
 def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
     """Lend the file as a document whose comments survive; write it back whole when the work is done, unless it failed."""
     import tomlkit
+
+    from franking.stores import locked, write_whole
 
     environ = os.environ if environ is None else environ
     path = config_path(environ)

@@ -7,8 +7,6 @@ running commands or renewing anything. How a token stays fresh is the subject of
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +18,7 @@ from typing import Any
 
 from franking.account import Account, login_command, repair_command, secret_variable
 from franking.errors import Evidence, SettingsError
-from franking.provider import Provider, SupportsKeys, SupportsLogin, SupportsPreparedRefresh
+from franking.provider import Provider, SupportsKeys, SupportsLogin, SupportsPreparedRefresh, needs_secret
 from franking.stores import FileStore, SecretStore
 from franking.tokens import Grant, Password, Secret, TokenSecret
 
@@ -112,11 +110,6 @@ def find_password(account: Account, store: SecretStore, environ: Mapping[str, st
         return Password(str(kept), "store") if kept else None
 
 
-def needs_secret(account: Account, provider: Provider) -> bool:
-    """Tell whether an account needs a secret to send: where somebody signs in, or a user name is set."""
-    return provider.facts.oauth or bool(account.get("username"))
-
-
 def keyed_by_settings(account: Account) -> str | None:
     """Tell which setting names the key that an account without a person signs in with, or None."""
     return next((key for key in ("service_account", "certificate") if account.get(key)), None)
@@ -183,6 +176,9 @@ def _provided(account: Account, environ: Mapping[str, str], explicit: str | None
 
 def _run(key: str, command: str) -> str:
     """Run a command without a shell and give the first line that it prints; its output appears in no error."""
+    import shlex
+    import subprocess  # 3 ms that most accounts need not wait for
+
     try:
         parts = shlex.split(command)
     except ValueError as problem:

@@ -8,15 +8,19 @@ import time
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from franking.account import Account, Field
-from franking.address import Address, Envelope
-from franking.diagnosis import Rule
+from franking.account import Field
 from franking.errors import Evidence, Refused, SettingsError
-from franking.message import Content
-from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
-from franking.tokens import Secret
+from franking.provider import Facts, Receipt, RouteFacts, Step
+
+if TYPE_CHECKING:
+    from franking.account import Account
+    from franking.address import Address, Envelope
+    from franking.diagnosis import Rule
+    from franking.message import Content
+    from franking.provider import Observer
+    from franking.tokens import Secret
 
 __all__ = ["FileProvider"]
 
@@ -30,7 +34,12 @@ class FileProvider:
     title = "Files (.eml or Maildir)"
     fields = (Field("path", "path", help="Directory for .eml files, or a Maildir (one with new, cur and tmp in it)."),)
     facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),))
-    rules = (Rule("file.cannot-write", kind=("store",), step=("accepted", "connect"), note="directory missing, full or not writable"),)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        from franking.diagnosis import Rule
+
+        return (Rule("file.cannot-write", kind=("store",), step=("accepted", "connect"), note="directory missing, full or not writable"),)
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
         """Ask for the directory; nothing else depends on anything."""

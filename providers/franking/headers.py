@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import quote
 
 from franking.address import Address, what_is, without_refused
 from franking.errors import MessageError
@@ -116,6 +115,8 @@ def disposition(kind: str, name: str | None) -> str:
         return f"Content-Disposition: {kind}\r\n"
     if name.isascii() and "%" not in name:
         return f"Content-Disposition: {kind};\r\n filename={quoted(name)}\r\n"
+    from urllib.parse import quote  # rare: a file name that ASCII cannot hold
+
     octets = quote(name, safe="")
     if len(octets) <= 50:
         return f"Content-Disposition: {kind};\r\n filename*=utf-8''{octets}\r\n"

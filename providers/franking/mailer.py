@@ -9,41 +9,38 @@ Many messages are ``bulk.py``'s business; it is handed ``Mailer.take`` and ``giv
 
 from __future__ import annotations
 
-import logging
 import math
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from franking.account import Account
-from franking.bulk import merge, narrowed, too_many, without
-from franking.config import resolve, to_url
-from franking.credentials import needs_secret, secret_for
-from franking.diagnosis import GENERIC, Diagnosis, diagnose
+from franking.config import resolve
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, MessageError, Refused, SettingsError
 from franking.message import Prepared, prepare
-from franking.provider import Observer, Provider, Receipt, RouteFacts, Secret, Session, Step, silent
+from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
-from franking.stores import SecretStore, open_store
-from franking.tokens import TokenSecret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from email.message import EmailMessage
+    from types import TracebackType
 
+    from franking.account import Account
     from franking.address import Envelope
     from franking.bulk import SendResult
+    from franking.diagnosis import Diagnosis
     from franking.message import Message
+    from franking.provider import Observer, Provider, Receipt, RouteFacts, Secret, Session
     from franking.retry import Policy
+    from franking.stores import SecretStore
 
 __all__ = ["Mailer", "connect", "explain", "send"]
 
 Result = TypeVar("Result")
-_log = logging.getLogger("franking.mailer")
 
 
 class Capturing(Protocol):
@@ -168,19 +165,25 @@ class Mailer:
     def deliver(self, prepared: Prepared) -> Receipt:
         """Send what ``prepare`` made. Raises as ``send`` does."""
         with self.explained(), self._under_way(threading.get_ident()):
-            receipt: Receipt | None = None
-            while True:
-                try:
-                    receipt = merge(receipt, self._send(prepared))
-                except FrankingError as error:
-                    if receipt is None or error.possibly_sent:
-                        raise
-                    return without(receipt, prepared.envelope.recipients, error)  # some have it; these have not, and why
-                rest = too_many(receipt)
-                if not rest:
-                    _log.info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
-                    return receipt
-                prepared = narrowed(prepared, rest)  # the server takes so many in one transaction: the others in a further one
+            receipt = self._send(prepared)
+            if receipt.refused:
+                receipt = self._sent_on(prepared, receipt)
+            _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
+            return receipt
+
+    def _sent_on(self, prepared: Prepared, receipt: Receipt) -> Receipt:
+        """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
+        from franking.bulk import merge, narrowed, too_many, without
+
+        while rest := too_many(receipt):
+            prepared = narrowed(prepared, rest)
+            try:
+                receipt = merge(receipt, self._send(prepared))
+            except FrankingError as error:
+                if error.possibly_sent:
+                    raise
+                return without(receipt, rest, error)  # some have it; these have not, and why
+        return receipt
 
     def _send(self, prepared: Prepared) -> Receipt:
         return self._recovering(lambda session: session.send(prepared.envelope, prepared.content))
@@ -232,7 +235,10 @@ class Mailer:
             wait=None if capturing is None else capturing.wait,
         )
         if limits.connections is not None and road.connections > limits.connections:
-            _log.warning("%s takes at most %d connections at once, not %d.", self.provider.title, limits.connections, road.connections)
+            import logging
+
+            log = logging.getLogger("franking.mailer")
+            log.warning("%s takes at most %d connections at once, not %d.", self.provider.title, limits.connections, road.connections)
         return self._read(bulk.run(road, messages), stop)
 
     def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
@@ -294,13 +300,13 @@ class Mailer:
                 if renewed or not refused.token_refused or refused.possibly_sent:
                     raise
                 renewed = True
-                _log.info("The access token of %s was refused; renewing it.", self.account.name)
+                _info("The access token of %s was refused; renewing it.", self.account.name)
                 self.renew()
             except ConnectError as broken:
                 if replaced or not broken.stale:
                     raise
                 replaced = True
-                _log.info("The connection of %s had been closed; opening a new one.", self.account.name)
+                _info("The connection of %s had been closed; opening a new one.", self.account.name)
                 self.drop_idle()
 
     @contextmanager
@@ -388,6 +394,8 @@ class Mailer:
 
     def password(self) -> str | None:
         """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
+        from franking.tokens import TokenSecret
+
         watched = self._secret
         return watched.last if isinstance(watched, _Watched) and not isinstance(watched.secret, TokenSecret) else None
 
@@ -395,6 +403,9 @@ class Mailer:
         with self._lock:
             if not isinstance(self._secret, _Watched):
                 if self._secret is None:
+                    from franking.credentials import secret_for
+                    from franking.stores import open_store
+
                     store = self._store or open_store(os.environ)
                     explicit = self._given if isinstance(self._given, str) else None
                     self._secret = secret_for(self.account, self.provider, store, os.environ, explicit)
@@ -488,6 +499,14 @@ def _finite(limit: float | None) -> float | None:
     return None if limit == math.inf else limit
 
 
+def _info(text: str, *values: object) -> None:
+    """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
+    if "logging" in sys.modules:
+        import logging
+
+        logging.getLogger("franking.mailer").info(text, *values, stacklevel=2)
+
+
 @contextmanager
 def _step(observer: Observer, name: str) -> Iterator[None]:
     started = time.perf_counter()
@@ -513,6 +532,8 @@ def explain(
     ``signed_in`` tells ``who`` and with which ``scopes``; ``secrets`` are taken out of what the other side said.
     """
     if error.diagnosis is None:
+        from franking.diagnosis import GENERIC, diagnose  # and all the texts: only a failure needs them
+
         better = better_road(account)
         rules = (*(better.rules if better else ()), *(provider.rules if provider else ()), *GENERIC)
         values = {**_values(account, provider, better), **(signed_in or {})}
@@ -555,5 +576,7 @@ def in_commands(account: Account) -> Mapping[str, Any]:
     if account.words:
         unsaved = account.words[0].startswith("--")
         return {"name": None if unsaved else account.name, "account": account.reference, "again": account.words, "unsaved": unsaved}
+    from franking.config import to_url
+
     url = to_url(account)  # made in code
     return {"name": account.name, "account": url, "again": (url,)}

@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from franking.account import Account, Field
-from franking.address import Address, Envelope
-from franking.diagnosis import Hint, Rule
-from franking.errors import FrankingError
-from franking.message import Content, Parts
-from franking.stores import SecretStore
-from franking.tokens import Grant, Secret
+if TYPE_CHECKING:
+    from franking.account import Account, Field
+    from franking.address import Address, Envelope
+    from franking.diagnosis import Hint, Rule
+    from franking.errors import FrankingError
+    from franking.message import Content, Parts
+    from franking.stores import SecretStore
+    from franking.tokens import Grant, Secret
 
 __all__ = [
     "STEPS",
@@ -46,8 +47,29 @@ __all__ = [
     "SupportsMany",
     "SupportsPreparedRefresh",
     "Tag",
+    "needs_secret",
     "silent",
 ]
+
+_HOMES = {
+    "Account": "account",
+    "Content": "message",
+    "Envelope": "address",
+    "Field": "account",
+    "Parts": "message",
+    "Secret": "tokens",
+    "SecretStore": "stores",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Give the names of other modules that the contract speaks of, for who writes a provider; to send, most of them need not be there."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"franking.{_HOMES[name]}"), name)
+
 
 STEPS = ("settings", "secret", "resolve", "connect", "tls", "greet", "login", "message", "accepted")
 """The steps of a send in the order in which they happen; with STARTTLS ``greet`` precedes ``tls``."""
@@ -205,6 +227,11 @@ class Provider(Protocol):
         ...
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> Session: ...
+
+
+def needs_secret(account: Account, provider: Provider) -> bool:
+    """Tell whether an account needs a secret to send: where somebody signs in, or a user name is set."""
+    return provider.facts.oauth or bool(account.get("username"))
 
 
 Tag = TypeVar("Tag")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from franking.account import Account, described_by, nearest
 from franking.errors import SettingsError
-from franking.files import FileProvider
-from franking.gmail import GmailProvider
-from franking.outlook import OutlookProvider
-from franking.provider import Provider
-from franking.smtp import SmtpProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from franking.provider import Provider
 
 __all__ = ["Account", "provider", "providers", "register"]
 
-_PROVIDERS: dict[str, Provider] = {}
+# Our own are named, and imported when they are first asked for: who sends by SMTP waits for no other provider's facts.
+_PROVIDERS: dict[str, Provider | str] = {
+    "smtp": "franking.smtp:SmtpProvider",
+    "gmail": "franking.gmail:GmailProvider",
+    "outlook": "franking.outlook:OutlookProvider",
+    "file": "franking.files:FileProvider",
+}
 
 
 def register(provider: Provider) -> None:
@@ -25,7 +31,7 @@ def register(provider: Provider) -> None:
 def provider(name: str) -> Provider:
     """Find a provider by name; raises ``SettingsError`` that names the nearest."""
     try:
-        return _PROVIDERS[name.strip().lower()]
+        return _loaded(name.strip().lower())
     except KeyError:
         known = nearest(name, _PROVIDERS)
         hint = f"did you mean {known}?" if known else f"choose one of {', '.join(_PROVIDERS)}."
@@ -34,12 +40,21 @@ def provider(name: str) -> Provider:
 
 def providers() -> Iterator[Provider]:
     """Go through all providers in the order in which they were registered."""
-    yield from tuple(_PROVIDERS.values())
+    for name in tuple(_PROVIDERS):
+        yield _loaded(name)
 
 
-register(SmtpProvider())
-register(GmailProvider())
-register(OutlookProvider())
-register(FileProvider())
+def _loaded(name: str) -> Provider:
+    found = _PROVIDERS[name]
+    if isinstance(found, str):
+        from importlib import import_module
+
+        module, _, kind = found.partition(":")
+        made: Provider = getattr(import_module(module), kind)()
+        # another thread may have been quicker, and a provider is one object
+        found = _PROVIDERS[name] = made if _PROVIDERS[name] == found else _PROVIDERS[name]
+    assert not isinstance(found, str)
+    return found
+
 
 described_by(provider)

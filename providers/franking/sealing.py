@@ -5,9 +5,7 @@ The keyring holds a random key, never the secret itself: Windows takes 1,280 cha
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +28,7 @@ class Damaged(Exception):
 
 def seal(cipher_key: bytes, value: str, label: str) -> dict[str, str]:
     """Encrypt a text; ``label`` is bound to it, so that one account's secret cannot be passed off as another's."""
-    nonce = secrets.token_bytes(12)
+    nonce = os.urandom(12)
     return {"nonce": _text(nonce), "data": _text(_cipher()(cipher_key).encrypt(nonce, value.encode(), label.encode()))}
 
 
@@ -48,11 +46,13 @@ def unseal(cipher_key: bytes, nonce: str, data: str, label: str) -> str:
 
 def new_salt() -> str:
     """Make a salt for ``derived_key``."""
-    return _text(secrets.token_bytes(16))
+    return _text(os.urandom(16))
 
 
 def derived_key(passphrase: str, salt: str) -> bytes:
     """Make a key of a passphrase: scrypt with 16 MiB, some 50 ms. Raises ``Damaged`` for a salt that is none."""
+    import hashlib
+
     try:
         return hashlib.scrypt(passphrase.encode(), salt=_bytes(salt), n=2**14, r=8, p=1, dklen=32)
     except ValueError:
@@ -62,7 +62,7 @@ def derived_key(passphrase: str, salt: str) -> bytes:
 def new_keyring_key(entry: str) -> bytes:
     """Put a new random key into the system's keyring, and make sure that it is there. Raises ``SettingsError``."""
     _cipher()
-    fresh = secrets.token_bytes(32)
+    fresh = os.urandom(32)
     _ask_keyring(lambda keyring: keyring.set_password(_SERVICE, entry, _text(fresh)))
     if _ask_keyring(lambda keyring: keyring.get_password(_SERVICE, entry)) != _text(fresh):
         raise _no_keyring("it does not keep what it is given")
@@ -138,8 +138,12 @@ def _cipher() -> Any:
 
 
 def _text(data: bytes) -> str:
+    import base64
+
     return base64.b64encode(data).decode()
 
 
 def _bytes(text: str) -> bytes:
+    import base64
+
     return base64.b64decode(text, validate=True)

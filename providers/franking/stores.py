@@ -12,12 +12,8 @@ A write is whole or not at all: temporary file, fsync, rename, fsync of the dire
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import secrets
-import shlex
 import stat
 import threading
 import time
@@ -137,6 +133,8 @@ class FileStore:
                 raise
             old = None  # nothing in it can be saved any more, so it is no reason to refuse a new sign-in
         record = self._record(key, value, old, path)
+        import json
+
         try:
             write_whole(path, (json.dumps(record) + "\n").encode())
         except OSError as problem:
@@ -201,6 +199,8 @@ class FileStore:
                 text = file.read(_LARGEST)
         finally:
             os.close(handle)
+        import json  # most deliveries find no file here
+
         try:
             record = json.loads(text)
             version, store = int(record["version"]), record["store"]
@@ -232,7 +232,7 @@ class FileStore:
         return {**record, **sealing.seal(self._key_of(record, path), value, key)}
 
     def _new_entry(self, key: str) -> str:
-        entry = f"{key} {secrets.token_hex(8)}"
+        entry = f"{key} {os.urandom(8).hex()}"
         self._keys[entry] = sealing.new_keyring_key(entry)
         return entry
 
@@ -288,7 +288,7 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
     Its mode is 0600, or that of ``like``, whose owner it then also gets (where root edits somebody's file). Raises ``OSError``; the old file is then untouched and nothing is left behind.
     """
     mode = stat.S_IMODE(like.st_mode) if like else 0o600
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -347,10 +347,14 @@ def _inspect(path: Path, info: os.stat_result, wanted: Callable[[int], bool], mo
     if os.name != "posix":
         return
     if info.st_uid != os.geteuid():
+        import shlex
+
         repair = f"sudo chown {os.geteuid()} {shlex.quote(str(path))}"
         raise _wrong(path, f"belongs to another user (uid {info.st_uid}); work as that user, or run: {repair}", "foreign-owner")
     if info.st_mode & 0o077:
         found = oct(stat.S_IMODE(info.st_mode))[2:]
+        import shlex
+
         repair = f"chmod {mode} {shlex.quote(str(path))}"
         raise _wrong(path, f"is open to other users (mode {found}); run: {repair}", "loose-mode")
 
@@ -366,6 +370,8 @@ def _file_name(key: str) -> str:
     if name.startswith(".") or re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name):  # hidden on POSIX, devices on Windows
         name = f"%{ord(name[0]):02x}{name[1:]}"
     if len(name) > 180:  # file systems allow 255 bytes, and we add endings
+        import hashlib
+
         name = f"{name[:100]}-{hashlib.sha256(key.encode()).hexdigest()}"
     return name
 

@@ -7,8 +7,6 @@ is refreshed, the provider tells it (``refresh``). Where an account's secret com
 from __future__ import annotations
 
 import copy
-import json
-import logging
 import os
 import threading
 import time
@@ -26,8 +24,6 @@ VERSION = 1
 
 MARGIN = 300.0
 """Seconds before its end at which an access token counts as over: clocks differ, and a large message takes its time. MSAL's number too."""
-
-_logger = logging.getLogger("franking.tokens")
 
 
 class Secret(Protocol):
@@ -58,6 +54,8 @@ class Password:
 
     def dumps(self) -> str:
         """Serialise it for a store: one line of JSON with a ``version``."""
+        import json
+
         return json.dumps({"version": VERSION, "kind": "password", "password": self.value, "saved_at": self.saved_at})
 
     @classmethod
@@ -98,6 +96,8 @@ class Grant:
 
     def dumps(self) -> str:
         """Serialise it for a store or for ``login --export``: one line of JSON with a ``version``."""
+        import json
+
         record = {"version": VERSION, "kind": "grant", **{part.name: getattr(self, part.name) for part in fields(self)}}
         return json.dumps({**record, "scopes": list(self.scopes), "data": dict(self.data), "details": dict(self.details)})
 
@@ -124,6 +124,8 @@ class Grant:
 
 
 def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
+    import json
+
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -230,7 +232,7 @@ class TokenSecret:
                 if problem.evidence is None or problem.evidence.reason != "unwritable":
                     raise
                 writable = False  # a container with a read-only file system still sends
-                _logger.warning("the sign-in of %s is kept in memory only: %s", self._key, problem)
+                _warn("the sign-in of %s is kept in memory only: %s", self._key, problem)
             known = self.grant
             if known and self._usable(known, refused):
                 return known
@@ -255,7 +257,7 @@ class TokenSecret:
             self._store.save(self._key, renewed.dumps())
         except SettingsError as problem:
             # the token works, and the mail should go; the next renewal tries again to save
-            _logger.warning("the renewed sign-in of %s could not be saved: %s", self._key, problem)
+            _warn("the renewed sign-in of %s could not be saved: %s", self._key, problem)
         else:
             self._unsaved = None
 
@@ -276,3 +278,9 @@ class TokenSecret:
 
     def _usable(self, grant: Grant, refused: str | None) -> bool:
         return grant.access_token != refused and grant.fresh(self._clock()) and self._route in (None, grant.route)
+
+
+def _warn(text: str, *values: object) -> None:
+    import logging  # rare, and 5 ms
+
+    logging.getLogger("franking.tokens").warning(text, *values, stacklevel=2)

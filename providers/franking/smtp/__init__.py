@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from franking.account import Account, Field
-from franking.address import Address
-from franking.diagnosis import Hint, Rule
+from franking.account import Field
 from franking.errors import SettingsError
-from franking.provider import Facts, Observer, RouteFacts, Session
-from franking.tokens import Secret
+from franking.provider import Facts, RouteFacts
+
+if TYPE_CHECKING:
+    from franking.account import Account
+    from franking.address import Address
+    from franking.diagnosis import Hint, Rule
+    from franking.provider import Observer, Session
+    from franking.tokens import Secret
 
 __all__ = ["PORTS", "TRANSPORT_FIELDS", "SmtpProvider", "settle_transport"]
 

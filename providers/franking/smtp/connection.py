@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import select
 import socket
-import ssl
+import sys
 import time
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, TLSError
 from franking.redaction import without_queries
@@ -24,6 +23,10 @@ from franking.smtp.dial import Place
 from franking.smtp.protocol import Line, Reply, ReplyReader, visible
 from franking.smtp.sasl import Redactor
 
+if TYPE_CHECKING:
+    import ssl
+    from logging import Logger
+
 __all__ = ["Connection", "Dialogue"]
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -31,8 +34,6 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 alone) otherwise waits for our delayed acknowledgement, 40 ms per message (RFC 896 meets RFC 1122 §4.2.3.2)."""
 READ = 65536
 GOODBYE = 0.5  # seconds for the answer to QUIT: politeness, nothing depends on it
-
-wire = logging.getLogger("franking.wire")
 
 Result = TypeVar("Result")
 Dialogue = Generator[Line | None, Reply, Result]
@@ -76,7 +77,9 @@ class Connection:
         self._sock = sock
         self._polls: dict[int, select.poll] = {}
         self._pid = os.getpid()
-        self._log = wire.isEnabledFor(logging.DEBUG)
+        self._wire = _wire()
+        self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)  # nothing to read, or no room to write
+        self._reading_first: tuple[type[OSError], ...] = ()  # TLS must read before it can write
         sock.setblocking(False)
 
     # — errors —
@@ -89,6 +92,8 @@ class Connection:
         return made(f"{self.place} {_SENTENCES.get(reason, _NOT_SMTP)}.", step=self.step, evidence=evidence)
 
     def _broken(self, problem: OSError) -> ConnectError:
+        import ssl  # here and below: without TLS nobody waits 6 ms for it
+
         if isinstance(problem, ssl.SSLError):
             return self.failure("reset", kind="tls", text=problem.reason or "", number=problem.errno)
         reason = "reset" if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN) else dial.why(problem)
@@ -123,19 +128,19 @@ class Connection:
         """Read what is there without waiting; False when there is nothing. Raises ``ConnectError`` at the end of the stream."""
         try:
             data = self._sock.recv(READ)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except self._nothing:
             return False
         except OSError as problem:
             raise self._broken(problem) from None
         if not data:
             raise self.failure("closed")
-        if not self._log:
+        if self._wire is None:
             self.reader.feed(data)
         else:
             seen = len(self.reader.replies)
             self.reader.feed(data)
             for reply in list(self.reader.replies)[seen:]:
-                self._log_reply(reply)
+                self._log_reply(reply, self._wire)
         return True
 
     def quiet(self) -> bool:
@@ -217,10 +222,10 @@ class Connection:
     def _send(self, data: bytes | memoryview) -> int:
         try:
             done = self._sock.send(data)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
-            return 0
-        except ssl.SSLWantReadError:
+        except self._reading_first:
             self._wait(write=False, seconds=self._timeout)
+            return 0
+        except self._nothing:
             return 0
         except OSError as problem:
             with contextlib.suppress(ConnectError):  # its last words tell more than a broken pipe
@@ -254,6 +259,8 @@ class Connection:
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Do the handshake and check the certificate. Raises ``TLSError`` (or ``ConnectTimeout``), kind ``tls``."""
+        import ssl
+
         if not self.reader.idle:
             evidence = self._tls_evidence("plaintext-injected", visible(self._unread(), 200))
             raise TLSError(
@@ -267,6 +274,8 @@ class Connection:
             wrapped.setblocking(False)
         except (OSError, ValueError) as problem:
             raise self._tls_error(problem) from None
+        self._nothing = (*self._nothing, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        self._reading_first = (ssl.SSLWantReadError,)
         self._polls.clear()
         self.tls = wrapped.version() or "TLS"
         self.certificate = dict(wrapped.getpeercert() or {})
@@ -275,6 +284,8 @@ class Connection:
         return Evidence("tls", text=text, reason=reason, details={**self.place.details, **details})
 
     def _tls_error(self, problem: OSError | ValueError) -> TLSError | ConnectTimeout:
+        import ssl
+
         if isinstance(problem, ssl.SSLCertVerificationError):
             names = _names(self._sock)
             evidence = self._tls_evidence(
@@ -301,6 +312,8 @@ class Connection:
         until = self.certificate.get("notAfter")
         if not until:
             return version
+        import ssl
+
         day = time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(str(until))))
         return f"{version}, certificate valid until {day}"
 
@@ -308,14 +321,14 @@ class Connection:
 
     @property
     def logging(self) -> bool:
-        return self._log
+        return self._wire is not None
 
     def log_said(self, shown: str) -> None:
         """Log what the client says, in the form that holds no secret."""
-        if self._log:
-            wire.debug("%sC: %s", "~" if self.tls else "", visible(shown.encode("utf-8", "backslashreplace")))
+        if self._wire is not None:
+            self._wire.debug("%sC: %s", "~" if self.tls else "", visible(shown.encode("utf-8", "backslashreplace")))
 
-    def _log_reply(self, reply: Reply) -> None:
+    def _log_reply(self, reply: Reply, wire: Logger) -> None:
         # a sign-in address with a one-time token may be broken over several lines
         lines = without_queries("\n".join(visible(line) for line in reply.lines)).split("\n")
         for number, line in enumerate(lines, start=1):
@@ -342,6 +355,16 @@ class Connection:
         with contextlib.suppress(OSError):
             # not SSLSocket.shutdown: it drops the TLS layer, and a thread in the middle of a write would go on in plain text
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+def _wire() -> Logger | None:
+    """Give the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits 5 ms for it."""
+    if "logging" not in sys.modules:
+        return None
+    import logging
+
+    wire = logging.getLogger("franking.wire")
+    return wire if wire.isEnabledFor(logging.DEBUG) else None
 
 
 def _names(sock: socket.socket) -> list[str]:

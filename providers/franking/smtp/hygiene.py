@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from franking.account import Account
 from franking.diagnosis import Hint
-from franking.texts import visible
+from franking.visible import visible
 
 __all__ = ["hints"]
 

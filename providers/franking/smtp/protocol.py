@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from franking.address import Address
 from franking.errors import Evidence, MessageError
 from franking.redaction import without_queries
-from franking.texts import visible as readable
+from franking.visible import visible as readable
 
 __all__ = ["BadReply", "Capabilities", "DotStuffer", "Line", "Reply", "ReplyReader", "command", "parse_ehlo", "path", "visible"]
 

@@ -11,10 +11,11 @@ from franking.smtp.protocol import Reply
 
 __all__ = ["recipient_refused", "refusal", "throttled"]
 
-_PACE = re.compile(r"\brate\b|too (?:many|much|fast|quickly)|slow(?:ing)? down|throttl|limit|quota|busy|thread", re.IGNORECASE)
+# texts, compiled when something is refused
+_PACE = r"(?i)\brate\b|too (?:many|much|fast|quickly)|slow(?:ing)? down|throttl|limit|quota|busy|thread"
 # 4.2.1 receiving too quickly, 4.3.2 not accepting now, 4.4.5 busy, 4.7.28 flood, 4.7.500 to 4.7.699 Microsoft's "server busy"
-_PACE_CODES = re.compile(r"4\.(?:2\.1|3\.2|4\.5|7\.28|7\.[56]\d\d)\Z")
-_LATER = re.compile(r"(?:\bin|after|wait)\s+(\d{1,5})\s*(s|m|h)(?:ec|in|our|\b)", re.IGNORECASE)
+_PACE_CODES = r"4\.(?:2\.1|3\.2|4\.5|7\.28|7\.[56]\d\d)\Z"
+_LATER = r"(?i)(?:\bin|after|wait)\s+(\d{1,5})\s*(s|m|h)(?:ec|in|our|\b)"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -22,14 +23,14 @@ def throttled(reply: Reply) -> bool:
     """Tell whether a reply means: less, or later (as distinct from a passing trouble with this message)."""
     if reply.code in (421, 432):
         return True
-    return 400 <= reply.code < 500 and bool(_PACE_CODES.match(reply.enhanced or "") or _PACE.search(reply.text))
+    return 400 <= reply.code < 500 and bool(re.match(_PACE_CODES, reply.enhanced or "") or re.search(_PACE, reply.text))
 
 
 def refusal(reply: Reply, what: str, *, step: str) -> Refused:
     """Make the error for a sender or message that the server refused with ``reply``."""
     evidence = reply.evidence("smtp")
     if throttled(reply):
-        later = _LATER.search(reply.text)
+        later = re.search(_LATER, reply.text)
         seconds = float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
         return Throttled(f"The server asks for less, or for later: {reply}", retry_after=seconds, step=step, evidence=evidence)
     temporary = 400 <= reply.code < 500

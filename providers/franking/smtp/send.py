@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from franking import tls
-from franking.account import Account
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Observer, Step, silent
 from franking.smtp import dial, opening, sasl
@@ -20,7 +18,12 @@ from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.dial import Place, Resolver
 from franking.smtp.protocol import Capabilities
 from franking.smtp.session import SmtpSession
-from franking.tokens import Secret
+
+if TYPE_CHECKING:
+    import ssl
+
+    from franking.account import Account
+    from franking.tokens import Secret
 
 __all__ = ["Probe", "SmtpSession", "open_session", "probe"]
 
@@ -62,7 +65,11 @@ class _Opening:
 
     def open(self, steps: _Steps) -> tuple[Connection, Capabilities]:
         """Connect, agree on TLS, greet."""
-        context = None if self.place.security == "none" else tls.context(self.ca_file)
+        context = None
+        if self.place.security != "none":
+            from franking import tls  # and ssl
+
+            context = tls.context(self.ca_file)
         with steps("resolve"):
             found = dial.resolve(self.place, timeout=self.timeout, resolver=self.resolver)
             steps.detail = ", ".join(str(each[4][0]) for each in found[:8])

@@ -15,6 +15,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from franking.visible import visible
+
 __all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names", "visible"]
 
 Text = str | list[str]
@@ -57,13 +59,6 @@ def names(text: Text) -> Iterable[str]:
     return [name for template in _choices(text) for _, name in _PLACE.findall(template)]
 
 
-def visible(text: str, limit: int = 2000) -> str:
-    """Make text of the other side fit to be shown: one line, bounded, control and invisible characters as escapes (``\\x1b``)."""
-    line = " ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())
-    shown = line if line.isprintable() else "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
 def _choices(text: Text) -> list[str]:
     return [text] if isinstance(text, str) else text
 
@@ -95,7 +90,3 @@ def _without(words: tuple[str, ...], options: list[str]) -> list[str]:
         if not dropping:
             kept.append(word)
     return kept
-
-
-def _escape(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
