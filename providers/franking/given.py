@@ -31,9 +31,7 @@ _HIDDEN = (b"bcc", b"resent-bcc")
 # A header in which nothing is odd, its blank line included; and the fields of it that decide anything here. One match and one search read
 # a usual header in 3 µs, where taking all its fields apart and joining them again takes 10.
 _REGULAR = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*)*\r\n)+\r\n")
-_DECIDING = re.compile(
-    rb"^((from|date|message-id|to|cc|bcc|resent-[!-9;-~]+)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
-)
+_DECIDING = re.compile(rb"^((from|date|message-id|to|cc)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _ADDED = frozenset((b"from", b"date", b"message-id"))
 _TO = (b"to", b"cc", b"bcc")
 _RESENT_TO = (b"resent-to", b"resent-cc", b"resent-bcc")
@@ -147,11 +145,12 @@ def _usual(data: bytes) -> Given | None:
         return None
     end = header.end()
     head = data[:end]
+    lower = head.lower()
+    if b"\nbcc" in lower or b"\nresent-" in lower or lower.startswith((b"bcc", b"resent-")):
+        return None
     fields = [(name.lower(), line) for line, name in _DECIDING.findall(head)]
     names = {name for name, _ in fields}
-    if not names >= _ADDED or b"bcc" in names or any(name.startswith(b"resent-") for name in names):
-        return None
-    message_id = _value(fields, b"message-id")
+    message_id = _value(fields, b"message-id") if names >= _ADDED else ""
     return Given(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=data.isascii()) if message_id else None
 
 
