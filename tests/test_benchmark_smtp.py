@@ -11,6 +11,15 @@ def test_the_benchmark_runs() -> None:
     assert {"PIPELINING, send", "CHUNKING, send_many, window 16", "time"} <= set(found)
 
 
+def test_round_trips_per_message_keep_the_budget() -> None:
+    """Counted on the wire too: 4 for the standard library, 1 for us, and a few for a whole window."""
+    found = smtp.round_trips(32, 0.05)
+    for name in ("PIPELINING, send_many", "CHUNKING, send", "CHUNKING, send_many"):
+        assert found[name]["round_trips"] <= 1.1, name
+        assert found[name]["stdlib_round_trips"] == 4
+    assert found["CHUNKING, send_many, window 16"]["round_trips"] <= 0.15
+
+
 def test_round_trips_to_the_first_message_keep_the_budget() -> None:
     """Counted on the wire, so that a test may hold the budget: 8 with STARTTLS and 6 with TLS at best, one more for each thing missing."""
     found = smtp.first_message(0.05, ["STARTTLS", "TLS", "TLS, PIPELINING alone", "STARTTLS, long token"])

@@ -64,10 +64,13 @@ def measured(*, quick: bool, plot: Path | None) -> str:
     around = environment()
     found = peers()
     rates = grid.measure(found, grid.cells(quick=quick))
+    picture: tuple[str, ...] = ()
     if plot is not None:
+        picture = (f"![Messages per second as multiples of smtplib's]({plot.name})",)
         report.plot(rates, found, plot, ("2 KiB, 0 ms", "2 KiB, 50 ms", "10 MiB, 0 ms"))
     return "\n\n".join(
         (
+            *picture,
             "### Budgets\n\n" + budgets(quick=quick),
             "### Messages per second, plain (multiples of smtplib)\n\n" + report.throughput(rates, found, tls=False),
             "### Messages per second, TLS (multiples of smtplib)\n\n" + report.throughput(rates, found, tls=True),
