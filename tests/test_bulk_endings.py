@@ -242,6 +242,36 @@ def test_ctrl_c_with_several_connections_finishes_what_is_under_way() -> None:
         assert len(results) == len(server.messages) < 100_000
 
 
+# -- a very long list of recipients -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, PIPES], ids=["chunking", "pipelining"])
+@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
+def test_ten_thousand_recipients_are_one_receipt(extensions: tuple[str, ...], many: bool) -> None:
+    """A server that takes a thousand in one transaction (452 4.5.3) gets ten transactions: everybody once, one Message-ID, one receipt."""
+    everybody = [f"r{number}@example.com" for number in range(10_000)]
+    message = franking.Message(to="list@example.com", bcc=everybody[1:], subject="x", text="x\n")
+    refused = {"r77@example.com": "550 5.1.1 nobody", "r7777@example.com": "550 5.1.1 nobody"}
+    with SmtpServer(extensions=extensions, most_recipients=1_000, refused=refused) as server:
+        account = franking.Account(name="t", provider="smtp", sender="a@example.com", host="127.0.0.1", port=server.port, security="none")
+        with franking.connect(account) as mailer:
+            if many:
+                (result,) = mailer.send_many([message], window=4)
+                assert result.receipt is not None
+                receipt = result.receipt
+            else:
+                receipt = mailer.send(message)
+    expected = {"list@example.com", *everybody[1:]} - set(refused)
+    assert set(receipt.accepted) == expected
+    assert len(receipt.accepted) == len(expected)
+    assert set(receipt.refused) == set(refused)
+    arrived = [recipient for one in server.messages for recipient in one.recipients]
+    assert sorted(arrived) == sorted(expected)
+    assert {len(one.data) for one in server.messages} == {len(server.messages[0].data)}
+    assert all(receipt.message_id.encode() in one.data for one in server.messages)
+    assert len(server.sessions) == 1
+
+
 # -- cut off ---------------------------------------------------------------------------------------------------------
 
 

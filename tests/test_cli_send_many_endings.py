@@ -6,8 +6,10 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from franking_cli import app
 from franking_cli.console import Console
 from franking_cli.progress import Progress, count_lines
 from servers.sink import Sink
-from servers.smtp import SmtpServer
+from servers.smtp import Fault, SmtpServer, silence
 
 Start = Callable[..., SmtpServer]
 ROOT = Path(__file__).parents[1]
@@ -235,6 +237,39 @@ def test_a_missing_password_is_wrong_settings(smtp_server: Start, tmp_path: Path
     assert app.run(["send-many", account, str(path)]) == 2
     results = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(result["outcome"], result["diagnosis"]["code"]) for result in results] == [("failed", "secret.missing")] * 2
+
+
+def test_a_second_ctrl_c_breaks_off_what_is_under_way(smtp_server: Start, tmp_path: Path) -> None:
+    hangs = threading.Event()
+
+    def silent(peer: Any, reply: str) -> None:
+        hangs.set()
+        silence(peer, reply)
+
+    server = smtp_server(faults=[Fault("body", silent, nth=30)])
+    path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 101)])
+    command = [sys.executable, "-c", CODE, "send-many", url(server.port), str(path), "--window", "4"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    assert hangs.wait(30)
+    child.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):  # it waits for the answer
+        child.wait(0.5)
+    while True:  # a slow machine may see two as one
+        child.send_signal(signal.SIGINT)
+        try:
+            out, err = child.communicate(timeout=5)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    assert child.returncode == 3, err.decode()
+    outcomes = {result["line"]: result["outcome"] for result in map(json.loads, out.splitlines())}
+    assert {line for line, outcome in outcomes.items() if outcome == "accepted"} == set(range(1, 30))
+    assert outcomes[30] == "unknown"
+    assert set(outcomes.values()) <= {"accepted", "unknown", "failed"}
+    started = {entry["started"] for entry in journal(path) if "started" in entry}
+    ended = {entry["ended"] for entry in journal(path) if "ended" in entry}
+    assert started - ended == {line for line, outcome in outcomes.items() if outcome == "unknown"}
+    assert b"--resend-unknown" in err
 
 
 # -- very many -------------------------------------------------------------------------------------------------------
