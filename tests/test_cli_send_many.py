@@ -144,6 +144,9 @@ def test_a_line_that_cannot_be_read_is_named(smtp_server: Start, run: Callable[.
     assert "line 2" in done.err
     assert why in done.err
     assert len(server.messages) == 1
+    assert "1 accepted" in done.err
+    assert "run the same command again to go on" in done.err
+    assert "Nothing has been sent" not in done.err
 
 
 def test_a_bad_address_fails_that_line_alone(smtp_server: Start, run: Callable[..., Run], tmp_path: Path) -> None:

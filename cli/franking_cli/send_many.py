@@ -138,16 +138,19 @@ class _Run:
 
     def go(self, source: Iterator[Any]) -> int:
         """Send, write results to stdout and the journal, and give the exit code."""
-        from franking import FrankingError
+        from franking import FrankingError, MessageError, SettingsError
 
         try:
             with self.journal, self._interruptible():
                 self._send(source)
-        except FrankingError as problem:
+        except FrankingError as raised:
+            problem = raised
             if self.counts:
                 self._summary()
+            if isinstance(problem, MessageError) and self.counts["accepted"]:  # "nothing was sent" would not be true
+                problem = SettingsError(f"{problem} The lines before it are done; correct it, then run the same command again to go on.")
             if not self.counts["unknown"]:
-                raise
+                raise problem from None
             self.console.error(problem)
             return 3
         self._summary()
