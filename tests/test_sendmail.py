@@ -229,6 +229,42 @@ def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) 
     assert done.stdout.decode().strip() == "[]", done.stderr.decode()
 
 
+PLAIN = """account address config content given headers mailer message attachment mime domain errors provider registry visible redaction
+smtp smtp.connection smtp.dial smtp.opening smtp.pipeline smtp.protocol smtp.refusal smtp.sasl smtp.send smtp.session smtp.transaction"""
+"""The modules of ours that a plain delivery needs. Before you add one: each costs every mail that cron sends, so import it in the function that needs it."""
+SPARED = {
+    "email",
+    "logging",
+    "subprocess",
+    "ssl",
+    "json",
+    "hashlib",
+    "secrets",
+    "shlex",
+    "difflib",
+    "zipfile",
+    "locale",
+    "queue",
+    "stringprep",
+}
+
+
+def test_a_plain_delivery_loads_what_it_needs_and_nothing_else(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    code = (
+        "import sys; before = set(sys.modules); sys.argv = ['franking-sendmail', '-t']\n"
+        "from franking_cli.sendmail import main\n"
+        "try: main()\nexcept SystemExit as done: assert done.code == 0\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    text = b"From: info@example.cz\nTo: a@example.com\nSubject: x\n\nhello\n"
+    done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, timeout=60)
+    assert len(server.messages) == 1, done.stderr.decode()
+    loaded = set(done.stdout.decode().split())
+    assert {name for name in loaded if name.startswith("franking.")} == {f"franking.{name}" for name in PLAIN.split()}
+    assert {name.partition(".")[0] for name in loaded} & SPARED == set()
+
+
 @pytest.mark.timeout(600)
 def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
     server = settings(backlog=250)

@@ -90,9 +90,21 @@ def send(account: str | Account | None, message: Message | EmailMessage | bytes,
 class _Watched:
     """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
 
-    def __init__(self, secret: Secret) -> None:
-        self.secret = secret
+    def __init__(self, find: Callable[[], Secret], secret: Secret | None = None) -> None:
+        """``find`` makes the secret when it is first asked for, where none is given."""
+        self._find, self._secret = find, secret
         self.last: str | None = None
+
+    @property
+    def used(self) -> bool:
+        """Tell whether there is one already."""
+        return self._secret is not None
+
+    @property
+    def secret(self) -> Secret:
+        if self._secret is None:
+            self._secret = self._find()
+        return self._secret
 
     @property
     def who(self) -> str | None:
@@ -397,20 +409,24 @@ class Mailer:
         from franking.tokens import TokenSecret
 
         watched = self._secret
-        return watched.last if isinstance(watched, _Watched) and not isinstance(watched.secret, TokenSecret) else None
+        return watched.last if isinstance(watched, _Watched) and watched.used and not isinstance(watched.secret, TokenSecret) else None
 
     def _watched(self) -> _Watched:
         with self._lock:
             if not isinstance(self._secret, _Watched):
-                if self._secret is None:
-                    from franking.credentials import secret_for
-                    from franking.stores import open_store
-
-                    store = self._store or open_store(os.environ)
-                    explicit = self._given if isinstance(self._given, str) else None
-                    self._secret = secret_for(self.account, self.provider, store, os.environ, explicit)
-                self._secret = _Watched(self._secret)
+                # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for a secret after all
+                if self._secret is None and needs_secret(self.account, self.provider):
+                    self._secret = self._found()
+                self._secret = _Watched(self._found, self._secret)
             return self._secret
+
+    def _found(self) -> Secret:
+        from franking.credentials import secret_for
+        from franking.stores import open_store
+
+        store = self._store or open_store(os.environ)
+        explicit = self._given if isinstance(self._given, str) else None
+        return secret_for(self.account, self.provider, store, os.environ, explicit)
 
     def _after_fork(self) -> None:
         if os.getpid() != self._pid:  # the parent's connections are the parent's: neither used nor closed here
@@ -482,7 +498,7 @@ class Mailer:
 
     def explain(self, error: FrankingError) -> Diagnosis:
         """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does not come out."""
-        used = self._secret if isinstance(self._secret, _Watched) else None
+        used = self._secret if isinstance(self._secret, _Watched) and self._secret.used else None
         signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
         return explain(error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ())
 

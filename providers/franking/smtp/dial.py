@@ -73,7 +73,9 @@ class Place:
         host = self.host[1:-1] if self.host[:1] == "[" and self.host[-1:] == "]" else self.host.rstrip(".")
         if not host:
             raise UnicodeError("empty")
-        return host if ":" in host else host.encode("idna").decode()
+        if ":" in host or (host.isascii() and all(0 < len(label) < 64 for label in host.split("."))):
+            return host  # what the codec would say; it takes 1.5 ms to load
+        return host.encode("idna").decode()
 
 
 def why(problem: OSError) -> str:
@@ -108,7 +110,7 @@ def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -
     except UnicodeError:
         raise failed("bad-name", "cannot be a server's name", False) from None
     try:
-        found = _bounded(resolver or socket.getaddrinfo, name, place.port, timeout)
+        found = _bounded(resolver or _system, name, place.port, timeout)
     except socket.gaierror as problem:
         reason, words, temporary = _RESOLVER_WORDS.get(problem.errno or 0, ("no-dns", f"cannot be looked up ({problem.strerror})", True))
         raise failed(reason, words, temporary, problem.errno) from None
@@ -121,6 +123,11 @@ def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -
     if not found:
         raise failed("no-address", "exists, but has no address", False)
     return _take_turns(list(dict.fromkeys(found)))
+
+
+def _system(name: str, port: int, **options: Any) -> list[Any]:
+    """Ask the system. It takes A-labels as octets; a text it would send through the codec for IDNA, which must be loaded for that."""
+    return socket.getaddrinfo(name.encode("ascii"), port, **options)
 
 
 def _bounded(resolver: Resolver, name: str, port: int, timeout: float) -> list[Found]:
