@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 LOOPBACK = Path(__file__).parent / "loopback"
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Spell lone surrogates out in what a test printed and logged: with xdist a report travels as UTF-8, which has none."""
+    report = yield
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True)
