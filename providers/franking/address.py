@@ -19,20 +19,21 @@ __all__ = ["Address", "Envelope"]
 _LONGEST = 998  # characters of one typed address with its name: one header line
 _LONGEST_LOCAL = 255  # RFC 5321 promises 64, but bounce addresses (VERP) are longer in practice
 
+# Patterns that a plain address never meets are texts, compiled (and kept by re) when first used.
 _ATOM = r'[^\x00-\x20\x7f()<>\[\]:;@\\,."]+'  # said by what it lacks: a class with all of Unicode in it takes 4 ms to compile
-_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\Z')
+_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*\Z"
+_QUOTED = r'"((?:[^"\\]|\\.)*)"\Z'
 _SIMPLE = re.compile(  # nearly every address: plain ASCII, nothing to decide
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z"
 )
-_NAMED = re.compile(r'(?P<name>.*?)<(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>\Z')
-_COMMENTED = re.compile(r"(?P<address>[^\s()]+)\s*\((?P<name>[^()\\]*)\)\Z")
+_NAMED = r'(?P<name>.*?)<(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>\Z'
+_COMMENTED = r"(?P<address>[^\s()]+)\s*\((?P<name>[^()\\]*)\)\Z"
 # what no name may hold: controls, line and paragraph separators, lone surrogates …
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROLS = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # … and the signs that turn the direction of writing (UTS #9): they make one name look like another. The plain marks
 # U+200E and U+200F stay, because names in Arabic and Hebrew need them.
-_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_TURNS = "[\u202a-\u202e\u2066-\u2069]"
 _BLANKS = re.compile(" +")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]|=\?')  # RFC 5322 section 3.2.3; =? would read as an encoded word
 
@@ -156,7 +157,7 @@ def _check_local(local: str, address: str) -> None:
         raise _wrong(address, f"has more than {_LONGEST_LOCAL} octets before the @")
     if not local.isprintable():
         raise _wrong(address, "has an invisible character before the @")
-    if _DOT_ATOM.match(local) or _QUOTED.match(local):
+    if re.match(_DOT_ATOM, local) or re.match(_QUOTED, local):
         return
     if "@" in local and not local.startswith('"'):
         raise _wrong(address, "looks like more than one address; give a list with one address in each place")
@@ -190,21 +191,21 @@ def _parse(text: str) -> Address:
     _refuse_controls(text, "address")
     text = text.strip()
     if text.endswith(">"):
-        named = _NAMED.match(text)
+        named = re.match(_NAMED, text)
         if not named:
             raise _wrong(text, "has a < or > too many, or a quotation mark without its partner")
         return Address(named["address"].strip(), _name(named["name"].strip(), text))
     if text.endswith(";") and ":" in text:
         raise _wrong(text, "is a group; give the addresses themselves")
     if text.endswith(")"):
-        commented = _COMMENTED.match(text)
+        commented = re.match(_COMMENTED, text)
         if commented:
             return Address(commented["address"], _decoded(commented["name"].strip()))
     return Address(text)
 
 
 def _name(name: str, text: str) -> str:
-    quoted = _QUOTED.match(name)
+    quoted = re.match(_QUOTED, name)
     if quoted:
         return re.sub(r"\\(.)", r"\1", quoted[1])
     if "<" in name or ">" in name:
@@ -232,19 +233,19 @@ def _check_name(name: str) -> None:
         raise MessageError(f"The name of an address is longer than {_LONGEST} characters.", field="address")
     if not name.isprintable():
         _refuse_controls(name, "address")
-        if _TURNS.search(name):
+        if re.search(_TURNS, name):
             raise _wrong(name, "has a sign in it that turns the direction of writing, which could make it look like another")
 
 
 def _refuse_controls(text: str, field: str) -> None:
-    found = _CONTROLS.search(text)
+    found = re.search(_CONTROLS, text)
     if found:
         raise MessageError(f"The address {_shown(text)} {what_is(found[0])}.", field=field)
 
 
 def without_refused(name: str) -> str:
     """Take out of a name that somebody else wrote what ``Address`` refuses."""
-    return _TURNS.sub("", _CONTROLS.sub("", name))
+    return re.sub(_TURNS, "", re.sub(_CONTROLS, "", name))
 
 
 def what_is(sign: str) -> str:
@@ -264,4 +265,4 @@ def _wrong(text: str, why: str) -> MessageError:
 
 def _shown(text: str) -> str:
     short = text if len(text) <= 80 else text[:80] + "…"
-    return ascii(short) if _CONTROLS.search(short) else repr(short)
+    return ascii(short) if re.search(_CONTROLS, short) else repr(short)

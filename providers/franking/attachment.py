@@ -19,9 +19,9 @@ __all__ = ["CHUNK", "Attachment"]
 CHUNK = 57 * 1024  # octets read at a time; 57 make one line of base64 (RFC 2045 section 6.8)
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+'*`{|}~%-]+"  # noqa: S105  (RFC 2045 section 5.1)
-_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*)\Z')
-_CID = re.compile(r"[!-;=?-~]{1,200}\Z")
-_TURNS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # "exe.fdp" must not look like "pdf.exe"
+_TYPE = rf'({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*)\Z'
+_CID = r"[!-;=?-~]{1,200}\Z"
+_TURNS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # "exe.fdp" must not look like "pdf.exe"
 _seeking = threading.Lock()  # one file object may be in several messages, sent by several threads
 
 
@@ -66,7 +66,7 @@ class Attachment:
         if name is not None:
             refuse_controls(name, "name")
             name = name.strip()  # blanks at the ends get lost on the way
-            if not name or len(name) > 255 or "\t" in name or _TURNS.search(name):
+            if not name or len(name) > 255 or "\t" in name or re.search(_TURNS, name):
                 raise _wrong(
                     "the name is empty, longer than 255 characters, or has a sign in it that turns the direction of writing", field="name"
                 )
@@ -230,14 +230,14 @@ def _name_of(file: BinaryIO) -> str | None:
 def _checked_cid(cid: str) -> str:
     refuse_controls(cid, "cid")
     bare = cid[1:-1] if cid.startswith("<") and cid.endswith(">") else cid
-    if not _CID.match(bare):
+    if not re.match(_CID, bare):
         raise _wrong(f"{cid[:80]!r} is no content id: 1 to 200 letters, digits and signs of ASCII, without blanks", field="cid")
     return bare
 
 
 def _checked_type(content_type: str) -> str:
     refuse_controls(content_type, "content_type")
-    found = _TYPE.match(content_type)
+    found = re.match(_TYPE, content_type)
     if not content_type.isascii() or len(content_type) > 500 or not found or found[1].lower().startswith("multipart/"):
         raise _wrong(f"{content_type[:80]!r} is no media type of a file, such as application/pdf", field="content_type")
     return content_type

@@ -13,9 +13,10 @@ from functools import lru_cache
 __all__ = ["to_ascii", "to_unicode"]
 
 _ASCII_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # UTS #46 section 2.3: all four separate labels
+# texts, compiled by the first name outside ASCII
+_DOTS = "[.\u3002\uff0e\uff61]"  # UTS #46 section 2.3: all four separate labels
 # UTS #46 "ignored": soft hyphen, combining grapheme joiner, Mongolian selectors, zero width space, word joiner, variation selectors, BOM
-_IGNORED = re.compile("[\u00ad\u034f\u180b-\u180d\u200b\u2060\ufe00-\ufe0f\ufeff]")
+_IGNORED = "[\u00ad\u034f\u180b-\u180d\u200b\u2060\ufe00-\ufe0f\ufeff]"
 _FOLDED = {"ß": "ß", "ς": "ς", "ẞ": "ß"}  # UTS #46 "deviations": letters of their own since IDNA 2008
 _JOINERS = "\u200c\u200d"
 
@@ -58,10 +59,10 @@ def _encode(label: str, domain: str) -> str:
 def _map(domain: str) -> str:
     import unicodedata  # only a name outside ASCII needs the tables
 
-    text = _IGNORED.sub("", _DOTS.sub(".", domain))
+    text = re.sub(_IGNORED, "", re.sub(_DOTS, ".", domain))
     text = unicodedata.normalize("NFKC", text)
     text = unicodedata.normalize("NFKC", "".join(_FOLDED.get(sign) or sign.casefold() for sign in text))
-    return _DOTS.sub(".", text)
+    return re.sub(_DOTS, ".", text)
 
 
 def _check(label: str, domain: str) -> None:

@@ -17,7 +17,7 @@ __all__ = ["ADDRESSED", "address_field", "disposition", "encoded", "field", "gro
 
 ADDRESSED = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))  # the fields of RFC 5322 that hold addresses; Resent- too
 _NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a tab is a blank
+_CONTROLS = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # a tab is a blank
 _WORDS = re.compile(r"[ \t]*[^ \t]+")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  ')
 # one address of a list without groups and comments: commas inside quotes and angle brackets separate nothing
@@ -31,7 +31,7 @@ def refuse_controls(value: str, name: str) -> None:
         raise MessageError(f"{name}: this is text, not {type(value).__name__}.", field=name)
     if value.isprintable():
         return
-    found = _CONTROLS.search(value)
+    found = re.search(_CONTROLS, value)
     if found:
         raise MessageError(f"{name}: the text {what_is(found[0])}.", field=name)
 

@@ -21,7 +21,6 @@ from franking.redaction import without_queries
 from franking.smtp import dial
 from franking.smtp.dial import Place
 from franking.smtp.protocol import Line, Reply, ReplyReader, visible
-from franking.smtp.sasl import Redactor
 
 if TYPE_CHECKING:
     import ssl
@@ -70,7 +69,6 @@ class Connection:
         self.greeting = ""
         self.closed = False
         self.reader = ReplyReader()
-        self.redactor = Redactor()
         self._timeout = timeout
         self._patience = max(patience, timeout)
         self._clock = clock

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Observer, Step, silent
-from franking.smtp import dial, opening, sasl
+from franking.smtp import dial, opening
 from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.dial import Place, Resolver
 from franking.smtp.protocol import Capabilities
@@ -51,17 +51,21 @@ class _Steps:
         self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
 
 
-@dataclass(frozen=True, slots=True)
 class _Opening:
     """What is needed to come as far as EHLO."""
 
-    place: Place
-    timeout: float
-    patience: float
-    ehlo_name: str | None
-    ca_file: str | None
-    resolver: Resolver | None
-    clock: Clock
+    def __init__(
+        self,
+        place: Place,
+        timeout: float,
+        patience: float,
+        ehlo_name: str | None,
+        ca_file: str | None,
+        resolver: Resolver | None,
+        clock: Clock,
+    ) -> None:
+        self.place, self.timeout, self.patience, self.ehlo_name = place, timeout, patience, ehlo_name
+        self.ca_file, self.resolver, self.clock = ca_file, resolver, clock
 
     def open(self, steps: _Steps) -> tuple[Connection, Capabilities]:
         """Connect, agree on TLS, greet."""
@@ -162,6 +166,8 @@ def _log_in(
 ) -> str:
     if not who:
         raise SettingsError("username: a password or token is there, but no name to log in with.", field="username", step="login")
+    from franking.smtp import sasl  # and base64: a server inside a company network often wants no login
+
     token = bool(account.get("token_command")) or account.auth in sasl.TOKEN_MECHANISMS
     wanted = mechanisms or sasl.choose(account.auth, tls=connection.tls is not None, token=token)
     place = connection.place
@@ -173,8 +179,8 @@ def _log_in(
         details=place.details,
     )
     credentials = sasl.Credentials(who, secret.get(), place.host, place.port)
-    connection.reader.redact = connection.redactor
-    return connection.converse(sasl.login(credentials, capabilities, wanted, connection.redactor, **place.details))
+    connection.reader.redact = redactor = sasl.Redactor()
+    return connection.converse(sasl.login(credentials, capabilities, wanted, redactor, **place.details))
 
 
 @dataclass(frozen=True, slots=True)
