@@ -16,6 +16,7 @@ import pytest
 import franking
 from franking import bulk, registry
 from franking.errors import RecipientsRefused, SettingsError, Throttled
+from franking.feed import Feed
 from franking.provider import Facts, RouteFacts
 from franking.retry import Policy
 from servers.scripted import ScriptedProvider
@@ -110,14 +111,14 @@ def test_stop_does_not_wait_for_pauses(account: franking.Account, scripted: Scri
 
     thread = threading.Thread(target=stopper)
     thread.start()
-    original = bulk._Feed.slow_down
+    original = Feed.slow_down
 
-    def slow_down(feed: bulk._Feed, pause: float) -> None:
+    def slow_down(feed: Feed, pause: float) -> None:
         original(feed, pause)
         waits.set()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk._Feed, "slow_down", slow_down)
+        patch.setattr(Feed, "slow_down", slow_down)
         with franking.connect(account, secret="x", connections=connections) as mailer:
             results = {result.index: result for result in mailer.send_many(source(), stop=stop)}
     thread.join()

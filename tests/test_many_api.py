@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import franking
-from franking import bulk
+from franking.feed import Feed
 from franking.registry import provider as find_provider
 from franking.stores import FileStore
 from servers import google as google_faults
@@ -114,14 +114,14 @@ def test_one_connection_per_worker_one_refresh_and_nothing_downloaded(service: S
 
 def test_too_many_requests_keep_the_connections_and_slow_everything_down(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed: list[int] = []
-    original = bulk._Feed.slow_down
+    original = Feed.slow_down
 
-    def watched(feed: bulk._Feed, pause: float) -> None:
+    def watched(feed: Feed, pause: float) -> None:
         assert pause >= 1.0, "Retry-After was not honoured"
         original(feed, 0.0)  # it has been looked at: no need to wait
         allowed.append(feed.allowed)
 
-    monkeypatch.setattr(bulk._Feed, "slow_down", watched)
+    monkeypatch.setattr(Feed, "slow_down", watched)
     for _ in range(2):
         service.throttle()
     with franking.connect(service.account, connections=1, store=service.store) as mailer:

@@ -7,87 +7,25 @@ An interruption (Ctrl-C) is held back until every message that was drawn has its
 
 from __future__ import annotations
 
-import heapq
 import logging
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from operator import length_hint
-from random import SystemRandom
 from typing import Any
 
 from franking.address import Envelope
-from franking.errors import ConnectError, Evidence, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, SendError, Throttled
+from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, SendError, Throttled
+from franking.feed import PATIENCE, Feed, Job, Road, SendResult
 from franking.message import Content, Prepared
 from franking.provider import Receipt, Session, SupportsMany
-from franking.retry import Policy, may_retry
+from franking.retry import may_retry
 
 __all__ = ["Road", "SendResult", "merge", "narrowed", "run", "too_many", "without"]
 
-MINUTE = 60.0
-DAY = 86400.0
-PATIENCE = 0.05  # seconds that a worker waits while another draws from a slow iterable, before it looks for something else to do
-
 _log = logging.getLogger("franking.bulk")
-
-
-@dataclass(frozen=True, slots=True)
-class SendResult:
-    """Tell what became of one message.
-
-    ``index`` counts from 0 in the order of the iterable. ``outcome``: ``accepted`` (see ``receipt``, also for refused recipients among accepted ones),
-    ``refused`` (every recipient, for good), ``failed`` (surely not accepted, any other reason), ``unknown`` (it may have been accepted).
-    """
-
-    index: int
-    message: Any
-    outcome: str
-    receipt: Receipt | None = None
-    error: FrankingError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """What bulk is handed: how to prepare a message, open a session, renew a refused token, and explain an error; and the limits.
-
-    ``rate`` is the most messages in any minute, ``per_day`` in any 24 hours of this run: further ones fail, for now. ``started`` is called with index and Message-ID before anything of a message leaves.
-    ``wait`` sleeps for some seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished, and those that
-    wait for another attempt get the result of the last one.
-    """
-
-    prepare: Callable[[Any], Prepared]
-    open: Callable[[], Session]
-    give_back: Callable[[Session, bool], None]
-    renew: Callable[[], None]
-    explain: Callable[[FrankingError], Any]
-    connections: int = 1
-    window: int = 1
-    rate: float | None = None
-    per_day: float | None = None
-    policy: Policy = field(default_factory=Policy)
-    started: Callable[[int, str], None] | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-    clock: Callable[[], float] = time.monotonic
-    wait: Callable[[float], Any] | None = None
-    chance: Callable[[], float] = SystemRandom().random
-
-
-@dataclass(slots=True)
-class _Job:
-    """One message on its way: what is still to be sent, what was accepted or refused for good so far, and why it waits (``error``)."""
-
-    index: int
-    message: Any
-    prepared: Prepared
-    attempt: int = 1
-    receipt: Receipt | None = None
-    refused: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    error: FrankingError | None = None
-    begun: bool = False  # a session has it
 
 
 def run(road: Road, messages: Iterable[Any]) -> Iterator[SendResult]:
@@ -97,7 +35,7 @@ def run(road: Road, messages: Iterable[Any]) -> Iterator[SendResult]:
     go on; on one connection what is in flight at that moment is not waited for: it is told as accepted, safe or unknown. Who leaves the loop early (a
     ``break``, an exception of theirs) is not told what became of the messages under way, and nothing more is drawn.
     """
-    feed = _Feed(road, messages)
+    feed = Feed(road, messages)
     if road.connections == 1:
         worker = _Worker(road, feed)
         healthy = False
@@ -148,192 +86,16 @@ def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
     )
 
 
-class _Feed:
-    """Give out jobs to all workers: those whose pause is over first, then new ones; keeps the pace. Safe to share between threads."""
-
-    def __init__(self, road: Road, messages: Iterable[Any]) -> None:
-        self._road = road
-        self.source = iter(messages)
-        self._index = count()
-        self._lock = threading.Lock()
-        self._drawing = threading.Lock()  # apart from the other: a slow iterable must not hold up the results of other connections
-        self._paused: list[tuple[float, int, _Job]] = []
-        self._order = count()
-        self._recent: deque[float] = deque()
-        self._today: deque[float] = deque()
-        self._out = 0
-        self._exhausted = False
-        self.halted = False
-        self._not_before = 0.0
-        self._successes = 0
-        self.allowed = road.connections
-        self.fatal: FrankingError | None = None
-        self.broken: BaseException | None = None
-        self.abandoned = False  # nobody reads results any more, or a worker died of a bug: all workers end
-        self._unprepared: deque[SendResult] = deque()
-
-    @property
-    def stopping(self) -> bool:
-        """Tell whether nothing new is begun any more."""
-        return self.halted or self.abandoned or self._road.stop.is_set()
-
-    def halt(self, problem: BaseException) -> None:
-        """End the run of the only worker because of an interruption, which is raised when every result is out."""
-        self._exhausted = self.halted = True
-        self.broken = self.broken or problem
-
-    def draw(self) -> _Job | None:
-        """Give the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it is all over."""
-        with self._lock:
-            now = self._road.clock()
-            if self.abandoned or now < self._not_before or self._pace(now) > 0:
-                return None
-            if self._paused and self._paused[0][0] <= now:
-                job = heapq.heappop(self._paused)[2]
-                self._count(now)
-                return job
-            if self._exhausted or self.stopping:
-                return None
-            self._count(now)  # before it is drawn, so that others do not take the same place
-        drawn = self._new(now)
-        if drawn is None:
-            with self._lock:
-                self._out -= 1
-                if self._recent:
-                    self._recent.pop()
-        return drawn
-
-    def _count(self, now: float) -> None:
-        self._out += 1
-        if self._road.rate:
-            self._recent.append(now)
-
-    def _new(self, now: float) -> _Job | None:
-        if not self._drawing.acquire(timeout=PATIENCE):
-            return None
-        try:
-            if self._exhausted or self.stopping:
-                return None
-            message = next(self.source)
-            index = next(self._index)
-        except StopIteration:
-            self._exhausted = True
-            return None
-        except KeyboardInterrupt as interruption:
-            self.halt(interruption)
-            return None
-        except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
-            self._exhausted, self.broken = True, problem  # the iterable failed: finish what is under way, then let it through
-            return None
-        finally:
-            self._drawing.release()
-        try:
-            prepared = self._road.prepare(message)
-            if self._road.per_day:
-                self._day(now, self._road.per_day)
-            return _Job(index, message, prepared)
-        except KeyboardInterrupt as interruption:
-            self.halt(interruption)
-            failure: FrankingError = ConnectError("Interrupted before this message was begun.")
-        except FrankingError as error:
-            failure = error
-        self._road.explain(failure)
-        self._unprepared.append(SendResult(index, message, "failed", None, failure))
-        return None
-
-    def _day(self, now: float, most: float) -> None:
-        """Count a message of today; raise ``Throttled`` for one too many."""
-        with self._lock:
-            while self._today and self._today[0] <= now - DAY:
-                self._today.popleft()
-            if len(self._today) < most:
-                self._today.append(now)
-                return
-            wait = self._today[0] + DAY - now
-        raise Throttled(
-            f"The day's limit of {most:,.0f} messages is reached; it was not sent. The next can go in {wait / 3600:.1f} hours.",
-            retry_after=wait,
-            evidence=Evidence("limit", reason="per-day", details={"limit": most}),
-        )
-
-    def given_up(self) -> _Job | None:
-        """Give a job that was to be tried again later, when the run is stopping: it has had its last attempt."""
-        with self._lock:
-            if not self._paused or not self.stopping:
-                return None
-            self._out += 1
-            return heapq.heappop(self._paused)[2]
-
-    def unprepared(self) -> SendResult | None:
-        """Give the result of a message that did not get as far as a job."""
-        try:
-            return self._unprepared.popleft()
-        except IndexError:
-            return None
-
-    def _pace(self, now: float) -> float:
-        rate = self._road.rate
-        if not rate or not self._recent:
-            return 0.0
-        while self._recent and self._recent[0] <= now - MINUTE:
-            self._recent.popleft()
-        if rate < 1:
-            return max(0.0, self._recent[-1] + MINUTE / rate - now)
-        return 0.0 if len(self._recent) < int(rate) else self._recent[0] + MINUTE - now
-
-    def delay(self) -> float:
-        """Tell how long it makes sense to wait before drawing again, in seconds."""
-        with self._lock:
-            now = self._road.clock()
-            waits = [self._not_before - now, self._pace(now)]
-            if self._paused and self._exhausted:
-                waits.append(self._paused[0][0] - now)
-            return max(0.0, *waits)
-
-    def done(self) -> bool:
-        """Tell whether nothing is left to draw and nothing is under way."""
-        with self._lock:
-            ended = (self._exhausted or self.stopping) and not self._paused and not self._unprepared
-            return self.abandoned or (ended and (self.halted or not self._out))
-
-    def settled(self, *, success: bool = False) -> None:
-        """Take note that a drawn job has got its result."""
-        with self._lock:
-            self._out -= 1
-            self._successes += success
-            if success and self._successes % 50 == 0 and self.allowed < self._road.connections:
-                self.allowed += 1  # it has gone well for a while: one more connection at a time
-
-    def again(self, job: _Job, pause: float, error: FrankingError | None) -> None:
-        """Put a drawn job back, to be drawn after a pause; ``error`` is what its last attempt met with."""
-        job.error = error
-        with self._lock:
-            self._out -= 1
-            heapq.heappush(self._paused, (self._road.clock() + pause, next(self._order), job))
-
-    def slow_down(self, pause: float) -> None:
-        """Hold everything for a while, and use half as many connections: the server wants less."""
-        with self._lock:
-            self._not_before = max(self._not_before, self._road.clock() + pause)
-            self.allowed = max(1, self.allowed // 2)
-        _log.info("The server wants less: nothing is sent for %.0f s, then over at most %d connections.", pause, self.allowed)
-
-    def close(self) -> None:
-        """Let the iterable go, where it can be closed."""
-        with self._lock:
-            self._exhausted = True
-
-
-class _Jobs:
+class _Drawn:
     """What a session draws from. It knows how many are left where the application's iterable does (a list): such jobs keep nobody waiting."""
 
-    def __init__(self, jobs: Iterator[_Job], feed: _Feed) -> None:
+    def __init__(self, jobs: Iterator[Job], feed: Feed) -> None:
         self._jobs, self._feed = jobs, feed
 
-    def __iter__(self) -> Iterator[tuple[_Job, Envelope, Content]]:
+    def __iter__(self) -> Iterator[tuple[Job, Envelope, Content]]:
         return self
 
-    def __next__(self) -> tuple[_Job, Envelope, Content]:
+    def __next__(self) -> tuple[Job, Envelope, Content]:
         job = next(self._jobs)
         return job, job.prepared.envelope, job.prepared.content
 
@@ -344,7 +106,7 @@ class _Jobs:
 class _Worker:
     """Drive one session at a time until the feed is empty."""
 
-    def __init__(self, road: Road, feed: _Feed, number: int = 0) -> None:
+    def __init__(self, road: Road, feed: Feed, number: int = 0) -> None:
         self._road = road
         self._feed = feed
         self._number = number
@@ -391,7 +153,7 @@ class _Worker:
         elif self._road.stop.wait(seconds):
             time.sleep(min(seconds, 0.01))  # stopping: other workers finish what they have
 
-    def _burst(self, first: _Job) -> Iterator[SendResult]:
+    def _burst(self, first: Job) -> Iterator[SendResult]:
         """Send this job and all that follow without a pause, on one session."""
         try:
             session = self._session = self._session or self._open()
@@ -405,7 +167,7 @@ class _Worker:
         drawn = {first.index: first}  # and it is begun only when the session asks for it
         lost = ConnectError("The connection ended before this message was begun.", stale=True)
         if isinstance(session, SupportsMany):
-            jobs = _Jobs(self._drawing(first, drawn), self._feed)
+            jobs = _Drawn(self._drawing(first, drawn), self._feed)
             many = session.send_many(jobs, window=self._road.window)
             while True:
                 try:
@@ -432,7 +194,7 @@ class _Worker:
             broken_in = job.begun and self._feed.halted
             yield from self._settle(job, OutcomeUnknown("Interrupted while it was sent; it may have been accepted.") if broken_in else lost)
 
-    def _attempt(self, session: Session, job: _Job) -> Receipt | FrankingError:
+    def _attempt(self, session: Session, job: Job) -> Receipt | FrankingError:
         try:
             return session.send(job.prepared.envelope, job.prepared.content)
         except FrankingError as error:
@@ -443,8 +205,8 @@ class _Worker:
                 return OutcomeUnknown("Interrupted while it was sent; it may have been accepted.")
             return ConnectError("Interrupted before the message was handed over.")
 
-    def _drawing(self, first: _Job, drawn: dict[int, _Job]) -> Iterator[_Job]:
-        job: _Job | None = first
+    def _drawing(self, first: Job, drawn: dict[int, Job]) -> Iterator[Job]:
+        job: Job | None = first
         while job is not None:
             drawn[job.index] = job
             if self._road.started is not None:
@@ -464,7 +226,7 @@ class _Worker:
             self._road.renew()
             return self._road.open()
 
-    def _unopened(self, job: _Job, error: FrankingError) -> Iterator[SendResult]:
+    def _unopened(self, job: Job, error: FrankingError) -> Iterator[SendResult]:
         self._failures += 1
         pause = self._pause(error, self._failures)
         if pause is None:
@@ -478,7 +240,7 @@ class _Worker:
         self._feed.again(job, pause, error)
         self._feed.slow_down(pause)
 
-    def _settle(self, job: _Job, outcome: Receipt | FrankingError) -> Iterator[SendResult]:
+    def _settle(self, job: Job, outcome: Receipt | FrankingError) -> Iterator[SendResult]:
         if isinstance(outcome, Receipt):
             self._failures = 0
             yield from self._accepted(job, outcome)
@@ -509,7 +271,7 @@ class _Worker:
         job.attempt += 1
         self._feed.again(job, pause, outcome)
 
-    def _given_up(self, job: _Job) -> Iterator[SendResult]:
+    def _given_up(self, job: Job) -> Iterator[SendResult]:
         """Tell how the last attempt of a job ended that would have got another one."""
         if job.error is None:  # some recipients were accepted, the others refused for now
             yield self._result(job, "accepted", job.receipt, None)
@@ -518,7 +280,7 @@ class _Worker:
         else:
             yield self._failed(job, job.error)
 
-    def _accepted(self, job: _Job, receipt: Receipt) -> Iterator[SendResult]:
+    def _accepted(self, job: Job, receipt: Receipt) -> Iterator[SendResult]:
         rest = too_many(receipt)
         later = rest or tuple(address for address, answer in receipt.refused.items() if answer.get("temporary"))
         job.receipt = merge(job.receipt, receipt)
@@ -530,7 +292,7 @@ class _Worker:
             return
         yield self._result(job, "accepted", job.receipt, None)
 
-    def _all_refused(self, job: _Job, error: RecipientsRefused) -> Iterator[SendResult]:
+    def _all_refused(self, job: Job, error: RecipientsRefused) -> Iterator[SendResult]:
         later = tuple(address for address, answer in error.refused.items() if answer.get("temporary"))
         job.refused.update(error.refused)
         pause = self._road.policy.pause(job.attempt, self._road.chance) if later else None
@@ -547,7 +309,7 @@ class _Worker:
         self._road.explain(error)
         yield self._result(job, "failed" if later else "refused", None, error)
 
-    def _failed(self, job: _Job, error: FrankingError) -> SendResult:
+    def _failed(self, job: Job, error: FrankingError) -> SendResult:
         self._road.explain(error)
         if error.possibly_sent:
             return self._result(job, "unknown", job.receipt, error)
@@ -555,7 +317,7 @@ class _Worker:
             return self._result(job, "accepted", without(job.receipt, job.prepared.envelope.recipients, error), None)
         return self._result(job, "failed", None, error)
 
-    def _result(self, job: _Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
+    def _result(self, job: Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
         self._feed.settled(success=outcome == "accepted")
         _log.info("Message %d (%s): %s", job.index, job.prepared.content.message_id, outcome)
         return SendResult(job.index, job.message, outcome, receipt, error)
@@ -576,7 +338,7 @@ class _Worker:
             self._road.give_back(session, keep)
 
 
-def _in_threads(road: Road, feed: _Feed) -> Iterator[SendResult]:
+def _in_threads(road: Road, feed: Feed) -> Iterator[SendResult]:
     results: queue.Queue[SendResult | BaseException | None] = queue.Queue(maxsize=max(64, 4 * road.connections * road.window))
 
     workers = [_Worker(road, feed, number) for number in range(road.connections)]
