@@ -252,6 +252,7 @@ def spawn(server: SmtpServer, path: Path, *more: str) -> subprocess.Popen[bytes]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": source})
 
 
+@pytest.mark.slow
 def test_killed_at_ten_moments_and_resumed_each_time(smtp_server: Start, tmp_path: Path) -> None:
     """Nothing is lost, and whatever came twice is something that the journal called unknown and that was then resent on purpose."""
     total = 3_000

@@ -133,6 +133,7 @@ def test_smtp_from_the_first_question_to_the_saved_account(server: SmtpServer, a
     assert len(server.messages) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(10))
 def test_an_interruption_at_any_question_leaves_nothing(server: SmtpServer, authority: Authority, stop: int) -> None:
     interrupted(Terminal("setup", "--offline", "--ca-file", authority.ca_file), conversation(server), stop)
@@ -247,6 +248,7 @@ def test_outlook(microsoft: Microsoft) -> None:
     assert saved()["office"]["client_id"] == CLIENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(6))
 def test_an_interruption_of_gmail_leaves_nothing(google: Google, tmp_path: Path, stop: int) -> None:
     terminal, questions = with_google(google, tmp_path)
@@ -254,6 +256,7 @@ def test_an_interruption_of_gmail_leaves_nothing(google: Google, tmp_path: Path,
     assert google.messages == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(5))
 def test_an_interruption_of_outlook_leaves_nothing(microsoft: Microsoft, stop: int) -> None:
     terminal, questions = with_microsoft(microsoft)
@@ -359,6 +362,7 @@ def test_settings_that_cannot_be_written_leave_no_secret(arguments: list[str], m
     assert written() == []
 
 
+@pytest.mark.slow
 def test_an_interruption_while_writing_comes_afterwards(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     save = config.save
 

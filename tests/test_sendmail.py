@@ -265,6 +265,7 @@ def test_a_plain_delivery_loads_what_it_needs_and_nothing_else(settings: Callabl
     assert {name.partition(".")[0] for name in loaded} & SPARED == set()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
     server = settings(backlog=250)
