@@ -174,6 +174,10 @@ def _provided(account: Account, environ: Mapping[str, str], explicit: str | None
 # --- commands and files -----------------------------------------------------------------------------------------------
 
 
+_OURS = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
+"""Variables that hold secrets of Franking's own: no business of a command that gives one account's password."""
+
+
 def _run(key: str, command: str) -> str:
     """Run a command without a shell and give the first line that it prints; its output appears in no error."""
     import shlex
@@ -194,7 +198,13 @@ def _run(key: str, command: str) -> str:
     try:
         # the account's owner wrote the command; nothing of a message or a server gets into it
         ended = subprocess.run(  # noqa: S603
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
         )
         output = ended.stdout
         if ended.returncode:
