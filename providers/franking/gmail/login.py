@@ -58,7 +58,8 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
     except ImportError as problem:
         raise missing_extra(problem) from None
     with http.session(account.ca_file, timeout=account.timeout) as session:
-        flow = InstalledAppFlow.from_client_config(client.config, scopes=list(scopes))
+        # PKCE is asked for in so many words: google-auth-oauthlib 1.2.2 leaves it out by default
+        flow = InstalledAppFlow.from_client_config(client.config, scopes=list(scopes), autogenerate_code_verifier=True)
         flow.oauth2session.request = _requester(session, client.client_secret)
         with Listener() as listener:
             flow.redirect_uri = listener.redirect_uri
