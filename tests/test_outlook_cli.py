@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
@@ -81,12 +82,18 @@ def test_from_nothing_to_a_large_message(microsoft: Microsoft, tmp_path: Path) -
     assert [sent.way for sent in microsoft.graph.sent] == ["mime", "draft"]
 
 
+def expired() -> None:
+    """Let a token of one second run out: the programs that the tests start have the real clock."""
+    time.sleep(1.1)
+
+
 def test_a_daemon_needs_nobody(microsoft: Microsoft) -> None:
     microsoft.secret = "canary~secret-value"
     microsoft.expires_in = 1  # each send asks again
     add(microsoft, "--app-only", "--tenant", TENANT)
     franking("login", "office", "--password-stdin", text=b"canary~secret-value\n")
     assert answer("send-test", "office", "--to", "me@example.cz")["outcome"] == "sent"
+    expired()
     given = answer("send-test", "office", "--to", "me@example.cz", FRANKING_SECRET_OFFICE="6f0ab5e5-1c1b-4c1a-9f58-0123456789ab", code=2)
     assert given["diagnosis"]["code"] == "microsoft.client-secret-id"
 
@@ -103,6 +110,7 @@ def test_a_sign_in_that_has_ended_says_what_repairs_it(microsoft: Microsoft, err
     microsoft.expires_in = 1  # the next send has to renew
     add(microsoft)
     franking("login", "office", "--device")
+    expired()
     microsoft.answers = [("/token", Problem(error, number).reply())]
     report = answer("send-test", "office", "--to", "me@example.cz", code=code)
     assert report["diagnosis"]["code"] == diagnosis
