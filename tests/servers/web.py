@@ -63,7 +63,10 @@ class Request:
         return self.left == 0
 
     def form(self) -> dict[str, str]:
-        return dict(parse_qsl(self.read().decode(), keep_blank_values=True, strict_parsing=True))
+        data = self.read()
+        if not self.whole:
+            raise ConnectionResetError("the client hung up in the middle of its request")
+        return dict(parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=True))
 
 
 @dataclass
