@@ -9,6 +9,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -33,6 +34,13 @@ def start(make: Callable[[], Server]) -> Server:
         if REQUIRED:
             pytest.fail(f"a required server is not available: {why}")
         pytest.skip(str(why))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With xdist, keep all of this directory on one worker: its servers are started once, and OpenSMTPD can run only once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("real"))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +92,7 @@ def exim(certificates: Certificates) -> Iterator[Exim]:
     server.stop()
 
 
-@pytest.fixture  # only one can run on a machine, and others wait for it; it starts in 50 ms
+@pytest.fixture(scope="module")  # only one can run on a machine: others wait for it
 def opensmtpd() -> Iterator[OpenSMTPD]:
     (port,) = free_ports(1)
     server = start(lambda: OpenSMTPD(port=port))

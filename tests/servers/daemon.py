@@ -1,6 +1,6 @@
 """Start and stop other people's daemons for tests: directories, free ports, certificates, process groups. Knows no server in particular.
 
-A daemon runs in its own session and dies with the tests, however they end: it is stopped by its owner, at exit, or by a guard when the
+A daemon runs in its own session and dies with the tests, however they end: it is stopped by its owner, at exit, and by the kernel when the
 process that started it is killed. Every server listens on 127.0.0.1 only.
 """
 
@@ -22,11 +22,8 @@ from pathlib import Path
 import trustme
 
 HOST = "127.0.0.1"
-_LIMIT = (
-    ("prlimit", "--nofile=4096:4096") if shutil.which("prlimit") else ()
-)  # Postfix closes every possible descriptor: seconds, at a million
-# waits for the end of a pipe that this process holds: however it ends, kill -9 included, the daemon's group ends too
-_GUARD = 'read -r _; kill -s TERM -- "-$0" && sleep 1 && kill -s KILL -- "-$0"'
+# setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor, which takes seconds at a million
+_GUARD = ("setpriv", "--pdeathsig", "TERM", "prlimit", "--nofile=4096:4096") if shutil.which("setpriv") and shutil.which("prlimit") else ()
 UNPACKED = Path(os.environ.get("FRANKING_SERVERS") or "/var/tmp/franking-servers")
 START = 20.0  # seconds until a daemon must answer; they need less than one
 
@@ -102,13 +99,11 @@ class Daemon:
     ) -> None:
         """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end of the log."""
         self.log = log
-        line = [*_LIMIT, *map(str, command)]
+        line = [*_GUARD, *map(str, command)]
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env, cwd=cwd
             )
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-        self.guard = subprocess.Popen(["sh", "-c", _GUARD, str(self.process.pid)], stdin=subprocess.PIPE, **quiet)
         atexit.register(self.stop)
         try:
             for port in ports:
@@ -141,10 +136,6 @@ class Daemon:
             self.process.wait(5)
         self._signal(signal.SIGKILL)  # what its owner left behind
         self.process.wait(5)
-        self.guard.kill()
-        self.guard.wait(5)
-        if self.guard.stdin is not None:
-            self.guard.stdin.close()
 
     def _signal(self, sign: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
