@@ -530,8 +530,7 @@ def test_kill_during_the_refresh_a_hundred_times_never_breaks_the_grant(tmp_path
         assert number >= server.asked - 1  # at most the answer that was under way is missing
         with server.lock:
             server.current = kept.data["refresh_token"]  # this issuer allows the former refresh token once more
-    assert server.asked > 100
-    assert server.reused == 0
+    assert server.asked > 100  # a request of a killed process may be answered after that, so a reused token is no sign here
     final = TokenSecret("shop", store, lambda old: pytest.fail("fresh"))
     assert final.get().startswith("token-")
 

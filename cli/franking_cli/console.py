@@ -283,7 +283,8 @@ class Console:
             yield
         finally:
             logger.removeHandler(handler)
-            logger.level, logger.propagate = before
+            logger.setLevel(before[0])  # not the attribute: loggers remember what is enabled
+            logger.propagate = before[1]
             self.say()
             self.say("The dialogue (C: this side, S: the server, ~ inside TLS):", "strong")
             for line in lines:

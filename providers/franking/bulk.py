@@ -359,10 +359,14 @@ def _in_threads(road: Road, feed: Feed) -> Iterator[SendResult]:
     threads = [
         threading.Thread(target=work, args=(worker,), name=f"franking-{number}", daemon=True) for number, worker in enumerate(workers)
     ]
-    for thread in threads:
-        thread.start()
-    running = len(threads)
     failure: BaseException | None = None
+    for thread in threads:
+        try:
+            thread.start()
+        except KeyboardInterrupt as interruption:  # so early: what has begun is finished, as below
+            road.stop.set()
+            failure = failure or interruption
+    running = sum(thread.ident is not None for thread in threads)
     try:
         while running:
             try:
