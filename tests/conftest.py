@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import signal
@@ -68,3 +69,18 @@ def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a test tried to ask the system's name server")
 
     monkeypatch.setattr("franking.lookup.system_resolver", refuse)
+
+
+@pytest.fixture
+def loud(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Turn every library's logger to its loudest and give what is logged; afterwards each is as it was, for the tests that follow in this process."""
+    caplog.set_level(logging.DEBUG)
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = True
+    yield caplog
+    for logger, level, propagate in before:
+        logger.setLevel(level)
+        logger.propagate = propagate

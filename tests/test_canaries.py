@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 import pickle
 import subprocess
@@ -64,14 +63,6 @@ def everything(error: BaseException) -> str:
     if isinstance(error, FrankingError) and error.diagnosis is not None:
         parts.append(json.dumps(error.diagnosis.as_dict(), ensure_ascii=False) + repr(error.diagnosis))
     return "\n".join(parts)
-
-
-@pytest.fixture
-def loud(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.DEBUG)
-    for name in list(logging.root.manager.loggerDict):
-        logging.getLogger(name).setLevel(logging.DEBUG)
-    return caplog
 
 
 def test_the_search_finds_what_it_looks_for() -> None:

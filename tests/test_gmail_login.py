@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -503,11 +502,7 @@ def test_a_key_that_was_cut(google: Google, delegated: Account, tmp_path: Path) 
 # -- nothing secret comes out ----------------------------------------------------------------------------------------
 
 
-def test_no_secret_in_any_log(google: Google, account: Account, delegated: Account, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    for name in list(logging.root.manager.loggerDict):  # every library at its loudest, google's too
-        logging.getLogger(name).setLevel(logging.DEBUG)
-        logging.getLogger(name).propagate = True
+def test_no_secret_in_any_log(google: Google, account: Account, delegated: Account, loud: pytest.LogCaptureFixture) -> None:
     codes: list[str] = []
 
     def browser(url: str) -> None:
@@ -519,7 +514,6 @@ def test_no_secret_in_any_log(google: Google, account: Account, delegated: Accou
     renewed = GMAIL.refresh(account, grant, None)
     assertion_made = GMAIL.refresh(delegated, None, None)
     GMAIL.revoke(account, renewed)
-    caplog.set_level(logging.NOTSET)
     forms = google.token_requests
     secrets = [
         *codes,
@@ -532,7 +526,7 @@ def test_no_secret_in_any_log(google: Google, account: Account, delegated: Accou
         forms[2]["assertion"],
     ]
     assert all(len(secret) > 20 for secret in secrets)
-    ours = [record for record in caplog.records if record.threadName == "MainThread"]
+    ours = [record for record in loud.records if record.threadName == "MainThread"]
     assert ours, "the libraries did log"
     everything = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in ours)
     for secret in secrets:

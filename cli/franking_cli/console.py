@@ -276,15 +276,14 @@ class Console:
         lines: list[str] = []
         handler = _Lines(lines)
         logger = logging.getLogger("franking.wire")
-        before, logger.propagate = (logger.level, logger.propagate), self.verbose > 1
+        before = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
         try:
             yield
         finally:
             logger.removeHandler(handler)
-            logger.setLevel(before[0])  # not the attribute: loggers remember what is enabled
-            logger.propagate = before[1]
+            logger.setLevel(before)  # not the attribute: loggers remember what is enabled
             self.say()
             self.say("The dialogue (C: this side, S: the server, ~ inside TLS):", "strong")
             for line in lines:

@@ -141,9 +141,10 @@ def _logging(verbose: int) -> Iterator[None]:
     logger = logging.getLogger("franking")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacted("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)  # a logger below this one may be louder for a reason of its own
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    logger.setLevel(handler.level)
     try:
         yield
     finally:
