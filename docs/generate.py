@@ -46,6 +46,7 @@ SAMPLES: Mapping[str, Any] = {
     "port": "PORT",
     "username": "LOGIN",
     "address": "FROM",
+    "whole_address": "FROM",
     "try_587": True,
     "try_465": True,
     "by_smtp": True,

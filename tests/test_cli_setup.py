@@ -264,6 +264,14 @@ def test_an_interruption_of_outlook_leaves_nothing(microsoft: Microsoft, stop: i
     assert microsoft.graph.sent == []
 
 
+def test_what_is_said_of_an_interruption_begins_on_its_own_line() -> None:
+    for arguments in (["setup"], ["login", "smtp://info@localhost?from=info@shop.example"]):
+        terminal = Terminal(*arguments)
+        terminal.interrupt("Your mail address" if arguments == ["setup"] else "Password of info")
+        assert terminal.end() == 130
+        assert "Interrupted; nothing more was done." in terminal.shown.splitlines()
+
+
 def interrupted(terminal: Terminal, questions: list[tuple[str, Answer]], stop: int) -> None:
     for question, text in questions[:stop]:
         terminal.answer(question, text)

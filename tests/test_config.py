@@ -503,6 +503,15 @@ def test_a_url_account_survives_being_saved() -> None:
     assert franking.Account is not None
 
 
+@pytest.mark.parametrize(
+    "host", ["smtp.x.cz:465", "https://smtp.x.cz/", "::1", "[::1]", "fe80::1%eth0", "[::1", "smtp x.cz", "info@x.cz", "a/b", "ſmtp.x.cz"]
+)
+def test_a_server_typed_in_any_form_survives_the_account_url(host: str) -> None:
+    """What is wrong with it a hint says, and never the URL."""
+    made = franking.Account(name="shop", provider="smtp", sender="info@x.cz", host=host, username="info@x.cz")
+    assert parse_url(config.to_url(made)) == made
+
+
 # --- the documentation ------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ import pytest
 import trustme
 
 import franking
+from franking.errors import Evidence, LoginError
+from franking.mailer import explain
 from franking.testsend import TestReport, check, send_test
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence
 
@@ -43,6 +45,26 @@ def test_a_user_name_without_the_domain() -> None:
     with SmtpServer(users=USERS) as server:
         report = check(account(server, username="info"), secret="heslo")
     told(report, "login.refused", "info@novak.cz")
+
+
+@pytest.mark.parametrize(
+    ("host", "username", "told_to_try"),
+    [("127.0.0.1", "info", True), ("localhost", "info", True), ("localhost", "info@novak.cz", False), ("127.0.0.1", "ja@jinde.cz", False)],
+)
+def test_the_whole_address_is_advised_once_and_only_where_it_helps(host: str, username: str, told_to_try: bool) -> None:
+    with SmtpServer(users=USERS) as server:
+        report = check(account(server, host=host, username=username), secret="heslo?")
+    assert report.diagnosis is not None
+    assert [text for text in report.diagnosis.remedies if "whole address" in text] == [
+        text for text in report.diagnosis.remedies[:1] if told_to_try
+    ]
+
+
+@pytest.mark.parametrize("host", ["smtp.web.de", "smtp.free.fr", "SMTP.Laposte.net."])
+def test_the_whole_address_is_not_advised_where_a_local_part_is_wanted(host: str) -> None:
+    error = LoginError("refused", step="login", evidence=Evidence("smtp", code=535, enhanced="5.7.8", text="authentication failed"))
+    chosen = franking.Account(name="shop", provider="smtp", sender="jan@web.de", host=host, username="jan")
+    assert "whole address" not in " ".join(explain(error, chosen).remedies)
 
 
 def test_ssl_on_a_port_for_starttls() -> None:
@@ -78,7 +100,7 @@ def test_a_name_that_does_not_exist() -> None:
         ([Fault("greet", silence)], "greet.silent", "TLS from the start"),
         ([Fault("greet", says("554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org"))], "blocklisted", "587"),
         ([Fault("greet", says("421 4.7.0 Error: too many connections from 192.0.2.1"))], "rate.connections", "one or two"),
-        ([Fault("auth", says("535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6"))], "login.refused", "whole address"),
+        ([Fault("auth", says("535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6"))], "login.refused", "current one"),
         ([Fault("auth", says("454 4.7.0 Temporary authentication failure"))], "server.trouble", "Try again"),
         ([Fault("auth", hangs_up)], "connect.lost", "Try again"),
         ([Fault("auth", sends(b"garbage\r\n"))], "protocol.error", "Check server and port"),

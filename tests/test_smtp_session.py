@@ -476,11 +476,23 @@ def test_names_that_cannot_be_found(problem: Exception, expected: tuple[Any, ...
     assert caught.value.evidence.kind == "dns"
 
 
-@pytest.mark.parametrize("host", ["mail..example.test", "a" * 64 + ".test", ".", "[]"])
+@pytest.mark.parametrize(
+    "host",
+    ["mail..example.test", "a" * 64 + ".test", ".", "[]", "smtp x.test", " x.test", "https://x.test", "x.test:465", "::g", "i@x.test"],
+)
 def test_names_that_cannot_be_names(host: str) -> None:
     with pytest.raises(ConnectError) as caught:
         open_at(found(("127.0.0.1", 1)), host=host)
     assert facts(caught.value)[2] == "bad-name"
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [("straße.test", "xn--strae-oqa.test"), ("ｓｍｔｐ．x.test", "smtp.x.test"), ("smtp.x.test.", "smtp.x.test"), ("[::1]", "::1")],
+)
+def test_names_are_looked_up_as_idna_2008_says(host: str, asked: str) -> None:
+    """IDNA 2003 would ask for strasse.test, which is another server."""
+    assert Place(host, 1).wire == asked
 
 
 def test_a_name_server_that_never_answers() -> None:

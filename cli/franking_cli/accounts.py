@@ -64,7 +64,7 @@ def show(
     console: Console, name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None
 ) -> int:
     """Show an account's settings, defaults included, and its account URL."""
-    from franking.config import resolve
+    from franking.config import resolve, to_url
 
     found = resolve(name)
     if console.json_output:
@@ -77,6 +77,7 @@ def show(
         if key in found.given or value not in (None, "", ()):
             shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
             console.data(f"{key} = {visible(shown)}" + ("" if key in found.given else "    (default)"))
+    console.data(f"url = {visible(to_url(found))}")
     _advise(console, found)
     return 0
 

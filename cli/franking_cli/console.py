@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -220,7 +221,7 @@ class Console:
         if diagnosis.temporary:
             self.say()
             self.say("This may pass by itself: trying again later can help.", indent="  ")
-        if diagnosis.raw:
+        if diagnosis.raw and not re.fullmatch(r"[a-z-]+", diagnosis.raw):  # such a word is our own name for it, and nobody's words
             self.say()
             self.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
         if next_command and not any("`franking " in remedy for remedy in remedies):
@@ -296,13 +297,16 @@ class Console:
         if not self.interactive:
             self._nobody(question, flag)
         self._clear()
-        if hidden:
-            import getpass
+        try:
+            if hidden:
+                import getpass
 
-            return getpass.getpass(f"{question}: ", stream=sys.stderr)
-        shown = f"{question} [{default}]: " if default else f"{question}: "
-        self._write(shown)
-        line = sys.stdin.readline()
+                return getpass.getpass(f"{question}: ", stream=sys.stderr)
+            self._write(f"{question} [{default}]: " if default else f"{question}: ")
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:
+            self._write("\n")  # what is said next begins on a line of its own
+            raise
         if not line:
             raise EOFError
         return line.strip() or (default or "")
@@ -318,10 +322,11 @@ class Console:
             self.say("Please answer y or n.")
 
     def _nobody(self, question: str, flag: str | None) -> NoReturn:
-        from franking import SettingsError
+        from franking.errors import Evidence, SettingsError
 
         hint = f"give it with {flag}" if flag else "run this in a terminal"
-        raise SettingsError(f"{question}: nobody can be asked here; {hint}.", field=flag)
+        evidence = Evidence("settings", reason="usage", details={"usage": (*self.path.split(), "--help")})
+        raise SettingsError(f"{question}: nobody can be asked here; {hint}.", field=flag, evidence=evidence)
 
 
 class _Lines(logging.Handler):

@@ -64,7 +64,8 @@ def command(
             console.say(f"Test message from {visible(str(chosen.sender))} to {visible(recipient)}", "strong")
         with console.transcript(transcript):
             report = testsend.send_test(chosen, recipient, secret=secret, observer=console.step)
-        console.result(report, sent=f"Message sent to {visible(recipient)}. Look into the inbox.")
+        where = "The built-in server has it; nothing left this computer." if embedded else "Look into the inbox."
+        console.result(report, sent=f"Message sent to {visible(recipient)}. {where}")
         if embedded and report.ok:
             _show_received(console, server)
     return exit_code(report.error)

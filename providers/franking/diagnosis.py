@@ -182,7 +182,8 @@ def diagnose(error: FrankingError, rules: Iterable[Rule], values: Mapping[str, A
 def with_hints(diagnosis: Diagnosis, hints: Iterable[Hint]) -> Diagnosis:
     """Let the hints that explain this failure lead its remedies: those on name and password where they were refused, others before it."""
     leading = tuple(hint for hint in hints if _explains(hint.code, diagnosis))
-    return replace(diagnosis, values={**diagnosis.values, "hints": leading}) if leading else diagnosis
+    said = {"whole_address": None} if any(hint.code == "username.not-an-address" for hint in leading) else {}  # no need to say it twice
+    return replace(diagnosis, values={**diagnosis.values, **said, "hints": leading}) if leading else diagnosis
 
 
 def _explains(hint: str, diagnosis: Diagnosis) -> bool:
@@ -239,8 +240,6 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     if known.get("account"):
         known.setdefault("name", known["account"])
         known.setdefault("again", (known["account"],))
-    if known.get("username") and "@" not in str(known["username"]):
-        known.setdefault("whole_address", known["address"])
     way = (known.get("port"), known.get("security"))
     known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
     known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}

@@ -92,7 +92,7 @@ def write_url(account: Account, *, named: bool = True) -> str:
         host = settings.pop("host")
         user = quote(settings.pop("username", ""), safe="")
         port = settings.pop("port", "")
-        authority = (f"{user}@" if user else "") + (f"[{host}]" if ":" in host else quote(host)) + (f":{port}" if port else "")
+        authority = (f"{user}@" if user else "") + (f"[{host}]" if _is_ipv6(host) else quote(host, safe="")) + (f":{port}" if port else "")
         if sender != unquote(user):
             settings["from"] = sender
     elif form == "path":
@@ -108,6 +108,15 @@ def write_url(account: Account, *, named: bool = True) -> str:
     if named and read_url(url).name != account.name:
         url = f"{provider.name}://{authority}{path}" + _parameters({**settings, "name": account.name})
     return url
+
+
+def _is_ipv6(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False  # a name, perhaps with a scheme or a port that do not belong there: that is for a hint to say
 
 
 def _parameters(settings: Mapping[str, str]) -> str:

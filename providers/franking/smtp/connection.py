@@ -289,7 +289,7 @@ class Connection:
             evidence = self._tls_evidence(
                 "certificate", problem.verify_message, verify_code=problem.verify_code, verify_message=problem.verify_message, names=names
             )
-            words = f"The certificate of {self.place} cannot be trusted: {problem.verify_message}."
+            words = f"The certificate of {self.place} cannot be trusted: {problem.verify_message.rstrip('.')}."
             return TLSError(words, step="tls", evidence=evidence)
         if isinstance(problem, TimeoutError):
             return ConnectTimeout(

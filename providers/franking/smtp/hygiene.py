@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from franking.account import Account
 from franking.diagnosis import Hint
-from franking.visible import visible
 
 __all__ = ["hints"]
 
@@ -39,7 +38,6 @@ NAMES_WITHOUT_DOMAIN = (
     "mailtrap.io",
     "mailersend.net",
     "resend.com",
-    "localhost",
 )
 """Servers whose login name is not an address: a local part, or what a mail service hands out (ISPDB, nodemailer's list)."""
 
@@ -102,23 +100,23 @@ def _of_username(account: Account) -> Iterator[Hint]:
     if not name:
         return
     clean = _clean(name)
-    values = {"account": account.reference, "username": name, "address": address, "username_shown": visible(name), "username_clean": clean}
+    values = {"account": account.reference, "username": name, "address": address, "username_clean": clean}
     if _quoted(clean):
         yield Hint("username.quotes", {**values, "username_clean": clean[1:-1].strip()})
     elif clean != name:
         yield Hint("username.blank", values)
     if "@" not in clean:
-        if not _below(account.host, NAMES_WITHOUT_DOMAIN):
+        if not _below(account.host, (*NAMES_WITHOUT_DOMAIN, "localhost")):
             whole = address if address.partition("@")[0].lower() == clean.lower() else f"{clean}@{address.rpartition('@')[2]}"
             yield Hint("username.not-an-address", {**values, "whole_address": whole if " " not in whole else address})
-    elif clean.strip("\"'").casefold() != address.casefold() and not _below(account.host, NAMES_WITHOUT_DOMAIN):
+    elif clean.strip("\"'").casefold() != address.casefold() and not _below(account.host, (*NAMES_WITHOUT_DOMAIN, "localhost")):
         yield Hint("username.other-mailbox", values)
 
 
 def _of_host(account: Account) -> Iterator[Hint]:
     host = account.host or ""
     clean = _clean(host)
-    values = {"account": account.reference, "host": host, "host_shown": visible(host)}
+    values = {"account": account.reference, "host": host}
     if clean != host:
         yield Hint("host.blank", {**values, "host_clean": clean})
     bare = _SCHEME.sub("", clean)

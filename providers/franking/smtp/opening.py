@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from franking.domain import to_ascii
 from franking.errors import ConnectError, Evidence, SendError, SettingsError, Throttled, TLSError
 from franking.smtp.connection import Dialogue
 from franking.smtp.dial import Place, is_public
@@ -22,7 +23,10 @@ def ehlo_name(given: str | None, local: str) -> str:
     if given:
         if any(sign <= " " or sign == "\x7f" for sign in given):
             raise SettingsError(f"ehlo_name: {given!r} contains a blank or a control character; give one host name.", field="ehlo_name")
-        return given if given.isascii() else given.encode("idna").decode()
+        try:
+            return given if given.isascii() else to_ascii(given)
+        except ValueError as problem:
+            raise SettingsError(f"ehlo_name: {problem}.", field="ehlo_name") from None
     address = ipaddress.ip_address(local.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         return f"[{address.ipv4_mapped}]" if address.ipv4_mapped else f"[IPv6:{address}]"

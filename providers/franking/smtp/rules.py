@@ -11,7 +11,7 @@ from typing import Any
 
 from franking.diagnosis import Rule
 from franking.errors import Evidence
-from franking.smtp.hygiene import hints
+from franking.smtp.hygiene import NAMES_WITHOUT_DOMAIN, hints
 
 __all__ = ["RULES", "by_token", "hints", "other_mailbox"]
 
@@ -61,6 +61,12 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
     """Tell whether the token belongs to another mailbox than the one that was logged in to."""
     who, username = str(values.get("who") or ""), str(values.get("username") or "")
     return by_token(seen, values) and bool(who and username) and who.casefold() != username.casefold()
+
+
+def _whole_address(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Offer the address as the login name, where that is no address and the server is not known to want it so."""
+    name = str(values.get("username") or "")
+    return {} if not name or "@" in name or _at(*NAMES_WITHOUT_DOMAIN)(seen, values) else {"whole_address": values.get("address")}
 
 
 _SMTP = ("smtp", "sasl")
@@ -182,12 +188,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "protocol.error", kind=_SMTP, text="Invalid base64|Authentication cancelled|Initial data not expected", temporary=False, note="P8"
     ),
-    Rule("login.refused", kind=_SMTP, codes=(535,), temporary=False, note="P1 P2 P3 P42 P43 P44"),
+    Rule("login.refused", kind=_SMTP, codes=(535,), adds=_whole_address, temporary=False, note="P1 P2 P3 P42 P43 P44"),
     Rule(
         "login.refused",
         kind=_SMTP,
         codes=(5,),
         text="authentication (failed|unsuccessful)|incorrect authentication",
+        adds=_whole_address,
         temporary=False,
         note="P7",
     ),
