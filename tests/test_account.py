@@ -155,8 +155,8 @@ def test_its_repr_shows_settings_and_no_secrets() -> None:
     )
 
 
-def test_the_reference_is_the_name_unless_somebody_typed_something_else() -> None:
-    account = smtp(name="můj shop")
+def test_the_reference_is_what_somebody_typed() -> None:
+    account = smtp(name="můj shop").referred_to_as("můj shop")
     assert account.reference == "můj shop"
     assert login_command(account) == "franking login 'můj shop'"
     assert login_command(account.referred_to_as("outlook://me@x.cz?tenant=a&b=c")) == "franking login 'outlook://me@x.cz?tenant=a&b=c'"

@@ -524,3 +524,37 @@ def test_no_command_shows_a_secret_at_the_highest_verbosity(franking: Franking, 
     assert "canary" not in "".join(texts)
     held = [path for path in [*tmp_path.rglob("*")] if path.is_file() and b"canary" in path.read_bytes()]
     assert held == [tmp_path / "pw"]  # logout has forgotten the stored one
+
+
+@pytest.mark.parametrize(
+    ("consent", "code", "remedy"),
+    [
+        ({"error": "access_denied"}, "login.cancelled", "franking login g"),
+        ({"error": "admin_policy_enforced"}, "google.admin-policy", "App access control"),
+        ({"error": "org_internal"}, "google.internal-only", "External"),
+        ({"unticked": ["https://www.googleapis.com/auth/gmail.send"]}, "google.scope-missing", "franking login g"),
+        ({"user": "jan@novak.cz"}, "login.other-mailbox", "franking login g"),
+    ],
+)
+def test_a_sign_in_that_fails_is_explained_as_a_send_is(
+    google: Google, franking: Franking, consent: dict[str, Any], code: str, remedy: str
+) -> None:
+    google.consent = lambda asked: consent
+    told = franking("login", "g", "--json")
+    assert (told.code, told.json["diagnosis"]["code"]) == (4, code)
+    shown = franking("login", "g").err
+    assert told.json["diagnosis"]["title"] in shown and remedy in shown
+    assert open_store().load("g") is None
+
+
+def test_google_has_no_device_code_and_says_so(google: Google, franking: Franking) -> None:
+    told = franking("login", "g", "--device", "--json")
+    assert (told.code, told.json["diagnosis"]["code"]) == (2, "google.device-not-allowed")
+    assert google.requests == []
+
+
+def test_status_says_why_a_sign_in_ends_so_soon(google: Google, franking: Franking) -> None:
+    google.testing = True
+    assert "in Testing" in franking("login", "g").err
+    assert "days (the consent screen is in Testing)" in franking("status").out
+    assert franking("status", "--json").json[0]["testing"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX commands")
 
 def smtp(**changes: Any) -> Account:
     base: dict[str, Any] = {"name": "my-shop", "provider": "smtp", "sender": "a@b.cz", "host": "h", "username": "u"}
-    return Account(**{**base, **changes})
+    account = Account(**{**base, **changes})
+    return account.referred_to_as(account.name)  # as if it stood in the settings file
 
 
 def grant(**changes: Any) -> Grant:
@@ -296,7 +298,7 @@ def test_every_provider_tells_its_state(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "state", "file")
     assert state_of(Account(name="f", provider="file", sender="a@b.cz", path="/tmp"), provider_named("file"), store, {}).kind == "none"
     for name, rest in (("gmail", {}), ("outlook", {"client_id": "x"})):
-        account = Account(name="g", provider=name, sender="a@b.cz", **rest)
+        account = Account(name="g", provider=name, sender="a@b.cz", **rest).referred_to_as("g")
         state = state_of(account, provider_named(name), store, {})
         assert (state.ok, state.kind, state.repair) == (False, "grant", "franking login g")
     service = Account(name="g", provider="gmail", sender="a@b.cz", service_account="/x.json")
@@ -316,3 +318,21 @@ def test_commands_name_a_url_account_by_its_url(tmp_path: Path) -> None:
     gmail = parse_url("gmail://me@gmail.com?client_secrets=/x.json")
     refused = franking.LoginRequired("x", evidence=Evidence("oauth", reason="no-grant"))
     assert any(f"franking login '{gmail.reference}'" in remedy for remedy in explain(refused, gmail, provider_named("gmail")).remedies)
+
+
+def test_the_repair_of_an_account_made_in_code_is_no_name_that_nobody_saved() -> None:
+    from franking.config import parse_url
+    from franking.errors import Evidence
+    from franking.mailer import explain
+
+    for kind, rest in (("gmail", {"client_secrets": "/x.json"}), ("outlook", {"client_id": "x"})):
+        made = Account(name="shop", provider=kind, sender="me@x.cz", **rest)
+        with pytest.raises(franking.LoginRequired) as caught:
+            secret_for(made, provider_named(kind), MemoryStore(), {}).get()
+        explain(caught.value, made, provider_named(kind))
+        command = shlex.split(caught.value.repair or "")
+        assert command[:2] == ["franking", "login"] and caught.value.repair in str(caught.value)
+        assert parse_url(command[2]) == made  # its name too: the sign-in goes where the program looks for it
+        ended = franking.LoginRequired("x", evidence=Evidence("oauth", reason="invalid_grant"))
+        explain(ended, made.referred_to_as("shop"), provider_named(kind))
+        assert ended.repair == "franking login shop"

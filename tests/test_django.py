@@ -582,6 +582,15 @@ def test_franking_login_signs_in(use: Use, google: Google, tmp_path: Path, monke
     assert google.messages[0].user == "me@gmail.com"
 
 
+def test_franking_login_says_what_a_failure_means(use: Use, google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(gmail(google, tmp_path))
+    google.consent = lambda asked: {"error": "admin_policy_enforced"}
+    monkeypatch.setattr("webbrowser.open", lambda url: browse(url, google.authority.ca_file))
+    monkeypatch.setattr("franking.loopback.BROWSER_SECONDS", 0.2)  # this browser runs in the foreground
+    with pytest.raises(CommandError, match=r"The Workspace administrator does not allow it[^$]*App access control"):
+        call_command("franking_login", stdout=io.StringIO())
+
+
 def test_franking_login_where_nobody_can_be_asked(use: Use, google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(gmail(google, tmp_path))
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from franking.errors import LoginRequired
-from franking.loopback import Listener, answer, pasted
+from franking.loopback import Listener, answer, open_in_background, pasted
 
 STATE = "state-of-this-login"
 
@@ -255,3 +255,28 @@ def test_the_pasted_way_listens_to_nobody(listener: Listener) -> None:
     assert "https://issuer.example/auth" in person.shown
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+
+
+def test_a_browser_that_runs_in_the_foreground_gets_its_last_page(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("franking.loopback.BROWSER_SECONDS", 0.2)
+    pages: list[str] = []
+    left = threading.Event()
+    seen = threading.Event()
+
+    def browse_until_left(url: str) -> bool:  # w3m, and whatever $BROWSER names: returns when its person leaves
+        pages.append(visit(listener, f"/?{good()}")[1])
+        seen.set()
+        left.wait(20)
+        return True
+
+    try:
+        assert open_in_background(browse_until_left, "https://accounts.example/auth")
+        assert listener.wait(STATE, timeout=20)["code"] == "4/0A-code_x"
+        assert seen.wait(20) and "close this page" in pages[0]
+    finally:
+        left.set()
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "javascript:alert(1)"])
+def test_only_addresses_of_the_web_are_opened(url: str) -> None:
+    assert not open_in_background(lambda url: pytest.fail("opened"), url)

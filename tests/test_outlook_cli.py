@@ -82,6 +82,39 @@ def test_from_nothing_to_a_large_message(microsoft: Microsoft, tmp_path: Path) -
     assert [sent.way for sent in microsoft.graph.sent] == ["mime", "draft"]
 
 
+@pytest.mark.parametrize(
+    ("number", "error", "code", "diagnosis"),
+    [
+        (53003, "access_denied", 4, "microsoft.conditional-access"),
+        (90094, "access_denied", 4, "microsoft.admin-consent"),
+        (7000218, "invalid_client", 2, "microsoft.public-client-off"),
+        (700016, "unauthorized_client", 2, "microsoft.client-unknown"),
+    ],
+)
+def test_a_sign_in_that_fails_is_explained_as_a_send_is(microsoft: Microsoft, number: int, error: str, code: int, diagnosis: str) -> None:
+    add(microsoft)
+    microsoft.answers = [("/token", Problem(error, number).reply())]
+    told = answer("login", "office", "--device", code=code)
+    assert told["diagnosis"]["code"] == diagnosis
+    assert f"AADSTS{number}" in told["diagnosis"]["raw"]
+
+
+def test_a_sign_in_says_who_where_and_what_for(microsoft: Microsoft) -> None:
+    add(microsoft)
+    shown = " ".join(franking("login", "office", "--device")[1].split())
+    assert f"Signed in as jan@contoso.com of the directory {TENANT}; may: https://graph.microsoft.com/Mail.Send" in shown
+    assert "for the route graph only; the route outlook-smtp would need one of its own" in shown
+    (status,) = answer("status", "office")
+    assert status["tenant"] == TENANT
+
+
+def test_somebody_else_may_sign_in_and_it_is_said(microsoft: Microsoft) -> None:
+    add(microsoft)
+    microsoft.user = "eva@contoso.com"
+    for words in (("login", "office", "--device"), ("login", "office", "--device", "--json")):
+        assert "eva@contoso.com signed in, but the account sends as jan@contoso.com" in franking(*words)[1]
+
+
 def expired() -> None:
     """Let a token of one second run out: the programs that the tests start have the real clock."""
     time.sleep(1.1)

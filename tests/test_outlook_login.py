@@ -200,7 +200,10 @@ def test_the_device_code_is_polled_at_the_pace_that_is_asked_for(microsoft: Micr
     grant = login.login(account(), person, options={}, sleep=sleep)
     assert grant.who == "jan@contoso.com"
     assert slept[:4] == [1, 1, 6, 12]
-    assert person.shown == ["To sign in, use a web browser to open the page https://localhost/link and enter the code CANARYCODE."]
+    assert person.shown == [
+        "To sign in, use a web browser to open the page https://localhost/link and enter the code CANARYCODE.",
+        "This sign-in is for the route graph only; the route outlook-smtp would need one of its own.",
+    ]
 
 
 def test_instructions_are_composed_where_the_issuer_sends_none(microsoft: Microsoft, account: Make) -> None:

@@ -74,7 +74,9 @@ def store() -> MemoryStore:
 @pytest.fixture
 def secret(issuer: Issuer, store: MemoryStore) -> Callable[..., TokenSecret]:
     def make(**options: Any) -> TokenSecret:
-        return TokenSecret("shop", options.pop("store", store), issuer, clock=lambda: issuer.clock, repair="franking login shop", **options)
+        return TokenSecret(
+            "shop", options.pop("store", store), issuer, clock=lambda: issuer.clock, repair=lambda: "franking login shop", **options
+        )
 
     return make
 

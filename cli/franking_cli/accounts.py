@@ -195,6 +195,7 @@ def disable(console: Console, name: Name) -> int:
 
 
 def _tell(console: Console, account: Account, what: str) -> int:
+    account = account.referred_to_as(account.name)
     if console.json_output:
         console.answer(_described(account))
         return 0

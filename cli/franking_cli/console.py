@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from franking.account import Account
     from franking.diagnosis import Diagnosis
     from franking.errors import FrankingError
     from franking.provider import Step
@@ -49,6 +50,7 @@ class Console:
         self.without_hints = False
         self.path = path  # the command as it was typed: "franking send-test"
         self.about: dict[str, Any] = {}  # what is known for the report of an error: the account, the recipients
+        self.account: Account | None = None  # whose errors these are, for their diagnosis
         self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         wide = "256color" in os.environ.get("TERM", "") or any(os.environ.get(name) for name in ("COLORTERM", "WT_SESSION"))
         self._styles = _STYLES if wide else _STYLES_16
@@ -251,8 +253,9 @@ class Console:
     def error(self, error: FrankingError, *, next_command: str | None = None) -> None:
         """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
         from franking.mailer import explain
+        from franking.registry import provider
 
-        diagnosis = explain(error)
+        diagnosis = explain(error, self.account, provider(self.account.provider) if self.account else None)
         if self.json_output:
             if self.reports:
                 from franking.testsend import TestReport
@@ -261,6 +264,11 @@ class Console:
                 return
             outcome = "unknown" if error.possibly_sent else ("login-required" if exit_code(error) == 4 else "failed")
             self.answer({"ok": False, "outcome": outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
+            return
+        if (
+            self.account is not None and diagnosis.code != "settings.invalid"
+        ):  # an account's provider was asked: its refusal is told as a send's is
+            self.diagnosis(diagnosis, next_command=next_command)
             return
         self.say(f"✗ {visible(str(error))}", "bad", hang="  ")
         for remedy in diagnosis.remedies:
@@ -353,14 +361,11 @@ class LoginScreen:
         self._console.raw(visible(text, keep="\n"))
 
     def open_url(self, url: str) -> bool:
-        if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-            return False
         import webbrowser
 
-        try:
-            return webbrowser.open(url)
-        except webbrowser.Error:
-            return False
+        from franking.loopback import open_in_background
+
+        return open_in_background(webbrowser.open, url)
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
         return self._console.ask(question, hidden=hidden)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from franking_cli.console import Console, LoginScreen
+from franking_cli.console import Console, LoginScreen, visible
 from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from franking.stores import FileStore
     from franking.tokens import Grant
 
-__all__ = ["command", "sign_in"]
+__all__ = ["command", "sign_in", "told_of"]
 
 
 @framed
@@ -46,7 +46,7 @@ def command(
     from franking.registry import provider
     from franking.stores import open_store
 
-    found = resolve(account)
+    console.account = found = resolve(account)
     kind = provider(found.provider)
     store = open_store()
     signs_in = isinstance(kind, SupportsLogin) and kind.needs_login(found)
@@ -92,7 +92,9 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
     with store.lock(account.name):
         store.save(account.name, Password(password, saved_at=time.time()).dumps())
     if not console.json_output:
-        console.say(f"✓ The password is stored for {account.name} ({_place(store, account)}).", "good")
+        console.say(
+            f"✓ The {'client secret' if kind.facts.oauth else 'password'} is stored for {account.name} ({_place(store, account)}).", "good"
+        )
         console.hints(hint.text for hint in hints_for(account, password) if hint.code.startswith("secret."))
     return _finish(console, account, {})
 
@@ -104,17 +106,16 @@ def sign_in(console: Console, account: Account, kind: SupportsLogin, store: File
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
     grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
     who = kind.who(grant)
-    expected = account.get("mailbox") or account.sender.address  # a shared mailbox is opened by somebody else's rights
-    checks = getattr(kind, "checks_who", False) or account.get("mailbox")
-    if who and not checks and who.casefold() != expected.casefold():
-        console.say(f"{who} signed in, but the account sends as {expected}. The provider may refuse that From.", "warn")
-        if screen.interactive and not screen.confirm("Keep this sign-in?"):
-            console.say("Nothing was stored.", "warn")
-            return 130
     _keep(account, grant, store)
     if not console.json_output:
-        console.say(f"✓ Signed in as {who or 'somebody whose name the provider did not tell'} ({_place(store, account)}).", "good")
+        console.say(f"✓ Signed in as {told_of(grant, who)} ({_place(store, account)}).", "good")
     return _finish(console, account, {"who": who, "scopes": list(grant.scopes)})
+
+
+def told_of(grant: Grant, who: str | None) -> str:
+    """Say who signed in, in which directory, and what the sign-in allows."""
+    tenant = f" of the directory {visible(str(grant.details['tenant']))}" if grant.details.get("tenant") else ""
+    return f"{visible(who or 'somebody whose name the provider did not tell')}{tenant}; may: {visible(' '.join(grant.scopes))}"
 
 
 def _keep(account: Account, grant: Grant, store: FileStore) -> None:
@@ -131,7 +132,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
         raise SettingsError(
             f"large_attachments: a {account.provider} account needs no further rights for large messages.", field="large_attachments"
         )
-    changed = account.replace(large_attachments=True)
+    changed = account.replace(large_attachments=True).referred_to_as(account.reference)
     if account.name in load().names and not account.large_attachments:
         save(changed, replace=True)
         if not console.json_output:

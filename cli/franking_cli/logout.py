@@ -37,6 +37,7 @@ def command(
         if account is None or revoke or not store.path(account).exists():
             raise
         found = None  # the settings are gone or broken, the secret is still there: it can be forgotten all the same
+    console.account = found
     name = found.name if found else str(account)
     said = _revoke(found, store) if revoke and found else None
     there = forget(store, name)
@@ -61,7 +62,6 @@ def forget(store: Any, name: str) -> bool:
 
 
 def _revoke(account: Account, store: Any) -> str:
-    from franking import SettingsError
     from franking.credentials import secret_for
     from franking.provider import SupportsLogin
     from franking.registry import provider
@@ -73,7 +73,9 @@ def _revoke(account: Account, store: Any) -> str:
     secret = secret_for(account, kind, store, os.environ)
     grant = secret.grant if isinstance(secret, TokenSecret) else None
     if grant is None:
-        raise SettingsError(f"Nobody is signed in for {account.name!r}; there is nothing to revoke.", field="revoke")
+        raise typer.BadParameter(
+            f"nobody is signed in for {account.name!r} on this machine, so there is nothing to revoke; leave --revoke out"
+        )
     return kind.revoke(account, grant)
 
 

@@ -300,14 +300,16 @@ def _sign_in(console: Console, account: Account, plan: _Plan, ways: _Ways) -> st
     from franking.credentials import find_password, needs_secret
     from franking.provider import SupportsLogin
     from franking_cli.choose import password_from_stdin
+    from franking_cli.login import told_of
 
     provider = plan.provider
+    console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
     if isinstance(provider, SupportsLogin) and provider.needs_login(account):
         screen = LoginScreen(console, no_browser=ways.no_browser, device=ways.device)
         grant = provider.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
         plan.store.save(account.name, grant.dumps())
         if not console.json_output:
-            console.say(f"✓ Signed in as {visible(provider.who(grant) or 'somebody whose name the provider did not tell')}.", "good")
+            console.say(f"✓ Signed in as {told_of(grant, provider.who(grant))}.", "good")
         return None
     if not needs_secret(account, provider) or account.get("service_account") or account.get("certificate"):
         return None

@@ -120,6 +120,8 @@ def row(account: Account, state: SecretState) -> dict[str, Any]:
         "refreshed_at": moment(state.refreshed_at),
         "sign_in_ends_at": moment(float(ends)),
         "who": state.who,
+        "tenant": state.details.get("tenant"),
+        "testing": bool(state.details.get("testing")),
         "scopes": list(state.scopes),
         "problem": state.problem,
     }
@@ -142,6 +144,8 @@ def broken(name: str, problem: Exception | None) -> dict[str, Any]:
         "refreshed_at",
         "sign_in_ends_at",
         "who",
+        "tenant",
+        "testing",
     )
     repair = repair_command("accounts", "show", name)
     return {"name": name, "ok": False, "repair": repair, **dict.fromkeys(keys), "scopes": [], "problem": str(problem)}
@@ -168,10 +172,12 @@ def sentence(found: dict[str, Any], now: float | None = None) -> str:
     since = f", {age(found['saved_at'], now)}" if found["saved_at"] else ""
     if found["kind"] == "password":
         return f"password {where}{since}"
-    ends = f"; this sign-in ends {age(found['sign_in_ends_at'], now)}" if found["sign_in_ends_at"] else ""
+    why = " (the consent screen is in Testing)" if found.get("testing") else ""
+    ends = f"; this sign-in ends {age(found['sign_in_ends_at'], now)}{why}" if found["sign_in_ends_at"] else ""
     scopes = f"; may: {' '.join(found['scopes'])}" if found["scopes"] else ""
     token = f"; token until {found['expires_at']}" if found["expires_at"] else ""
-    return f"signed in as {found['who'] or 'somebody'}, {where}{since}{ends}{token}{scopes}"
+    tenant = f" of the directory {found['tenant']}" if found.get("tenant") else ""
+    return f"signed in as {found['who'] or 'somebody'}{tenant}, {where}{since}{ends}{token}{scopes}"
 
 
 def age(written: str, now: float) -> str:

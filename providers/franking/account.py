@@ -29,6 +29,7 @@ __all__ = [
     "repair_command",
     "secret_variable",
     "unknown_key",
+    "written_by",
 ]
 
 
@@ -173,12 +174,19 @@ class Describes(Protocol):
 
 
 _lookup: Callable[[str], Describes] | None = None
+_write_url: Callable[[Account], str] | None = None
 
 
 def described_by(lookup: Callable[[str], Describes]) -> None:
     """Set the look-up from a provider's name to its description; the registry does it."""
     global _lookup
     _lookup = lookup
+
+
+def written_by(write_url: Callable[[Account], str]) -> None:
+    """Set what writes an account as a URL, for commands that mean one made in code; the settings file's reader does it."""
+    global _write_url
+    _write_url = write_url
 
 
 class Account:
@@ -194,7 +202,7 @@ class Account:
     provider: str
     sender: Address
     _given: Mapping[str, Any]
-    _reference: str
+    _reference: str | None
     _settings: Mapping[str, Any]
     _words: tuple[str, ...]
 
@@ -221,7 +229,7 @@ class Account:
             ("sender", address),
             ("_given", MappingProxyType(given)),
             ("_settings", MappingProxyType(settled)),
-            ("_reference", name),
+            ("_reference", None),
             ("_words", ()),
         ):
             object.__setattr__(self, key, value)
@@ -238,7 +246,9 @@ class Account:
 
     @property
     def reference(self) -> str:
-        """Give what a person types to mean this account: its name, or the account URL that it was made of."""
+        """Give what a person types to mean this account: its name if it is saved, else the account URL that it was, or could be, made of."""
+        if self._reference is None:  # made in code
+            return self.name if _write_url is None else _write_url(self)
         return self._reference
 
     @property
@@ -246,11 +256,11 @@ class Account:
         """Give what stands for this account behind ``franking send-test``: its name or URL, and flags; empty for one that was made in code."""
         return self._words
 
-    def referred_to_as(self, reference: str, words: tuple[str, ...] | None = None) -> Account:
+    def referred_to_as(self, reference: str | None, words: tuple[str, ...] | None = None) -> Account:
         """Make the same account with another ``reference`` (empty: nothing but these ``words`` means it) and ``words``."""
         made = self.replace()
         object.__setattr__(made, "_reference", reference)
-        object.__setattr__(made, "_words", (reference,) if words is None else words)
+        object.__setattr__(made, "_words", words if words is not None else () if reference is None else (reference,))
         return made
 
     def __getattr__(self, key: str) -> Any:
@@ -295,7 +305,7 @@ class Account:
         return _rebuild, (self.name, self.provider, self.sender, dict(self._given), self._reference, self._words)
 
 
-def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], reference: str, words: tuple[str, ...]) -> Account:
+def _rebuild(name: str, provider: str, sender: Address, given: dict[str, Any], reference: str | None, words: tuple[str, ...]) -> Account:
     import franking  # the public name installs the look-up first, in a fresh process too
 
     return franking.Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference, words)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking.account import COMMON_FIELDS, Account, Field, nearest, repair_command, secret_variable, unknown_key
+from franking.account import COMMON_FIELDS, Account, Field, nearest, repair_command, secret_variable, unknown_key, written_by
 from franking.errors import Evidence, FrankingError, SettingsError
 from franking.registry import provider as provider_named
 from franking.registry import providers
@@ -234,6 +234,9 @@ def to_url(account: Account) -> str:
     from franking.urls import write_url
 
     return write_url(account)
+
+
+written_by(to_url)
 
 
 # --- changing the file ------------------------------------------------------------------------------------------------

@@ -58,7 +58,9 @@ def secret_for(
     def keeping(renewed: Grant, found: Password | None) -> Grant:
         if found is None or found.source != "store":
             return renewed
-        return replace(renewed, data={**renewed.data, _KEPT: found.value})  # one file per account: the token must not push the secret out
+        return replace(
+            renewed, data={**renewed.data, _KEPT: found.value, _KEPT_SINCE: found.saved_at}
+        )  # one file per account: the token must not push the secret out
 
     def refresh(grant: Grant | None) -> Grant:
         found = client_secret()
@@ -76,14 +78,14 @@ def secret_for(
         refresh,
         provided=(lambda: _provided(account, environ, explicit)) if person else None,
         needs_login=person,
-        repair=login_command(account),
+        repair=lambda: login_command(account),
         route=provider.route(account),
         prepared=partial(prepared, provider) if isinstance(provider, SupportsPreparedRefresh) else None,
         clock=clock,
     )
 
 
-_KEPT = "client_secret_kept"
+_KEPT, _KEPT_SINCE = "client_secret_kept", "client_secret_saved_at"
 
 
 def find_password(account: Account, store: SecretStore, environ: Mapping[str, str], explicit: str | None = None) -> Password | None:
@@ -106,8 +108,8 @@ def find_password(account: Account, store: SecretStore, environ: Mapping[str, st
     try:
         return Password.loads(text)
     except SettingsError:
-        kept = Grant.loads(text).data.get(_KEPT)  # neither the one nor the other is an error of its own
-        return Password(str(kept), "store") if kept else None
+        data = Grant.loads(text).data  # neither the one nor the other is an error of its own
+        return Password(str(data[_KEPT]), "store", float(data.get(_KEPT_SINCE) or 0.0)) if data.get(_KEPT) else None
 
 
 def keyed_by_settings(account: Account) -> str | None:

@@ -11,8 +11,9 @@ import hmac
 import re
 import selectors
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -20,7 +21,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from franking.errors import Evidence, LoginRequired
 from franking.provider import LoginUI
 
-__all__ = ["SIGN_IN_SECONDS", "Listener", "answer", "pasted"]
+__all__ = ["SIGN_IN_SECONDS", "Listener", "answer", "open_in_background", "pasted"]
+
+BROWSER_SECONDS = 3.0
+"""How long the start of a browser may take before it counts as one that runs in the foreground."""
 
 SIGN_IN_SECONDS = 300.0
 """How long a person may take in the browser."""
@@ -252,6 +256,30 @@ def _split(words: str) -> str | None:
     if re.match(r"[/?#&]*(\w+=[^&]*&)*(code|error|state)=", words):
         return words.lstrip("/?#&").partition("#")[0]
     return None
+
+
+def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
+    """Call ``webbrowser.open`` for a login's user interface; give False where there is no browser.
+
+    A browser of the terminal (w3m, lynx, what $BROWSER names) runs until its person leaves it, and waits meanwhile for the page that this side
+    shows at the end: nobody waits for it here.
+    """
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        return False
+    opened: list[bool] = []
+
+    def run() -> None:
+        import webbrowser
+
+        try:
+            opened.append(open_browser(url))
+        except webbrowser.Error:
+            opened.append(False)
+
+    thread = threading.Thread(target=run, name="franking browser", daemon=True)
+    thread.start()
+    thread.join(BROWSER_SECONDS)
+    return opened[0] if opened else True
 
 
 def answer(ui: LoginUI, listener: Listener, url: str, state: str, *, timeout: float = SIGN_IN_SECONDS) -> Mapping[str, str]:

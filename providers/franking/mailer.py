@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from franking.account import login_command
 from franking.config import resolve
-from franking.errors import ConnectError, Evidence, FrankingError, LoginError, MessageError, Refused, SettingsError
+from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, MessageError, Refused, SettingsError
 from franking.message import Prepared, prepare
 from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
@@ -558,6 +559,8 @@ def explain(
 
             values["suggestion"] = nearest_host(account.get("host") or "")
         error.diagnosis = diagnose(error, rules, values, secrets=secrets)
+        if isinstance(error, LoginRequired) and account is not None and account.reference:
+            error.repair = login_command(account)
     return error.diagnosis
 
 
@@ -592,7 +595,8 @@ def in_commands(account: Account) -> Mapping[str, Any]:
     if account.words:
         unsaved = account.words[0].startswith("--")
         return {"name": None if unsaved else account.name, "account": account.reference, "again": account.words, "unsaved": unsaved}
-    from franking.config import to_url
-
-    url = to_url(account)  # made in code
-    return {"name": account.name, "account": url, "again": (url,)}
+    return {
+        "name": account.name,
+        "account": account.reference,
+        "again": (account.reference,) if account.reference else None,
+    }  # made in code

@@ -294,7 +294,8 @@ class SupportsLogin(Protocol):
     def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
         """Lead a person through the sign-in and give the grant; the caller saves it.
 
-        The caller compares ``who`` with the account's address, unless the provider has ``checks_who = True`` and did it already. Raises ``LoginRequired`` with evidence when it did not come about.
+        Where somebody else signed in than the account sends as, the person is told and decides. Raises ``LoginRequired`` with evidence when it did not
+        come about.
         """
         ...
 

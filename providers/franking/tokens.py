@@ -152,7 +152,7 @@ class TokenSecret:
         *,
         provided: Grant | Callable[[], Grant | None] | None = None,
         needs_login: bool = True,
-        repair: str = "",
+        repair: Callable[[], str] | None = None,
         clock: Callable[[], float] | None = None,
         route: str | None = None,
         prepared: Callable[[], AbstractContextManager[Callable[[Grant | None], Grant]]] | None = None,
@@ -160,7 +160,7 @@ class TokenSecret:
         """``provided`` is a grant from an argument or the environment (or reads it when needed); a rotated one in the store wins while it is newer.
 
         ``refresh`` makes a new grant of the old (or of none, where nobody needs to sign in); it is called under the account's lock.
-        ``prepared`` lends another ``refresh`` that did some of its work before the lock was taken. ``route`` tells for which road the token must be: one of another road is renewed first. ``repair`` is the command for ``LoginRequired``.
+        ``prepared`` lends another ``refresh`` that did some of its work before the lock was taken. ``route`` tells for which road the token must be: one of another road is renewed first. ``repair`` gives the command for ``LoginRequired``.
         """
         self._key = key
         self._store = store
@@ -237,9 +237,10 @@ class TokenSecret:
             if known and self._usable(known, refused):
                 return known
             if known is None and self._needs_login:
+                repair = self._repair() if self._repair else None
                 raise LoginRequired(
-                    f"Nobody has signed in for {self._key!r} yet" + (f"; run: {self._repair}" if self._repair else "."),
-                    repair=self._repair or None,
+                    f"Nobody has signed in for {self._key!r} yet" + (f"; run: {repair}" if repair else "."),
+                    repair=repair,
                     evidence=Evidence("oauth", reason="no-grant"),
                 )
             renewed = refresh(known)

@@ -51,7 +51,7 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
     A dict holds ``provider`` (``smtp`` without), ``from`` (DEFAULT_FROM_EMAIL without) and the provider's keys; ``name`` is what its secret is stored
     under, by default made of provider, user name and server; ``password`` is no part of the account. Raises ``SettingsError`` that names the key.
     """
-    from franking.config import resolve, to_url, with_defaults
+    from franking.config import resolve, with_defaults
     from franking.registry import provider as provider_named
     from franking.urls import derived_name
 
@@ -64,8 +64,7 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
     if not sender:
         raise SettingsError("from: say who sends, in the account or as DEFAULT_FROM_EMAIL.", field="from")
     name = given.pop("name", None) or derived_name(provider, sender, given)
-    account = with_defaults(name=name, provider=provider.name, sender=sender, **given)
-    return account.referred_to_as(to_url(account))  # so that `franking login …` in an error's remedies means this account
+    return with_defaults(name=name, provider=provider.name, sender=sender, **given)
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no types

@@ -121,7 +121,6 @@ class GmailProvider:
 
     name = "gmail"
     title = "Gmail and Google Workspace"
-    checks_who = True  # ``login`` compares who signed in with the From, as Gmail names mailboxes
     fields: tuple[Field, ...] = (*_FIELDS, *TRANSPORT_FIELDS)
     facts = FACTS
 

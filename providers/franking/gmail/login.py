@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from franking import http
-from franking.account import Account, login_command
+from franking.account import Account
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.gmail.keyfiles import Client, read_client, read_service_account
 from franking.loopback import Listener, answer
@@ -52,6 +52,12 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
     (``access_denied``, ``sign-in-timeout``, ``scope-missing``, ``no-refresh-token``, ``wrong-account`` …), ``ConnectError`` or ``TLSError``
     where Google cannot be reached.
     """
+    if ui.device:
+        raise SettingsError(
+            "Google offers no device code for mail; on a machine without a browser use --no-browser.",
+            field="device",
+            evidence=Evidence("oauth", reason="no-device-flow"),
+        )
     client = read_client(account.client_secrets)
     try:
         from google_auth_oauthlib.flow import InstalledAppFlow
@@ -154,7 +160,6 @@ def _check(grant: Grant, account: Account, scopes: tuple[str, ...], ui: LoginUI)
     ):
         raise LoginRequired(
             f"{grant.who} signed in, but the account {account.name!r} sends as {sender}. Sign in as {sender}, or change the account's From.",
-            repair=_repair(account),
             evidence=Evidence("oauth", reason="wrong-account", details={"who": grant.who, "expected": sender}),
         )
 
@@ -170,7 +175,6 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
     if grant is None:
         raise LoginRequired(
             f"Nobody has signed in for the account {account.name!r} yet.",
-            repair=_repair(account),
             evidence=Evidence("oauth", reason="no-grant"),
         )
     _require_scopes(grant, account, scopes)
@@ -178,7 +182,6 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
     if grant.provider != "gmail" or not all(isinstance(grant.data.get(key), str) and grant.data[key] for key in needed):
         raise LoginRequired(
             f"The stored sign-in of the account {account.name!r} is not complete.",
-            repair=_repair(account),
             evidence=Evidence("oauth", reason="grant-incomplete"),
         )
     try:
@@ -276,9 +279,7 @@ def _refused(body: Mapping[str, Any], account: Account, secrets: tuple[str, ...]
     said = f"{reason}: {text}" if text else reason
     if account.service_account:
         return LoginError(f"Google refused the service account ({said}).", step="secret", evidence=evidence)
-    return LoginRequired(
-        f"Google no longer accepts the sign-in of the account {account.name!r} ({said}).", repair=_repair(account), evidence=evidence
-    )
+    return LoginRequired(f"Google no longer accepts the sign-in of the account {account.name!r} ({said}).", evidence=evidence)
 
 
 def revoke(account: Account, grant: Grant) -> str:
@@ -312,7 +313,6 @@ def _require_scopes(grant: Grant, account: Account, scopes: tuple[str, ...]) -> 
     if missing:
         raise LoginRequired(
             f"The sign-in lacks the permission {missing[0]} that the route {account.route} needs. Sign in again and leave its box ticked.",
-            repair=_repair(account),
             evidence=Evidence("oauth", reason="scope-missing", details={"missing": tuple(missing), "granted": grant.scopes}),
         )
 
@@ -429,10 +429,6 @@ def _unreadable() -> ConnectError:
         step="secret",
         evidence=Evidence("oauth", reason="unreadable-answer"),
     )
-
-
-def _repair(account: Account) -> str:
-    return login_command(account)
 
 
 def missing_extra(problem: ImportError) -> SettingsError:

@@ -163,6 +163,7 @@ SIGN_IN: tuple[Rule, ...] = (
     ),
     Rule("google.internal-only", _OAUTH, reason=("org_internal",), temporary=False, note="O13"),
     Rule("google.embedded-browser", _OAUTH, reason=("disallowed_useragent",), temporary=False, note="O15"),
+    Rule("google.device-not-allowed", _OAUTH, reason=("no-device-flow",), temporary=False, note="O17"),
     Rule("google.device-not-allowed", _OAUTH, reason=("invalid_scope",), text="device flow", temporary=False, note="O17"),
     Rule("google.invalid-scope", _OAUTH, reason=("invalid_scope",), temporary=False, note="O16"),
     Rule("google.user-cap", _OAUTH, reason=("rate_limit_exceeded",), temporary=False, note="O18"),

@@ -114,7 +114,7 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
                 + ("." if key == "authority" else " (a directory's ID or domain) and cloud."),
                 field=key,
                 step="secret",
-                evidence=Evidence("oauth", reason="invalid-authority", details={"authority": issuer, "tenant": account.tenant}),
+                evidence=Evidence("oauth", reason="invalid-authority", details={"issuer": issuer, "tenant": account.tenant}),
             )
     return None
 

@@ -62,16 +62,38 @@ def login(
     large = bool(options.get("large_attachments"))
     own = scopes(account, account.route, large=large)
     other = tuple(scope for route in _ROUTES if route != account.route for scope in scopes(account, route))
+    consented: tuple[str, ...] = (account.route,)
     with _application(account) as app:
         if ui.device:
-            return _grant(account, app, _device(account, app, ui, own, sleep), own, (account.route,), "device")
-        way = "pasted" if ui.no_browser else "browser"
-        result = _browser(account, app, ui, own, other)
-        if _other_scope_refused(result):
-            # MSAL is finished with this flow; the person has to go through the page once more, and is told why
-            ui.show("Your organisation does not allow all that was asked for. Asking again for what this account needs and no more.")
-            return _grant(account, app, _browser(account, app, ui, own, ()), own, (account.route,), way)
-        return _grant(account, app, result, own, _ROUTES, way)
+            way, result = "device", _device(account, app, ui, own, sleep)
+        else:
+            way, result, consented = "pasted" if ui.no_browser else "browser", _browser(account, app, ui, own, other), _ROUTES
+            if _other_scope_refused(result):
+                # MSAL is finished with this flow; the person has to go through the page once more, and is told why
+                ui.show("Your organisation does not allow all that was asked for. Asking again for what this account needs and no more.")
+                result, consented = _browser(account, app, ui, own, ()), (account.route,)
+        grant = _grant(account, app, result, own, consented, way)
+    _settle_who(account, ui, grant.who)
+    for route in _ROUTES:
+        if route not in consented:
+            ui.show(f"This sign-in is for the route {account.route} only; the route {route} would need one of its own.")
+    return grant
+
+
+def _settle_who(account: Account, ui: LoginUI, who: str | None) -> None:
+    """Say that somebody else signed in than the account sends as, and let the person decide; a work account's login name may differ from its address.
+
+    A shared mailbox is opened by somebody else's rights.
+    """
+    expected = account.sender.address
+    if not who or account.mailbox or who.casefold() in (expected.casefold(), str(account.username or "").casefold()):
+        return
+    ui.show(f"{who} signed in, but the account sends as {expected}. Microsoft takes that From only if {who} may send as it.")
+    if ui.interactive and not ui.confirm("Keep this sign-in?"):
+        raise sign_in_needed(
+            f"{who} signed in, but the account {account.name!r} sends as {expected}.",
+            Evidence("oauth", reason="wrong-account", details={"who": who, "expected": expected}),
+        )
 
 
 def refresh(account: Account, grant: Grant | None, secret: str | None) -> Grant:

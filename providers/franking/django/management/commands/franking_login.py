@@ -13,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from franking.account import Account
 from franking.django.checks import backends
 from franking.errors import FrankingError, LoginRequired
+from franking.loopback import open_in_background
+from franking.mailer import explain
 
 __all__ = ["Command"]
 
@@ -43,7 +45,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
             else:
                 self._store_password(account)
         except FrankingError as problem:
-            raise CommandError(str(problem)) from problem
+            told = explain(problem, account, kind)
+            raise CommandError(
+                "\n".join((str(problem), f"{told.title}. {told.cause}", *(f"· {remedy}" for remedy in told.remedies)))
+            ) from problem
 
     def _account(self, using: str | None) -> Account:
         found = dict(backends(using))
@@ -57,12 +62,6 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
     def _sign_in(self, account: Account, kind: Any, screen: Screen) -> None:
         grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
         who = kind.who(grant)
-        expected = account.get("mailbox") or account.sender.address
-        checked = getattr(kind, "checks_who", False) or account.get("mailbox")
-        if who and not checked and who.casefold() != expected.casefold():
-            self.stderr.write(f"{who} signed in, but the account sends as {expected}. The provider may refuse that From.")
-            if screen.interactive and not screen.confirm("Keep this sign-in?"):
-                raise CommandError("Nothing was stored.")
         self._keep(account, grant.dumps(), f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
 
     def _store_password(self, account: Account) -> None:
@@ -95,12 +94,7 @@ class Screen:
         self._command.stdout.write(text)
 
     def open_url(self, url: str) -> bool:
-        if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-            return False
-        try:
-            return webbrowser.open(url)
-        except webbrowser.Error:
-            return False
+        return open_in_background(webbrowser.open, url)
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
         if not self.interactive:
