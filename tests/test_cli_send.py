@@ -191,6 +191,7 @@ def test_a_disabled_account_says_how_to_enable_it(server: SmtpServer, send: Send
     done = send(*TO, "--text", "x")
     assert done.code == 2
     assert "franking accounts enable shop" in done.err
+    assert "✗ settings" in done.err and "✓" not in done.err
     assert not server.sessions
 
 

@@ -144,7 +144,7 @@ def test_a_failed_test_saves_nothing_and_can_be_tried_again(server: SmtpServer, 
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, "wrong" if question.startswith("Password") else text)
-    terminal.answer("(again/save/quit) [quit]", "again")
+    terminal.answer("(again/change/save/quit) [quit]", "again")
     assert written() == []
     terminal.answer("Password of info@shop.example", "canary-pass")
     assert terminal.end() == 0, terminal.shown
@@ -152,12 +152,38 @@ def test_a_failed_test_saves_nothing_and_can_be_tried_again(server: SmtpServer, 
     assert list(saved()) == ["shop"]
 
 
+def test_a_wrong_server_can_be_changed_without_starting_over(server: SmtpServer, authority: Authority) -> None:
+    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    for question, text in conversation(server):
+        terminal.answer(question.replace("587", "465"), "tls" if question.startswith("Security") else text)
+    terminal.answer("(again/change/save/quit) [quit]", "change")
+    terminal.answer("Server, a name or an IP address [localhost]", "")
+    terminal.answer("Security (none, starttls, tls) [tls]", "starttls")
+    terminal.answer("Port [587]", str(server.port))  # and not the one that went with tls
+    terminal.answer("Login name [info@shop.example]", "")
+    terminal.answer("Password of info@shop.example", "canary-pass")
+    assert terminal.end() == 0, terminal.shown
+    assert "Keep the port and use STARTTLS" in terminal.shown
+    assert saved()["shop"]["security"] == "starttls"
+    assert len(server.messages) == 1
+
+
+def test_the_advice_during_a_setup_names_no_account_that_is_not_there_yet(server: SmtpServer, authority: Authority) -> None:
+    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    for question, text in conversation(server):
+        terminal.answer(question, "wrong" if question.startswith("Password") else text)
+    terminal.answer("(again/change/save/quit) [quit]", "quit")
+    assert terminal.end() == 1
+    assert "Type it anew" in " ".join(terminal.shown.split())
+    assert "franking login" not in terminal.shown
+
+
 @pytest.mark.parametrize("answer", ["", "quit", "save"])
 def test_a_person_may_insist(server: SmtpServer, authority: Authority, answer: str) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, "wrong" if question.startswith("Password") else text)
-    terminal.answer("(again/save/quit) [quit]", answer)
+    terminal.answer("(again/change/save/quit) [quit]", answer)
     assert terminal.end() == 1
     assert list(saved()) == (["shop"] if answer == "save" else [])
     if answer != "save":
@@ -170,6 +196,7 @@ def test_mistakes_are_asked_again(server: SmtpServer, authority: Authority) -> N
     terminal.answer("Your mail address", "nobody")
     terminal.answer(*questions[0])
     terminal.answer("Which one", "9")
+    terminal.answer("Please type a number from 1 to 4.\r\nWhich one", "")
     for question, text in questions[1:4]:
         terminal.answer(question, text)
     terminal.answer("Port [587]", "many")

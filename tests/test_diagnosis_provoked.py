@@ -34,6 +34,15 @@ def told(report: TestReport, code: str, first: str) -> None:
     assert report.outcome == "failed"
 
 
+def test_a_printed_diagnosis_can_be_read() -> None:
+    """README: ``print(report.ok, report.diagnosis)``."""
+    with SmtpServer(users=USERS) as server:
+        report = check(account(server), secret="heslo ")
+    lines = str(report.diagnosis).split("\n")
+    assert lines[0] == "The server refused the login"
+    assert lines[2].startswith("1. The password ends with a blank.") and lines[3].startswith("2. ")
+
+
 def test_a_stray_blank_in_the_password() -> None:
     with SmtpServer(users=USERS) as server:
         report = check(account(server), secret="heslo ")

@@ -77,7 +77,7 @@ def words(settings: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(value, bool):
             found.append(flag if value else "--no-" + flag[2:])
         else:
-            found += [flag, str(value)]
+            found += [flag, ",".join(value) if isinstance(value, tuple | list) else str(value)]
     return tuple(found)
 
 

@@ -109,7 +109,7 @@ def _guarded(console: Console, act: Callable[[], Any]) -> int:
                 raise
             from franking import SettingsError
 
-            unreadable = SettingsError(f"{problem.filename}: {problem.strerror}.", field=str(problem.filename))
+            unreadable = SettingsError(f"{problem.filename}: {problem.strerror}.")
             console.error(unreadable)
             return exit_code(unreadable)
 

@@ -89,9 +89,12 @@ def command(
     recipient = _recipient(console, to, account)
     while True:
         report = _test(console, account, plan, secret, recipient)
-        answer = "save" if report.ok or save_anyway else _what_now(console)
-        if answer != "again":
+        answer = "save" if report.ok or save_anyway else _what_now(console, plan)
+        if answer not in ("again", "change"):
             break
+        if answer == "change":
+            _change(console, plan)
+            account = _account(plan)
         secret = _sign_in(console, account, plan, _Ways(device=device, no_browser=no_browser))
     if answer == "save":
         _save(account, plan, secret, replace=replace, default=default)
@@ -142,11 +145,13 @@ def _choose(console: Console, found: Recommendation, given: dict[str, Any]) -> P
     from franking.registry import provider, providers
 
     wanted = given.pop("provider", None)
+    plain = next(one.name for one in providers() if not one.facts.oauth)  # takes a name and a password, as a server that nobody knows does
     if wanted is None and given.get("host") and not console.interactive:
-        wanted = next(one.name for one in providers() if not one.facts.oauth)
+        wanted = plain
     if wanted is not None:
         return provider(wanted)
-    choices = sorted(providers(), key=lambda one: one.name != found.provider)
+    likeliest = found.provider or (plain if given.get("host") else None)
+    choices = sorted(providers(), key=lambda one: one.name != likeliest)
     if console.interactive:
         console.say()
         for number, one in enumerate(choices, 1):
@@ -155,9 +160,11 @@ def _choose(console: Console, found: Recommendation, given: dict[str, Any]) -> P
     def read(text: str) -> Provider:
         if text.isascii() and text.isdigit() and 0 < int(text) <= len(choices):
             return choices[int(text) - 1]
+        if not text or text.isdigit():
+            raise SettingsError(f"Please type a number from 1 to {len(choices)}.")
         return provider(text)
 
-    first = None if found.provider is None else ("1" if console.interactive else found.provider)
+    first = None if likeliest is None else ("1" if console.interactive else likeliest)
     return _asked(console, "Which one", read, default=first, flag="--provider")
 
 
@@ -184,7 +191,7 @@ def _client(console: Console, plan: _Plan) -> None:
     if given is None and console.interactive:
         console.say()
         for line in client.steps:
-            console.say(line, indent="  ", hang="     ")
+            console.say(line, indent="  ", hang="     " if line[:1].isdigit() else "  ")
         console.say(f"More: {client.page}", indent="  ")
 
     def read(text: str) -> str:
@@ -225,18 +232,32 @@ def _complete(console: Console, plan: _Plan) -> None:
             plan.settings[missing] = _asked(console, field_.help.rstrip("."), field_.read, flag=field_.flag)
         else:
             break
-    if not plan.provider.facts.oauth and "host" in fields:
+    if _has_server(plan):
         _connection(console, plan)
 
 
-def _connection(console: Console, plan: _Plan) -> None:
-    """Ask for what is not known of a server: security, port and login name."""
+def _has_server(plan: _Plan) -> bool:
+    return not plan.provider.facts.oauth and any(one.name == "host" for one in plan.provider.fields)
+
+
+def _change(console: Console, plan: _Plan) -> None:
+    """Ask once more for the server and what belongs to it; what was said before is filled in."""
+    (host,) = [one for one in plan.provider.fields if one.name == "host"]
+    before = {key: plan.settings.pop(key, None) for key in ("host", "security", "port", "username")}
+    plan.settings["host"] = _asked(console, host.help.rstrip("."), host.read, default=before["host"], flag=host.flag)
+    _connection(console, plan, before)
+
+
+def _connection(console: Console, plan: _Plan, before: Mapping[str, Any] | None = None) -> None:
+    """Ask for what is not known of a server: security, port and login name. ``before`` is what was said of it the last time."""
     from franking.selector import recommend
 
     fields = {one.name: one for one in plan.provider.fields}
     found = recommend(plan.settings["host"], offline=True)
-    known = found.settings if found.provider == plan.provider.name else {}
+    known = found.settings if found.provider == plan.provider.name else dict(before or {})
     for key in ("security", "port"):
+        if before and key == "port" and plan.settings["security"] != before["security"]:
+            known = {**known, "port": None}  # the port goes with the security
         if key not in plan.settings:
             default = str(known.get(key) or _account(plan, name="new").settings[key])
             choices = f" ({', '.join(fields[key].choices)})" if fields[key].choices else ""
@@ -271,28 +292,36 @@ def _recipient(console: Console, to: str | None, account: Account) -> str:
     return _asked(console, "Send the test message to", Address.parse, given=to, default=account.sender.address, flag="--to").address
 
 
-def _what_now(console: Console) -> str:
+def _what_now(console: Console, plan: _Plan) -> str:
     """Ask what to do after a test that failed; without a terminal nothing is saved."""
     if not console.interactive:
         return "quit"
 
+    server = _has_server(plan)
+    answers = ("again", "change", "save", "quit") if server else ("again", "save", "quit")
+    ways = "Try again with another password, change the settings" if server else "Sign in and try again"
+
     def read(text: str) -> str:
-        for answer in ("again", "save", "quit"):
+        for answer in answers:
             if text and answer.startswith(text.lower()):
                 return answer
-        raise SettingsError("Please answer again, save or quit.")
+        raise SettingsError(f"Please answer {', '.join(answers[:-1])} or {answers[-1]}.")
 
     console.say()
-    return _asked(console, "Sign in and try again, save it anyway, or quit (again/save/quit)", read, default="quit", flag="--save-anyway")
+    console.say(f"{ways}, save it anyway, or quit?")
+    return _asked(console, f"What now ({'/'.join(answers)})", read, default="quit", flag="--save-anyway")
 
 
 # --- acts -----------------------------------------------------------------------------------------------------------------
 
 
 def _account(plan: _Plan, *, name: str | None = None) -> Account:
-    from franking.config import with_defaults
+    from franking.config import to_url, with_defaults
+    from franking_cli.flags import words
 
-    return with_defaults(name=name if name is not None else plan.name, provider=plan.provider.name, sender=plan.sender, **plan.settings)
+    given = {key: value for key, value in plan.settings.items() if value is not None}
+    made = with_defaults(name=name if name is not None else plan.name, provider=plan.provider.name, sender=plan.sender, **plan.settings)
+    return made.referred_to_as(to_url(made), words({"provider": plan.provider.name, "sender": str(plan.sender), **given}))
 
 
 def _sign_in(console: Console, account: Account, plan: _Plan, ways: _Ways) -> str | None:

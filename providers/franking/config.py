@@ -132,7 +132,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     except FileNotFoundError:
         return Config(path, environ=environ, exists=False)
     except OSError as problem:
-        raise SettingsError(f"{path} cannot be read: {problem.strerror}.", field="FRANKING_CONFIG") from None
+        raise SettingsError(f"{path} cannot be read: {problem.strerror}.") from None
     return _parsed(text, path, environ)
 
 
@@ -143,10 +143,10 @@ def _parsed(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
         found = tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise SettingsError(f"{path}, line {line}: this is not UTF-8 text; save the file as UTF-8.", field="FRANKING_CONFIG") from None
+        raise SettingsError(f"{path}, line {line}: this is not UTF-8 text; save the file as UTF-8.") from None
     except tomllib.TOMLDecodeError as caught:
         what = str(caught).replace("end of document", f"line {len(data.splitlines())}, the end")
-        raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".', field="FRANKING_CONFIG") from None
+        raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".') from None
     for key in found:
         if key not in _TOP:
             raise SettingsError(f"{path}: {unknown_key(key, 'the file', _TOP)}", field=key)
@@ -340,14 +340,13 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
     except OSError as problem:
         if isinstance(problem, FrankingError):
             raise
-        raise SettingsError(f"{path} cannot be written: {problem.strerror}.", field="FRANKING_CONFIG") from None
+        raise SettingsError(f"{path} cannot be written: {problem.strerror}.") from None
 
 
 def _unchangeable(path: Path) -> SettingsError:
     return SettingsError(
         f"{path} is written in a way that cannot be changed safely; put each account under a line [accounts.NAME], or change it by hand. "
-        "Nothing was changed.",
-        field="FRANKING_CONFIG",
+        "Nothing was changed."
     )
 
 

@@ -152,7 +152,8 @@ class FoundSecret:
 
 def no_password(account: Account) -> SettingsError:
     """Make the error of an account without a password."""
-    how = f"run: {login_command(account)}" if account.reference else "pipe it in with --password-stdin"
+    flags = not account.reference or "".join(account.words[:1]).startswith("--")  # typed for one command, and saved nowhere
+    how = "pipe it in with --password-stdin" if flags else f"run: {login_command(account)}"
     return SettingsError(
         f"No password is stored for {account.name!r}; {how} (or set {secret_variable(account.name)}).",
         step="secret",

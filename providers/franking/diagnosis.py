@@ -69,6 +69,11 @@ class Diagnosis:
     def remedies(self) -> tuple[str, ...]:
         return self.text().remedies
 
+    def __str__(self) -> str:
+        """Give what a person wants to read: title, cause, and the remedies, numbered."""
+        title, cause, remedies = self.text()
+        return "\n".join((title, cause, *(f"{number}. {remedy}" for number, remedy in enumerate(remedies, 1))))
+
     def text(self, language: str = "en") -> Words:
         """Give title, cause and remedies in a language, in English where it is not there. Hints that were attached lead the remedies."""
         words = texts.entry(self.code, language)

@@ -188,7 +188,9 @@ def _watch(
 
     started = time.perf_counter()
     mailer = Mailer(account, secret=secret, observer=watch, **options)
-    watch(Step("settings", "ok", (time.perf_counter() - started) * 1000, f"{mailer.provider.title}, {_where(account, mailer.route)}"))
+    off = message is not None and not account.enabled
+    detail = "The account is switched off." if off else f"{mailer.provider.title}, {_where(account, mailer.route)}"
+    watch(Step("settings", "failed" if off else "ok", (time.perf_counter() - started) * 1000, detail))
     receipt: Receipt | None = None
     error: FrankingError | None = None
     diagnosis: Diagnosis | None = None
