@@ -214,6 +214,26 @@ def test_jobs_that_are_there_already_leave_half_a_window_at_a_time(smtp_server: 
     session.close()
 
 
+def test_with_pipelining_alone_the_next_message_is_composed_while_the_server_works(smtp_server: Start) -> None:
+    drawn = threading.Semaphore(0)
+
+    def jobs() -> Iterator[Job]:
+        for number in range(6):
+            drawn.release()
+            yield job(number)
+
+    def waits(peer: Any, reply: str) -> None:
+        taken = sum(drawn.acquire(timeout=10) for _ in range(3))
+        peer.send((reply if taken == 3 else f"451 only {taken} were drawn").encode() + b"\r\n")
+
+    server = smtp_server(extensions=PIPES, faults=[Fault("body", waits, executed=True)])
+    session = opened(server, timeout=60.0, final_timeout=60.0)
+    told = dict(session.send_many(Ready(jobs(), 6)))
+    session.close()
+    assert all(isinstance(result, Receipt) for result in told.values()), told
+    assert right(server) == set(range(6))
+
+
 def test_a_source_that_fails_leaves_nothing_behind_that_was_gathered(smtp_server: Start) -> None:
     def jobs() -> Iterator[Job]:
         yield job(0)

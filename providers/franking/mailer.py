@@ -150,6 +150,7 @@ class Mailer:
     ) -> None:
         _check_numbers(connections, window, rate)
         self.account = account
+        self._enabled, self._rewrite_from = account.enabled, account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.connections, self.window, self.rate = connections, window, rate
@@ -287,7 +288,7 @@ class Mailer:
         """Compose without sending: the envelope and the content that ``send`` would use. What is prepared already is given back."""
         if isinstance(message, Prepared):
             return message
-        if not self.account.enabled:
+        if not self._enabled:
             from franking.config import repair_command
 
             raise SettingsError(
@@ -295,7 +296,7 @@ class Mailer:
                 + repair_command("accounts", "enable", self.account.name),
                 field="enabled",
             )
-        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self.account.rewrite_from)
+        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
         if not prepared.envelope.recipients:
             raise MessageError("The message has no recipient; give at least one address in to, cc or bcc.", field="to")
         return prepared

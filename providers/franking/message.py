@@ -137,14 +137,14 @@ def prepare(
         from franking.given import from_bytes, from_email  # an application that composes with Message needs no parser
 
         if isinstance(message, _OCTETS):
-            content = from_bytes(message, sender=sender, rewrite_from=rewrite_from, date=_date(), new_id=_new_id)
+            content = from_bytes(message, sender=sender, rewrite_from=rewrite_from, date=_date, new_id=_new_id)
         else:
-            content = from_email(message, sender=sender, rewrite_from=rewrite_from, date=_date(), new_id=_new_id)
+            content = from_email(message, sender=sender, rewrite_from=rewrite_from, date=_date, new_id=_new_id)
     if envelope is None:
         recipients = content.recipients
         if not recipients:
             raise MessageError("to: the message names no recipient.", field="to")
-        envelope = Envelope(sender, recipients)
+        envelope = Envelope.checked(sender, recipients)
     return Prepared(envelope, content)
 
 

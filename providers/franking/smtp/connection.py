@@ -78,6 +78,7 @@ class Connection:
         self._wire = _wire()
         self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)  # nothing to read, or no room to write
         self._reading_first: tuple[type[OSError], ...] = ()  # TLS must read before it can write
+        self._more_to_come = False  # something was read since the last octet left, and more is waited for
         sock.setblocking(False)
 
     # — errors —
@@ -132,6 +133,7 @@ class Connection:
             raise self._broken(problem) from None
         if not data:
             raise self.failure("closed")
+        self._more_to_come = True
         if self._wire is None:
             self.reader.feed(data)
         else:
@@ -154,7 +156,7 @@ class Connection:
             self._readable(seconds)
 
     def _readable(self, seconds: float) -> None:
-        if QUICKACK is not None:
+        if self._more_to_come and QUICKACK is not None:
             try:  # noqa: SIM105 - suppress() would cost a microsecond per message
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
             except OSError:  # not TCP, or gone, which shows below
@@ -231,6 +233,7 @@ class Connection:
                     pass
             raise self._broken(problem) from None
         self.sent += done
+        self._more_to_come = False
         return done
 
     def converse(self, dialogue: Dialogue[Result]) -> Result:

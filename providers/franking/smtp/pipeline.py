@@ -5,9 +5,9 @@
     pipeline.lost(sent, cause)        the connection died: who was accepted, who is safe, who is unknown
     pipeline.done                     transactions whose ``result`` stands
 
-Each message is written by a small generator that yields octets, or ``WAIT``: nothing more until everything sent so far is answered.
-Three roads: one flight (CHUNKING, small: MAIL, RCPT and BDAT LAST at once), groups (PIPELINING), and the
-plain dialogue (groups of one).
+A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or its envelope rides with DATA and its
+content follows (PIPELINING alone). Any other is written by a generator that yields octets, or ``WAIT``: nothing more until everything sent so far is
+answered. It asks in groups (PIPELINING), or in groups of one (the plain dialogue).
 Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders do; in return every MAIL behind
 something unanswered is preceded by RSET, and a reply that does not fit ends the connection.
 """
@@ -96,14 +96,15 @@ class Pipeline:
     def plan(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
         """Check a message against what the server can do. Raises ``MessageError`` or ``Refused`` before anything leaves."""
         transaction = plan(self._capabilities, tag, envelope, content, guarded=guarded)
-        transaction.one_flight = self.chunking and not guarded and transaction.size <= ONE_FLIGHT and len(transaction.paths) <= BATCH
+        small = transaction.size <= ONE_FLIGHT and len(transaction.paths) <= BATCH
+        transaction.brief = small and self.pipelining and not (guarded and self.chunking)
         return transaction
 
     def add(self, transaction: Transaction) -> None:
         """Take a planned message; ``outgoing`` must have written everything before it."""
         self.unfinished.append(transaction)
         self._writing = transaction
-        self._script = None if transaction.one_flight else self._groups(transaction)
+        self._script = None if transaction.brief else self._groups(transaction)
 
     def room(self, window: int) -> bool:
         """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content before it."""
@@ -126,7 +127,10 @@ class Pipeline:
         if transaction is None or self.closing:
             return b""
         try:
-            octets = self._flight(transaction) if self._script is None else self._scripted(self._script)
+            if self._script is not None:
+                octets = self._scripted(self._script)
+            else:
+                octets = self._flight(transaction) if self.chunking else self._ride(transaction)
         except (FrankingError, OSError) as problem:
             self._unreadable(transaction, problem)
             return b""
@@ -170,6 +174,40 @@ class Pipeline:
         transaction.end = self._made + len(flight)
         self._writing = None
         return flight
+
+    def _ride(self, transaction: Transaction) -> bytes:
+        """With PIPELINING alone the envelope and DATA at once, on the end of the message before; the content when all of that is answered."""
+        outstanding = self._outstanding
+        if not transaction.expected:
+            lines = [transaction.mail, *transaction.paths, b"DATA\r\n"]
+            if outstanding or self._dirty:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
+                lines.insert(0, b"RSET\r\n")
+                outstanding.append((transaction, RSET))
+            outstanding.append((transaction, MAIL))
+            for _ in transaction.paths:
+                outstanding.append((transaction, RCPT))
+            outstanding.append((transaction, DATA))
+            transaction.expected = len(lines)
+            transaction.started = self._clock()
+            self._dirty = True
+            if self._log is not None:
+                self._say(lines)
+            return b"".join(lines)
+        if outstanding:
+            return b""
+        if transaction.data is None or transaction.data.code != 354 or not transaction.addressed:
+            self._script = self._data(transaction)
+            return self._scripted(self._script)
+        transaction.begun = True
+        stuffer = DotStuffer()
+        octets = stuffer.feed(b"".join(transaction.content.chunks(bcc=False))) + stuffer.end()
+        transaction.end = self._made + len(octets)
+        outstanding.append((transaction, BODY))
+        self._dirty = False  # as in _data
+        if self._log is not None:
+            self._say([], transaction.size)
+        self._writing = None
+        return octets
 
     def _groups(self, transaction: Transaction) -> Iterator[bytes | None]:
         transaction.started = self._clock()
@@ -280,28 +318,33 @@ class Pipeline:
     def receive_all(self, replies: deque[Reply]) -> None:
         """Take all these replies out of the queue; what follows the connection's end stays there. Raises ``Misfit``."""
         while replies and not self.closing:
-            if not self._accepted_at_once(replies):
+            if not self._all_well(replies):
                 self.receive(replies.popleft())
 
-    def _accepted_at_once(self, replies: deque[Reply]) -> bool:
-        """Settle the next message if it left in one flight and every reply to it is there and is 2xx: half the price of one by one."""
+    def _all_well(self, replies: deque[Reply]) -> bool:
+        """Take the replies to all that left at once, if they are all there and all say yes: half the price of one by one."""
         if not self._outstanding:
             return False
         transaction = self._outstanding[0][0]
         expected = transaction.expected
         if transaction.heard or not 0 < expected <= len(replies):
             return False
-        for number in range(expected):
+        last = replies[expected - 1]
+        if not (200 <= last.code < 300 if self.chunking else last.code == 354):
+            return False
+        for number in range(expected - 1):
             if not 200 <= replies[number][0] < 300:
                 return False
-        last = replies[expected - 1]
         for _ in range(expected):
             self._outstanding.popleft()
             replies.popleft()
         transaction.heard = True
         transaction.accepted = list(transaction.envelope.recipients)
         transaction.answered = len(transaction.paths)
-        self._accepted(transaction, last)
+        if self.chunking:
+            self._accepted(transaction, last)
+        else:
+            transaction.data = last
         return True
 
     def receive(self, reply: Reply) -> None:

@@ -113,43 +113,35 @@ class SmtpSession:
         """
         self._enter()
         pipeline = self._pipeline
-        source = iter(jobs)
+        source = _Source(jobs, self._clock)
         half = max(window // 2, 1) if pipeline.chunking else 1
-        drawing, slow, drawn = True, False, 0
-        problem: BaseException | None = None
+        drawn = 0
         try:
             self._look()
             while True:
                 self._gather()
-                drawing = drawing and not self._leaving
-                ready = drawing and length_hint(source) > 0
+                drawing = not (source.over or self._leaving)
+                ready = drawing and source.ready
                 if drawing and pipeline.room(window if self._held or not ready else window - half + 1):
                     if not ready or drawn >= half:
                         drawn = 0
                         self._hand_over()
-                        if slow:  # a source that takes its time does not keep the results that have come meanwhile
+                        if source.slow:  # a source that takes its time does not keep the results that have come meanwhile
                             self._catch_up()
                         yield from self._results()
                         if not pipeline.room(window):
                             continue
-                    drawn_at = self._clock()
-                    try:
-                        tag, envelope, content = next(source)
-                    except StopIteration:
-                        drawing = False
+                    job = source.draw()
+                    if job is None:
                         continue
-                    except (Exception, KeyboardInterrupt) as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
-                        drawing, problem = False, failed
-                        continue
-                    slow = self._clock() - drawn_at > SLOW
                     try:
                         if not pipeline.unfinished:
                             self._look()
-                        transaction = self._plan(tag, envelope, content)
+                        transaction = self._plan(*job)
                     except FrankingError as failed:
                         self._hand_over()
-                        yield tag, failed
-                        drawing = not self.closed
+                        yield job[0], failed
+                        source.over = source.over or self.closed
                         continue
                     pipeline.add(transaction)
                     drawn += 1
@@ -158,6 +150,8 @@ class SmtpSession:
                 if self._held:
                     self._hand_over()
                 elif pipeline.unfinished:
+                    if ready and not pipeline.chunking:
+                        source.fetch()  # composed while the server works: it goes on the end of the next flight
                     self._await_reply()
                     if ready:
                         self._gather()
@@ -172,14 +166,16 @@ class SmtpSession:
         except KeyboardInterrupt as failed:  # the connection is given up, and what became of each message is still told
             self._interrupted(failed)
             yield from self._results()
+            yield from self._unbegun(source)
             raise
         except BaseException as failed:
             self._interrupted(failed)
             raise
         finally:
             self._leave()
-        if problem is not None:
-            raise problem
+        yield from self._unbegun(source)
+        if source.problem is not None:
+            raise source.problem
 
     def close(self) -> None:
         """Say QUIT, without waiting long for an answer, and close. What is being sent is finished first, and no further job is drawn."""
@@ -346,12 +342,54 @@ class SmtpSession:
         if not isinstance(problem, FrankingError):
             problem.possibly_sent = any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts)  # type: ignore[attr-defined]
 
+    def _unbegun(self, source: _Source) -> Iterator[tuple[Any, FrankingError]]:
+        """Tell of the job that was drawn ahead and not reached."""
+        if source.fetched is not None:
+            yield source.fetched[0], self._stale("The connection ended before this message was begun.", "closed")
+
     def _results(self) -> Iterator[tuple[Any, Receipt | FrankingError]]:
         done = self._pipeline.done
         while done:
             transaction = done.popleft()
             assert transaction.result is not None
             yield transaction.tag, transaction.result
+
+
+class _Source:
+    """The jobs to come, and how they ended (``problem``). ``slow``: the last one took its time."""
+
+    def __init__(self, jobs: Iterable[tuple[Any, Envelope, Content]], clock: Clock) -> None:
+        self._jobs = iter(jobs)
+        self._clock = clock
+        self.fetched: tuple[Any, Envelope, Content] | None = None
+        self.over = self.slow = False
+        self.problem: BaseException | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
+        return self.fetched is not None or length_hint(self._jobs) > 0
+
+    def fetch(self) -> None:
+        """Draw the next job already, to be given when it is asked for."""
+        if self.fetched is None:
+            self.fetched = self.draw()
+
+    def draw(self) -> tuple[Any, Envelope, Content] | None:
+        """Give the next job; None when they are over."""
+        if self.fetched is not None:
+            job, self.fetched = self.fetched, None
+            return job
+        started = self._clock()
+        try:
+            return next(self._jobs)
+        except StopIteration:
+            self.over = True
+        except (Exception, KeyboardInterrupt) as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
+            self.over, self.problem = True, failed
+        finally:
+            self.slow = self._clock() - started > SLOW
+        return None
 
 
 class _Watch:

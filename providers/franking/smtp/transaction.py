@@ -24,6 +24,7 @@ class Transaction:
         "accepted",
         "answered",
         "begun",
+        "brief",
         "content",
         "data",
         "doubtful",
@@ -34,7 +35,6 @@ class Transaction:
         "guarded",
         "heard",
         "mail",
-        "one_flight",
         "paths",
         "refused",
         "result",
@@ -53,8 +53,8 @@ class Transaction:
         self.mail = mail
         self.paths = paths
         self.guarded = guarded  # after an idle time: no content before MAIL is answered
-        self.one_flight = False
-        self.expected = 0  # replies to a message that left in one flight
+        self.brief = False  # it leaves all at once, or as envelope and content
+        self.expected = 0  # replies to what left at once
         self.size = size
         self.started = 0.0
         self.heard = False  # any reply came
