@@ -1,6 +1,6 @@
 """Secrets are planted everywhere, everything is turned up to its loudest, and everything that comes out is searched.
 
-The sign-ins' own canaries (codes, verifiers, device codes, assertions) are in ``test_gmail_login.py`` and ``test_outlook_login.py``.
+The sign-ins' own canaries (codes, verifiers, device codes, assertions, keys) are in ``test_canaries_oauth.py``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 import franking
+from canaries import everything, found, shapes
 from franking.credentials import secret_for
 from franking.errors import FrankingError
 from franking.registry import provider
@@ -37,32 +37,6 @@ ECHO = [
     f"454 4.7.0 {PASSWORD}",
 ]
 MESSAGE = franking.Message(to=["jana@example.cz"], subject="x", text="y")
-
-
-def shapes(secret: str) -> set[str]:
-    """Give the forms in which a secret might come out."""
-    octets = secret.encode()
-    forms = {secret, quote(secret), quote(secret, safe=""), repr(secret)[1:-1], json.dumps(secret)[1:-1], octets.hex()}
-    forms |= {base64.b64encode(octets).decode().rstrip("="), base64.urlsafe_b64encode(octets).decode().rstrip("=")}
-    forms |= {base64.b64encode(b"\0jana\0" + octets).decode().rstrip("=")}
-    return forms
-
-
-def found(text: str, *secrets: str) -> list[str]:
-    return [form for secret in secrets for form in shapes(secret) if form in text]
-
-
-def everything(error: BaseException) -> str:
-    """Give all that can be got out of an exception, its causes and its pickle."""
-    parts = ["".join(traceback.format_exception(error)), repr(error), str(error), str(getattr(error, "__dict__", ""))]
-    parts.append(pickle.loads(pickle.dumps(error)).__dict__.__repr__())
-    parts.append(pickle.dumps(error, protocol=0).decode("latin-1"))
-    for link in (error.__cause__, error.__context__):
-        if link is not None:
-            parts.append(repr(link) + str(link))
-    if isinstance(error, FrankingError) and error.diagnosis is not None:
-        parts.append(json.dumps(error.diagnosis.as_dict(), ensure_ascii=False) + repr(error.diagnosis))
-    return "\n".join(parts)
 
 
 def test_the_search_finds_what_it_looks_for() -> None:

@@ -401,7 +401,7 @@ def test_what_the_issuer_echoes_is_not_shown(google: Google, account: Account, g
     google.token_faults.append(Reply(400, {"error": "invalid_grant", "error_description": f"no {token} of {secret}"}))
     with pytest.raises(LoginRequired) as caught:
         GMAIL.refresh(account, grant, None)
-    assert "no … of …" in str(caught.value)
+    assert "no [hidden] of [hidden]" in str(caught.value)
     assert token not in repr(caught.value.evidence)
 
 

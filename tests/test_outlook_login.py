@@ -301,7 +301,7 @@ def test_secrets_that_the_server_repeats_are_hidden(microsoft: Microsoft, accoun
     microsoft.answers = [("/token", Reply(400, {"error": "invalid_grant", "error_description": f"AADSTS70000: {repeated} is bad"}))]
     with pytest.raises(errors.LoginRequired) as caught:
         login.refresh(account(), grant, None)
-    assert "… is bad" in evidence(microsoft, caught.value).text
+    assert "[hidden] is bad" in evidence(microsoft, caught.value).text
 
 
 def test_an_id_token_for_another_sign_in(microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch) -> None:

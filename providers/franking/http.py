@@ -1,6 +1,6 @@
 """HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects; and what an HTTP failure means for a message.
 
-``session`` makes the connection pool, ``Streamed`` a body of known length that knows whether it was handed over, ``broken`` and
+``session`` makes the connection pool, ``body`` reads an answer and takes out what it repeats of our secrets, ``Streamed`` a body of known length that knows whether it was handed over, ``broken`` and
 ``verdict`` turn what went wrong into our errors. No provider is known here, and no ``requests`` is imported before it is used.
 """
 
@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from franking import tls
+from franking import echoes, tls
 from franking.errors import (
     ConnectError,
     ConnectTimeout,
@@ -48,7 +48,6 @@ __all__ = [
     "retry_after",
     "session",
     "verdict",
-    "without",
 ]
 
 ANSWER_LIMIT = 65_536
@@ -79,6 +78,7 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
 
     class Line(HTTPSConnection):
         response_class = _Bounded
+        debuglevel = 0  # a program that sets http.client's own to 1 would see our tokens printed
 
         def connect(self) -> None:
             if made.aborted:
@@ -251,12 +251,13 @@ class Streamed:
 def body(response: requests.Response) -> bytes:
     """Read the beginning of an answer that was asked for with ``stream=True``, at most ``ANSWER_LIMIT`` octets.
 
-    A longer answer's connection is closed instead of being reused. Raises what the transport raises.
+    What it repeats of the request's secrets is taken out, of its headers too. A longer answer's connection is closed instead of being
+    reused. Raises what the transport raises.
     """
     read = b"".join(_up_to(response.iter_content(8_192), ANSWER_LIMIT))
     if len(read) > ANSWER_LIMIT:
         response.close()
-    return read[:ANSWER_LIMIT]
+    return echoes.cleaned(response, read[:ANSWER_LIMIT])
 
 
 def _up_to(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -273,14 +274,6 @@ def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     words = " ".join(text[: 4 * limit].split())
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in words)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """Take our secrets out of another side's words: servers echo what they were sent, as it was or percent-encoded."""
-    for secret in secrets:
-        for form in {secret, quote(secret, safe=""), quote_plus(secret)} if secret else ():
-            text = text.replace(form, "…")
-    return text
 
 
 def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) -> float | None:

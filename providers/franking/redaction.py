@@ -33,16 +33,23 @@ _TOKEN = (
 
 
 def forms(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Give every form in which a secret may come back: as it is, with its blanks collapsed, as base64. The longest first.
+    """Give every form in which a secret may come back: as it is, with its blanks collapsed, as base64, in a URL, a page or JSON. The longest first.
 
     Secrets of up to three characters are left out: they occur in every text, and hiding them would only tell where.
     """
     import base64
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
 
     found = set[str]()
     for secret in secrets:
         if len(secret) > 3:
-            found |= {secret, " ".join(secret.split()), base64.b64encode(secret.encode("utf-8", "replace")).decode("ascii")}
+            octets = secret.encode("utf-8", "replace")
+            percent = {quote(octets), quote(octets, safe=""), quote_plus(octets)}
+            found |= {secret, " ".join(secret.split()), html.escape(secret), json.dumps(secret)[1:-1], *percent}
+            found |= {re.sub("%..", lambda sign: sign[0].lower(), form) for form in percent}
+            found |= {encode(octets).decode("ascii").rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)}
     return tuple(sorted((form for form in found if len(form) > 3), key=len, reverse=True))
 
 

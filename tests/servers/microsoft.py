@@ -354,7 +354,7 @@ class Microsoft:
             "exp": now + 3600,
             "preferred_username": user,
             "tid": TENANT,
-            "oid": "00000000-0000-0000-0000-000000000001",
+            "oid": "5c7e9d31-84ab-4f60-9d2e-b1a6c3f8e702",
             "sub": "subject",
             **({"nonce": nonce} if nonce else {}),
         }

@@ -29,6 +29,7 @@ class Person:
         self.shown: list[str] = []
         self.asked: list[str] = []
         self.problems: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
 
     def show(self, text: str) -> None:
         self.shown.append(text)
@@ -44,8 +45,14 @@ class Person:
             except BaseException as problem:
                 self.problems.append(problem)
 
-        threading.Thread(target=run, daemon=True).start()
+        self._threads.append(threading.Thread(target=run, daemon=True))
+        self._threads[-1].start()
         return True
+
+    def join(self) -> None:
+        """Wait until the browser has its last page."""
+        for thread in self._threads:
+            thread.join(30)
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
         self.asked.append(question)

@@ -1,7 +1,8 @@
 """A small HTTPS server on loopback with a certificate authority of its own: what the fakes of API providers stand on.
 
 ``WebServer(answer)`` calls ``answer(request)`` in a thread per connection; the reply is sent with keep-alive. A reply may also be a way
-of misbehaving: ``CUT`` closes the connection without an answer. Connections and requests are counted.
+of misbehaving: ``CUT`` closes the connection without an answer. Connections and requests are counted. ``answer`` may be replaced while the
+server runs, by one that looks on or stands in (``tap.py``).
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ class Request:
 
 @dataclass
 class Reply:
-    """What goes out: JSON for a dict or list, bytes as they are."""
+    """What goes out: JSON for a dict or list, bytes as they are; ``words`` instead of the status's own."""
 
     status: int = 200
     body: Any = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    words: str | None = None
 
 
 CUT = Reply(0)
@@ -85,6 +87,7 @@ class WebServer:
     """Serve HTTPS on 127.0.0.1; use as a context manager. ``url`` is ``https://localhost:PORT``."""
 
     def __init__(self, answer: Callable[[Request], Reply], authority: Authority, *, context: ssl.SSLContext | None = None) -> None:
+        self.answer = answer
         self.connections = 0
         self.requests: list[str] = []
         self.problems: list[Exception] = []
@@ -122,7 +125,7 @@ class WebServer:
                 if self.command == "POST":
                     outer.asked.set()
                 try:
-                    reply = answer(request)
+                    reply = outer.answer(request)
                 except OSError:  # the client hung up
                     raise
                 except Exception as problem:  # a defect of the test: told when the server ends
@@ -133,7 +136,7 @@ class WebServer:
                     self.connection.close()
                     return
                 body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-                self.send_response(reply.status)
+                self.send_response(reply.status, reply.words)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 if not isinstance(reply.body, bytes):

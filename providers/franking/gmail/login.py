@@ -66,7 +66,7 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
     with http.session(account.ca_file, timeout=account.timeout) as session:
         # PKCE is asked for in so many words: google-auth-oauthlib 1.2.2 leaves it out by default
         flow = InstalledAppFlow.from_client_config(client.config, scopes=list(scopes), autogenerate_code_verifier=True)
-        flow.oauth2session.request = _requester(session, client.client_secret)
+        flow.oauth2session.request = _requester(session)
         with Listener() as listener:
             flow.redirect_uri = listener.redirect_uri
             with _undisclosed():
@@ -86,13 +86,12 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
 def _exchange(flow: Any, code: str, client: Client) -> Mapping[str, Any]:
     from oauthlib.oauth2.rfc6749.errors import OAuth2Error
 
-    secrets = (code, client.client_secret, flow.code_verifier)
     try:
         with _undisclosed():
             token: Mapping[str, Any] = flow.fetch_token(code=code)
     except OAuth2Error as problem:  # an error answer, or one without a token
         reason = "unreadable-answer" if problem.error == "missing_token" else problem.error or "unreadable-answer"
-        raise _not_signed_in(reason, http.without(problem.description or "", secrets)) from None
+        raise _not_signed_in(reason, problem.description or "") from None
     except Warning as changed:  # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
         token = getattr(changed, "token", {})
     except (ValueError, TypeError, OverflowError, RecursionError) as problem:
@@ -197,7 +196,7 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
         client_secret=data.get("client_secret") or "",
     )
     client = (data["client_id"], data.get("client_secret") or "")
-    _fetch(credentials, account, (data["refresh_token"], client[1]), basic=client if grant.details.get("foreign") else None)
+    _fetch(credentials, account, basic=client if grant.details.get("foreign") else None)
     now = clock()
     granted = credentials.granted_scopes
     return replace(
@@ -228,7 +227,7 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
             field="service_account",
             evidence=Evidence("settings", reason="service-account-key", details={"path": account.service_account}),
         ) from None
-    _fetch(credentials, account, (info["private_key"],))
+    _fetch(credentials, account)
     return Grant(
         provider="gmail",
         route=str(account.route),
@@ -242,7 +241,7 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
     )
 
 
-def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...], *, basic: tuple[str, str] | None = None) -> None:
+def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None = None) -> None:
     """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries its own ways.
 
     ``basic`` are client id and secret for the header, which every issuer takes (RFC 6749 §2.3.1); google-auth puts them in the body, as Google has it.
@@ -250,14 +249,14 @@ def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...], *, basi
     from google.auth.exceptions import GoogleAuthError
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
-        request = _requester(session, *secrets)
+        request = _requester(session)
 
         def transport(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
             if basic and body:
                 body = urlencode([pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]).encode()
             response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
-                raise _refused(_json(response.content), account, secrets)
+                raise _refused(_json(response.content), account)
             return _Answer(200, response.headers, response.content)
 
         try:
@@ -270,10 +269,10 @@ def _fetch(credentials: Any, account: Account, secrets: tuple[str, ...], *, basi
         raise _unreadable()
 
 
-def _refused(body: Mapping[str, Any], account: Account, secrets: tuple[str, ...]) -> FrankingError:
+def _refused(body: Mapping[str, Any], account: Account) -> FrankingError:
     if not isinstance(body.get("error"), str):
         return _unreadable()
-    reason, text = http.bounded(body["error"], 100), http.bounded(http.without(str(body.get("error_description") or ""), secrets))
+    reason, text = http.bounded(body["error"], 100), http.bounded(str(body.get("error_description") or ""))
     details = {"subtype": http.bounded(str(body["error_subtype"]), 100)} if body.get("error_subtype") else {}
     evidence = Evidence("oauth", text=text, reason=reason, details=details)
     said = f"{reason}: {text}" if text else reason
@@ -289,14 +288,14 @@ def revoke(account: Account, grant: Grant) -> str:
         return "There was nothing to revoke: a service account's right is taken away in the Google Workspace admin console."
     uri = _revoke_uri(str(grant.data.get("token_uri")))
     with http.session(account.ca_file, timeout=account.timeout) as session:
-        response = _requester(session, token)("POST", uri, data={"token": token})
+        response = _requester(session)("POST", uri, data={"token": token})
     if response.status_code == 200:
         return "Google revoked the grant: on every machine the sign-ins of this person with this client have ended."
     if _json(response.content).get("error") == "invalid_token":
         return "Google says that the grant had already ended."
     if response.status_code in (404, 405):
         return "The issuer has no place to revoke a sign-in; it was only forgotten here."
-    raise http.verdict(response.status_code, response.headers, service=SERVICE, text=http.without(response.text, (token,)), final=False)
+    raise http.verdict(response.status_code, response.headers, service=SERVICE, text=response.text, final=False)
 
 
 def _revoke_uri(token_uri: str) -> str:
@@ -317,7 +316,7 @@ def _require_scopes(grant: Grant, account: Account, scopes: tuple[str, ...]) -> 
         )
 
 
-def _requester(session: requests.Session, *secrets: str) -> Callable[..., requests.Response]:
+def _requester(session: requests.Session) -> Callable[..., requests.Response]:
     """Make the function through which an SDK talks: bounded answers, and our errors for what is no answer of an issuer."""
 
     def request(method: str, url: str, **settings: Any) -> requests.Response:
@@ -330,7 +329,7 @@ def _requester(session: requests.Session, *secrets: str) -> Callable[..., reques
             raise http.broken(problem, service=SERVICE, url=url, step="secret") from None
         if response.status_code == 429 or response.status_code >= 500:  # google-auth would sleep and try again, three times
             wait = http.retry_after(response.headers.get("Retry-After"))
-            said = http.bounded(http.without(response.text, secrets), 300)
+            said = http.bounded(response.text, 300)
             raise ConnectError(
                 f"{SERVICE} is busy or broken at the moment: it answered {response.status_code}.",
                 step="secret",

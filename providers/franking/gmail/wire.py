@@ -106,7 +106,7 @@ class Wire:
                 self._in_doubt = True
                 raise OutcomeUnknown(
                     "Gmail's answer cannot be read; it may have accepted the message.",
-                    evidence=Evidence("http", code=status, text=self._said(content.decode(errors="replace")), reason="unreadable-answer"),
+                    evidence=Evidence("http", code=status, text=http.bounded(content.decode(errors="replace")), reason="unreadable-answer"),
                 )
         elif status == 200 and starts:
             _check_address(response.headers.get("Location", ""))
@@ -127,7 +127,7 @@ class Wire:
         error = _json(content).get("error")
         error = error if isinstance(error, Mapping) else {}
         text = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
-        said = self._said(str(text))
+        said = http.bounded(str(text))
         headers = dict(response.headers.items())
         when = re.search(r"Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)", said)
         if when and "Retry-After" not in headers:  # Gmail tells it in words, without the header
@@ -140,9 +140,6 @@ class Wire:
     def _progress(self, offset: int) -> Callable[[int], None]:
         told = self._told
         return lambda given: told.running(offset + given) if told else None
-
-    def _said(self, text: str) -> str:
-        return http.bounded(http.without(text, (self._token,)))
 
     def _ours(self, uri: str) -> bool:
         """Tell whether a URI may see the token: an upload's address may be another host's, and is its own key."""

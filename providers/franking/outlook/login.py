@@ -126,7 +126,6 @@ def _renewed(account: Account, app: _Application, grant: Grant | None, secret: s
     cache = _known_cache(account, grant)
     assert grant is not None
     app.cache.deserialize(cache)
-    app.hidden.extend(_secrets_in(cache))
     known = app.msal.get_accounts()
     if not known:
         raise _nothing_to_renew(account)
@@ -148,10 +147,6 @@ def _known_cache(account: Account, grant: Grant | None) -> str:
     return str(grant.data["cache"])
 
 
-def _secrets_in(cache: str) -> list[str]:
-    return re.findall(r'"secret": *"([^"]+)"', cache)
-
-
 def revoke(account: Account, grant: Grant) -> str:
     """Say where access is taken away: Microsoft lets no program revoke its own grant of one user."""
     if not authority(account)[1]:
@@ -164,14 +159,12 @@ def revoke(account: Account, grant: Grant) -> str:
 
 @dataclass(frozen=True)
 class _Application:
-    """An MSAL application, its token cache, the answers that it would replay (``remembered``), the issuer's discovery document, and the secrets that must not
-    appear in any log or error."""
+    """An MSAL application, its token cache, the answers that it would replay (``remembered``), and the issuer's discovery document."""
 
     msal: Any = field(repr=False)
     cache: Any = field(repr=False)
     remembered: dict[str, Any] = field(repr=False)
     discovery: Mapping[str, Any]
-    hidden: list[str] = field(repr=False)
 
 
 @contextmanager
@@ -192,10 +185,8 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
     discovery: dict[str, Any] = {}
     remembered: dict[str, Any] = {}
 
-    hidden = [secret or ""]
-
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
-        response._content = http.body(response)  # an endless one is cut short
+        response._content = http.body(response)  # an endless one is cut short, and MSAL logs errors: nothing secret is left in them
         if response.request.method == "GET" and response.ok:
             discovery.update(_object(response.text))
         elif response.status_code == 429:
@@ -207,8 +198,6 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
             )
         elif response.request.method == "POST" and response.status_code < 500 and not _readable(_object(response.text)):
             raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
-        if not response.ok:  # MSAL logs errors, and a server may repeat what it was sent
-            response._content = http.without(response.text, hidden).encode(response.encoding or "utf-8")
 
     with http.session(account.ca_file, timeout=account.timeout) as session:
         session.stream = True
@@ -221,7 +210,7 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
                 return msal.ConfidentialClientApplication(account.client_id, client_credential=_credential(account, secret), **settings)
             return msal.PublicClientApplication(account.client_id, **settings)
 
-        yield _Application(_asked(account, make), known, remembered, discovery, hidden)
+        yield _Application(_asked(account, make), known, remembered, discovery)
 
 
 def _quiet_cache(msal: Any) -> Any:
@@ -281,9 +270,7 @@ def _browser(account: Account, app: _Application, ui: LoginUI, own: tuple[str, .
         modes = app.discovery.get("response_modes_supported")
         if ui.no_browser or (isinstance(modes, list) and "form_post" not in modes):
             url = url.replace("response_mode=form_post", "response_mode=query")  # what can be pasted is in the address line
-        app.hidden.append(flow["code_verifier"])
         parameters = dict(answer(ui, listener, url, flow["state"]))
-    app.hidden.append(parameters.get("code", ""))
     parameters["state"] = flow["state"]  # checked above; a pasted bare code comes without
     result: Mapping[str, Any] = _asked(account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own)))
     return result
@@ -304,7 +291,6 @@ def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ..
     flow: dict[str, Any] = _asked(account, lambda: app.msal.initiate_device_flow(scopes=list(own)))
     if "user_code" not in flow:
         return flow
-    app.hidden.append(flow["device_code"])
     ui.show(_instructions(flow))
     left, pause = min(flow["expires_in"], DEVICE_SECONDS), max(1, flow["interval"])
     while left > 0:

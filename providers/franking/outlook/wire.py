@@ -129,9 +129,9 @@ class Wire:
         )
         if response.status_code in expected:
             return Answer(response.status_code, {"client-request-id": sent["client-request-id"], **_lower(answered)}, content)
-        raise self._verdict(response.status_code, answered, content, bearer, final=final)
+        raise self._verdict(response.status_code, answered, content, final=final)
 
-    def _verdict(self, status: int, headers: Mapping[str, str], content: bytes, bearer: str, *, final: bool) -> FrankingError:
+    def _verdict(self, status: int, headers: Mapping[str, str], content: bytes, *, final: bool) -> FrankingError:
         error = _object(content).get("error")
         error = error if isinstance(error, Mapping) else {}
         said = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
@@ -145,7 +145,7 @@ class Wire:
             status,
             headers,
             service=SERVICE,
-            text=http.bounded(http.without(str(said), (bearer,))),
+            text=http.bounded(str(said)),
             reason=reason,
             final=final,
             details=details,

@@ -44,7 +44,7 @@ class Credentials:
 
 
 class Redactor:
-    """Replace secrets in what a server sends: the plain form, and every base64 form that went over the wire."""
+    """Replace secrets in what a server sends: the plain form, every base64 form that went over the wire, and what a challenge holds."""
 
     __slots__ = ("_pattern", "_secrets")
 
@@ -65,10 +65,20 @@ class Redactor:
         self._pattern = re.compile(b"|".join(forms)) if forms else None
 
     def __call__(self, line: bytes) -> bytes:
+        if len(line) > 40 and b" " not in line:
+            line = self._challenge(line)
         for secret in self._secrets:
             if secret in line:
                 return self._pattern.sub(HIDDEN.encode(), line) if self._pattern else line
         return line
+
+    def _challenge(self, line: bytes) -> bytes:
+        """Look into base64: the reason of an OAuth refusal may repeat the token (RFC 7628 §3.2.2)."""
+        try:
+            said = base64.b64decode(line.strip(), validate=True)
+        except binascii.Error:
+            return line
+        return base64.b64encode(self(said)) if any(secret in said for secret in self._secrets) else line
 
 
 class Mechanism:
