@@ -251,3 +251,17 @@ def test_names_and_passwords_that_cannot_be_sent(field: str, sign: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Credentials(**{**values, field: f"ab{sign}cd"})
     assert "ab" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_challenge_in_base64_that_repeats_the_token_stays_base64(before: int) -> None:
+    """Wherever the token's own base64 happens to lie in it: a part cut out of the middle would make it unreadable, and leave the rest."""
+    token = b"ya29.0123456789-abcdefghijklmnopqrstuvw"
+    redactor = Redactor()
+    redactor.add(token, base64.b64encode(token))
+    said = b'{"scope":"' + b"x" * before + token + b" " + base64.b64encode(token) + b'"}'
+    shown = base64.b64decode(redactor(base64.b64encode(said)), validate=True)
+    assert shown.startswith(b'{"scope":"' + b"x" * before)
+    assert token not in shown
+    assert base64.b64encode(token) not in shown
+    assert redactor(b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4=") == b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4="
