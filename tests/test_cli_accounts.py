@@ -558,3 +558,12 @@ def test_status_says_why_a_sign_in_ends_so_soon(google: Google, franking: Franki
     assert "in Testing" in franking("login", "g").err
     assert "days (the consent screen is in Testing)" in franking("status").out
     assert franking("status", "--json").json[0]["testing"] is True
+
+
+def test_what_was_given_as_a_sign_in_and_is_none(google: Google, franking: Franking, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = franking("login", "g", "--import", "--json", stdin='{"version": 1, "kind": "gra')
+    assert (told.code, told.json["diagnosis"]["code"]) == (2, "secret.not-a-sign-in")
+    monkeypatch.setenv("FRANKING_SECRET_G", "half a line")
+    told = franking("check", "g", "--json")
+    assert (told.code, told.json["diagnosis"]["code"]) == (2, "secret.not-a-sign-in")
+    assert any("FRANKING_SECRET_G comes before what is stored" in remedy for remedy in told.json["diagnosis"]["remedies"])

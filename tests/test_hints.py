@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import franking
 from franking.diagnosis import Hint, diagnose, with_hints
 from franking.errors import ConnectError, Evidence, LoginError
 from franking.smtp.hygiene import hints
+from franking.testsend import hints_for
 
 
 def account(**changes: Any) -> franking.Account:
@@ -23,7 +27,7 @@ def account(**changes: Any) -> franking.Account:
         "security": "starttls",
         "username": "info@novak.cz",
     }
-    return franking.Account(**{**settings, **changes})
+    return franking.Account(**{**settings, **changes}).referred_to_as("shop")
 
 
 def codes(secret: str | None = "heslo", **changes: Any) -> list[str]:
@@ -219,3 +223,28 @@ def test_a_host_with_a_port_leads_a_failed_look_up() -> None:
     remedies = with_hints(diagnose(error, (), {}), found).remedies
     assert "Write the name a as the server, and 25 as the port" in remedies[0]
     assert not any("password" in remedy for remedy in remedies)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+@pytest.mark.parametrize(
+    ("provider", "key", "rest"),
+    [
+        ("smtp", "password_file", {"host": "smtp.novak.cz", "username": "u"}),
+        ("gmail", "client_secrets", {}),
+        ("gmail", "service_account", {}),
+        ("outlook", "certificate", {"app_only": True, "tenant": "contoso.com", "client_id": "x"}),
+    ],
+)
+def test_a_file_that_others_may_read_is_pointed_at_and_used_all_the_same(
+    provider: str, key: str, rest: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "it's.json"
+    file.write_text("secret")
+    made = franking.Account(name="shop", provider=provider, sender="me@novak.cz", **rest, **{key: str(file)})
+    for mode, seen in ((0o600, False), (0o400, False), (0o640, True), (0o644, True)):
+        file.chmod(mode)
+        told = [hint.text for hint in hints_for(made) if hint.code == "file.open-to-others"]
+        assert bool(told) == seen, oct(mode)
+        assert not told or (key in told[0] and f"{mode:04o}" in told[0] and f"`chmod go-rwx {shlex.quote(str(file))}`" in told[0])
+    file.unlink()
+    assert not [hint for hint in hints_for(made) if hint.code == "file.open-to-others"]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servers.smtp import Fault, SmtpServer, hangs_up, says
+from franking.tokens import Grant
+from servers.google import SEND, Google
+from servers.smtp import Fault, SmtpServer, hangs_up, says, silence
+from servers.web import Authority
 
 Start = Callable[..., SmtpServer]
 PROGRAM = str(Path(sys.executable).with_name("franking-sendmail"))
@@ -283,3 +288,80 @@ def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
         thread.join()
     assert codes == [0] * 200
     assert sorted(message.recipients[0] for message in server.messages) == sorted(f"r{number}@example.com" for number in range(200))
+
+
+def test_half_a_message_in_the_dialogue_is_not_sent(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    done = sendmail("-bs", text="HELO x\nMAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: cut\n\nhalf")
+    assert (done.code, server.messages) == (65, [])
+    assert "was not sent" in done.err
+
+
+def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(settings: Callable[..., SmtpServer]) -> None:
+    settings(
+        faults=[Fault("body", hangs_up, executed=True, connection=1), Fault("mail", says("451 4.3.0 later"), nth=None, connection=2)],
+        extensions=(),
+    )
+    letter = "MAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: x\n\nx\n.\n"
+    done = subprocess.run([PROGRAM, "-bs"], input=f"HELO x\n{letter}{letter}QUIT\n".encode(), capture_output=True, timeout=60)
+    assert done.returncode == 70, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sender", "recipients"),
+    [
+        (("a@example.com,b@example.com",), "info@novak.cz", ["a@example.com", "b@example.com"]),
+        (("-d", "a@example.com"), "info@novak.cz", ["a@example.com"]),
+        (("-f", "Jan <jan@novak.cz>", "a@example.com"), "jan@novak.cz", ["a@example.com"]),
+        (("-F", "Jan N", "a@example.com"), "info@novak.cz", ["a@example.com"]),
+    ],
+)
+def test_what_callers_also_write(
+    settings: Callable[..., SmtpServer], arguments: tuple[str, ...], sender: str, recipients: list[str]
+) -> None:
+    server = settings()
+    done = sendmail(*arguments, text="From jan Mon Nov 21 10:00:00 2026\nSubject: x\n\nx\n")
+    assert (done.code, done.err) == (0, "")
+    (message,) = server.messages
+    assert (message.sender, message.recipients) == (sender, recipients)
+    assert email.message_from_bytes(message.data)["Subject"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("Subject: x", ["a@example.com"]),
+        ("To: a@example.com\nSubject: x", ["a@example.com", "hidden@example.com"]),
+        ("To: a@example.com\nBcc: b@example.com\nSubject: x", ["a@Example.com", "b@example.com", "hidden@example.com"]),
+    ],
+    ids=["no header names anybody", "git --bcc", "Bcc in both places"],
+)
+def test_an_api_route_delivers_to_those_on_the_command_line(header: str, named: list[str], tmp_path: Path) -> None:
+    with Google(Authority(tmp_path)) as google:
+        Path(os.environ["FRANKING_CONFIG"]).write_text(
+            f'[accounts.g]\nprovider = "gmail"\nfrom = "me@gmail.com"\napi_endpoint = "{google.url}"\nca_file = "{google.authority.ca_file}"\n'
+        )
+        now = time.time()
+        given = Grant("gmail", "gmail-api", "me@gmail.com", (SEND,), now, now, google.give_access(), now + 3600)
+        done = sendmail("-i", *named, text=f"{header}\n\nx\n", env={"FRANKING_SECRET_G": given.dumps()})
+        assert (done.code, done.err) == (0, "")
+        (message,) = google.messages
+        assert sorted(address.lower() for address in message.recipients) == sorted(address.lower() for address in named)
+        assert b"hidden@" not in message.delivered
+
+
+def test_an_interruption_after_the_hand_over_is_unknown(settings: Callable[..., SmtpServer]) -> None:
+    handed_over = threading.Event()
+
+    def never(peer: Any, reply: str) -> None:
+        handed_over.set()
+        silence(peer, reply)
+
+    settings(faults=[Fault("body", never, executed=True)], extensions=())
+    with subprocess.Popen([PROGRAM, "jana@example.com"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdin is not None and running.stderr is not None
+        running.stdin.write(b"Subject: x\n\nx\n")
+        running.stdin.close()
+        assert handed_over.wait(30)
+        running.send_signal(signal.SIGINT)
+        assert (running.wait(30), b"may have been sent" in running.stderr.read()) == (70, True)

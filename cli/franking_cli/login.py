@@ -161,9 +161,13 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
 
 def _import(console: Console, account: Account, store: FileStore) -> int:
     from franking import SettingsError
+    from franking.credentials import not_a_sign_in
     from franking.tokens import Grant
 
-    grant = Grant.loads(sys.stdin.read())
+    try:
+        grant = Grant.loads(sys.stdin.read())
+    except SettingsError as problem:
+        raise not_a_sign_in(str(problem)) from None
     if grant.provider != account.provider:
         raise SettingsError(
             f"This is a sign-in at {grant.provider}, but {account.name!r} is a {account.provider} account.", field="provider"

@@ -34,7 +34,8 @@ USAGE = """usage: franking-sendmail [options] [recipient …] < message
 Other options of sendmail(8) are accepted and have no effect (-bm -oem -odi -om -n -N -R -B …)."""
 
 _TAKES_VALUE = {"-f": "sender", "-r": "sender", "-F": "name", "-a": "account"}
-_IGNORED_VALUE = ("-B", "-N", "-R", "-V", "-L", "-O", "-X", "-h", "-p", "-q", "-o", "-C", "-A", "-d")
+_IGNORED_VALUE = ("-B", "-N", "-R", "-V", "-L", "-O", "-X", "-h", "-p", "-o", "-C", "-A")
+_IGNORED_PREFIX = (*_IGNORED_VALUE, "-q", "-d")  # the last two have their value behind them, or none
 _IGNORED = ("-bm", "-n", "-m", "-U", "-G", "-Ac", "-Am")
 
 
@@ -68,21 +69,29 @@ class Options:
                 if value is None:
                     _usage(f"{word} needs a value")
                 setattr(self, _TAKES_VALUE[word[:2]], value)
-            elif word in _IGNORED or (len(word) > 2 and word[:2] in _IGNORED_VALUE):
-                continue
             elif word in _IGNORED_VALUE:
                 next(rest, None)
-            else:
-                _usage(f"{word} is not an option of sendmail")
+            elif word not in _IGNORED and word[:2] not in _IGNORED_PREFIX:
+                _usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
 
 
 def main() -> NoReturn:
     """Run, and exit with a code of sysexits.h."""
+    reached: list[str] = []  # the steps of the sending
     try:
-        code = _run(Options(sys.argv[1:]))
-    except KeyboardInterrupt:
-        code = EX_TEMPFAIL
-    sys.stdout.flush()
+        code = _run(Options(sys.argv[1:]), reached)
+        sys.stdout.flush()
+    except KeyboardInterrupt as broken:
+        # an API route does not say whether all had left: once it was under way, it is unknown
+        left = getattr(broken, "possibly_sent", reached[-1:] in (["message"], ["accepted"]))
+        _complain("interrupted; the message may have been sent" if left else "interrupted; nothing was sent")
+        code = EX_SOFTWARE if left else EX_TEMPFAIL
+    except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
+        sys.stdout = None
+        code = EX_OK
+    except Exception as problem:  # noqa: BLE001  (the end of the line: a mistake of ours, told as one line and never as "try again")
+        _complain(f"{type(problem).__name__}: {problem}")
+        code = EX_SOFTWARE
     sys.exit(code)
 
 
@@ -101,7 +110,7 @@ def _usage(why: str) -> NoReturn:
     sys.exit(EX_USAGE)
 
 
-def _run(options: Options) -> int:
+def _run(options: Options, reached: list[str]) -> int:
     from franking.errors import FrankingError
     from franking.mailer import connect
 
@@ -113,7 +122,7 @@ def _run(options: Options) -> int:
     if not options.smtp and not options.recipients and not options.from_headers:
         _usage("no recipients: name them, or use -t to take them from the headers")
     try:
-        with connect(options.account) as mailer:
+        with connect(options.account, observer=lambda step: reached.append(step.name)) as mailer:
             aliases = Aliases.load(options.aliases)
             if options.smtp:
                 return Dialogue(mailer, aliases, options).run(sys.stdin.buffer, sys.stdout.buffer)
@@ -138,21 +147,34 @@ def deliver(mailer: Mailer, data: bytes, options: Options, aliases: Aliases, rec
         raise MessageError("The message is empty.", field="message")
     from_headers = options.from_headers and recipients is None
     named = options.recipients if recipients is None else recipients
+    if data.startswith(b"From "):  # the line before each message of a mailbox file
+        data = data.partition(b"\n")[2]
     data = _with_from(data, mailer, options)
     api = mailer.provider.facts.route(mailer.route).api
     if from_headers or api:
         data = aliases.rewrite(data)
+    recipients = aliases.resolve(named)
+    if api:
+        data = _with_hidden(data, recipients)
     own = mailer.account.sender.address
-    sender = own if options.sender is None or api else options.sender.strip("<>")
+    sender = own if options.sender is None or api else _address(options.sender)
     if sender and "@" not in sender:  # root, www-data: names of this machine, which no mailbox provider knows
         sender = own
     envelope = None
     if not from_headers:
-        envelope = Envelope(sender, aliases.resolve(named))
-    elif named or sender != own:
+        envelope = Envelope(sender, recipients)
+    elif recipients or sender != own:
         found = mailer.prepare(data).envelope.recipients
-        envelope = Envelope(sender, dict.fromkeys((*found, *aliases.resolve(named))))
+        envelope = Envelope(sender, dict.fromkeys((*found, *recipients)))
     return dict(mailer.send(data, envelope=envelope).refused)
+
+
+def _address(text: str) -> str:
+    """Take the address out of ``<jan@novak.cz>`` or ``Jan <jan@novak.cz>``; names of this machine stay as they are."""
+    from franking.address import Address
+
+    text = text.strip()
+    return Address.parse(text).address if "<" in text[1:] else text.strip("<>")
 
 
 def _with_from(data: bytes, mailer: Mailer, options: Options) -> bytes:
@@ -167,6 +189,23 @@ def _with_from(data: bytes, mailer: Mailer, options: Options) -> bytes:
     from email.utils import formataddr
 
     return b"From: " + formataddr((options.name, mailer.account.sender.address)).encode() + b"\n" + data
+
+
+def _with_hidden(data: bytes, recipients: list[str]) -> bytes:
+    """Name in a Bcc the recipients whom no header names: an API delivers to the addresses of the headers, and takes Bcc off."""
+    import re
+    from email.parser import BytesHeaderParser
+
+    from franking.headers import read_addresses
+
+    fields = [(name, str(value)) for name, value in BytesHeaderParser().parsebytes(data).items() if name.lower() in ("to", "cc", "bcc")]
+    written = {address.address.lower() for name, value in fields for address in read_addresses(value, name.lower())}
+    hidden = ",\n ".join(address for address in recipients if address.lower() not in written).encode()
+    if not hidden:
+        return data
+    if any(name.lower() == "bcc" for name, _ in fields):
+        return re.sub(rb"(?im)^(bcc[ \t]*:)", lambda found: found[1] + b" " + hidden + b",\n", data, count=1)
+    return b"Bcc: " + hidden + b"\n" + data
 
 
 def _until_dot(stream: BinaryIO) -> bytes:
@@ -211,12 +250,10 @@ class Aliases:
 
     def resolve(self, recipients: list[str] | tuple[str, ...]) -> list[str]:
         """Turn every recipient into addresses; raises ``MessageError`` for a name that leads nowhere."""
-        from franking.address import Address
-
         found: list[str] = []
-        for recipient in recipients:
-            address = recipient.strip().strip("<>") if "<" not in recipient.strip()[1:] else Address.parse(recipient).address
-            found.extend(self._follow(address, ()))
+        for word in recipients:
+            for recipient in word.split(",") if '"' not in word else [word]:  # sendmail takes lists in one argument
+                found.extend(self._follow(_address(recipient), ()))
         return list(dict.fromkeys(found))
 
     def _follow(self, name: str, seen: tuple[str, ...]) -> Iterator[str]:
@@ -312,7 +349,11 @@ class Dialogue:
                 break
             if verb.upper() == "DATA" and self._sender is not None and self._recipients:
                 reply("354 go on")
-                reply(self._deliver(_dotted(source)))
+                data = _dotted(source)
+                if data is None:
+                    _complain("the input ended in the middle of a message; it was not sent")
+                    return EX_DATAERR
+                reply(self._deliver(data))
                 self._reset()
             else:
                 reply(self._command(verb.upper(), rest))
@@ -344,13 +385,14 @@ class Dialogue:
         from franking.errors import FrankingError
 
         own = self._options.sender
-        if own is None and self._sender:
+        if own is None:
             self._options.sender = self._sender
         try:
             refused = deliver(self._mailer, data, self._options, self._aliases, self._recipients)
         except FrankingError as error:
-            self._worst = _failed(error)
-            return f"{'451 4.3.0' if self._worst == EX_TEMPFAIL else '554 5.3.0'} {_one_line(str(error))}"
+            code = _failed(error)
+            self._worst = EX_SOFTWARE if EX_SOFTWARE in (self._worst, code) else code
+            return f"{'451 4.3.0' if code == EX_TEMPFAIL else '554 5.3.0'} {_one_line(str(error))}"
         finally:
             self._options.sender = own
         return f"250 2.0.0 accepted{', but not for ' + ', '.join(refused) if refused else ''}"
@@ -364,13 +406,14 @@ def _path(text: str) -> str | None:
     return text[begin + 1 : end] if 0 <= begin < end else None
 
 
-def _dotted(source: BinaryIO) -> bytes:
-    lines = []
+def _dotted(source: BinaryIO) -> bytes | None:
+    """Read a message up to its lone dot; None where the input ends before: half a message is none (RFC 5321 §4.1.1.10)."""
+    lines: list[bytes] = []
     for line in source:
         if line in (b".\r\n", b".\n"):
-            break
+            return b"".join(lines)
         lines.append(line[1:] if line.startswith(b".") else line)
-    return b"".join(lines)
+    return None
 
 
 def _one_line(text: str) -> str:

@@ -40,7 +40,8 @@ class Field:
     ``name`` is the key in accounts.toml and in account URLs; with dashes it is the command-line flag. ``type`` is ``str``, ``int``,
     ``float``, ``bool``, ``list`` (of strings) or ``path``. ``aliases`` maps other spellings of a choice to the right one.
     ``default`` is what holds when the key is absent; a default that depends on other keys is filled in by the provider's ``settle``.
-    ``secret`` marks a key that must not be written in a settings file: it is refused, with ``help`` as the reason.
+    ``secret`` marks a key that must not be written in a settings file: it is refused, with ``help`` as the reason. ``private`` marks a path
+    whose file holds a secret: one that others may read is pointed at.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Field:
     help: str = ""
     aliases: Mapping[str, str] = dataclass_field(default_factory=dict)
     secret: bool = False
+    private: bool = False
     minimum: float | None = None
     maximum: float | None = None
 

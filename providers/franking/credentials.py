@@ -171,7 +171,12 @@ def _provided(account: Account, environ: Mapping[str, str], explicit: str | None
         return Grant.loads(text)
     except SettingsError as problem:
         where = "secret" if explicit is not None else variable
-        raise SettingsError(f"{where}: {problem}", step="secret", field=where, evidence=problem.evidence) from None
+        raise not_a_sign_in(f"{where}: {problem}", where) from None
+
+
+def not_a_sign_in(problem: str, where: str | None = None) -> SettingsError:
+    """Make the error of something that was given as a sign-in, in ``where``, and is none."""
+    return SettingsError(problem, step="secret", field=where, evidence=Evidence("settings", reason="given-grant"))
 
 
 # --- commands and files -----------------------------------------------------------------------------------------------

@@ -354,6 +354,7 @@ GENERIC: tuple[Rule, ...] = (
     Rule("store.unavailable", kind=("store",), temporary=False),
     Rule("secret.missing", kind=("settings",), reason=("no-password",), temporary=False),
     Rule("secret.source", kind=("settings",), reason=("secret-source",), temporary=False),
+    Rule("secret.not-a-sign-in", kind=("settings",), reason=("given-grant",), temporary=False),
     Rule("settings.no-account", kind=("settings",), reason=("no-account",), temporary=False),
     Rule("settings.extra", kind=("settings",), reason=("extra-missing", "missing-extra"), temporary=False),
     Rule("account.disabled", step=("settings",), when=lambda seen, values: values.get("field") == "enabled", temporary=False),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from franking.account import Account
@@ -15,7 +19,7 @@ from franking.diagnosis import Diagnosis, Hint, with_hints
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
 from franking.mailer import Mailer, account_for, better_road, explain, in_commands
 from franking.message import Message
-from franking.provider import Observer, Receipt, Secret, Step, SupportsHints, silent
+from franking.provider import Observer, Provider, Receipt, Secret, Step, SupportsHints, silent
 
 __all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
 
@@ -157,12 +161,22 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
     found = provider(account.provider)
     seen = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
     words = in_commands(account)
-    hints = tuple(replace(hint, values={**hint.values, **words}) for hint in seen)
+    hints = tuple(replace(hint, values={**hint.values, **words}) for hint in (*seen, *_open_files(account, found)))
     better = better_road(account)
     if better is not None:
         values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
         hints = (*hints, Hint("provider.better-way", values))
     return hints
+
+
+def _open_files(account: Account, provider: Provider) -> Iterator[Hint]:
+    """Point at files with secrets that other users of this computer may read; containers mount them so, so it is no error. Windows has no modes."""
+    for field_ in provider.fields if os.name == "posix" else ():
+        if field_.private and (path := account.get(field_.name)):
+            with contextlib.suppress(OSError):  # that it is missing is told where it is used
+                mode = stat.S_IMODE(Path(path).expanduser().stat().st_mode)
+                if mode & 0o077:
+                    yield Hint("file.open-to-others", {"key": field_.name, "path": path, "mode": f"{mode:04o}"})
 
 
 def _watch(

@@ -109,8 +109,10 @@ _FIELDS = (
         aliases={"api": API, "smtp": SMTP},
         help="api (the right to send, nothing else) or smtp (XOAUTH2, full access to the mailbox).",
     ),
-    Field("client_secrets", "path", help="JSON file of a desktop client, as Google's console hands it out."),
-    Field("service_account", "path", help="Key file of a service account with domain-wide delegation; acts as the From address."),
+    Field("client_secrets", "path", private=True, help="JSON file of a desktop client, as Google's console hands it out."),
+    Field(
+        "service_account", "path", private=True, help="Key file of a service account with domain-wide delegation; acts as the From address."
+    ),
     Field("api_endpoint", default="https://gmail.googleapis.com", help="Scheme and host of the Gmail API."),
 )
 _OAUTH_MECHANISMS = ("xoauth2", "oauthbearer")

@@ -221,7 +221,9 @@ FIELDS = (
     Field("large_attachments", "bool", False, help="Also ask for Mail.ReadWrite at sign-in, which large messages need."),
     Field("save_to_sent", "bool", True, help="Keep a copy in Sent Items; false works on the graph route only."),
     Field("app_only", "bool", False, help="Send as the application itself, without a signed-in user (client credentials)."),
-    Field("certificate", "path", help="PEM file with private key and certificate, instead of a client secret (with app_only)."),
+    Field(
+        "certificate", "path", private=True, help="PEM file with private key and certificate, instead of a client secret (with app_only)."
+    ),
     Field("mailbox", help="Send from this shared mailbox with the rights of the signed-in user."),
     *TRANSPORT_FIELDS,
 )

@@ -51,7 +51,7 @@ SMTP_FIELDS = (
     *TRANSPORT_FIELDS,
     Field("password", secret=True, help="a password does not belong in a settings file; store it with: franking login NAME"),
     Field("password_command", help="Command whose first line of output is the password."),
-    Field("password_file", "path", help="File whose first line is the password."),
+    Field("password_file", "path", private=True, help="File whose first line is the password."),
     Field("token_command", help="Command whose first line of output is an access token (with auth = xoauth2 or oauthbearer)."),
     Field("allow_plain_login", "bool", False, help="Allow a password without TLS to a public address."),
 )
