@@ -47,6 +47,8 @@ SAMPLES: Mapping[str, Any] = {
     "username": "LOGIN",
     "address": "FROM",
     "whole_address": "FROM",
+    "saved": True,
+    "no_login": True,
     "try_587": True,
     "try_465": True,
     "by_smtp": True,

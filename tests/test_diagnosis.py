@@ -162,7 +162,7 @@ def test_commands_are_quoted_for_the_shell(account: str) -> None:
 
 def test_a_value_is_never_a_template() -> None:
     error = Refused("x", step="message", evidence=smtp("550 {host} {username!r} {0} %s"))
-    assert diagnose(error, (), VALUES).cause == "{host} {username!r} {0} %s"
+    assert diagnose(error, (), VALUES).cause == "The server said: {host} {username!r} {0} %s"
 
 
 def test_a_remedy_without_its_values_is_left_out() -> None:
@@ -333,7 +333,7 @@ ALL_RULES = [*GENERIC, *(rule for provider in registry.providers() for rule in p
 KNOWN_VALUES = """
 account name again usage unsaved provider route host port security username sender address whole_address to who scopes mailbox problem said reason status field repair
 retry_after path key mode verify_message names mechanisms suggestion recommended recommended_title recipient size limit
-character username_clean host_clean port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority admin_consent_url by_smtp by_api by_graph try_587 try_465
+character username_clean host_clean saved no_login port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority admin_consent_url by_smtp by_api by_graph try_587 try_465
 """
 
 

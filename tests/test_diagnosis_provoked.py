@@ -76,6 +76,41 @@ def test_the_whole_address_is_not_advised_where_a_local_part_is_wanted(host: str
     assert "whole address" not in " ".join(explain(error, chosen).remedies)
 
 
+@pytest.mark.parametrize(
+    ("step", "reply", "code", "temporary"),
+    [
+        ("body", "550 5.4.5 Daily user sending quota exceeded", "quota.exceeded", True),
+        ("mail", "452 4.7.1 You have exceeded your hourly sending limit", "quota.exceeded", True),
+        ("rcpt", "552 5.2.2 The mailbox is over quota", "recipient.full", True),
+        ("mail", "552 5.3.4 Message size limit exceeded", "message.too-large", False),
+        ("body", "550 5.7.26 Unauthenticated email", "sender.domain-unauthenticated", False),
+        ("rcpt", "450 4.7.1 Policy restrictions; try later", "greylisted", True),
+        ("rcpt", "550 5.7.25 no", "client.no-reverse-dns", False),
+    ],
+)
+def test_limits_and_policies_are_told_apart(step: str, reply: str, code: str, temporary: bool) -> None:
+    with SmtpServer(faults=[Fault(step, says(reply))]) as server:
+        report = send_test(account(server, username=None), "me@example.com")
+    assert report.diagnosis is not None
+    assert (report.diagnosis.code, report.diagnosis.temporary) == (code, temporary)
+
+
+@pytest.mark.parametrize(
+    "reply", ["530 5.7.0 Authentication required", "554 5.7.1 <me@example.com>: Relay access denied", "550 5.7.1 rejected"]
+)
+def test_a_server_that_wants_a_login_is_told_with_a_command_that_gives_one(reply: str) -> None:
+    """And not with one that stores a password for an account without a login name."""
+    with SmtpServer(faults=[Fault("rcpt", says(reply))]) as server:
+        shop = account(server, username=None)
+        flags = ("--from", "info@novak.cz", "--no-auth", "--host", "127.0.0.1")
+        unsaved = send_test(shop.referred_to_as("smtp://127.0.0.1?from=info@novak.cz", flags), "me@example.com")
+        saved = send_test(shop.referred_to_as("shop"), "me@example.com")
+    told, kept = " ".join(unsaved.diagnosis.remedies), " ".join(saved.diagnosis.remedies)  # type: ignore[union-attr]
+    assert "`franking send-test --from info@novak.cz --host 127.0.0.1 --to me@example.com --username info@novak.cz`" in told
+    assert "franking login" not in told
+    assert "`franking accounts add shop --update --username info@novak.cz`, then `franking login shop`" in kept
+
+
 def test_ssl_on_a_port_for_starttls() -> None:
     with SmtpServer(users=USERS) as server:
         report = check(account(server, security="tls"), secret="heslo")

@@ -207,7 +207,7 @@ def test_no_password_comes_out(secret: str) -> None:
 
 
 def test_a_stray_blank_leads_a_refused_login() -> None:
-    shop = account(username="info")
+    shop = account(username="info").referred_to_as("shop")
     found = hints(shop, "heslo ")
     error = LoginError("x", evidence=Evidence("sasl", code=535, enhanced="5.7.8", text="Error: authentication failed"))
     values = {"account": "shop", "username": "info", "sender": "info@novak.cz", "host": "smtp.novak.cz", "port": 587}

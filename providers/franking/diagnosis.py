@@ -245,6 +245,7 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     if known.get("account"):
         known.setdefault("name", known["account"])
         known.setdefault("again", (known["account"],))
+    known["no_login"] = not known.get("username")
     way = (known.get("port"), known.get("security"))
     known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
     known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
@@ -401,7 +402,7 @@ GENERIC: tuple[Rule, ...] = (
     Rule("connect.refused", kind=("connect",), reason=("refused",), temporary=False, note="N5"),
     Rule("connect.unreachable", kind=("connect",), reason=("unreachable",), temporary=True, note="N7"),
     Rule("greet.silent", kind=("connect",), step=("greet",), reason=("timeout",), when=_plain, temporary=False, note="N8"),
-    Rule("greet.closed", kind=("connect",), step=("greet",), reason=_CUT, temporary=True, note="N9 N10"),
+    Rule("greet.closed", kind=("connect",), step=("connect", "greet"), reason=_CUT, temporary=True, note="N9 N10"),
     Rule("connect.timeout", kind=("connect",), step=("resolve", "connect"), reason=("timeout",), temporary=True, note="N6"),
     Rule("connect.stalled", kind=("connect",), reason=("timeout",), temporary=True),
     Rule("connect.lost", kind=("connect", "tls"), reason=_CUT, temporary=True, note="N32"),

@@ -595,7 +595,9 @@ def in_commands(account: Account) -> Mapping[str, Any]:
     """Give what stands for an account in a command that can be run as it is shown: its name if it is saved, else its URL; ``again`` for another test."""
     if account.words:
         unsaved = account.words[0].startswith("--")
-        return {"name": None if unsaved else account.name, "account": account.reference, "again": account.words, "unsaved": unsaved}
+        saved = account.reference == account.name and not unsaved
+        again = {"account": account.reference, "again": account.words}
+        return {"name": None if unsaved else account.name, **again, "unsaved": unsaved, "saved": saved}
     return {
         "name": account.name,
         "account": account.reference,

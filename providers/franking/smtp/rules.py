@@ -43,6 +43,10 @@ SERVICE_HOSTS = (
 """Services whose SMTP name and password are not those of the customer account."""
 
 
+UNAUTHENTICATED = ("5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.24", "5.7.26")
+"""DKIM, SPF or both of the sender's domain did not pass (RFC 7372)."""
+
+
 def _at(*hosts: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
     def there(seen: Evidence, values: Mapping[str, Any]) -> bool:
         host = str(values.get("host") or "").lower().rstrip(".")
@@ -216,6 +220,15 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P15 P17 P42",
     ),
+    Rule(
+        "quota.exceeded",
+        kind=_SMTP,
+        codes=(4, 5),
+        text=r"\b(daily|hourly|sending|outgoing|submission)\b.{0,40}\b(quota|limit)\b.{0,40}\b(exceeded|reached|used)"
+        r"|\b(exceeded|reached)\b.{0,40}\b(daily|hourly|sending|outgoing|submission)\b.{0,40}\b(quota|limit)",
+        temporary=True,
+        note="G20",
+    ),
     Rule("login.missing", kind=_SMTP, text="Sender address rejected: not logged in", temporary=False, note="P16"),
     Rule(
         "relay.denied",
@@ -245,13 +258,23 @@ RULES: tuple[Rule, ...] = (
         who="admin",
         temporary=False,
     ),
+    Rule("sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"),
+    Rule("client.no-reverse-dns", kind=_SMTP, enhanced=("4.7.25", "5.7.25"), temporary=False, note="P21"),
     # recipients
     Rule("greylisted", kind=_SMTP, codes=(4,), text="grey-?list|gray-?list", temporary=True, note="P22"),
     Rule("rate.limited", kind=_SMTP, text="too much mail|Throttling failure|sending rate|rate limit", temporary=True, note="P40 P43"),
     Rule("recipient.too-many", kind=_SMTP, codes=(4,), text="too many recipients", temporary=True, note="P25"),
     Rule("recipient.too-many", kind=_SMTP, text="too many recipients", temporary=False, note="P25"),
     Rule("recipient.refused", kind=_SMTP, text="no valid recipients", temporary=False, note="P30"),
-    Rule("greylisted", kind=_SMTP, codes=(450, 451), enhanced=("4.7.1", "4.2.0"), text="try again|temporar", temporary=True, note="P22"),
+    Rule(
+        "greylisted",
+        kind=_SMTP,
+        codes=(450, 451),
+        enhanced=("4.7.1", "4.2.0"),
+        text="try (again|later)|temporar",
+        temporary=True,
+        note="P22",
+    ),
     Rule("recipient.disabled", kind=_SMTP, codes=(5,), enhanced=("5.2.1",), temporary=False, note="G26"),
     Rule("recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), temporary=True, note="P24 G24"),
     Rule("recipient.full", kind=_SMTP, text="quota|mailbox (is )?full|over ?quota", codes=(452, 552), temporary=True, note="P24"),

@@ -81,12 +81,12 @@ def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
 
 
 def _without(words: tuple[str, ...], options: list[str]) -> list[str]:
-    """Leave options out, each with its value."""
+    """Leave options out, each with its value, and the one that a login name contradicts."""
     kept: list[str] = []
     dropping = False
     for word in words:
         if word.startswith("--"):
-            dropping = word in options
+            dropping = word in options or (word == "--no-auth" and "--username" in options)
         if not dropping:
             kept.append(word)
     return kept
