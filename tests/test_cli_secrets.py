@@ -184,10 +184,22 @@ def test_a_password_in_an_account_url_is_refused_unseen(capsys: pytest.CaptureFi
     clean(records.getvalue())
 
 
-def test_a_broken_password_command_does_not_show_what_it_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["password-command", "token-command"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print(canary); print(canary, file=sys.stderr); sys.exit(3)",
+        "print(); print(canary)",
+        "sys.stdout.buffer.write(canary.encode() + bytes([255]))",
+        "raise ValueError(canary)",
+    ],
+)
+def test_a_broken_password_command_does_not_show_what_it_said(
+    key: str, code: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     script = tmp_path / "vault.py"
-    script.write_text(f"import sys\nprint({CANARY!r})\nprint({CANARY!r}, file=sys.stderr)\nsys.exit(3)\n")
-    flags = ["--from", USER, "--host", "127.0.0.1", "--port", "1", "--username", USER, "--password-command", f"{sys.executable} {script}"]
+    script.write_text(f"import sys\ncanary = {CANARY!r}\n{code}\n")
+    flags = ["--from", USER, "--host", "127.0.0.1", "--port", "1", "--username", USER, f"--{key}", f"{sys.executable} {script}"]
     for command in (["send-test", *flags, "--to", USER, "-vv", "--transcript"], ["check", *flags, "--json"]):
         assert run(command) == 2
         clean(*capsys.readouterr())

@@ -224,3 +224,18 @@ def test_a_mistake_of_ours_is_told_without_a_traceback(send: Send, monkeypatch: 
     assert "-vv" in done.err
     told = report(send(*TO, "--text", "x", "--json").out, hints=False)
     assert told["diagnosis"]["code"] == "bug"
+
+
+def test_the_traceback_of_a_mistake_of_ours_shows_no_token(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        try:
+            raise ValueError("Authorization: Bearer canary.token_0123456789\x1b[31m")
+        except ValueError as problem:
+            raise ZeroDivisionError("client_secret=canary-secret-1&code=1") from problem
+
+    monkeypatch.setattr("franking.testsend.send_watched", broken)
+    assert run(["send", "smtp://127.0.0.1:1?from=a@b.cz&security=none", *TO, "--text", "x", "-vv"]) == 1
+    shown = capsys.readouterr().err
+    assert "    raise ZeroDivisionError(" in shown
+    assert "canary.token" not in shown
+    assert "ZeroDivisionError: client_secret [hidden]" in shown

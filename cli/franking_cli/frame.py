@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking_cli.console import Console, exit_code, visible
+from franking_cli.console import Console, exit_code
 
 __all__ = ["account_names", "command", "internal_error", "usage_error"]
 
@@ -178,8 +178,11 @@ def internal_error(error: BaseException, arguments: list[str]) -> None:
     """Show a mistake of ours: no traceback unless asked for, for nobody can mend it with one; with ``--json`` as one object."""
     import traceback
 
+    from franking.redaction import redacted
+
     if any(word.startswith("-v") or word == "--verbose" for word in arguments):
-        Console().raw(visible("".join(traceback.format_exception(error)), keep="\n"))
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        Console().raw("\n".join(f"{line[: len(line) - len(line.lstrip())]}{redacted(line)}" for line in lines))
     _failed(f"{type(error).__name__}: {error}", "bug", "franking", arguments)
 
 

@@ -20,6 +20,7 @@ from franking.errors import SettingsError
 
 __all__ = [
     "COMMON_FIELDS",
+    "SECRET_VARIABLES",
     "Account",
     "Describes",
     "Field",
@@ -331,6 +332,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+SECRET_VARIABLES = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
+"""Beginnings of the environment variables that hold secrets: no business of any program that is started."""
 
 
 def secret_variable(name: str) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from franking.account import Account, login_command, repair_command, secret_variable
+from franking.account import SECRET_VARIABLES, Account, login_command, repair_command, secret_variable
 from franking.errors import Evidence, SettingsError
 from franking.provider import Provider, SupportsKeys, SupportsLogin, SupportsPreparedRefresh, needs_secret
 from franking.stores import FileStore, SecretStore
@@ -182,10 +182,6 @@ def not_a_sign_in(problem: str, where: str | None = None) -> SettingsError:
 # --- commands and files -----------------------------------------------------------------------------------------------
 
 
-_OURS = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
-"""Variables that hold secrets of Franking's own: no business of a command that gives one account's password."""
-
-
 def _run(key: str, command: str) -> str:
     """Run a command without a shell and give the first line that it prints; its output appears in no error."""
     import shlex
@@ -212,7 +208,7 @@ def _run(key: str, command: str) -> str:
             stderr=subprocess.DEVNULL,
             timeout=COMMAND_SECONDS,
             check=False,
-            env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
+            env={name: value for name, value in os.environ.items() if not name.startswith(SECRET_VARIABLES)},
         )
         output = ended.stdout
         if ended.returncode:

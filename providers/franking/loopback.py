@@ -8,6 +8,7 @@ answered and forgotten. No OAuth library here, and nothing of any provider.
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import selectors
 import socket
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from franking.account import SECRET_VARIABLES
 from franking.errors import Evidence, LoginRequired
 from franking.provider import LoginUI
 
@@ -262,7 +264,8 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
     """Call ``webbrowser.open`` for a login's user interface; give False where there is no browser.
 
     A browser of the terminal (w3m, lynx, what $BROWSER names) runs until its person leaves it, and waits meanwhile for the page that this side
-    shows at the end: nobody waits for it here.
+    shows at the end: nobody waits for it here. It inherits our environment without the secrets in it; while it starts they are out of
+    ``os.environ``, so this is for programs that do nothing else meanwhile.
     """
     if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         return False
@@ -277,8 +280,12 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
             opened.append(False)
 
     thread = threading.Thread(target=run, name="franking browser", daemon=True)
-    thread.start()
-    thread.join(BROWSER_SECONDS)
+    secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SECRET_VARIABLES)}
+    try:
+        thread.start()
+        thread.join(BROWSER_SECONDS)
+    finally:
+        os.environ.update(secrets)
     return opened[0] if opened else True
 
 
