@@ -107,6 +107,13 @@ def test_a_typed_port_is_tried_too() -> None:
     assert next(one for one in found if one.port == plain.port).answers
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+def test_an_unusual_port_is_tried_both_ways_and_told_once(implicit: bool, authority: Authority) -> None:
+    with SmtpServer(users=USERS, context=authority.context("localhost"), implicit_tls=implicit) as server:
+        found = probe(f"localhost:{server.port}", ca_file=authority.ca_file, timeout=2.0)
+    assert [(one.security, one.usable) for one in found if one.port == server.port] == [("tls" if implicit else "starttls", True)]
+
+
 def test_the_order_of_equals() -> None:
     found = [
         Probed(2525, "starttls", True, True, ("PLAIN",)),

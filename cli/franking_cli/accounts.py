@@ -108,7 +108,7 @@ def add(
         old = resolve(name)
         given = {key: None if value == "" else value for key, value in settings.items()}
         if given.pop("provider", old.provider) != old.provider:
-            raise SettingsError(f"provider: {name!r} is a {old.provider} account; write it anew with --replace.", field="provider")
+            raise SettingsError(f"provider: {name!r} is an account of {old.provider}; write it anew with --replace.", field="provider")
         if given.pop("no_auth", False):
             given["username"] = None
         made = old.replace(**given)

@@ -28,7 +28,7 @@ def account_of(name: str | None, settings: Mapping[str, Any], *more: str) -> Acc
     given = dict(settings)
     if given.pop("provider", found.provider) != found.provider:
         raise SettingsError(
-            f"provider: {found.name!r} is a {found.provider} account; leave its name out to test other settings.", field="provider"
+            f"provider: {found.name!r} is an account of {found.provider}; leave its name out to test other settings.", field="provider"
         )
     if given.pop("no_auth", False):
         given["username"] = None

@@ -130,7 +130,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
 
     if "large_attachments" not in account.settings:
         raise SettingsError(
-            f"large_attachments: a {account.provider} account needs no further rights for large messages.", field="large_attachments"
+            f"large_attachments: an account of {account.provider} needs no further rights for large messages.", field="large_attachments"
         )
     changed = account.replace(large_attachments=True).referred_to_as(account.reference)
     if account.name in load().names and not account.large_attachments:
@@ -170,7 +170,7 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
         raise not_a_sign_in(str(problem)) from None
     if grant.provider != account.provider:
         raise SettingsError(
-            f"This is a sign-in at {grant.provider}, but {account.name!r} is a {account.provider} account.", field="provider"
+            f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.", field="provider"
         )
     _keep(account, grant, store)
     if not console.json_output:

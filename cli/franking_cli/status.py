@@ -80,7 +80,8 @@ def look(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
     except FrankingError as error:
         diagnosis = explain(error, account, kind)
         repair = getattr(error, "repair", None) or _command_in(diagnosis.remedies)
-        return replace(state, ok=False, problem=f"{diagnosis.title}: {error}", repair=repair), exit_code(error)
+        problem = str(error) if diagnosis.title in str(error) else f"{diagnosis.title}: {error}"
+        return replace(state, ok=False, problem=problem, repair=repair), exit_code(error)
     return state_of(account, kind, store, os.environ), 0
 
 

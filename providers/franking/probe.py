@@ -71,7 +71,7 @@ def probe(
     name = typed.name or typed.shown
     wanted = list(PORTS if ports is None else ports)
     if ports is None and typed.port and typed.port not in dict(PORTS):
-        wanted.insert(0, (typed.port, "starttls"))
+        wanted[:0] = [(typed.port, "starttls"), (typed.port, "tls")]  # an unusual port does not say which
     done: SimpleQueue[tuple[int, Probed]] = SimpleQueue()
     deadline = time.monotonic() + timeout
 
@@ -88,7 +88,8 @@ def probe(
             break
         came[place] = found
     silent = [Probed(port, security, answers=False, problem=say("probe", "silent")) for port, security in wanted]
-    return sorted((came.get(place, silent[place]) for place in range(len(wanted))), key=rank)
+    ranked = sorted((came.get(place, silent[place]) for place in range(len(wanted))), key=rank)
+    return [one for place, one in enumerate(ranked) if one.port not in {better.port for better in ranked[:place]}]
 
 
 def rank(found: Probed) -> tuple[bool, bool, bool, bool, int]:
