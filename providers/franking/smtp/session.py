@@ -150,7 +150,7 @@ class SmtpSession:
                 if self._held:
                     self._hand_over()
                 elif pipeline.unfinished:
-                    if ready and not pipeline.chunking:
+                    if ready:
                         source.fetch()  # composed while the server works: it goes on the end of the next flight
                     self._await_reply()
                     if ready:
