@@ -174,11 +174,15 @@ class Mailer:
         ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be done); refused recipients among accepted ones are in the receipt.
         """
         with self.explained():
-            return self.deliver(self.prepare(message, envelope=envelope))
+            return self._deliver(self.prepare(message, envelope=envelope))
 
     def deliver(self, prepared: Prepared) -> Receipt:
         """Send what ``prepare`` made. Raises as ``send`` does."""
-        with self.explained(), self._under_way(threading.get_ident()):
+        with self.explained():
+            return self._deliver(prepared)
+
+    def _deliver(self, prepared: Prepared) -> Receipt:
+        with self._under_way(threading.get_ident()):
             receipt = self._send(prepared)
             if receipt.refused:
                 receipt = self._sent_on(prepared, receipt)
