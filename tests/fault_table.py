@@ -16,7 +16,10 @@ STEPS = {
     "ehlo": "the answer to EHLO",
     "starttls": "the answer to STARTTLS",
     "tls": "the TLS handshake",
+    "ehlo again": "the answer to the second EHLO, under TLS",
     "auth": "the answer to the login",
+    "auth question": "the server's question in a login of two steps (CRAM-MD5)",
+    "auth answer": "the answer to the second step",
     "mail": "the answer to MAIL",
     "rcpt": "the answer to RCPT",
     "data": "the answer to DATA",
@@ -74,12 +77,12 @@ def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
     match step:
         case "connect":
             return _connect(fault)
-        case "greet" | "ehlo":
+        case "greet" | "ehlo" | "ehlo again":
             return _greet(step, fault)
         case "starttls" | "tls":
             return _tls(step, fault)
-        case "auth":
-            return _login(fault)
+        case "auth" | "auth question" | "auth answer":
+            return _login(step, fault)
         case "quit":
             return None if fault == "too early" else ACCEPTED
         case _:
@@ -106,8 +109,8 @@ def _greet(step: str, fault: str) -> Expected | None:
             return broken("greet", "greet.not-smtp", temporary=not first)
         case "10 MB line" | "100,000 lines":
             return broken("greet", "greet.not-smtp", temporary=False) if first else broken("greet", "protocol.error")
-        case "too early":
-            return None if first else broken("greet", "protocol.error")
+        case "too early":  # behind the handshake it cannot come in one segment with anything
+            return broken("greet", "protocol.error") if step == "ehlo" else None
         case "wrong code":
             return broken("greet", "protocol.error", temporary=False)
         case "4xx":
@@ -140,7 +143,7 @@ def _tls(step: str, fault: str) -> Expected | None:
     return Expected("TLSError", "tls", fault in ("4xx", "421"), False, "tls.server-trouble")
 
 
-def _login(fault: str) -> Expected | None:
+def _login(step: str, fault: str) -> Expected | None:
     match fault:
         case "silence" | "half a line":
             return broken("login", "connect.stalled", timeout=True)
@@ -148,8 +151,8 @@ def _login(fault: str) -> Expected | None:
             return broken("login", "connect.lost")
         case "octet by octet":
             return ACCEPTED
-        case "extra reply":  # seen before the first message leaves
-            return STALE
+        case "extra reply":  # seen before the password, or the first message, leaves
+            return broken("login", "protocol.error") if step == "auth question" else STALE
         case "4xx" | "421":
             return Expected("LoginError", "login", True, False, "server.trouble")
         case "wrong code":

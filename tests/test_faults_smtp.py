@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import socket
 import threading
 import tracemalloc
@@ -12,18 +11,14 @@ from typing import Any
 
 import pytest
 
+import fault_outcome
 import franking
-from fault_table import ACCEPTED, Expected, cells, expected
+from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, harmless, seen
+from fault_table import cells, expected
 from franking.address import Envelope
-from franking.errors import FrankingError, RecipientsRefused
-from franking.mailer import explain
-from franking.provider import Step
-from franking.registry import provider
-from franking.smtp.send import SmtpSession, open_session
-from franking.tokens import Password
 from servers.certificates import Certificates
 from servers.dialogue import Raw
-from servers.misbehaviour import BEFORE, fault
+from servers.misbehaviour import fault
 from servers.smtp import EXTENSIONS, Fault, SmtpServer, says, twice
 
 WORDS = {
@@ -32,10 +27,7 @@ WORDS = {
     "dialogue": tuple(word for word in EXTENSIONS if word not in ("CHUNKING", "PIPELINING")),
 }
 PASSWORD = "Canary7-hunter2"
-SMALL = Raw(b"Subject: x\r\n\r\nhello\r\n")
-LARGE = Raw(
-    b"Subject: x\r\n\r\n" + (b"z" * 998 + b"\r\n") * 12_000, chunk=65536
-)  # more than the kernel holds for a server that does not read
+SMALL, LARGE = Raw(SMALL_BODY), Raw(LARGE_BODY, chunk=CHUNK)
 ENVELOPE = Envelope("jana@example.test", ["petr@example.test"])
 SILENCE, PATIENCE = 0.3, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
 
@@ -46,59 +38,20 @@ def account(port: int, *, tls: bool = False, **settings: Any) -> franking.Accoun
     return franking.Account(name="test", provider="smtp", sender="Jana <jana@example.test>", port=port, **given)
 
 
-class Outcome:
-    """What came of a cell: the error or None, and the session as it was left."""
-
-    def __init__(self) -> None:
-        self.error: FrankingError | None = None
-        self.session: SmtpSession | None = None
-        self.greeting = threading.Event()
-
-    def watch(self, step: Step) -> None:
-        if step.name == "greet":
-            self.greeting.set()
-
-
 def act(step: str, given: franking.Account, outcome: Outcome) -> None:
-    """Open a session and send; close it where closing is the step."""
-    try:
-        outcome.session = session = open_session(given, Password(PASSWORD), outcome.watch, route="smtp")
-        if step == "rset":
-            with contextlib.suppress(RecipientsRefused):
-                session.send(Envelope(ENVELOPE.sender, ["nobody@example.test"]), SMALL)
-        session.send(ENVELOPE, LARGE if step == "content" else SMALL)
-        if step == "quit":
-            session.close()
-    except FrankingError as error:
-        outcome.error = error
-
-
-def seen(outcome: Outcome, given: franking.Account) -> Expected:
-    error, session = outcome.error, outcome.session
-    if error is None:
-        return ACCEPTED
-    code = explain(error, given, provider("smtp")).code
-    return Expected(type(error).__name__, error.step or "", error.temporary, error.possibly_sent, code, session is None or session.closed)
-
-
-def harmless(error: FrankingError) -> None:
-    """Look at everything that may be shown: no control characters, no secret, no endless text; and it pickles."""
-    assert error.diagnosis is not None
-    shown = f"{error} {error.evidence} {error.diagnosis.raw} {error.diagnosis.title} {error.diagnosis.cause} {error.diagnosis.remedies}"
-    assert shown.isprintable()
-    assert PASSWORD not in shown
-    assert len(shown) < 20_000
-    again = pickle.loads(pickle.dumps(error))
-    assert (str(again), again.step, again.possibly_sent) == (str(error), error.step, error.possibly_sent)
+    content = LARGE if step == "content" else SMALL
+    fault_outcome.act(step, given, PASSWORD, outcome, ENVELOPE, content, nobody="nobody@example.test")
 
 
 @pytest.mark.parametrize(("step", "kind", "road"), [cell for cell in cells() if cell[0] != "connect"])
 def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certificates) -> None:
-    tls = "tls" in (step, BEFORE.get(step)) or step in ("tls", "starttls")
+    tls = step in ("starttls", "tls", "ehlo again")
     over = threading.Event()
     options: dict[str, Any] = {"context": certificates.context("good") if tls else None}
     if step == "rset":
         options["refused"] = {"nobody@example.test": "550 5.1.1 unknown"}
+    if step in ("auth question", "auth answer"):
+        options["mechanisms"] = ("CRAM-MD5",)
     outcome = Outcome()
     with SmtpServer(
         extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault(step, kind, over, outcome.greeting)], **options
@@ -111,11 +64,10 @@ def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certif
             assert seen(outcome, given) == expected(step, kind, road)
         finally:
             over.set()
-            if outcome.session is not None:
-                outcome.session.close()
+            outcome.close()
         server.wait()  # whatever came of it: nothing stays open
     if outcome.error is not None:
-        harmless(outcome.error)
+        harmless(outcome.error, PASSWORD)
         if not outcome.error.possibly_sent:
             assert server.messages == []
 
@@ -174,8 +126,7 @@ def test_an_answer_too_many_beside_a_refusal_is_no_acceptance(last: str, error: 
         try:
             act("rcpt", given, outcome)
         finally:
-            if outcome.session is not None:
-                outcome.session.close()
+            outcome.close()
     assert seen(outcome, given).error == error
 
 
@@ -206,7 +157,6 @@ def test_memory_stays_bounded(step: str, kind: str) -> None:
         finally:
             tracemalloc.stop()
             over.set()
-            if outcome.session is not None:
-                outcome.session.close()
+            outcome.close()
     assert outcome.error is not None
     assert peak < 2_000_000, f"{peak} octets for an endless answer"

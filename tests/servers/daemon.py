@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -64,6 +65,14 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+def in_use(ports: Iterable[int]) -> bool:
+    """Tell whether a server on one of these ports still holds a connection, or has yet to read what came by one that has ended (Linux)."""
+    wanted = {f"{port:04X}" for port in ports}
+    over = ("06", "0A")  # TIME_WAIT, LISTEN
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1].partition(":")[2] in wanted and line.split()[3] not in over for line in lines)
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """Paths of PEM files: the CA to trust, and a certificate with its key for ``localhost`` and 127.0.0.1."""
@@ -82,6 +91,12 @@ class Certificates:
         made.chain.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
         made.key.touch(mode=0o600)
         issued.private_key_pem.write_to_path(str(made.key))
+        return made
+
+    def context(self) -> ssl.SSLContext:
+        """Make the context of a server that shows this certificate."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(self.chain, self.key)
         return made
 
 

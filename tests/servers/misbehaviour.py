@@ -6,17 +6,27 @@ import contextlib
 import socket
 import threading
 
-from servers.smtp import Act, Fault, Gone, Peer, drips, half_line, resets, says, sends, silence, then, twice
+from servers.smtp import Act, Fault, Gone, Peer, Welcome, drips, half_line, resets, says, sends, silence, then, twice
 
 LINE = b"250 " + b"x" * 10_000_000 + b"\r\n"
 LINES = b"250-more\r\n" * 100_000
 NOISE = b"\xff\xfe\x00\x16\x03\x01\x1b[31m\r\n" * 20
 BAD_TEXT = b"550 5.0.0 \xff\xfe\xc3( no\r\n"
 ESCAPES = b"550 5.0.0 \x1b[31m\x1b]0;owned\x07\x9b2J no\r\n"
-STRANGE = {"greet": "250 hello", "data": "250 go ahead"}
+STRANGE = {"greet": "250 hello", "data": "250 go ahead", "auth question": "250 ok"}
 """A code that is no answer at a step; elsewhere 354."""
 
-BEFORE = {"ehlo": "greet", "starttls": "ehlo", "tls": "starttls", "auth": "ehlo", "mail": "auth", "rcpt": "mail", "data": "rcpt"}
+BEFORE = {
+    "ehlo": "greet",
+    "starttls": "ehlo",
+    "tls": "starttls",
+    "auth": "ehlo",
+    "auth question": "ehlo",
+    "auth answer": "auth-question",
+    "mail": "auth",
+    "rcpt": "mail",
+    "data": "rcpt",
+}
 """Which step's answer is followed, in one breath, by the answer to this step, before anything was asked."""
 
 
@@ -35,7 +45,12 @@ def goes_on(act: Act, step: str) -> Act:
     """Do ``act`` with the ordinary reply of a step that ``SmtpServer`` leaves off at when it is faulty, and go on behind it."""
 
     def done(peer: Peer, reply: str) -> None:
-        ordinary = {"auth": "235 2.7.0 welcome", "starttls": "220 2.0.0 go ahead", "data": "354 go ahead"}[step]
+        ordinary = {
+            "auth": "235 2.7.0 welcome",
+            "auth-answer": "235 2.7.0 welcome",
+            "starttls": "220 2.0.0 go ahead",
+            "data": "354 go ahead",
+        }[step]
         act(peer, ordinary)
         if step == "starttls":
             peer.buffer = b""
@@ -43,6 +58,8 @@ def goes_on(act: Act, step: str) -> Act:
             peer.greeted = False
         elif step == "data":
             peer._read_dotted()
+        elif step == "auth-answer":
+            raise Welcome
 
     return done
 
@@ -100,7 +117,9 @@ def shuts(peer: Peer, reply: str) -> None:
 
 def fault(step: str, kind: str, over: threading.Event, ready: threading.Event | None = None) -> Fault:
     """Make the fault ``kind`` at ``step`` for a server; ``over`` ends what would last for ever, ``ready`` tells that the client has come to the step."""
-    at = {"tls": "handshake", "final": "body"}.get(step, step)
+    at = {"tls": "handshake", "final": "body", "ehlo again": "ehlo", "auth question": "auth-question", "auth answer": "auth-answer"}.get(
+        step, step
+    )
     if kind == "too early":
         return _early(step, over)
     still = then(sends(b"\x16\x03\x03" if step == "tls" else b"25"), deaf(over))
@@ -128,15 +147,20 @@ def fault(step: str, kind: str, over: threading.Event, ready: threading.Event | 
     if step == "greet" and kind == "reset":
         return Fault(at, then(waits(ready), act))
     ordinary = kind in ("octet by octet", "half a line", "extra reply")
-    if ordinary and step in ("auth", "starttls", "data"):
-        return Fault(at, goes_on(act, step))
-    return Fault(at, act, executed=ordinary and step != "content")
+    if ordinary and at in ("auth", "auth-answer", "starttls", "data"):
+        return Fault(at, goes_on(act, at))
+    return Fault(at, act, nth=2 if step == "ehlo again" else 1, executed=ordinary and step != "content")
 
 
 def _early(step: str, over: threading.Event) -> Fault:
     if step == "content":
         return Fault("content", then(says("250 2.0.0 queued already"), deaf(over)))
-    ahead = {"data": b"354 go ahead\r\n", "auth": b"235 2.7.0 welcome\r\n"}.get(step, b"250 2.0.0 ok\r\n")
+    ahead = {
+        "data": b"354 go ahead\r\n",
+        "auth": b"235 2.7.0 welcome\r\n",
+        "auth question": b"334 PDE+\r\n",
+        "auth answer": b"235 2.7.0 welcome\r\n",
+    }.get(step, b"250 2.0.0 ok\r\n")
     before = BEFORE[step]
     if before in ("auth", "starttls"):
         return Fault(before, goes_on(with_early(ahead), before))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from pathlib import Path
 
-from servers.daemon import HOST, Certificates, Daemon, directory, find, needs_root
+from servers.daemon import HOST, START, Certificates, Daemon, directory, find, in_use, needs_root
 from servers.maildir import Maildir
 
 SIZE_LIMIT = 15 * 1024 * 1024
@@ -47,6 +48,16 @@ class Postfix:
 
     def stop(self) -> None:
         self.daemon.stop()
+
+    def settle(self) -> None:
+        """Wait until nobody is connected and everything that was accepted has been delivered: what is not in ``inbox`` now never comes."""
+        spool = self.directory / "spool"
+        deadline = time.monotonic() + START
+        while in_use((self.plain_port, self.port, self.tls_port)) or any(
+            path.is_file() for name in ("incoming", "active", "deferred") for path in (spool / name).rglob("*")
+        ):
+            assert time.monotonic() < deadline, "Postfix does not come to rest"
+            time.sleep(0.01)
 
 
 def _make_queue(spool: Path, data: Path) -> None:

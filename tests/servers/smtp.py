@@ -36,6 +36,10 @@ class Gone(Exception):
     """The connection is over."""
 
 
+class Welcome(Exception):
+    """The login is over and went well; it has been answered."""
+
+
 def says(*lines: str) -> Act:
     """Say these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset overtakes the reply."""
 
@@ -599,14 +603,15 @@ class Peer:
         else:
             try:
                 self.user = mechanism(base64.b64decode(initial, validate=True) if initial not in ("", "=") else None)
+            except Welcome:
+                return
             except ValueError:
                 self.reply("501 5.5.2 cannot decode")
                 return
             self.reply("235 2.7.0 welcome" if self.user is not None else "535 5.7.8 authentication failed")
 
     def ask(self, challenge: bytes) -> bytes:
-        self.reply("334 " + base64.b64encode(challenge).decode())
-        self.at("auth-question", None)
+        self.at("auth-question", lambda: "334 " + base64.b64encode(challenge).decode())
         line = self.line(12288)
         self.heard.lines.append(line)
         if not self.at("auth-answer", None):
