@@ -93,6 +93,8 @@ def test_green() -> None:
     steps = re.findall(r"^  ✓ (\w+)", text, re.MULTILINE)
     assert steps == ["settings", "secret", "resolve", "connect", "greet", "tls", "login", "message", "accepted"]
     assert "…" not in text, "a running step was left on the screen"
+    assert text.count("250 2.0.0") == 1, "the reply stands beside its step, and no second time"
+    assert "nothing left this" in text and "inbox" not in text, "the built-in server delivers nowhere"
     assert (
         text.index("Test message from") < text.index("✓ settings") < text.index("✓ Message sent to me@example.cz") < text.index("Subject:")
     )
@@ -100,6 +102,20 @@ def test_green() -> None:
     assert fg == "008700"
     assert shown.colour("Subject:")[0] == "default"
     assert b"\x1b[K" in shown.raw, "steps appear while they run"
+
+
+def test_a_reply_that_a_step_had_no_room_for_is_shown_whole() -> None:
+    reply = "250 2.0.0 " + "queued as 4bWXYZ " * 10
+    with SmtpServer(faults=[Fault("body", says(reply), executed=True)]) as server:
+        shown = terminal("send-test", *flags(server, "--no-auth")).read()
+    assert reply.strip() in re.sub(r"\s+", " ", shown.text)
+
+
+def test_our_own_names_for_a_failure_are_not_shown() -> None:
+    with SmtpServer(users={"info": "x"}) as server:
+        shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth")).read()
+    assert "offers no STARTTLS" in re.sub(r"\s+", " ", shown.text)
+    assert "starttls-not-offered" not in shown.text and "Seen:" not in shown.text
 
 
 def test_red_names_cause_and_remedies_in_that_order() -> None:

@@ -307,6 +307,15 @@ def interrupted(terminal: Terminal, questions: list[tuple[str, Answer]], stop: i
     assert written() == []
 
 
+def test_whoever_insists_on_a_password_at_google_need_not_look_the_server_up() -> None:
+    terminal = Terminal("setup", "me@gmail.com", "--offline")
+    terminal.answer("Which one [1]", "smtp")
+    terminal.answer("Name of the account [gmail]", "")
+    terminal.interrupt("Password of me@gmail.com")
+    assert terminal.end() == 130, terminal.shown
+    assert "Server, a name" not in terminal.shown
+
+
 # --- without a terminal ---------------------------------------------------------------------------------------------------------
 
 

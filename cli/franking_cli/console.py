@@ -191,11 +191,16 @@ class Console:
                     self.say(f"! {address} was refused: {visible(str(refusal['reply']))}", "warn", hang="  ")
                 for warning in report.receipt.warnings:
                     self.say(f"! {visible(warning)}", "warn", hang="  ")
-                if report.receipt.reply:
+                if not self._showed(report.receipt.reply, report):
                     self.say(f"The server said: {visible(report.receipt.reply)}", indent="  ", hang="    ")
             self.hints(hint.text for hint in report.hints)
         elif report.diagnosis:
             self.diagnosis(report.diagnosis, next_command=self._again(report))
+
+    def _showed(self, reply: str, report: TestReport) -> bool:
+        """Tell whether the last step has shown the whole reply already."""
+        last = report.steps[-1].detail if report.steps else ""
+        return not reply or (bool(last) and last in reply and len(visible(last)) <= self.width - _DETAIL - _TOOK)
 
     def report(self, report: TestReport, **more: Any) -> None:
         """Print a test report as JSON, with further keys behind its own."""

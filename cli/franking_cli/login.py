@@ -81,7 +81,9 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
 
     if not needs_secret(account, kind):
         raise SettingsError(
-            f"{account.name!r} has no username, so it needs no password; add one first if the server asks for it.", field="username"
+            f"{account.name!r} needs no password"
+            + ("; if the server asks for a login, add username first." if "username" in account.settings else "."),
+            field="username" if "username" in account.settings else None,
         )
     if key := keyed_by_settings(account):
         raise SettingsError(f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names.", field=key)

@@ -166,7 +166,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise MessageError(f"{path}: cannot be read: {problem.strerror}.", field=str(path)) from None
+        raise MessageError(f"{path}: cannot be read: {problem.strerror}.") from None
 
 
 def read_text(path: Path) -> str:

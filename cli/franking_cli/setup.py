@@ -169,8 +169,8 @@ def _choose(console: Console, found: Recommendation, given: dict[str, Any]) -> P
 
 
 def _recommended(found: Recommendation, provider: Provider, sender: Address) -> dict[str, Any]:
-    """Take the recommended settings over where a server and a login name are what the provider needs."""
-    if found.provider != provider.name or provider.facts.oauth:
+    """Take the recommended settings over where a server and a login name are what the provider needs, another road to the same mailbox included."""
+    if found.provider is None or provider.facts.oauth or all(one.name != "host" for one in provider.fields):
         return {}
     settings = {key: found.settings[key] for key in ("host", "port", "security", "username") if found.settings[key] is not None}
     return settings if found.kind == "address" else {"username": sender.address, **settings}

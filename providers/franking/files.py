@@ -94,7 +94,7 @@ class FileSession:
             draft.unlink(missing_ok=True)
             self._observer(Step("message", "failed", _since(started)))
             raise
-        self._observer(Step("message", "ok", _since(started), f"{size} bytes"))
+        self._observer(Step("message", "ok", _since(started), f"{size:,} bytes"))
         self._observer(Step("accepted", "ok", 0.0, str(final)))
         return Receipt(
             message_id=content.message_id,
