@@ -226,7 +226,7 @@ def faults() -> str:
         "# When the other side misbehaves",
         "",
         f"{len(table['cells']())} faults, each done to a real session over sockets by the tests: what kind of error it is, its [code](codes.md), and whether the message",
-        "may have been sent. *May pass* means `temporary`: the same message may go through later. Nothing hangs (each wait ends with the account's `timeout`), memory",
+        "may have been sent. *May pass* means `temporary`: the same message may go through later. Nothing hangs (each wait ends with the account's `timeout`, an answer that drips for ever with its `final_timeout`), memory",
         "stays bounded, the session is closed wherever what follows could be misread, and nothing that the server said reaches a terminal unescaped.",
         "",
         "The same faults are done by a proxy before a real Postfix and a real Dovecot, in plain and under STARTTLS. There the tests also look into the mailbox: what",

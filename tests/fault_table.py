@@ -34,6 +34,7 @@ FAULTS = {
     "reset": "the connection is reset (at the TCP handshake: refused)",
     "half a line": "half a line, then nothing",
     "octet by octet": "the right answer, one octet at a time",
+    "drip": "one octet after the other, for ever",
     "garbage": "octets that are no text",
     "10 MB line": "one line of ten million octets",
     "100,000 lines": "a hundred thousand continuation lines",
@@ -47,6 +48,7 @@ FAULTS = {
     "extra reply": "the answer comes twice",
 }
 
+WAITING = ("silence", "half a line", "drip")  # nothing that ends, ever: only the time-out tells
 MALFORMED = ("garbage", "10 MB line", "100,000 lines")
 REFUSING = ("5xx", "invalid UTF-8", "escapes")
 
@@ -99,7 +101,7 @@ def _greet(step: str, fault: str) -> Expected | None:
     match fault:
         case "silence":
             return broken("greet", "greet.silent", timeout=True)
-        case "half a line":  # the first octets tell that something else than SMTP listens; later they are only late
+        case "half a line" | "drip":  # the first octets tell that something else than SMTP listens; later they are only late
             return broken("greet", "greet.not-smtp", temporary=False) if first else broken("greet", "greet.silent", timeout=True)
         case "reset":
             return broken("greet", "greet.closed")
@@ -124,7 +126,7 @@ def _greet(step: str, fault: str) -> Expected | None:
 
 
 def _tls(step: str, fault: str) -> Expected | None:
-    if fault == "silence" or fault == "half a line":
+    if fault in WAITING:
         return broken("tls", "tls.interrupted", timeout=True)
     if step == "tls":  # anything that is no TLS is the same to the handshake
         if fault in ("octet by octet", "wrong code", "extra reply"):
@@ -145,7 +147,7 @@ def _tls(step: str, fault: str) -> Expected | None:
 
 def _login(step: str, fault: str) -> Expected | None:
     match fault:
-        case "silence" | "half a line":
+        case "silence" | "half a line" | "drip":
             return broken("login", "connect.stalled", timeout=True)
         case "reset":
             return broken("login", "connect.lost")
@@ -171,7 +173,7 @@ def _message(step: str, fault: str, road: str) -> Expected | None:
         return None  # for the content it is the row above; for RSET an extra answer to the message before
     over = step == "final" or (flight and step != "content")
     match fault:
-        case "silence" | "half a line":
+        case "silence" | "half a line" | "drip":
             return UNKNOWN if over else broken("message", "connect.stalled", timeout=True)
         case "reset":
             return UNKNOWN if over else broken("message", "connect.lost")

@@ -17,7 +17,7 @@ import pytest
 
 import franking
 from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, act, harmless, seen
-from fault_table import ACCEPTED, FAULTS, STEPS, Expected, expected
+from fault_table import ACCEPTED, FAULTS, STEPS, WAITING, Expected, expected
 from franking.address import Envelope
 from franking.errors import FrankingError
 from servers.daemon import START, in_use
@@ -28,7 +28,6 @@ from servers.proxy import Injection, Proxy
 USER = "info@example.cz"
 ENVELOPE = Envelope(USER, ["jana@example.com"])
 WITHOUT = {"chunking": [], "pipelining": ["chunking"], "dialogue": ["chunking", "pipelining"]}
-WAITS = ("silence", "half a line")
 TLS_STEPS = ("starttls", "tls", "ehlo again")
 ROADS = [
     (server, security, way)
@@ -119,7 +118,7 @@ def test_the_report_agrees_with_the_delivery(request: pytest.FixtureRequest, ser
     left = steps(security, way, fault)
     wrong: list[str] = []
     for wait in (
-        (0.5, 3.0, 15.0) if fault in WAITS else (20.0,)
+        (0.5, 3.0, 15.0) if fault in WAITING else (20.0,)
     ):  # seconds: what is not reached on a busy machine is tried again, with patience
         cells = [Cell(step, wanted(step, fault, way, security), message(step == "content")) for step in left]
         with ThreadPoolExecutor(len(cells)) as pool:

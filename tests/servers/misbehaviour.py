@@ -10,6 +10,7 @@ from servers.smtp import Act, Fault, Gone, Peer, Welcome, drips, half_line, rese
 
 LINE = b"250 " + b"x" * 10_000_000 + b"\r\n"
 LINES = b"250-more\r\n" * 100_000
+DROP = 0.02  # seconds between two octets that are to look like progress
 NOISE = b"\xff\xfe\x00\x16\x03\x01\x1b[31m\r\n" * 20
 BAD_TEXT = b"550 5.0.0 \xff\xfe\xc3( no\r\n"
 ESCAPES = b"550 5.0.0 \x1b[31m\x1b]0;owned\x07\x9b2J no\r\n"
@@ -36,6 +37,18 @@ def deaf(over: threading.Event) -> Act:
     def act(peer: Peer, reply: str) -> None:
         peer.flush()
         over.wait(10)
+        raise Gone
+
+    return act
+
+
+def drips_on(start: bytes, over: threading.Event) -> Act:
+    """Say one octet after the other, each long before a time-out, until the test is over; and read nothing."""
+
+    def act(peer: Peer, reply: str) -> None:
+        peer.send(start)
+        while not over.wait(DROP):
+            peer.send(b"x")
         raise Gone
 
     return act
@@ -128,6 +141,7 @@ def fault(step: str, kind: str, over: threading.Event, ready: threading.Event | 
         "reset": resets,
         "half a line": still if step in ("content", "tls") else half_line,
         "octet by octet": drips,
+        "drip": drips_on(b"\x16\x03\x03\x3f\xff" if step == "tls" else b"250-", over),
         "garbage": sends_and_ends(NOISE, reading=step != "content"),
         "10 MB line": sends_and_ends(LINE, reading=step != "content"),
         "100,000 lines": sends_and_ends(LINES, reading=step != "content"),

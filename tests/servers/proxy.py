@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from servers.misbehaviour import BAD_TEXT, ESCAPES, LINE, LINES, NOISE
+from servers.misbehaviour import BAD_TEXT, DROP, ESCAPES, LINE, LINES, NOISE
 
 REFUSALS = {
     "4xx": b"451 4.3.0 try again later\r\n",
@@ -344,6 +344,8 @@ class _Relay:
         elif kind == "half a line":
             self._tell(reply if step == "tls" else reply.split(b"\r\n")[0][: max(len(reply.split(b"\r\n")[0]) // 2, 2)])
             self.mute = True
+        elif kind == "drip":
+            self._drip(b"\x16\x03\x03\x3f\xff" if step == "tls" else b"250-")
         elif kind == "octet by octet":
             for octet in reply:
                 self._tell(bytes((octet,)))
@@ -362,11 +364,21 @@ class _Relay:
                 self._hang_up()
             self.mute = True
 
+    def _drip(self, start: bytes) -> None:
+        """Say one octet after the other until the client has gone."""
+        self.client.sendall(start)
+        with contextlib.suppress(OSError):
+            while not self.proxy.over.wait(DROP):
+                self.client.sendall(b"x")
+        raise _Over
+
     def _in_the_middle(self, kind: str) -> None:
         """Do the fault while the client is still sending, and take nothing more from it."""
         self.proxy.done.set()
         if kind == "reset":
             self._reset("content")
+        elif kind == "drip":
+            self._drip(b"250-")
         elif kind != "silence":
             early = {"half a line": b"25", "too early": b"250 2.0.0 queued already\r\n", "wrong code": b"354 what\r\n"}
             octets = {**FLOODS, **REFUSALS, **early}[kind]

@@ -54,7 +54,7 @@ class Connection:
     def __init__(
         self, sock: socket.socket, place: Place, *, timeout: float, patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips."""
+        """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips: progress that never ends is none."""
         self.place = place
         self.step = "connect"
         self.peer = self.local = ""
@@ -71,6 +71,7 @@ class Connection:
         self.reader = ReplyReader()
         self._timeout = timeout
         self._patience = max(patience, timeout)
+        self._dripping: float | None = None  # since when a reply has been under way
         self._clock = clock
         self._sock = sock
         self._polls: dict[int, select.poll] = {}
@@ -150,6 +151,10 @@ class Connection:
     def fill(self, seconds: float | None = None) -> None:
         """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the time-out)."""
         seconds = self._timeout if seconds is None else seconds
+        if self.reader.partial:
+            seconds = min(seconds, self._patience_left())
+        else:
+            self._dripping = None
         if self.tls is None:  # under TLS the octets may have come already
             self._readable(seconds)
         while not self.take():
@@ -163,6 +168,16 @@ class Connection:
                 pass
         if not self._wait(write=False, seconds=seconds)[0]:
             raise self.failure("timeout")
+
+    def _patience_left(self) -> float:
+        """Give the seconds that the reply under way may still take. Raises ``ConnectTimeout`` when there are none."""
+        now = self._clock()
+        if self._dripping is None:
+            self._dripping = now
+        left = self._dripping + self._patience - now
+        if left <= 0:
+            raise self.failure("timeout")
+        return left
 
     def listen(self) -> Reply:
         """Wait for one reply. Raises ``ConnectError`` when there is none, or what comes is none."""
@@ -214,8 +229,11 @@ class Connection:
             readable, writable = self._wait(write=True, seconds=self._timeout)
             if not readable and not writable:
                 raise self.failure("timeout")
-            if readable and self.take() and enough is not None and enough():
-                return
+            if readable and self.take():
+                if enough is not None and enough():
+                    return
+                if self.reader.partial:
+                    self._patience_left()
             if writable:
                 left = left[self._send(left) :]
 

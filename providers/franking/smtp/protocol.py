@@ -113,6 +113,11 @@ class ReplyReader:
         return b"\n".join((*self._lines, self._rest))
 
     @property
+    def partial(self) -> bool:
+        """Tell whether a reply has begun and not ended."""
+        return bool(self._rest or self._lines)
+
+    @property
     def idle(self) -> bool:
         """Tell whether nothing at all is waiting to be read."""
         return not (self.replies or self._lines or self._rest or self.fault)
