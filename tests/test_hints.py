@@ -13,6 +13,8 @@ import pytest
 import franking
 from franking.diagnosis import Hint, diagnose, with_hints
 from franking.errors import ConnectError, Evidence, LoginError
+from franking.known import Service, table
+from franking.mailer import explain
 from franking.smtp.hygiene import hints
 from franking.testsend import hints_for
 
@@ -248,3 +250,17 @@ def test_a_file_that_others_may_read_is_pointed_at_and_used_all_the_same(
         assert not told or (key in told[0] and f"{mode:04o}" in told[0] and f"`chmod go-rwx {shlex.quote(str(file))}`" in told[0])
     file.unlink()
     assert not [hint for hint in hints_for(made) if hint.code == "file.open-to-others"]
+
+
+@pytest.mark.parametrize("service", table().services, ids=lambda service: service.name)
+def test_what_the_table_says_of_a_login_name_is_what_the_hints_say(service: Service) -> None:
+    """One table for the recommendation, the hints and the remedies."""
+    if service.username == "none":
+        pytest.skip("no login there")
+    server = service.servers[0]
+    shop = account(host=server.host.upper() + ".", username="jan", port=server.port, security=server.security)
+    assert ("username.not-an-address" in [hint.code for hint in hints(shop, "heslo")]) == (service.username == "address")
+    error = LoginError("x", step="login", evidence=Evidence("sasl", code=535, enhanced="5.7.8", text="authentication failed"))
+    remedies = " ".join(explain(error, shop).remedies)
+    if service.username != "address":
+        assert "usually the whole address" not in remedies

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Server", "Service", "Table", "find", "table"]
+__all__ = ["Server", "Service", "Table", "find", "service_at", "table"]
 
 Found = TypeVar("Found")
 
@@ -107,3 +107,8 @@ def table() -> Table:
         mx={pattern: service for service in services for pattern in service.mx},
         filters={pattern: row["name"] for row in data["filters"] for pattern in row["mx"]},
     )
+
+
+def service_at(host: object) -> Service | None:
+    """Find the service that an account's server belongs to, by the server's whole name."""
+    return table().hosts.get(str(host or "").strip().lower().rstrip("."))

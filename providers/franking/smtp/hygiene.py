@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from franking.account import Account
 from franking.diagnosis import Hint
+from franking.known import service_at
 
-__all__ = ["hints"]
+__all__ = ["hints", "wants_address"]
 
 USUAL_SECURITY = {
     25: ("none", "starttls"),
@@ -22,24 +23,6 @@ USUAL_SECURITY = {
 
 INCOMING = {110: "POP3", 143: "IMAP", 993: "IMAP", 995: "POP3", 80: "the web", 443: "the web", 22: "SSH", 21: "FTP"}
 """Ports that people copy from the wrong line of a help page."""
-
-NAMES_WITHOUT_DOMAIN = (
-    "web.de",
-    "free.fr",
-    "laposte.net",
-    "o2.pl",
-    "wp.pl",
-    "amazonaws.com",
-    "sendgrid.net",
-    "postmarkapp.com",
-    "mailjet.com",
-    "smtp2go.com",
-    "sparkpostmail.com",
-    "mailtrap.io",
-    "mailersend.net",
-    "resend.com",
-)
-"""Servers whose login name is not an address: a local part, or what a mail service hands out (ISPDB, nodemailer's list)."""
 
 # Blanks in the wide sense: str.isspace() and what browsers and word processors add without a visible trace.
 _INVISIBLE = (
@@ -59,6 +42,12 @@ _NAMES = {
 _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("‘", "’"), ("‚", "‘"), ("«", "»"), ("`", "`"))
 _APP_PASSWORD = re.compile(r"[a-z]{4}(?:[ \u00a0][a-z]{4}){3}")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def wants_address(host: object) -> bool:
+    """Tell whether a login name there is a whole address, as it is nearly everywhere: a few take its first part, or hand out names of their own."""
+    service = service_at(host)
+    return service is None or service.username in ("address", "none")
 
 
 def hints(account: Account, secret: str | None) -> tuple[Hint, ...]:
@@ -106,10 +95,10 @@ def _of_username(account: Account) -> Iterator[Hint]:
     elif clean != name:
         yield Hint("username.blank", values)
     if "@" not in clean:
-        if not _below(account.host, (*NAMES_WITHOUT_DOMAIN, "localhost")):
+        if wants_address(account.host) and account.host != "localhost":
             whole = address if address.partition("@")[0].lower() == clean.lower() else f"{clean}@{address.rpartition('@')[2]}"
             yield Hint("username.not-an-address", {**values, "whole_address": whole if " " not in whole else address})
-    elif clean.strip("\"'").casefold() != address.casefold() and not _below(account.host, (*NAMES_WITHOUT_DOMAIN, "localhost")):
+    elif clean.strip("\"'").casefold() != address.casefold() and wants_address(account.host) and account.host != "localhost":
         yield Hint("username.other-mailbox", values)
 
 
@@ -157,11 +146,6 @@ def _clean(text: str) -> str:
 
 def _quoted(text: str) -> bool:
     return len(text) > 2 and (text[0], text[-1]) in _QUOTES
-
-
-def _below(host: str | None, known: tuple[str, ...]) -> bool:
-    name = (host or "").lower().strip().rstrip(".")
-    return any(name == one or name.endswith("." + one) for one in known)
 
 
 def _local(host: str | None) -> bool:

@@ -11,46 +11,24 @@ from typing import Any
 
 from franking.diagnosis import Rule
 from franking.errors import Evidence
-from franking.smtp.hygiene import NAMES_WITHOUT_DOMAIN, hints
+from franking.known import service_at
+from franking.smtp.hygiene import hints, wants_address
 
 __all__ = ["RULES", "by_token", "hints", "other_mailbox"]
 
-APP_PASSWORD_HOSTS = (
-    "mail.me.com",
-    "mail.yahoo.com",
-    "aol.com",
-    "mail.att.net",
-    "fastmail.com",
-    "yandex.com",
-    "yandex.ru",
-    "mail.ru",
-    "qq.com",
-    "163.com",
-    "126.com",
-)
-"""Servers that take an app password (or authorisation code) and never the mailbox's own (ISPDB and their help pages)."""
-
-SERVICE_HOSTS = (
-    "amazonaws.com",
-    "sendgrid.net",
-    "mailgun.org",
-    "postmarkapp.com",
-    "smtp-relay.brevo.com",
-    "mailjet.com",
-    "sparkpostmail.com",
-    "smtp.resend.com",
-)
-"""Services whose SMTP name and password are not those of the customer account."""
+_APP_PASSWORD = ("app-password", "authorisation-code", "secure-mail-key")
+_OWN_CREDENTIALS = ("ses", "api-key", "mailgun", "postmark", "smtp-key", "mailjet")
+"""What the table of well-known services remarks of those that never take the mailbox's, or the customer account's, own password."""
 
 
 UNAUTHENTICATED = ("5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.24", "5.7.26")
 """DKIM, SPF or both of the sender's domain did not pass (RFC 7372)."""
 
 
-def _at(*hosts: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
+def _at(remarks: tuple[str, ...]) -> Callable[[Evidence, Mapping[str, Any]], bool]:
     def there(seen: Evidence, values: Mapping[str, Any]) -> bool:
-        host = str(values.get("host") or "").lower().rstrip(".")
-        return any(host == known or host.endswith("." + known) for known in hosts)
+        service = service_at(values.get("host"))
+        return service is not None and any(remark in remarks for remark in service.remarks)
 
     return there
 
@@ -70,7 +48,7 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 def _whole_address(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Offer the address as the login name, where that is no address and the server is not known to want it so."""
     name = str(values.get("username") or "")
-    return {} if not name or "@" in name or _at(*NAMES_WITHOUT_DOMAIN)(seen, values) else {"whole_address": values.get("address")}
+    return {"whole_address": values.get("address")} if name and "@" not in name and wants_address(values.get("host")) else {}
 
 
 _SMTP = ("smtp", "sasl")
@@ -157,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P41",
     ),
-    Rule("login.app-password", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(*APP_PASSWORD_HOSTS), temporary=False, note="P41 P42"),
+    Rule("login.app-password", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(_APP_PASSWORD), temporary=False, note="P41 P42"),
     Rule(
         "login.service-credentials",
         kind=_SMTP,
@@ -167,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P43 P44",
     ),
-    Rule("login.service-credentials", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(*SERVICE_HOSTS), temporary=False, note="P43 P44"),
+    Rule("login.service-credentials", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(_OWN_CREDENTIALS), temporary=False, note="P43 P44"),
     Rule(
         "login.account-disabled",
         kind=_SMTP,
