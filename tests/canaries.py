@@ -9,11 +9,12 @@ import json
 import pickle
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from franking.errors import FrankingError
 
-__all__ = ["everything", "found", "pieces", "shapes"]
+__all__ = ["everything", "found", "pieces", "shapes", "variables"]
 
 PIECE = 16
 """Characters; a part of a long secret that is so long was cut off it, not met by chance."""
@@ -49,6 +50,16 @@ def everything(error: BaseException) -> str:
         parts += [repr(link), str(link), repr(getattr(link, "__dict__", "")), repr(link.args), repr(getattr(link, "__notes__", ""))]
     if isinstance(error, FrankingError) and error.diagnosis is not None:
         parts.append(json.dumps(error.diagnosis.as_dict(), ensure_ascii=False) + repr(error.diagnosis) + str(error.diagnosis))
+    return "\n".join(parts)
+
+
+def variables(error: BaseException) -> str:
+    """Give the variables of all frames of ours and of the libraries that an error came through, as error trackers show them."""
+    parts = []
+    for link in _chain(error):
+        for frame in traceback.TracebackException(type(link), link, link.__traceback__, capture_locals=True).stack:
+            if "tests" not in Path(frame.filename).parts:
+                parts.append(f"{frame.filename} {frame.name} {frame.locals}")
     return "\n".join(parts)
 
 

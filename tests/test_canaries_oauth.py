@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 import pytest
 
 import franking
-from canaries import everything, found
+from canaries import everything, found, variables
 from franking.credentials import secret_for
 from franking.errors import FrankingError
+from franking.mailer import explain
 from franking.outlook import login as outlook_login
 from franking.registry import provider
 from franking.stores import MemoryStore
@@ -31,7 +32,7 @@ from franking.tokens import Grant, Password
 from servers.google import MAIL, SEND, Google
 from servers.microsoft import Microsoft
 from servers.person import Person, browse
-from servers.smtp import Act, Fault, Peer, SmtpServer, hangs_up, says
+from servers.smtp import Act, Fault, Peer, SmtpServer, hangs_up, says, then
 from servers.tap import FAULTS, Tap
 from servers.web import Authority
 
@@ -329,7 +330,8 @@ def test_nothing_secret_comes_out(
         world.told.append(repr(run(world)))
     except FrankingError as error:
         assert fault != "none", error
-        world.told.append(everything(error))
+        explain(error)  # as every public call and every command does
+        world.told += [everything(error), variables(error)]
     assert (tap.met > 0) == (fault != "none"), "the fault was not met"
     assert fault != "none" or holds <= set(tap.known), "a secret was not in it"
     assert leaks(world, tap, loud, capfd) == {}
@@ -364,12 +366,20 @@ def _challenges(peer: Peer, reply: str) -> None:
     peer.send(f"535 5.7.3 {said.split()[0]}\r\n".encode())
 
 
+def asks_for_ever(peer: Peer, reply: str) -> None:
+    while True:
+        peer.send(b"334 bW9yZQ==\r\n")
+        peer.heard.lines.append(peer.line())
+
+
 SMTP_FAULTS: dict[str, list[Fault]] = {
     "none": [],
     "repeated": [Fault("auth", _refuses("535-5.7.8 {0}\n535 5.7.8 again: {0}"), nth=None)],
     "repeated for now": [Fault("auth", _refuses("454 4.7.0 {0}"), nth=None)],
     "repeated in a challenge": [Fault("auth", _challenges, nth=None)],
     "repeated as garbage": [Fault("auth", _refuses("{0}"), nth=None)],
+    "asked for ever": [Fault("auth", asks_for_ever, nth=None)],
+    "asked what nobody can read": [Fault("auth", then(_refuses("334 {0}"), hangs_up), nth=None)],
     "cut": [Fault("auth", hangs_up, nth=None)],
     "the message refused": [Fault("mail", says("550 5.7.60 SendAsDenied"), nth=None)],
 }
@@ -402,7 +412,7 @@ def test_nothing_secret_comes_out_of_the_smtp_routes(
             assert fault == "none"
         except FrankingError as error:
             assert fault != "none", error
-            world.told.append(everything(error))
+            world.told += [everything(error), variables(error)]
         world.told.append(reported(world, account))
     tap = world.taps["google" if name == "gmail" else "microsoft"]
     tap.known["SASL"] = {

@@ -22,6 +22,7 @@ and who can mend it; filled in by the mailer). This module explains nothing and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,31 @@ class FrankingError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, self.__dict__.copy())
+
+
+def forget_locals(error: BaseException) -> None:
+    """Clear the variables of the finished frames that an error, its causes and contexts came through; lines and names stay.
+
+    Error trackers show variables, and the inner frames, the SDKs' too, hold tokens. A frame that still runs is left alone, a generator's too:
+    clearing one that rests would end it.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        waiting += (link.__cause__, link.__context__)
+        trace = link.__traceback__
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_flags & _GENERATORS:
+                with suppress(RuntimeError):  # it runs
+                    trace.tb_frame.clear()
+            trace = trace.tb_next
+
+
+_GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 def _restore(kind: type[FrankingError], message: str, state: dict[str, Any]) -> FrankingError:

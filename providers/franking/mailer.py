@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from franking.account import login_command
 from franking.config import resolve
-from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, MessageError, Refused, SettingsError
+from franking.errors import (
+    ConnectError,
+    Evidence,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    MessageError,
+    Refused,
+    SettingsError,
+    forget_locals,
+)
 from franking.message import Prepared, prepare
 from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
@@ -564,6 +574,7 @@ def explain(
 
             values["suggestion"] = nearest_host(account.get("host") or "")
         error.diagnosis = diagnose(error, rules, values, secrets=secrets)
+        forget_locals(error)
         if isinstance(error, LoginRequired) and account is not None and account.reference:
             error.repair = login_command(account)
     return error.diagnosis

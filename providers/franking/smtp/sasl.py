@@ -203,15 +203,18 @@ def login(
     redactor.add(credentials.secret.encode(), base64.b64encode(credentials.secret.encode()))
     for number, name in enumerate(usable, start=1):
         mechanism = MECHANISMS[name](credentials)
-        reply = yield from _attempt(mechanism, redactor, details)
+        reply = yield from _attempt(mechanism, redactor)
         if reply.code == 235:
             return mechanism.name
+        if reply.code == 334:
+            raise _unanswerable(reply, mechanism, details)
         if reply.code not in (504, 534) or number == len(usable):
             _refused(reply, mechanism, redactor, details)
     raise AssertionError  # the last mechanism either logged in or was refused
 
 
-def _attempt(mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) -> Generator[Line, Reply, Reply]:
+def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply, Reply]:
+    """Speak one exchange; give the last reply, a 334 where nobody could go on. It raises nothing: its variables hold the secret in plain."""
     response = mechanism.start()
     line, shown = f"AUTH {mechanism.name}\r\n".encode(), f"AUTH {mechanism.name}"
     held = response
@@ -222,9 +225,8 @@ def _attempt(mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) 
             line, shown, held = line[:-2] + b" " + encoded + b"\r\n", f"{shown} {HIDDEN}", None
     reply = yield Line(line, shown)
     for _ in range(CHALLENGES):
-        if reply.code != 334:
+        if reply.code != 334 or (challenge := _decoded(reply)) is None:
             return reply
-        challenge = _decoded(reply, mechanism, details)
         answer, held = held if held is not None else mechanism.next(challenge), None
         encoded = base64.b64encode(answer)
         if mechanism.failure is not None:  # the acknowledgement of a refusal holds no secret
@@ -232,19 +234,22 @@ def _attempt(mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) 
         else:
             redactor.add(encoded)
             reply = yield Line(encoded + b"\r\n", HIDDEN)
-    raise LoginError(
-        "The server kept asking instead of answering the login.",
-        temporary=False,
-        evidence=_evidence(reply, mechanism, details, "endless-challenges"),
-    )
+    return reply
 
 
-def _decoded(reply: Reply, mechanism: Mechanism, details: dict[str, Any]) -> bytes:
+def _decoded(reply: Reply) -> bytes | None:
     try:
         return base64.b64decode(reply.lines[-1].strip(), validate=True)
     except binascii.Error:
+        return None
+
+
+def _unanswerable(reply: Reply, mechanism: Mechanism, details: dict[str, Any]) -> LoginError:
+    if _decoded(reply) is None:
         evidence = _evidence(reply, mechanism, details, "bad-challenge")
-        raise LoginError("The server's question during the login is not readable.", evidence=evidence) from None
+        return LoginError("The server's question during the login is not readable.", evidence=evidence)
+    evidence = _evidence(reply, mechanism, details, "endless-challenges")
+    return LoginError("The server kept asking instead of answering the login.", temporary=False, evidence=evidence)
 
 
 def _evidence(reply: Reply, mechanism: Mechanism, details: dict[str, Any], reason: str | None = None) -> Evidence:
