@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -255,6 +256,26 @@ def test_the_pasted_way_listens_to_nobody(listener: Listener) -> None:
     assert "https://issuer.example/auth" in person.shown
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+
+
+@pytest.mark.parametrize("place", range(30, len(REDIRECT)))
+@pytest.mark.parametrize("order", ["as it was", "state first"])
+def test_an_address_pasted_with_a_line_break_comes_in_two_lines(listener: Listener, place: int, order: str) -> None:
+    address = REDIRECT if order == "as it was" else f"http://127.0.0.1:1/?state={STATE}&code=4%2F0AX-y_z&scope=email%20https://x&authuser=0"
+    lines = [address[:place], address[place:], ""]
+    person = Person(no_browser=True)
+    person.ask = lambda question, hidden=False: lines.pop(0)  # type: ignore[method-assign]
+    assert answer(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
+
+
+@pytest.mark.parametrize("text", [REDIRECT, "4/0AX-y_z", f"https://issuer.example/auth?state={STATE}", REDIRECT.replace(STATE, "other")])
+def test_what_is_whole_or_something_else_is_asked_for_once(listener: Listener, text: str) -> None:
+    asked: list[str] = []
+    person = Person(no_browser=True)
+    person.ask = lambda question, hidden=False: asked.append(question) or text  # type: ignore[method-assign, func-returns-value]
+    with contextlib.suppress(LoginRequired):
+        answer(person, listener, "https://issuer.example/auth", STATE)
+    assert len(asked) == 1
 
 
 def test_a_browser_that_runs_in_the_foreground_gets_its_last_page(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

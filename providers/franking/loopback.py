@@ -32,6 +32,7 @@ SIGN_IN_SECONDS = 300.0
 """How long a person may take in the browser."""
 
 _REQUEST_LIMIT = 64 * 1024  # real ones are 1 to 4 KiB; Microsoft's codes and id tokens are long
+_PIECES = 50  # lines of an address that was pasted with line breaks
 _CONNECTIONS = 32  # a browser opens at most a handful
 _TICK = 0.5  # a blocked select() does not see Ctrl-C on Windows
 
@@ -229,7 +230,7 @@ def pasted(text: str, state: str) -> Mapping[str, str]:
 
     Raises ``LoginRequired`` (with evidence) for another login's ``state`` or for something that is neither.
     """
-    words = re.sub(r"[\s\x00-\x1f\x7f]", "", text).strip("\"'<>`")  # terminals wrap long lines
+    words = _clean(text)
     split = _split(words)
     parameters = _parameters(split) if split is not None else {}
     if "code" in parameters or "error" in parameters:
@@ -245,6 +246,25 @@ def pasted(text: str, state: str) -> Mapping[str, str]:
         "That is neither the address that the browser ended at nor a code. Copy the whole address line of the page that would not load.",
         evidence=Evidence("oauth", reason="paste-not-understood"),
     )
+
+
+def _cut(text: str, state: str) -> bool:
+    """Tell whether this looks like the beginning of an address: a terminal hands over what is pasted line by line, and long ones get broken."""
+    words = _clean(text)
+    split = _split(words)
+    if split is None or not re.match(r"(https?://)?(127\.0\.0\.1|localhost)(:\d+)?/?[?#]", words):
+        return False
+    parameters = _parameters(split)
+    given = parameters.get("state", "")
+    if not _same(given, state):
+        return state.startswith(given)
+    if "error" in parameters:
+        return False
+    return "code" not in parameters or split.rpartition("&")[2].partition("=")[0] == "code"
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"[\s\x00-\x1f\x7f]", "", text).strip("\"'<>`")  # terminals wrap long lines
 
 
 def _split(words: str) -> str | None:
@@ -301,7 +321,15 @@ def answer(ui: LoginUI, listener: Listener, url: str, state: str, *, timeout: fl
             f"Open this address in a browser, on any computer:\n\n{url}\n\n"
             "After the sign-in the browser ends at a page that does not load. That is expected: copy the whole address of that page."
         )
-        return pasted(ui.ask("Paste the address (or the code in it)"), state)
+        text = ui.ask("Paste the address (or the code in it)")
+        for _ in range(_PIECES):
+            if not _cut(text, state):
+                break
+            more = ui.ask("That ends early. If there is more, paste the rest (else press Enter)")
+            if not more.strip():
+                break
+            text += more
+        return pasted(text, state)
     if not ui.open_url(url):
         ui.show(
             f"Open this address in a browser on this computer:\n\n{url}\n\n"

@@ -235,7 +235,7 @@ class Microsoft:
             code = "0.A" + secrets.token_urlsafe(600)
             self.secrets.add(code)
             self._codes[code] = _Code(asked["code_challenge"], asked["redirect_uri"], asked["nonce"], scopes, self.user)
-            fields["code"] = code
+            fields = {"code": code, **fields}  # in this order, as Entra ID does
         if asked.get("response_mode") == "form_post":
             return Reply(200, {"action": asked["redirect_uri"], "fields": fields})
         return Reply(302, headers={"Location": f"{asked['redirect_uri']}/?{urlencode(fields)}"})
