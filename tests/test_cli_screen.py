@@ -314,6 +314,13 @@ def completed(words: str, count: int) -> list[str]:
     return done.stdout.decode().split()
 
 
+@pytest.mark.parametrize("command", [[], ["accounts"]])
+def test_the_list_of_commands_cuts_nothing_off(command: list[str]) -> None:
+    done = subprocess.run([*COMMAND, *command, "--help"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
+    assert done.returncode == 0
+    assert not [line for line in done.stdout.splitlines() if re.search(r"[a-z]\.\.\.$", line)]
+
+
 def test_account_names_complete(tmp_path: Path) -> None:
     from franking import config
 

@@ -63,7 +63,7 @@ def list_accounts(console: Console) -> int:
 def show(
     console: Console, name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None
 ) -> int:
-    """Show an account's settings, defaults included, and its account URL."""
+    """Show an account's settings, and its account URL."""
     from franking.config import resolve, to_url
 
     found = resolve(name)

@@ -18,14 +18,14 @@ __all__ = ["COMMANDS", "main"]
 # name: (module, what it does); a module has a function ``command`` or, for a group of commands, ``app``
 COMMANDS = {
     "setup": ("setup", "Set an account up: recommend, sign in, test, save."),
-    "send-test": ("send_test", "Send a test message and say what is wrong, why, and who can mend it."),
+    "send-test": ("send_test", "Send a test message; say what is wrong and who can mend it."),
     "check": ("check", "Take the same steps up to the login; send nothing."),
     "send": ("send", "Send one message."),
     "send-many": ("send_many", "Send many messages from JSON lines or CSV; resumes."),
-    "recommend": ("recommend", "Say which provider and settings suit a host or an address, with the evidence."),
+    "recommend": ("recommend", "Say which provider and settings suit a host or an address."),
     "login": ("login", "Sign in, or store a password."),
     "logout": ("logout", "Forget a password or a sign-in."),
-    "status": ("status", "Tell where each account's secret is, how old it is, and what repairs it."),
+    "status": ("status", "Tell where each secret is, how old, and what repairs it."),
     "accounts": ("accounts", "List, show, add, remove, enable or disable accounts."),
 }
 
