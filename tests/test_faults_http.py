@@ -172,7 +172,7 @@ def test_a_fault(place: Place, other: RawServer, fault: str) -> None:
     asked = [one for one in place.server.requests if not one.head.startswith("GET")]
     assert len(asked) == 1, "what may have been accepted is not sent again, and nobody is pestered"
     assert other.requests == []  # a redirect is not followed, least of all with the token
-    shown = f"{error} {error.evidence} {error.diagnosis} {error.diagnosis.remedies if error.diagnosis else ''}"
+    shown = f"{error} {error.evidence} {error.diagnosis!r} {error.diagnosis.remedies if error.diagnosis else ''}"
     assert not [one for one in (TOKEN, SECRET, REFRESH) if one in shown]
     assert shown.isprintable()
     assert len(shown) < 20_000

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from servers.graph import failure
 from servers.microsoft import CLIENT, TENANT, Microsoft, Problem
 
 PROGRAM = "from franking_cli.app import main; main()"
@@ -113,6 +114,26 @@ def test_somebody_else_may_sign_in_and_it_is_said(microsoft: Microsoft) -> None:
     microsoft.user = "eva@contoso.com"
     for words in (("login", "office", "--device"), ("login", "office", "--device", "--json")):
         assert "eva@contoso.com signed in, but the account sends as jan@contoso.com" in franking(*words)[1]
+
+
+def test_a_dry_run_says_beforehand_what_a_way_cannot_carry(microsoft: Microsoft, tmp_path: Path) -> None:
+    add(microsoft)
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(2_500_000)
+    command = ("send", "office", "--to", "jana@example.cz", "--subject", "x", "--text", "y", "--attach", str(large), "--dry-run")
+    assert answer(*command)["how"] == "one request, the message taken apart (JSON)"
+    lost = answer(*command, "--header", "List-Id: <x.y>", code=2)
+    assert lost["diagnosis"]["code"] == "microsoft.upload-needed"
+
+
+def test_a_full_mailbox_is_a_refusal_whatever_status_it_comes_with(microsoft: Microsoft) -> None:
+    add(microsoft)
+    franking("login", "office", "--device")
+    for status in (400, 403, 507):
+        microsoft.answers = [("/sendMail", failure(status, "ErrorQuotaExceeded", "The mailbox is full."))]
+        report = answer("send-test", "office", "--to", "me@example.cz", code=1)
+        assert (report["outcome"], report["diagnosis"]["code"]) == ("failed", "microsoft.mailbox-full")
 
 
 def expired() -> None:

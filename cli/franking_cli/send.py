@@ -86,6 +86,9 @@ def predict(console: Console, mailer: Any, prepared: Any) -> None:
     size = prepared.content.size_with_bcc() if route.api else prepared.content.size
     limit = f" of {route.size:,} allowed" if route.size else ""
     at_most = f" of {route.recipients:,} allowed" if route.recipients else ""
+    plan = getattr(mailer.provider, "plan", None)
+    with mailer.explained():  # there may be no way for it
+        how = str(plan(mailer.account, prepared.content)) if plan is not None else None
     if console.json_output:
         from franking.testsend import TestReport, hints_for
 
@@ -101,14 +104,15 @@ def predict(console: Console, mailer: Any, prepared: Any) -> None:
             message_id=prepared.content.message_id,
             hints=hints_for(account),
         )
-        console.report(report, bytes=size, limit=route.size, smtputf8=prepared.content.smtputf8, eight_bit=prepared.content.eight_bit)
+        console.report(
+            report, bytes=size, limit=route.size, smtputf8=prepared.content.smtputf8, eight_bit=prepared.content.eight_bit, how=how
+        )
         return
     console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
     console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(prepared.envelope.recipients)}", hang=" " * 12)
     console.say(f"Size:       {size:,} bytes{limit}; recipients: {len(prepared.envelope.recipients)}{at_most}")
-    plan = getattr(mailer.provider, "plan", None)
-    if plan is not None:
-        console.say(f"How:        {plan(mailer.account, prepared.content)}", hang=" " * 12)
+    if how is not None:
+        console.say(f"How:        {how}", hang=" " * 12)
     console.say("Nothing was sent.")
     console.binary(prepared.content.chunks(bcc=True))
 

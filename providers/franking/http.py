@@ -289,6 +289,9 @@ def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) ->
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
+_SURELY_NOT = (501, 507)  # not implemented; no room, which Exchange says of a full mailbox
+
+
 def verdict(
     status: int,
     headers: Mapping[str, str],
@@ -319,9 +322,10 @@ def verdict(
         return LoginError(words, token_refused=True, evidence=evidence)
     if status == 429 or (status == 503 and wait is not None) or (reason is not None and reason in throttled):
         return Throttled(words, retry_after=wait, step=step, evidence=evidence)
-    if status >= 500 and final and status != 501:
+    unclear = status >= 500 and status not in _SURELY_NOT
+    if unclear and final:
         return OutcomeUnknown(f"{words} It may have been accepted all the same.", step=step, evidence=evidence)
-    return Refused(words, step=step, temporary=status == 408 or (status >= 500 and not final), evidence=evidence)
+    return Refused(words, step=step, temporary=status == 408 or unclear, evidence=evidence)
 
 
 def broken(
