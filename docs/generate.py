@@ -48,6 +48,7 @@ SAMPLES: Mapping[str, Any] = {
     "address": "FROM",
     "whole_address": "FROM",
     "saved": True,
+    "by_password": True,
     "no_login": True,
     "try_587": True,
     "try_465": True,

@@ -111,6 +111,15 @@ def test_a_reply_that_a_step_had_no_room_for_is_shown_whole() -> None:
     assert reply.strip() in re.sub(r"\s+", " ", shown.text)
 
 
+def test_a_better_road_is_pointed_at_whatever_went_wrong_on_this_one() -> None:
+    """Here there is no password: tests reach no network."""
+    words = ["send-test", "--from", "me@novak.cz", "--host", "smtp.gmail.com", "--username", "me@novak.cz", "--to", ME]
+    done = subprocess.run([*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "No password is stored" in done.stderr
+    assert done.stderr.rstrip().endswith("franking setup me@novak.cz --provider gmail")
+
+
 def test_our_own_names_for_a_failure_are_not_shown() -> None:
     with SmtpServer(users={"info": "x"}) as server:
         shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth")).read()

@@ -333,7 +333,7 @@ ALL_RULES = [*GENERIC, *(rule for provider in registry.providers() for rule in p
 KNOWN_VALUES = """
 account name again usage unsaved provider route host port security username sender address whole_address to who scopes mailbox problem said reason status field repair
 retry_after path key mode verify_message names mechanisms suggestion recommended recommended_title recipient size limit
-character username_clean host_clean saved no_login port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority admin_consent_url by_smtp by_api by_graph try_587 try_465
+character username_clean host_clean saved no_login by_password port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority admin_consent_url by_smtp by_api by_graph try_587 try_465
 """
 
 

@@ -14,6 +14,7 @@ import trustme
 import franking
 from franking.errors import Evidence, LoginError
 from franking.mailer import explain
+from franking.registry import provider
 from franking.testsend import TestReport, check, send_test
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence
 
@@ -73,7 +74,7 @@ def test_the_whole_address_is_advised_once_and_only_where_it_helps(host: str, us
 def test_the_whole_address_is_not_advised_where_a_local_part_is_wanted(host: str) -> None:
     error = LoginError("refused", step="login", evidence=Evidence("smtp", code=535, enhanced="5.7.8", text="authentication failed"))
     chosen = franking.Account(name="shop", provider="smtp", sender="jan@web.de", host=host, username="jan")
-    assert "whole address" not in " ".join(explain(error, chosen).remedies)
+    assert "whole address" not in " ".join(explain(error, chosen, provider("smtp")).remedies)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,14 @@ def test_a_server_that_wants_a_login_is_told_with_a_command_that_gives_one(reply
     assert "`franking send-test --from info@novak.cz --host 127.0.0.1 --to me@example.com --username info@novak.cz`" in told
     assert "franking login" not in told
     assert "`franking accounts add shop --update --username info@novak.cz`, then `franking login shop`" in kept
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_no_setting_is_offered_that_would_let_a_token_out(token: bool) -> None:
+    problem = Evidence("settings", reason="plain-login", details={"token": token, "host": "smtp.novak.cz"})
+    error = franking.SettingsError("not without TLS", step="login", evidence=problem)
+    shop = franking.Account(name="shop", provider="smtp", sender="a@b.cz", host="smtp.novak.cz", security="none", username="a@b.cz")
+    assert ("allow_plain_login" in str(explain(error, shop, provider("smtp")))) is not token
 
 
 def test_ssl_on_a_port_for_starttls() -> None:

@@ -261,6 +261,6 @@ def test_what_the_table_says_of_a_login_name_is_what_the_hints_say(service: Serv
     shop = account(host=server.host.upper() + ".", username="jan", port=server.port, security=server.security)
     assert ("username.not-an-address" in [hint.code for hint in hints(shop, "heslo")]) == (service.username == "address")
     error = LoginError("x", step="login", evidence=Evidence("sasl", code=535, enhanced="5.7.8", text="authentication failed"))
-    remedies = " ".join(explain(error, shop).remedies)
+    remedies = " ".join(explain(error, shop, franking.registry.provider("smtp")).remedies)
     if service.username != "address":
         assert "usually the whole address" not in remedies

@@ -196,6 +196,10 @@ class Console:
             self.hints(hint.text for hint in report.hints)
         elif report.diagnosis:
             self.diagnosis(report.diagnosis, next_command=self._again(report))
+            better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
+            if better and not any("`franking setup" in remedy for remedy in report.diagnosis.remedies):
+                self.say()  # another road helps whatever went wrong on this one
+                self.hints(better)
 
     def _showed(self, reply: str, report: TestReport) -> bool:
         """Tell whether the last step has shown the whole reply already."""
@@ -228,7 +232,10 @@ class Console:
         if diagnosis.temporary:
             self.say()
             self.say("This may pass by itself: trying again later can help.", indent="  ")
-        if diagnosis.raw and not re.fullmatch(r"[a-z-]+", diagnosis.raw):  # such a word is our own name for it, and nobody's words
+        # our own name for it, or our own words, which were said already; a server's reply begins with its code
+        said = f"{diagnosis.cause} {diagnosis.values.get('problem', '')}"
+        ours = re.fullmatch(r"[a-z-]+", diagnosis.raw) or (diagnosis.raw in said and not diagnosis.raw[:1].isdigit())
+        if diagnosis.raw and not ours:
             self.say()
             self.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
         if next_command and not any("`franking " in remedy for remedy in remedies):

@@ -45,6 +45,11 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return by_token(seen, values) and bool(who and username) and who.casefold() != username.casefold()
 
 
+def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell the texts whether a password was held back; an access token never travels in the open, whatever the settings allow."""
+    return {"by_password": not seen.details.get("token")}
+
+
 def _whole_address(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Offer the address as the login name, where that is no address and the server is not known to want it so."""
     name = str(values.get("username") or "")
@@ -79,7 +84,7 @@ RULES: tuple[Rule, ...] = (
     Rule("login.mechanism", text="No suitable authentication method", temporary=False, note="N26"),
     Rule("login.not-ascii", reason=("not-ascii",), temporary=False, note="N27"),
     Rule("login.not-ascii", step=_LOGIN, text="'ascii' codec can't encode", temporary=False, note="N27"),
-    Rule("login.needs-tls", reason=("plain-login",), temporary=False),
+    Rule("login.needs-tls", reason=("plain-login",), adds=_by_password, temporary=False),
     Rule("message.needs-smtputf8", reason=("smtputf8", "smtputf8-not-offered"), temporary=False, note="N31"),
     Rule("message.needs-smtputf8", text="SMTPUTF8", temporary=False, note="N31 P29"),
     Rule("message.needs-8bitmime", reason=("8bitmime-not-offered",), temporary=False),
