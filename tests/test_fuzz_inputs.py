@@ -18,7 +18,7 @@ from franking.config import load
 from franking.diagnosis import GENERIC, diagnose
 from franking.errors import Evidence, FrankingError, LoginRequired, SendError
 from franking.loopback import pasted
-from franking.message import prepare
+from franking.prepare import prepare
 from franking.registry import provider
 from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader, command, parse_ehlo, path
 from franking.urls import read_url

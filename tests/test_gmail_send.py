@@ -74,7 +74,7 @@ def session(account: Account, token: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 def prepared(message: Any = None, **parts: Any) -> Any:
     from franking.address import Address
-    from franking.message import prepare
+    from franking.prepare import prepare
 
     envelope = parts.pop("envelope", None)
     message = message or franking.Message(**{"to": ["jana@example.cz"], "subject": "Faktura", "text": "Dobrý den\n", **parts})

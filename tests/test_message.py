@@ -20,9 +20,11 @@ import pytest
 import franking
 from franking.address import Address, Envelope
 from franking.attachment import CHUNK
+from franking.content import Content, crlf
 from franking.errors import MessageError
-from franking.message import Attachment, Content, Message, prepare
-from franking.mime import base64_lines, crlf
+from franking.message import Attachment, Message
+from franking.mime import base64_lines
+from franking.prepare import prepare
 
 SENDER = Address.parse("Jan Novák <info@novak.cz>")
 
@@ -115,9 +117,9 @@ def test_message_ids_are_random_in_the_senders_domain_and_tell_nothing_of_this_m
 
 
 def test_date_is_now_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("franking.message.time.time", lambda: 1793610605.9)
+    monkeypatch.setattr("franking.headers.time.time", lambda: 1793610605.9)
     assert b"\r\nDate: Mon, 02 Nov 2026 09:10:05 +0000\r\n" in Message(to="a@b.cz").as_bytes(SENDER)
-    monkeypatch.setattr("franking.message.time.time", lambda: 1793610606.1)
+    monkeypatch.setattr("franking.headers.time.time", lambda: 1793610606.1)
     assert b"\r\nDate: Mon, 02 Nov 2026 09:10:06 +0000\r\n" in Message(to="a@b.cz").as_bytes(SENDER)
     octets = Message(to="a@b.cz", headers={"date": "Tue, 03 Nov 2026 10:00:00 +0100"}).as_bytes(SENDER)
     assert octets.lower().count(b"\r\ndate:") == 1

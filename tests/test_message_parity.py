@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from franking.address import Address, Envelope
 from franking.errors import MessageError
 from franking.headers import read_addresses
-from franking.message import Attachment, Message, prepare
+from franking.message import Attachment, Message
+from franking.prepare import prepare
 
 SENDER = Address.parse("Jan Novák <info@novak.cz>")
 SHOP = Address.parse("shop@example.cz")

@@ -21,9 +21,9 @@ import pytest
 
 import franking
 from franking import errors
-from franking.message import prepare
 from franking.outlook import compose, upload
 from franking.outlook.send import plan
+from franking.prepare import prepare
 from franking.testing import ProviderContract
 from servers.graph import failure
 from servers.microsoft import OUTLOOK, Microsoft
@@ -608,7 +608,7 @@ def test_a_large_upload_tells_how_it_gets_on(microsoft: Microsoft, large: franki
 MEMORY = """
 import resource, sys
 import franking
-from franking.message import prepare
+from franking.prepare import prepare
 microsoft, ca, token, path, size = sys.argv[1:]
 class Token:
     def get(self, *, renew_after=None): return token

@@ -34,12 +34,13 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
-from franking.message import prepare
+from franking.prepare import prepare
 from franking.provider import Step, silent
 from franking.smtp import dial
 from franking.smtp.connection import Connection
 from franking.smtp.dial import Place
-from franking.smtp.send import SmtpSession, open_session, probe
+from franking.smtp.probe import probe
+from franking.smtp.send import SmtpSession, open_session
 from franking.tokens import Password
 from servers.certificates import Certificates
 from servers.dialogue import Raw

@@ -6,6 +6,7 @@ all went well, and one line on stderr otherwise; its exit code is one of sysexit
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -226,10 +227,10 @@ class Aliases:
 
     @classmethod
     def load(cls, path: str | None) -> Aliases:
-        from franking.config import config_path
+        from franking.config import location
         from franking.errors import SettingsError
 
-        source = path or str(config_path().with_name("aliases"))
+        source = path or os.path.join(os.path.dirname(location()), "aliases")  # noqa: PTH118, PTH120
         table: dict[str, list[str]] = {}
         try:
             with open(source, encoding="utf-8") as file:  # noqa: PTH123  (pathlib would cost start-up time)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from franking import http
 from franking.address import Address, Envelope
+from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError
 from franking.headers import read_addresses
-from franking.message import Content
 from franking.provider import Observer, Step
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from operator import length_hint
 from typing import Any
 
 from franking.address import Envelope
+from franking.content import Content
 from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, SendError, Throttled
 from franking.feed import PATIENCE, Feed, Job, Road, SendResult
-from franking.message import Content, Prepared
+from franking.prepare import Prepared
 from franking.provider import Receipt, Session, SupportsMany
 from franking.retry import may_retry
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account import COMMON_FIELDS, Account, Field, nearest, repair_command, secret_variable, unknown_key, written_by
@@ -20,6 +19,8 @@ from franking.registry import provider as provider_named
 from franking.registry import providers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from franking.address import Address
     from franking.provider import Provider
 
@@ -27,6 +28,7 @@ __all__ = [
     "Config",
     "config_path",
     "load",
+    "location",
     "parse_url",
     "remove",
     "repair_command",
@@ -44,24 +46,38 @@ _OWN = ("provider", "from")
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
     """Tell where the settings file is, or would be: ``$FRANKING_CONFIG``, else accounts.toml in the user's config directory."""
+    from pathlib import Path
+
+    return Path(location(environ))
+
+
+def location(environ: Mapping[str, str] | None = None) -> str:
+    """Tell the same as a text."""
     environ = os.environ if environ is None else environ
     if named := environ.get("FRANKING_CONFIG"):
-        return Path(named).expanduser().absolute()
+        return os.path.join(os.getcwd(), os.path.expanduser(named))  # no pathlib: a program that only sends does without its 3 ms
     import platformdirs
 
-    return platformdirs.user_config_path("franking", appauthor=False) / "accounts.toml"
+    return os.path.join(platformdirs.user_config_dir("franking", appauthor=False), "accounts.toml")
 
 
 @dataclass(frozen=True)
 class Config:
     """Hold what the settings file says. An account is made when it is asked for: a mistake in one does not stop the others."""
 
-    path: Path
+    location: str
     default: str | None = None
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     exists: bool = True
+
+    @property
+    def path(self) -> Path:
+        """Tell where the file is, or would be."""
+        from pathlib import Path
+
+        return Path(self.location)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,9 +95,9 @@ class Config:
             sender = table.pop("from", None)
             if not isinstance(sender, str):
                 raise SettingsError('from: say who sends, such as from = "Jan Novák <info@novak.cz>".', field="from")
-            return self.build(name, provider, sender, _rooted(table, provider, self.path.parent)).referred_to_as(name)
+            return self.build(name, provider, sender, _rooted(table, provider, os.path.dirname(self.location))).referred_to_as(name)
         except SettingsError as problem:
-            raise _located(problem, f"{self.path}, [accounts.{name}]") from None
+            raise _located(problem, f"{self.location}, [accounts.{name}]") from None
 
     def build(self, name: str, provider: Provider, sender: str | Address, settings: Mapping[str, Any]) -> Account:
         """Make an account of given settings and this file's and the environment's defaults for its provider."""
@@ -89,7 +105,7 @@ class Config:
 
     def defaults_of(self, provider: Provider) -> dict[str, Any]:
         """Give the defaults in force for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before ``[providers.<provider>]``."""
-        found = _rooted(self.defaults.get(provider.name, {}), provider, self.path.parent)
+        found = _rooted(self.defaults.get(provider.name, {}), provider, os.path.dirname(self.location))
         for known in _fields(provider):
             variable = f"FRANKING_{provider.name}_{known.name}".upper()
             if value := self.environ.get(variable):
@@ -114,9 +130,9 @@ class Config:
         else:
             hint = f"there is none yet{'' if self.exists else ' (the file does not exist)'}; add one with: {repair_command('setup')}"
         return SettingsError(
-            f"There is no account {name!r} in {self.path}; {hint}",
+            f"There is no account {name!r} in {self.location}; {hint}",
             field="account",
-            evidence=Evidence("settings", reason="no-account", details={"account": name, "path": str(self.path)}),
+            evidence=Evidence("settings", reason="no-account", details={"account": name, "path": self.location}),
         )
 
 
@@ -126,9 +142,10 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     Raises ``SettingsError`` with file and line for what is no TOML, and with the nearest known key for an unknown one.
     """
     environ = os.environ if environ is None else environ
-    path = config_path(environ)
+    path = location(environ)
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except FileNotFoundError:
         return Config(path, environ=environ, exists=False)
     except OSError as problem:
@@ -136,7 +153,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     return _parsed(text, path, environ)
 
 
-def _parsed(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
+def _parsed(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
     import tomllib
 
     try:
@@ -189,9 +206,9 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
         if not config.names:
             which = f"add one with: {repair_command('setup')}"
         raise SettingsError(
-            f"No account is named, and {config.path} has no default; {which}",
+            f"No account is named, and {config.location} has no default; {which}",
             field="account",
-            evidence=Evidence("settings", reason="no-account", details={"path": str(config.path)}),
+            evidence=Evidence("settings", reason="no-account", details={"path": config.location}),
         )
     return parse_url(name, environ) if "://" in name else config.account(name)
 
@@ -254,7 +271,7 @@ def save(account: Account, *, replace: bool = False, default: bool = False, envi
         provider = provider_named(account.provider)
         defaults = config.defaults_of(provider)
         given = {key: value for key, value in account.given.items() if key not in defaults or _plain(defaults[key]) != _plain(value)}
-        wanted = {"provider": provider.name, "from": str(account.sender), **_rooted(given, provider, Path.cwd())}
+        wanted = {"provider": provider.name, "from": str(account.sender), **_rooted(given, provider, os.getcwd())}
         import tomlkit
 
         if name in config.tables:
@@ -307,10 +324,11 @@ def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = No
     return load(environ)
 
 
-@dataclass
 class _Edit:
-    config: Config
-    document: Any
+    """The file while it is being changed."""
+
+    def __init__(self, config: Config, document: Any) -> None:
+        self.config, self.document = config, document
 
 
 @contextmanager
@@ -327,11 +345,11 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(real.with_name(f".{real.name}.lock"), f"The settings file {path}", 10.0):
             data = real.read_bytes() if real.exists() else _HEADER.encode()
-            config = _parsed(data, path, environ)
+            config = _parsed(data, str(path), environ)
             edit = _Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
             yield edit
             text = tomlkit.dumps(edit.document)
-            _parsed(text.encode(), path, environ)  # what is written can be read …
+            _parsed(text.encode(), str(path), environ)  # what is written can be read …
             if tomlkit.parse(text).unwrap() != edit.document.unwrap():  # … and says what it should: dotted keys confuse tomlkit
                 raise _unchangeable(path)
             write_whole(real, text.encode(), like=real.stat() if real.exists() else None)
@@ -387,11 +405,11 @@ def _check_keys(table: Mapping[str, Any], provider: Provider, more: tuple[str, .
             raise SettingsError(unknown_key(key, f"{provider.name} accounts", known), field=key)
 
 
-def _rooted(settings: Mapping[str, Any], provider: Provider, directory: Path) -> dict[str, Any]:
+def _rooted(settings: Mapping[str, Any], provider: Provider, directory: str) -> dict[str, Any]:
     """Make relative paths absolute, leave ``provider`` out: a program started elsewhere means the same files."""
     paths = {known.name for known in _fields(provider) if known.type == "path"}
     return {
-        key: str(directory / Path(value).expanduser()) if key in paths and isinstance(value, str) and value else value
+        key: os.path.join(directory, os.path.expanduser(value)) if key in paths and isinstance(value, str) and value else value
         for key, value in settings.items()
         if key != "provider"
     }

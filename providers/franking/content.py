@@ -1,52 +1,16 @@
-"""What a serialised message is to those who send it: ``Content``, and ``Parts`` for routes that take it apart. Nothing is composed here."""
+"""What a serialised message is to those who send it: ``Content``. Nothing is composed here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from franking.address import Address
-from franking.headers import read_addresses
+if TYPE_CHECKING:
+    from franking.parts import Parts
 
-__all__ = ["Content", "Part", "Parts", "gathered"]
+__all__ = ["Content", "crlf", "gathered"]
 
 _ENOUGH = 1 << 16  # octets in one chunk: a small message is one chunk, a large one does not wait for the reader
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One leaf of a message for routes that take it apart (Graph's JSON): decoded size and chunks, not base64.
-
-    ``content_type`` has its parameters only where they matter for reading: ``text/csv; charset=utf-8``.
-    """
-
-    content_type: str
-    name: str | None
-    cid: str | None
-    inline: bool
-    size: int
-    open: Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The message taken apart: headers in order (decoded to text, without those of MIME's structure), bodies, attachments.
-
-    ``complete`` is false where the parts do not say all that the message says: a signature (multipart/signed), a further
-    alternative such as a calendar's invitation.
-    """
-
-    headers: tuple[tuple[str, str], ...]
-    text: str | None
-    html: str | None
-    attachments: tuple[Part, ...]
-    complete: bool = True
-
-    def addresses(self, name: str) -> tuple[Address, ...]:
-        """Read the addresses in all header fields of that name (``"to"``, any case); none where there is no such field."""
-        wanted = name.lower()
-        return tuple(address for field, value in self.headers if field.lower() == wanted for address in read_addresses(value, wanted))
 
 
 class Content(Protocol):
@@ -90,3 +54,16 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
             size = 0
     if waiting:
         yield b"".join(waiting)
+
+
+def crlf(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Turn every line end (CRLF, LF, a lone CR) into CRLF, also across the borders of chunks."""
+    after_cr = False  # the CR of the chunk before has become CRLF already, so an LF that follows belongs to it
+    for chunk in chunks:
+        if after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]  # noqa: PLW2901
+        after_cr = chunk.endswith(b"\r")
+        if not chunk.count(b"\r\n") == chunk.count(b"\n") == chunk.count(b"\r"):
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")  # noqa: PLW2901
+        if chunk:
+            yield chunk

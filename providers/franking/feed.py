@@ -17,7 +17,7 @@ from random import SystemRandom
 from typing import Any
 
 from franking.errors import ConnectError, Evidence, FrankingError, Throttled
-from franking.message import Prepared
+from franking.prepare import Prepared
 from franking.provider import Receipt, Session
 from franking.retry import Policy
 

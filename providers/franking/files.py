@@ -17,8 +17,8 @@ from franking.provider import Facts, Receipt, RouteFacts, Step
 if TYPE_CHECKING:
     from franking.account import Account
     from franking.address import Address, Envelope
+    from franking.content import Content
     from franking.diagnosis import Rule
-    from franking.message import Content
     from franking.provider import Observer
     from franking.tokens import Secret
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from franking.address import Address, is_plain, without_refused
-from franking.content import Parts, gathered
+from franking.content import crlf, gathered
 from franking.errors import MessageError
-from franking.headers import ADDRESSED, address_field, groups_field, read_addresses
-from franking.mime import crlf
+from franking.headers import ADDRESSED, address_field, date_now, groups_field, new_id, read_addresses
 
 if TYPE_CHECKING:
     import email.message
+
+    from franking.parts import Parts
 
 __all__ = ["Given", "from_bytes", "from_email"]
 
@@ -112,10 +113,8 @@ def from_bytes(
     *,
     sender: Address,
     rewrite_from: bool,
-    date: Callable[[], str],
-    new_id: Callable[[Address], str],
 ) -> Given:
-    """Make content of ready octets. ``date`` and ``new_id`` give what is missing. Raises ``MessageError``."""
+    """Make content of ready octets. What is missing is added. Raises ``MessageError``."""
     data = message if isinstance(message, bytes) else bytes(message)
     clean = _has_whole_lines(data)
     if clean and not rewrite_from and (usual := _usual(data)) is not None:
@@ -128,7 +127,7 @@ def from_bytes(
     elif rewrite_from:
         fields = _rewritten(fields, sender)
     if b"date" not in names:
-        fields.append((b"date", b"Date: " + date().encode()))
+        fields.append((b"date", b"Date: " + date_now().encode()))
     message_id = _value(fields, b"message-id")
     if not message_id:
         message_id = new_id(sender)
@@ -169,8 +168,6 @@ def from_email(
     *,
     sender: Address,
     rewrite_from: bool,
-    date: Callable[[], str],
-    new_id: Callable[[Address], str],
 ) -> Given:
     """Make content of an ``EmailMessage`` (or an older ``Message``): written down by the standard library, then as ``from_bytes``.
 
@@ -196,7 +193,7 @@ def from_email(
         BytesGenerator(out, mangle_from_=False, policy=policy).flatten(message)
     except (EmailError, ValueError, LookupError, TypeError, AttributeError) as problem:
         raise MessageError(f"This {type(message).__name__} cannot be written down: {problem}", field="message") from problem
-    return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from, date=date, new_id=new_id)
+    return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from)
 
 
 def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:

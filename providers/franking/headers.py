@@ -1,4 +1,5 @@
-"""Header fields: checked, encoded and folded on the way out; addresses read on the way in. It knows fields, not messages.
+"""Header fields: checked, encoded and folded on the way out; addresses read on the way in. It knows fields, not messages; a Date and a
+Message-ID it can make.
 
 ASCII values take the short way; all others are encoded by the standard library's ``email.header`` (RFC 2047). A line is folded
 at 78 characters where it has blanks, and never longer than the 998 that RFC 5322 section 2.1.1 allows.
@@ -6,14 +7,29 @@ at 78 characters where it has blanks, and never longer than the 998 that RFC 532
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 
 from franking.address import Address, what_is, without_refused
+from franking.domain import to_ascii
 from franking.errors import MessageError
 
-__all__ = ["ADDRESSED", "address_field", "disposition", "encoded", "field", "groups_field", "quoted", "read_addresses", "refuse_controls"]
+__all__ = [
+    "ADDRESSED",
+    "address_field",
+    "date_now",
+    "disposition",
+    "encoded",
+    "field",
+    "groups_field",
+    "new_id",
+    "quoted",
+    "read_addresses",
+    "refuse_controls",
+]
 
 ADDRESSED = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))  # the fields of RFC 5322 that hold addresses; Resent- too
 _NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
@@ -23,6 +39,8 @@ _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  ')
 # one address of a list without groups and comments: commas inside quotes and angle brackets separate nothing
 _ITEM = re.compile(r'(?:[^",;:()<>\\\[\]]|"(?:[^"\\]|\\.)*"|<(?:[^<>"]|"(?:[^"\\]|\\.)*")*>)+')
 _FOLD, _LONGEST = 78, 998
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def refuse_controls(value: str, name: str) -> None:
@@ -170,3 +188,27 @@ def _read(value: str, name: str) -> Iterable[Address]:
             yield Address(address, without_refused(shown))
         except MessageError as problem:
             raise MessageError(f"{name}: {problem}", field=name) from None
+
+
+_last_date = (0, "")
+
+
+def date_now() -> str:
+    """Give the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
+    global _last_date
+    now = int(time.time())
+    if _last_date[0] != now:
+        t = time.gmtime(now)
+        text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]:04} {t[3]:02}:{t[4]:02}:{t[5]:02} +0000"
+        _last_date = (now, text)
+    return _last_date[1]
+
+
+def new_id(origin: Address) -> str:
+    """Make a Message-ID that tells nothing of this machine: 128 random bits in the sender's domain."""
+    return f"<{os.urandom(16).hex()}@{_right_side(origin.domain)}>"
+
+
+@lru_cache(maxsize=256)
+def _right_side(domain: str) -> str:
+    return domain if domain.startswith("[") else to_ascii(domain)

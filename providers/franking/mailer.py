@@ -1,6 +1,6 @@
 """The one path that every message takes: account → provider → secret → session → receipt. The only home of recovery.
 
-    mailer.send → prepare (message.py) → a session, borrowed or opened (provider.open) → session.send → receipt
+    mailer.send → prepare (prepare.py) → a session, borrowed or opened (provider.open) → session.send → receipt
 
 Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
 the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from franking.account import login_command
@@ -31,7 +31,7 @@ from franking.errors import (
     SettingsError,
     forget_locals,
 )
-from franking.message import Prepared, prepare
+from franking.prepare import Prepared, prepare
 from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
 
@@ -132,12 +132,11 @@ class _Watched:
         return self.last
 
 
-@dataclass(slots=True)
 class _Call:
-    """A send or ``send_many`` under way: whether it has had a session, and whether it was broken off."""
+    """A send or ``send_many`` under way."""
 
-    began: bool = False
-    broken_off: bool = False
+    began = False  # it has had a session
+    broken_off = False
 
 
 class Mailer:

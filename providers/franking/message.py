@@ -1,39 +1,34 @@
 """Messages: ``Message`` and ``Attachment`` → ``Content``, a serialised message that streams. It sends nothing and knows no provider.
 
-What an application wrote itself (``EmailMessage``, bytes) becomes content in ``given.py``; the body of a ``Message`` is composed in ``mime.py``.
+What an application wrote itself (``EmailMessage``, bytes) becomes content in ``given.py``; the body of a ``Message`` is composed in ``mime.py``;
+``prepare.py`` decides between them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from franking.address import Address, Envelope
+from franking.address import Address
 from franking.attachment import Attachment
-from franking.content import Content, Part, Parts, gathered
-from franking.domain import to_ascii
+from franking.content import Content, gathered
 from franking.errors import MessageError
-from franking.headers import address_field, field, refuse_controls
+from franking.headers import address_field, date_now, field, new_id, refuse_controls
 from franking.mime import Encoded, Piece, body
 
 if TYPE_CHECKING:
-    import email.message
+    from franking.parts import Part, Parts
 
-__all__ = ["Attachment", "Content", "Message", "Part", "Parts", "Prepared", "prepare"]
+__all__ = ["Attachment", "Content", "Message", "compose"]
 
 AddressLike = str | Address
 
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>\Z")
 _PARAMETERS = {"from": "sender", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject"}
 _ADDRESSED = {"sender", "disposition-notification-to", "return-receipt-to", "errors-to", "mail-followup-to", "mail-reply-to"}
-_OCTETS = (bytes, bytearray, memoryview)  # a tuple: making the union anew costs half a microsecond per message
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -107,45 +102,7 @@ class Message:
         origin = self.sender if sender is None else _address(sender, "sender")
         if origin is None:
             raise MessageError("sender: neither the message nor the call says who sends.", field="sender")
-        return b"".join(_compose(self, origin, rewrite_from=False).chunks(bcc=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A message ready for a session."""
-
-    envelope: Envelope
-    content: Content
-
-
-def prepare(
-    message: Message | email.message.Message | bytes | bytearray | memoryview,
-    *,
-    sender: Address,
-    envelope: Envelope | None = None,
-    rewrite_from: bool = False,
-) -> Prepared:
-    """Make envelope and content out of what the application gave; ``sender`` is the account's From.
-
-    The envelope's sender is the address of ``sender`` unless ``envelope`` says otherwise; its recipients are To, Cc and Bcc (Resent-* where
-    present), each once, in order. A missing Date and Message-ID are added; a Message-ID stays the same through every attempt. With
-    ``rewrite_from`` the header From becomes ``sender``, and the original goes to Reply-To if there is none. Raises ``MessageError``.
-    """
-    if isinstance(message, Message):
-        content: Content = _compose(message, sender, rewrite_from=rewrite_from)
-    else:
-        from franking.given import from_bytes, from_email  # an application that composes with Message needs no parser
-
-        if isinstance(message, _OCTETS):
-            content = from_bytes(message, sender=sender, rewrite_from=rewrite_from, date=_date, new_id=_new_id)
-        else:
-            content = from_email(message, sender=sender, rewrite_from=rewrite_from, date=_date, new_id=_new_id)
-    if envelope is None:
-        recipients = content.recipients
-        if not recipients:
-            raise MessageError("to: the message names no recipient.", field="to")
-        envelope = Envelope.checked(sender, recipients)
-    return Prepared(envelope, content)
+        return b"".join(compose(self, origin, rewrite_from=False).chunks(bcc=True))
 
 
 class Composed:
@@ -191,6 +148,8 @@ class Composed:
                 yield piece
 
     def parts(self) -> Parts:
+        from franking.parts import Parts  # only Graph's JSON needs it
+
         message = self._message
         fields = [("From", str(self._origin))]
         for name, addresses in (("Reply-To", self._reply_to), ("To", message.to), ("Cc", message.cc), ("Bcc", message.bcc)):
@@ -203,16 +162,19 @@ class Composed:
 
 
 def _part(attachment: Attachment) -> Part:
+    from franking.parts import Part
+
     size = attachment.measure()
     return Part(attachment.content_type, attachment.name, attachment.cid, attachment.cid is not None, size, lambda: attachment.read(size))
 
 
-def _compose(message: Message, sender: Address, *, rewrite_from: bool) -> Composed:
+def compose(message: Message, sender: Address, *, rewrite_from: bool) -> Composed:
+    """Make content of a message; ``sender`` is the From, unless the message has its own. Raises ``MessageError``."""
     origin, reply_to = message.sender or sender, message.reply_to
     if rewrite_from and origin.wire != sender.wire:
         origin, reply_to = sender, reply_to or (origin,)
     date = next((value for name, value in message.headers if name.lower() == "date"), None)
-    return Composed(message, origin, reply_to, date or _date(), message.message_id or _new_id(origin))
+    return Composed(message, origin, reply_to, date or date_now(), message.message_id or new_id(origin))
 
 
 def _head(message: Message, origin: Address, reply_to: tuple[Address, ...], date: str, message_id: str) -> tuple[str, str]:
@@ -320,27 +282,3 @@ def _attachments(given: Sequence[Attachment | str | os.PathLike[str]]) -> tuple[
     if len(cids) != len(set(cids)):
         raise MessageError("attachments: two of them have the same cid.", field="attachments")
     return made
-
-
-_last_date = (0, "")
-
-
-def _date() -> str:
-    """Give the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
-    global _last_date
-    now = int(time.time())
-    if _last_date[0] != now:
-        t = time.gmtime(now)
-        text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]:04} {t[3]:02}:{t[4]:02}:{t[5]:02} +0000"
-        _last_date = (now, text)
-    return _last_date[1]
-
-
-def _new_id(origin: Address) -> str:
-    """Make a Message-ID that tells nothing of this machine: 128 random bits in the sender's domain."""
-    return f"<{os.urandom(16).hex()}@{_right_side(origin.domain)}>"
-
-
-@lru_cache(maxsize=256)
-def _right_side(domain: str) -> str:
-    return domain if domain.startswith("[") else to_ascii(domain)

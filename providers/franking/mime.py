@@ -12,9 +12,10 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from franking.attachment import Attachment
+from franking.content import crlf
 from franking.headers import disposition, encoded, quoted
 
-__all__ = ["Encoded", "Piece", "body", "crlf"]
+__all__ = ["Encoded", "Piece", "body"]
 
 _LINE = 57  # octets that make 76 characters of base64
 _LINES = 256  # lines encoded at once: the pieces stay in the processor's cache, measured as the fastest
@@ -64,19 +65,6 @@ def base64_lines(data: bytes) -> bytes:
         lines += [rest[at : at + 76] for at in range(0, len(rest), 76)]
     lines.append(b"")
     return b"\r\n".join(lines)
-
-
-def crlf(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn every line end (CRLF, LF, a lone CR) into CRLF, also across the borders of chunks."""
-    after_cr = False  # the CR of the chunk before has become CRLF already, so an LF that follows belongs to it
-    for chunk in chunks:
-        if after_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]  # noqa: PLW2901
-        after_cr = chunk.endswith(b"\r")
-        if not chunk.count(b"\r\n") == chunk.count(b"\n") == chunk.count(b"\r"):
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")  # noqa: PLW2901
-        if chunk:
-            yield chunk
 
 
 def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) -> list[Piece]:

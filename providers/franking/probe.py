@@ -100,7 +100,7 @@ def rank(found: Probed) -> tuple[bool, bool, bool, bool, int]:
 
 
 def _try(host: str, port: int, security: str, timeout: float, ca_file: str | None) -> Probed:
-    from franking.smtp.send import probe as greet
+    from franking.smtp.probe import probe as greet
 
     try:
         seen = greet(host, port, security, timeout=timeout, ca_file=ca_file)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 if TYPE_CHECKING:
     from franking.account import Account, Field
     from franking.address import Address, Envelope
+    from franking.content import Content
     from franking.diagnosis import Hint, Rule
     from franking.errors import FrankingError
-    from franking.message import Content, Parts
+    from franking.parts import Parts
     from franking.stores import SecretStore
     from franking.tokens import Grant, Secret
 

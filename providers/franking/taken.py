@@ -9,9 +9,9 @@ from email.errors import MessageError as EmailError
 from email.message import EmailMessage
 from email.parser import BytesParser
 
-from franking.content import Part, Parts
 from franking.errors import MessageError
 from franking.headers import ADDRESSED, read_addresses
+from franking.parts import Part, Parts
 
 __all__ = ["take_apart"]
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from franking.account import Account
     from franking.address import Envelope
+    from franking.content import Content
     from franking.contracts import ProviderContract as ProviderContract
     from franking.contracts import StoreContract as StoreContract
     from franking.errors import FrankingError
     from franking.mailer import Mailer
-    from franking.message import Content
     from franking.provider import Receipt
 
 __all__ = ["Captured", "Outbox", "ProviderContract", "StoreContract", "capture"]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import franking
 from franking.address import Address
-from franking.message import prepare
+from franking.prepare import prepare
 
 SENDER = Address.parse("Novák <info@novak.cz>")
 ENGLISH = ("Dear customer, this is a line of some seventy characters in plain text.\n" * 29)[:2048]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from django.core.mail import EmailMessage
 
     from franking.account import Account
-    from franking.message import Prepared
+    from franking.prepare import Prepared
 
 __all__ = ["EmailBackend", "account_of"]
 

@@ -18,11 +18,11 @@ from franking import http
 from franking.account import Account
 from franking.address import Envelope
 from franking.api import Progress, check_recipients, since
+from franking.content import Content
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused, Throttled
 from franking.gmail import API, FACTS
 from franking.gmail.login import missing_extra
 from franking.gmail.wire import PIECE, SERVICE, Wire, odd
-from franking.message import Content
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from franking.address import Address
-from franking.message import Part, Parts
+from franking.parts import Part, Parts
 
 __all__ = [
     "FILE_LIMIT",

@@ -22,9 +22,9 @@ from franking import http
 from franking.account import Account, repair_command
 from franking.address import Address, Envelope
 from franking.api import Progress, check_recipients, header_of, since
+from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError
 from franking.headers import read_addresses
-from franking.message import Content, Parts
 from franking.outlook import FACTS, GRAPH
 from franking.outlook.compose import (
     FILE_LIMIT,
@@ -38,6 +38,7 @@ from franking.outlook.compose import (
 )
 from franking.outlook.upload import deliver
 from franking.outlook.wire import SERVICE, Body, Wire
+from franking.parts import Parts
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
 
@@ -128,11 +129,11 @@ def _headers_lost(lost: tuple[str, ...], words: str, remedy: str) -> MessageErro
 
 def _needs_permission(account: Account, size: int, lost: tuple[str, ...]) -> MessageError:
 
-    command = repair_command("login", account.reference, "--large-attachments")
+    command = repair_command("login", account.reference if account.words else account.name, "--large-attachments")
     why = f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON" if lost else "more than Graph takes in one request"
     return MessageError(
         f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). Sign in once with: {command}",
-        evidence=Evidence("message", reason="large-attachments", details={"size": size, "limit": MIME_LIMIT, "command": command}),
+        evidence=Evidence("message", reason="large-attachments", details={"size": size, "limit": MIME_LIMIT}),
     )
 
 

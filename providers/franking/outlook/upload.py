@@ -20,9 +20,9 @@ from urllib.parse import quote, urlsplit
 from franking import http
 from franking.api import Progress
 from franking.errors import ConnectError, FrankingError, Refused, Throttled
-from franking.message import Part
 from franking.outlook.compose import FILE_LIMIT, Segments, file_json, file_segments
 from franking.outlook.wire import Body, Wire, odd
+from franking.parts import Part
 
 __all__ = ["deliver"]
 

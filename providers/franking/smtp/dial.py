@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import selectors
 import socket
@@ -73,7 +72,8 @@ class Place:
         """Give the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``ValueError`` for what cannot be a name."""
         host = self.host[1:-1] if self.host[:1] == "[" and self.host[-1:] == "]" else self.host.removesuffix(".")
         if ":" in host:
-            ipaddress.ip_address(host)
+            if not _is_literal(host):
+                raise ValueError(f"{host!r} is neither a name nor an address")
             return host
         return to_ascii(host)
 
@@ -88,6 +88,8 @@ def why(problem: OSError) -> str:
 
 def is_public(address: str) -> bool:
     """Tell whether an IP address lies in the public internet (not loopback, private, link-local or shared)."""
+    import ipaddress  # only a password without TLS asks
+
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_global
@@ -130,13 +132,19 @@ def _system(name: str, port: int, **options: Any) -> list[Any]:
     return socket.getaddrinfo(name.encode("ascii"), port, **options)
 
 
+def _is_literal(name: str) -> bool:
+    """Tell whether a host is an IP address, with or without a zone."""
+    address = name.partition("%")[0]
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _bounded(resolver: Resolver, name: str, port: int, timeout: float) -> list[Found]:
     """Call the system's resolver, which knows no time-out, in a thread that may be left behind."""
-    try:
-        ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        pass
-    else:
+    if _is_literal(name):
         return list(resolver(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     answer: list[Any] = []
 

@@ -5,7 +5,6 @@ The login is in ``sasl.py``; who leads the dialogues over a connection is in ``s
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,10 +26,11 @@ def ehlo_name(given: str | None, local: str) -> str:
             return given if given.isascii() else to_ascii(given)
         except ValueError as problem:
             raise SettingsError(f"ehlo_name: {problem}.", field="ehlo_name") from None
-    address = ipaddress.ip_address(local.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        return f"[{address.ipv4_mapped}]" if address.ipv4_mapped else f"[IPv6:{address}]"
-    return f"[{address}]"
+    address = local.partition("%")[0]
+    if ":" not in address:
+        return f"[{address}]"
+    mapped = address.removeprefix("::ffff:")  # the system writes an IPv4 address so on a socket that takes both
+    return f"[{mapped}]" if "." in mapped else f"[IPv6:{address}]"
 
 
 def check_greeting(reply: Reply, place: Place) -> None:

@@ -21,13 +21,13 @@ from enum import Enum
 from typing import Any, NoReturn
 
 from franking.address import Envelope
+from franking.content import Content
 from franking.errors import (
     ConnectError,
     FrankingError,
     MessageError,
     OutcomeUnknown,
 )
-from franking.message import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, DotStuffer, Reply
 from franking.smtp.refusal import recipient_refused, refusal

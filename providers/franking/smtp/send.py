@@ -1,6 +1,6 @@
 """Send by SMTP: open a session (connect, TLS, greet, log in). What the session then does is in ``session.py``; recovery is the mailer's.
 
-``open_session`` is what the provider and the OAuth providers' smtp routes call; ``probe`` looks at a server without logging in.
+``open_session`` is what the provider and the OAuth providers' smtp routes call.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from franking.errors import FrankingError, SettingsError
-from franking.provider import Observer, Step, silent
+from franking.provider import Observer, Step
 from franking.smtp import dial, opening
 from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.dial import Place, Resolver
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
     from franking.account import Account
     from franking.tokens import Secret
 
-__all__ = ["Probe", "SmtpSession", "open_session", "probe"]
+__all__ = ["Opening", "SmtpSession", "Steps", "open_session"]
 
 Clock = Callable[[], float]
 
 
-class _Steps:
+class Steps:
     """Tell the observer of the steps up to the login."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
@@ -51,7 +50,7 @@ class _Steps:
         self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
 
 
-class _Opening:
+class Opening:
     """What is needed to come as far as EHLO."""
 
     def __init__(
@@ -67,7 +66,7 @@ class _Opening:
         self.place, self.timeout, self.patience, self.ehlo_name = place, timeout, patience, ehlo_name
         self.ca_file, self.resolver, self.clock = ca_file, resolver, clock
 
-    def open(self, steps: _Steps) -> tuple[Connection, Capabilities]:
+    def open(self, steps: Steps) -> tuple[Connection, Capabilities]:
         """Connect, agree on TLS, greet."""
         context = None
         if self.place.security != "none":
@@ -91,7 +90,7 @@ class _Opening:
             connection.close()
             raise
 
-    def _begin(self, connection: Connection, context: ssl.SSLContext | None, steps: _Steps) -> Capabilities:
+    def _begin(self, connection: Connection, context: ssl.SSLContext | None, steps: Steps) -> Capabilities:
         name = opening.ehlo_name(self.ehlo_name, connection.local)
         if context is not None and self.place.security == "tls":
             self._start_tls(connection, context, steps)
@@ -106,7 +105,7 @@ class _Opening:
             capabilities = connection.converse(opening.hello(name, self.place))
         return capabilities
 
-    def _start_tls(self, connection: Connection, context: ssl.SSLContext, steps: _Steps, ask: Dialogue[None] | None = None) -> None:
+    def _start_tls(self, connection: Connection, context: ssl.SSLContext, steps: Steps, ask: Dialogue[None] | None = None) -> None:
         with steps("tls"):
             connection.step = "tls"
             if ask is not None:
@@ -133,8 +132,8 @@ def open_session(
     ``LoginError``, ``Throttled``, ``SettingsError``.
     """
     place = Place(account.host, account.port, account.security)
-    steps = _Steps(observer, clock)
-    begin = _Opening(place, account.timeout, account.final_timeout, account.ehlo_name, account.ca_file, resolver, clock)
+    steps = Steps(observer, clock)
+    begin = Opening(place, account.timeout, account.final_timeout, account.ehlo_name, account.ca_file, resolver, clock)
     connection, capabilities = begin.open(steps)
     try:
         if secret is not None:
@@ -181,43 +180,3 @@ def _log_in(
     credentials = sasl.Credentials(who, secret.get(), place.host, place.port)
     connection.reader.redact = redactor = sasl.Redactor()
     return connection.converse(sasl.login(credentials, capabilities, wanted, redactor, **place.details))
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a server is like, as far as it tells before a login."""
-
-    place: Place
-    address: str
-    greeting: str
-    tls: str
-    offered: tuple[str, ...]
-    auth: tuple[str, ...]
-    size: int | None
-
-
-def probe(
-    host: str,
-    port: int,
-    security: str,
-    *,
-    timeout: float = 10.0,
-    ca_file: str | None = None,
-    ehlo_name: str | None = None,
-    observer: Observer = silent,
-    resolver: Resolver | None = None,
-    clock: Clock = time.monotonic,
-) -> Probe:
-    """Connect, agree on TLS and say EHLO; no login, no address. Raises what ``open_session`` raises."""
-    place = Place(host, port, security)
-    connection, capabilities = _Opening(place, timeout, timeout, ehlo_name, ca_file, resolver, clock).open(_Steps(observer, clock))
-    connection.close(quit_first=True)
-    return Probe(
-        place,
-        connection.peer,
-        connection.greeting,
-        connection.describe_tls(),
-        tuple(capabilities.words),
-        capabilities.auth,
-        capabilities.size,
-    )

@@ -13,8 +13,8 @@ from operator import length_hint
 from typing import Any, TypeVar
 
 from franking.address import Envelope
+from franking.content import Content
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown
-from franking.message import Content
 from franking.provider import Observer, Receipt, Step, silent
 from franking.smtp.connection import Connection
 from franking.smtp.pipeline import Misfit, Pipeline, Transaction

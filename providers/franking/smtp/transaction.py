@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from franking.address import Envelope
+from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError, Refused
-from franking.message import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, Reply, path
 from franking.smtp.refusal import recipient_refused, refusal
