@@ -88,6 +88,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
     if key := keyed_by_settings(account):
         raise SettingsError(f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names.", field=key)
     what = f"Password of {account.get('username') or account.name}" if not kind.facts.oauth else "Client secret of the app registration"
+    _expect_room(account, store)
     password = password_from_stdin() if from_stdin else console.ask(what, hidden=True, flag="--password-stdin")
     if not password:
         raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
@@ -106,6 +107,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
 
 def sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
+    _expect_room(account, store)
     grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
     who = kind.who(grant)
     _keep(account, grant, store)
@@ -118,6 +120,12 @@ def told_of(grant: Grant, who: str | None) -> str:
     """Say who signed in, in which directory, and what the sign-in allows."""
     tenant = f" of the directory {visible(str(grant.details['tenant']))}" if grant.details.get("tenant") else ""
     return f"{visible(who or 'somebody whose name the provider did not tell')}{tenant}; may: {visible(' '.join(grant.scopes))}"
+
+
+def _expect_room(account: Account, store: FileStore) -> None:
+    """See that the store can be written, so that nobody goes through a sign-in for nothing. Raises ``SettingsError``."""
+    with store.lock(account.name):
+        pass
 
 
 def _keep(account: Account, grant: Grant, store: FileStore) -> None:

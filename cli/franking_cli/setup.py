@@ -369,7 +369,7 @@ def _test(console: Console, account: Account, plan: _Plan, secret: str | None, t
 def _save(account: Account, plan: _Plan, secret: str | None, *, replace: bool, default: bool) -> None:
     """Write secret, client file and settings, the settings last; all of it or nothing."""
     from franking.config import config_path, save
-    from franking.stores import open_store, write_whole
+    from franking.stores import make_private, open_store, write_whole
     from franking.tokens import Password
 
     store = open_store()
@@ -383,7 +383,7 @@ def _save(account: Account, plan: _Plan, secret: str | None, *, replace: bool, d
                     store.save(account.name, kept)
             if client is not None and plan.client_file is not None:
                 target = config_path().parent / f"{account.name}.client.json"
-                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private(target.parent)
                 write_whole(target, plan.client_file.read_bytes())
                 account = account.replace(**{client.key: str(target)})
             save(account, replace=replace, default=default)

@@ -336,13 +336,13 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
     """Lend the file as a document whose comments survive; write it back whole when the work is done, unless it failed."""
     import tomlkit
 
-    from franking.stores import locked, write_whole
+    from franking.stores import locked, make_private, write_whole
 
     environ = os.environ if environ is None else environ
     path = config_path(environ)
     real = path.resolve()  # a link stays a link: what it points at is replaced
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         with locked(real.with_name(f".{real.name}.lock"), f"The settings file {path}", 10.0):
             data = real.read_bytes() if real.exists() else _HEADER.encode()
             config = _parsed(data, str(path), environ)

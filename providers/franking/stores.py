@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from franking import sealing
 from franking.errors import Evidence, SendError, SettingsError
 
-__all__ = ["FileStore", "MemoryStore", "SecretStore", "locked", "open_store", "write_whole"]
+__all__ = ["FileStore", "MemoryStore", "SecretStore", "locked", "make_private", "open_store", "write_whole"]
 
 VERSION = 1
 MODES = ("auto", "file", "encrypted", "keyring")
@@ -173,9 +173,7 @@ class FileStore:
                 evidence=Evidence("store", reason="unwritable", details={"path": str(self.directory)}),
             )
         try:
-            self.directory.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                self.directory.mkdir(mode=0o700)
+            make_private(self.directory)
             info = os.lstat(self.directory)
         except OSError as problem:
             raise _wrong(self.directory, f"could not be made: {problem.strerror}", "unwritable", problem) from problem
@@ -189,7 +187,8 @@ class FileStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as problem:
-            if path.is_symlink():
+            with suppress(OSError):
+                _inspect(self.directory, os.lstat(self.directory), stat.S_ISDIR, "700")
                 _inspect(path, os.lstat(path), stat.S_ISREG, "600")
             raise _wrong(path, f"could not be read: {problem.strerror}", "unreadable", problem) from problem
         try:
@@ -280,6 +279,24 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
     import platformdirs
 
     return FileStore(platformdirs.user_state_path("franking", appauthor=False), mode, passphrase=passphrase)
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those that are missing above it, for this user alone whatever the umask; one that is there stays as it is.
+
+    The XDG Base Directory Specification asks for 0700 too. Who may rename a directory on the way puts their own in its place. Raises ``OSError``.
+    """
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if directory.parent == directory:
+            raise
+        make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    if os.name == "posix" and stat.S_IMODE(directory.lstat().st_mode) != 0o700:
+        directory.chmod(0o700)
 
 
 def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
