@@ -25,7 +25,7 @@ The first that fits, from the top:
 
 | code | means |
 |---|---|
-| 3 | It is not known whether the message was accepted; also after Ctrl-C, once it was handed over. Nothing is sent again by itself. |
+| 3 | It is not known whether the message was accepted; also after Ctrl-C, SIGTERM or SIGHUP, once it was handed over. Nothing is sent again by itself. |
 | 130 | Interrupted; nothing was sent. |
 | 2 | Wrong usage, settings or message; a password is missing. |
 | 4 | Somebody has to sign in. |

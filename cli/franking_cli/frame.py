@@ -95,10 +95,12 @@ def account_names(incomplete: str) -> list[str]:
 
 def _guarded(console: Console, act: Callable[[], Any]) -> int:
     from franking.errors import FrankingError
+    from franking_cli.ending import interrupt, on_ending
 
     with _logging(console.verbose):
         try:
-            return int(act() or 0)
+            with on_ending(interrupt):
+                return int(act() or 0)
         except FrankingError as error:
             console.error(error)
             return exit_code(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from franking_cli.console import Console, exit_code
+from franking_cli.ending import on_ending
 from franking_cli.frame import command as framed
 
 __all__ = ["command"]
@@ -288,14 +288,8 @@ class _Run:
             self.interrupted = True
             threading.Thread(target=act, daemon=True).start()  # not here: both take locks that the interrupted code may hold
 
-        if threading.current_thread() is not threading.main_thread():
+        with on_ending(interrupt):
             yield
-            return
-        before = signal.signal(signal.SIGINT, interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 def _dry_run(console: Console, mailer: Any, source: Iterator[Any], directory: Path, limit: int | None) -> int:

@@ -78,13 +78,11 @@ class Options:
 
 def main() -> NoReturn:
     """Run, and exit with a code of sysexits.h."""
-    reached: list[str] = []  # the steps of the sending
     try:
-        code = _run(Options(sys.argv[1:]), reached)
+        code = _run(Options(sys.argv[1:]))
         sys.stdout.flush()
     except KeyboardInterrupt as broken:
-        # an API route does not say whether all had left: once it was under way, it is unknown
-        left = getattr(broken, "possibly_sent", reached[-1:] in (["message"], ["accepted"]))
+        left = getattr(broken, "possibly_sent", False)
         _complain("interrupted; the message may have been sent" if left else "interrupted; nothing was sent")
         code = EX_SOFTWARE if left else EX_TEMPFAIL
     except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
@@ -111,7 +109,7 @@ def _usage(why: str) -> NoReturn:
     sys.exit(EX_USAGE)
 
 
-def _run(options: Options, reached: list[str]) -> int:
+def _run(options: Options) -> int:
     from franking.errors import FrankingError
     from franking.mailer import connect
 
@@ -122,8 +120,9 @@ def _run(options: Options, reached: list[str]) -> int:
         logging.getLogger("franking.wire").setLevel(logging.DEBUG)
     if not options.smtp and not options.recipients and not options.from_headers:
         _usage("no recipients: name them, or use -t to take them from the headers")
+    refused: dict[str, Any] | None = None
     try:
-        with connect(options.account, observer=lambda step: reached.append(step.name)) as mailer:
+        with connect(options.account) as mailer:
             aliases = Aliases.load(options.aliases)
             if options.smtp:
                 return Dialogue(mailer, aliases, options).run(sys.stdin.buffer, sys.stdout.buffer)
@@ -131,6 +130,9 @@ def _run(options: Options, reached: list[str]) -> int:
             refused = deliver(mailer, data, options, aliases)
     except FrankingError as error:
         return _failed(error)
+    except KeyboardInterrupt:
+        if refused is None:
+            raise  # else the message was accepted, and only the farewell was interrupted
     if refused:
         address, answer = next(iter(refused.items()))
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""

@@ -6,8 +6,6 @@ leaves nothing behind. Every question has a flag, so that it also runs without a
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import typer
 
 from franking import Account, Address, SettingsError
 from franking_cli.console import Console, LoginScreen, exit_code, shell, visible
+from franking_cli.ending import on_ending
 from franking_cli.frame import command as framed
 
 if TYPE_CHECKING:
@@ -399,16 +398,10 @@ def _save(account: Account, plan: _Plan, secret: str | None, *, replace: bool, d
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back for the few milliseconds of writing; it counts afterwards."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Hold Ctrl-C and its like back for the few milliseconds of writing; they count afterwards."""
     pending: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
-    try:
+    with on_ending(lambda number, frame: pending.append(number)):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
     if pending:
         raise KeyboardInterrupt
 

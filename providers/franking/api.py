@@ -6,10 +6,11 @@ HTTP itself is ``http.py``; no message is sent here and no provider is known.
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from email.message import Message as Parsed
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from franking import http
@@ -22,7 +23,7 @@ from franking.provider import Observer, Step
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Progress", "check_recipients", "header_of", "reach", "since"]
+__all__ = ["Progress", "check_recipients", "header_of", "interruptible", "reach", "since"]
 
 
 def since(started: float) -> float:
@@ -49,6 +50,26 @@ def reach(session: requests.Session, url: str, service: str, observer: Observer)
         observer(Step(error.step or "connect", "failed", since(started), error.message))
         raise error from None
     observer(Step("connect", "ok", since(started), f"{place}, {version}"))
+
+
+class Doubtful(Protocol):
+    """What knows whether the whole of a message had left, and nothing contradicted it since."""
+
+    @property
+    def in_doubt(self) -> bool: ...
+
+
+@contextmanager
+def interruptible(wire: Doubtful) -> Iterator[None]:
+    """Write ``possibly_sent`` on what breaks into a send from outside: Ctrl-C, or whatever a signal's handler raises."""
+    try:
+        yield
+    except FrankingError:
+        raise
+    except BaseException as broken:
+        with suppress(AttributeError):
+            broken.possibly_sent = wire.in_doubt  # type: ignore[attr-defined]
+        raise
 
 
 def header_of(content: Content) -> bytes:

@@ -2,7 +2,7 @@
 
 One connection runs in the caller's own thread; more run in threads of their own. Messages are drawn from the iterable only when there is
 room, so memory stays flat. A message leaves here as exactly one ``SendResult``; what may have been accepted is ``unknown`` and never sent again.
-An interruption (Ctrl-C) is held back until every message that was drawn has its result.
+An interruption (Ctrl-C, ``SystemExit``) is held back until every message that was drawn has its result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from franking.address import Envelope
 from franking.content import Content
 from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, SendError, Throttled
-from franking.feed import PATIENCE, Feed, Job, Road, SendResult
+from franking.feed import INTERRUPTIONS, PATIENCE, Feed, Job, Road, SendResult
 from franking.prepare import Prepared
 from franking.provider import Receipt, Session, SupportsMany
 from franking.retry import may_retry
@@ -119,7 +119,7 @@ class _Worker:
             try:
                 yield from self._turns()
                 break
-            except KeyboardInterrupt as interruption:
+            except INTERRUPTIONS as interruption:
                 self._feed.halt(interruption)
         if self._feed.broken is not None and self._number == 0:
             raise self._feed.broken
@@ -161,7 +161,7 @@ class _Worker:
         except FrankingError as error:
             yield from self._unopened(first, error)
             return
-        except KeyboardInterrupt as interruption:
+        except INTERRUPTIONS as interruption:
             self._feed.halt(interruption)
             yield self._failed(first, ConnectError("Interrupted before this message was begun."))
             return
@@ -184,7 +184,7 @@ class _Worker:
                     break
                 except ConnectError as closed:
                     lost = closed  # the server had closed it while it rested
-                except KeyboardInterrupt as interruption:  # the session goes on to tell the rest, or has told what it knows
+                except INTERRUPTIONS as interruption:  # the session goes on to tell the rest, or has told what it knows
                     self._feed.halt(interruption)
         else:
             for job in self._drawing(first, drawn):
@@ -200,7 +200,7 @@ class _Worker:
             return session.send(job.prepared.envelope, job.prepared.content)
         except FrankingError as error:
             return error
-        except KeyboardInterrupt as interruption:
+        except INTERRUPTIONS as interruption:
             self._feed.halt(interruption)
             if getattr(interruption, "possibly_sent", True):
                 return OutcomeUnknown("Interrupted while it was sent; it may have been accepted.")
@@ -364,7 +364,7 @@ def _in_threads(road: Road, feed: Feed) -> Iterator[SendResult]:
     for thread in threads:
         try:
             thread.start()
-        except KeyboardInterrupt as interruption:  # so early: what has begun is finished, as below
+        except INTERRUPTIONS as interruption:  # so early: what has begun is finished, as below
             road.stop.set()
             failure = failure or interruption
     running = sum(thread.ident is not None for thread in threads)
@@ -372,8 +372,8 @@ def _in_threads(road: Road, feed: Feed) -> Iterator[SendResult]:
         while running:
             try:
                 result = results.get()
-            except KeyboardInterrupt as interruption:
-                if isinstance(failure, KeyboardInterrupt):  # the second one: no waiting for answers
+            except INTERRUPTIONS as interruption:
+                if isinstance(failure, INTERRUPTIONS):  # the second one: no waiting for answers
                     for worker in workers:
                         worker.abort()
                 road.stop.set()

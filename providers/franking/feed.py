@@ -25,6 +25,7 @@ __all__ = ["Feed", "Job", "Road", "SendResult"]
 
 MINUTE = 60.0
 DAY = 86400.0
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit)  # Ctrl-C, or the exit that a handler of SIGTERM asks for
 PATIENCE = 0.05  # seconds that a worker waits while another draws from a slow iterable, before it looks for something else to do
 
 _log = logging.getLogger("franking.bulk")
@@ -156,7 +157,7 @@ class Feed:
         except StopIteration:
             self._exhausted = True
             return None
-        except KeyboardInterrupt as interruption:
+        except INTERRUPTIONS as interruption:
             self.halt(interruption)
             return None
         except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
@@ -169,7 +170,7 @@ class Feed:
             if self._road.per_day:
                 self._day(now, self._road.per_day)
             return Job(index, message, prepared)
-        except KeyboardInterrupt as interruption:
+        except INTERRUPTIONS as interruption:
             self.halt(interruption)
             failure: FrankingError = ConnectError("Interrupted before this message was begun.")
         except FrankingError as error:
@@ -257,5 +258,4 @@ class Feed:
 
     def close(self) -> None:
         """Let the iterable go, where it can be closed."""
-        with self._lock:
-            self._exhausted = True
+        self._exhausted = True  # without the lock: in a forked child a thread of the parent may hold it for ever

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account import Field
-from franking.errors import Evidence, Refused, SettingsError
+from franking.errors import Evidence, FrankingError, Refused, SettingsError
 from franking.provider import Facts, Receipt, RouteFacts, Step
+from franking.turn import Turn
 
 if TYPE_CHECKING:
     from franking.account import Account
@@ -70,8 +71,13 @@ class FileSession:
         self._directory = directory
         self._maildir = all((directory / part).is_dir() for part in ("tmp", "new", "cur"))
         self._observer = observer
+        self._turn = Turn()
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
+        with self._turn:
+            return self._write(envelope, content)
+
+    def _write(self, envelope: Envelope, content: Content) -> Receipt:
         started = time.perf_counter()
         self._observer(Step("message", "running"))
         name = f"{time.time():.6f}.{os.getpid()}_{next(_counter)}.{socket.gethostname().replace('/', '_')}"
@@ -90,9 +96,11 @@ class FileSession:
             draft.unlink(missing_ok=True)
             self._observer(Step("message", "failed", _since(started), str(problem)))
             raise _cannot_write(self._directory, problem, "accepted") from problem
-        except BaseException:
+        except BaseException as broken:
             draft.unlink(missing_ok=True)
             self._observer(Step("message", "failed", _since(started)))
+            if not isinstance(broken, FrankingError):
+                broken.possibly_sent = False  # type: ignore[attr-defined]  # Ctrl-C
             raise
         self._observer(Step("message", "ok", _since(started), f"{size:,} bytes"))
         self._observer(Step("accepted", "ok", 0.0, str(final)))

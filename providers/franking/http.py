@@ -10,6 +10,7 @@ import contextlib
 import errno
 import http.client
 import logging
+import os
 import re
 import socket
 import ssl
@@ -131,6 +132,7 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
             super().__init__()
             self.lines: WeakSet[Any] = WeakSet()
             self.aborted = False
+            self.pid = os.getpid()
 
         def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
             if settings.get("timeout") is None:
@@ -201,6 +203,8 @@ def reach(session: requests.Session, url: str) -> str:
 def abort(session: requests.Session) -> None:
     """Break off every connection of one of our sessions, from any thread, and let it make no new ones."""
     ours: Any = session
+    if os.getpid() != ours.pid:  # the sockets are the parent's too
+        return
     ours.aborted = True
     for line in list(ours.lines):
         if line.sock is not None:

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -194,7 +194,11 @@ class Mailer:
         with self._under_way(threading.get_ident()):
             receipt = self._send(prepared)
             if receipt.refused:
-                receipt = self._sent_on(prepared, receipt)
+                try:
+                    receipt = self._sent_on(prepared, receipt)
+                except BaseException as broken:
+                    _mark(broken, True)  # some have it
+                    raise
             _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
             return receipt
 
@@ -213,7 +217,23 @@ class Mailer:
         return receipt
 
     def _send(self, prepared: Prepared) -> Receipt:
-        return self._recovering(lambda session: session.send(prepared.envelope, prepared.content))
+        begun = False
+
+        def act(session: Session) -> Receipt:
+            nonlocal begun
+            begun = True
+            try:
+                return session.send(prepared.envelope, prepared.content)
+            except FrankingError:
+                begun = False
+                raise
+
+        try:
+            return self._recovering(act)
+        except BaseException as broken:
+            if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
+                _mark(broken, begun)
+            raise
 
     def send_many(
         self,
@@ -239,6 +259,7 @@ class Mailer:
         from franking import bulk
         from franking.retry import Policy
 
+        self._after_fork()
         stop = threading.Event() if stop is None else stop
         _check_numbers(connections or self.connections, window or self.window, rate if rate is not None else self.rate)
         if per_day is not None and not per_day >= 1:
@@ -269,11 +290,14 @@ class Mailer:
         return self._read(bulk.run(road, messages), stop)
 
     def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
-        me = threading.get_ident()
+        me, process = threading.get_ident(), os.getpid()
         with self._under_way(stop):
             self._readers.append(me)
             try:
-                yield from results
+                for result in results:
+                    yield result
+                    if os.getpid() != process:  # its connections, its threads and what is under way on them are the parent's
+                        raise RuntimeError("this send_many began in the parent process, which goes on with it; begin another one here")
             finally:
                 self._readers.remove(me)
 
@@ -385,16 +409,18 @@ class Mailer:
 
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""
+        self._after_fork()
         with self._lock:
-            self._busy.pop(session, None)
-            keep = keep and not self._closed
+            lent = self._busy.pop(session, None) is not None  # not so where the parent lent it, before a fork
+            keep = keep and lent and not self._closed
             if keep:
                 self._idle.append(session)
         try:
             if not keep:
                 session.close()
         finally:
-            self._free.release()
+            if lent:
+                self._free.release()
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
@@ -444,6 +470,7 @@ class Mailer:
         return secret_for(self.account, self.provider, store, os.environ, explicit)
 
     def _after_fork(self) -> None:
+        """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
         if os.getpid() != self._pid:  # the parent's connections are the parent's: neither used nor closed here
             self._pid = os.getpid()
             self._lock = threading.Lock()
@@ -454,10 +481,10 @@ class Mailer:
 
     def close(self) -> None:
         """Close every session; one that is lent is closed when it comes back."""
+        self._after_fork()
         with self._lock:
             self._closed = True
-        if os.getpid() == self._pid:
-            self.drop_idle()
+        self.drop_idle()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any thread.
@@ -465,6 +492,7 @@ class Mailer:
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True means that nobody needs to wait for
         that: all of it was still waiting for its first session, and gets none.
         """
+        self._after_fork()
         owner = thread if thread is not None else stop
         with self._lock:  # held until the end: a session must not change hands meanwhile
             calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
@@ -528,6 +556,13 @@ def _check_numbers(connections: int, window: int, rate: float | None) -> None:
 
 def _finite(limit: float | None) -> float | None:
     return None if limit == math.inf else limit
+
+
+def _mark(broken: BaseException, possibly_sent: bool) -> None:
+    """Write on what broke into a send (Ctrl-C, what a signal's handler raised) whether the message may have been accepted."""
+    if not isinstance(broken, FrankingError):
+        with suppress(AttributeError):
+            broken.possibly_sent = possibly_sent  # type: ignore[attr-defined]
 
 
 def _info(text: str, *values: object) -> None:

@@ -259,13 +259,12 @@ def interrupted(broken: BaseException) -> FrankingError:
 
 
 def _note(broken: Any, account: Account, mailer: Mailer, latest: list[Step], **known: Any) -> None:
-    """Write on an interruption what it interrupted. An API route does not say itself whether all had left: its progress does."""
+    """Write on an interruption what it interrupted; the mailer has written whether the message may have been accepted."""
     last = latest[0]
     broken.step = last.name
     broken.about = {"account": account.name, "provider": account.provider, "route": mailer.route, "sender": str(account.sender), **known}
-    if not hasattr(broken, "possibly_sent"):
-        all_left = last.name == "message" and last.total is not None and (last.done or 0) >= last.total
-        broken.possibly_sent = last.name == "accepted" or all_left
+    if not hasattr(broken, "possibly_sent"):  # while the connection was being closed
+        broken.possibly_sent = last.name == "accepted"
 
 
 def _where(account: Account, route: str) -> str:

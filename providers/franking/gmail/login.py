@@ -396,8 +396,10 @@ def _seconds(value: object) -> float:
 def _expiry(credentials: Any, now: float) -> float:
     import datetime
 
-    expiry = credentials.expiry  # naive UTC
-    return float(expiry.replace(tzinfo=datetime.UTC).timestamp()) if expiry else now + _EXPIRES_SECONDS
+    expiry = credentials.expiry  # naive UTC, by the library's own look at the clock
+    if not expiry:
+        return now + _EXPIRES_SECONDS
+    return now + float((expiry.replace(tzinfo=datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds())
 
 
 def _mailbox(address: str) -> str:

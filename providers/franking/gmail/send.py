@@ -17,7 +17,7 @@ from typing import Any
 from franking import http
 from franking.account import Account
 from franking.address import Envelope
-from franking.api import Progress, check_recipients, since
+from franking.api import Progress, check_recipients, interruptible, since
 from franking.content import Content
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused, Throttled
 from franking.gmail import API, FACTS
@@ -25,6 +25,7 @@ from franking.gmail.login import missing_extra
 from franking.gmail.wire import PIECE, SERVICE, Wire, odd
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
+from franking.turn import Turn
 
 __all__ = ["GmailSession", "open_session"]
 
@@ -40,7 +41,7 @@ def open_session(account: Account, secret: Secret, observer: Observer) -> GmailS
         from googleapiclient.discovery import build
     except ImportError as problem:
         raise missing_extra(problem) from None
-    wire = Wire(account, secret.get())
+    wire = Wire(account, secret)
     try:
         wire.reach(observer)
         service = build(
@@ -64,11 +65,19 @@ class GmailSession:
         self._service = service
         self._wire = wire
         self._observer = observer
+        self._turn = Turn()
         self._aborted = threading.Event()
         self._pause = pause or self._aborted.wait
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
-        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``."""
+        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``.
+
+        An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
+        """
+        with self._turn, interruptible(self._wire):
+            return self._send(envelope, content)
+
+    def _send(self, envelope: Envelope, content: Content) -> Receipt:
         size = content.size_with_bcc()
         _check(envelope, content, size)
         started = time.perf_counter()
@@ -124,8 +133,9 @@ class GmailSession:
 
     def abort(self) -> None:
         """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
-        self._aborted.set()
-        self._wire.abort()
+        if self._turn.ours:
+            self._aborted.set()
+            self._wire.abort()
 
 
 class _Stream:

@@ -22,6 +22,7 @@ from franking.account import Account
 from franking.api import Progress, reach
 from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown
 from franking.provider import Observer
+from franking.tokens import Secret
 
 if TYPE_CHECKING:
     import requests
@@ -41,15 +42,16 @@ THROTTLES = frozenset(
 class Wire:
     """The http object of google-api-python-client: every answer that is no success becomes one of our errors here."""
 
-    def __init__(self, account: Account, token: str) -> None:
+    def __init__(self, account: Account, secret: Secret) -> None:
         self._session: requests.Session = http.session(account.ca_file, timeout=account.timeout)
         self._endpoint: str = account.api_endpoint
-        self._token = token
+        self._secret = secret
+        self._token = secret.get()
         self._timeout: float = account.timeout
         self._final_timeout: float = account.final_timeout
         self._used = time.monotonic()
         self._told: Progress | None = None
-        self._in_doubt = False
+        self.in_doubt = False  # the whole of a message had left, and nothing contradicted it since
 
     def reach(self, observer: Observer) -> None:
         """Open the connection. Raises ``ConnectError`` or ``TLSError`` with evidence."""
@@ -57,13 +59,14 @@ class Wire:
 
     def begin(self, told: Progress) -> None:
         """Begin a new message."""
-        self._told, self._in_doubt = told, False
+        self._told, self.in_doubt = told, False
+        self._token = self._secret.get()  # the one before may have ended since
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._session.close()  # what is kept alive goes; the session itself stays usable
 
     def outcome(self, problem: FrankingError) -> FrankingError:
         """Say what a failed upload means: unknown where the last octet had left and nothing contradicted it since."""
-        if not self._in_doubt or isinstance(problem, OutcomeUnknown):
+        if not self.in_doubt or isinstance(problem, OutcomeUnknown):
             return problem
         return OutcomeUnknown(
             f"Gmail got the whole message and did not confirm it; it may have been accepted. ({problem.message})", evidence=problem.evidence
@@ -83,6 +86,7 @@ class Wire:
         streamed = _streamed(body, int(send.pop("content-length", "0") or 0), self._progress(span[0] if span else 0))
         if self._ours(uri):
             send["authorization"] = f"Bearer {self._token}"
+        before = self.in_doubt
         try:
             response = self._session.request(
                 method,
@@ -95,15 +99,15 @@ class Wire:
             content = http.body(response)
         except RequestException as problem:
             handed_over = final and streamed is not None and streamed.handed_over
-            self._in_doubt = self._in_doubt or handed_over
             raise http.broken(problem, service=SERVICE, url=uri, handed_over=handed_over, step="message") from None
-        finally:
+        finally:  # also after Ctrl-C
+            self.in_doubt = self.in_doubt or (final and streamed is not None and streamed.handed_over)
             self._used = time.monotonic()
         status, last = response.status_code, final and streamed is not None and streamed.handed_over
         if status in (200, 201) and not starts:
             found = _json(content).get("id")
+            self.in_doubt = True
             if not isinstance(found, str) or not found:
-                self._in_doubt = True
                 raise OutcomeUnknown(
                     "Gmail's answer cannot be read; it may have accepted the message.",
                     evidence=Evidence("http", code=status, text=http.bounded(content.decode(errors="replace")), reason="unreadable-answer"),
@@ -111,13 +115,14 @@ class Wire:
         elif status == 200 and starts:
             _check_address(response.headers.get("Location", ""))
         elif status == 308 and method == "PUT":
-            self._in_doubt = _reached(response.headers.get("Range"), send["content-range"])
-            if self._in_doubt:
+            self.in_doubt = before  # it wants more, so that this request decided nothing
+            self.in_doubt = _reached(response.headers.get("Range"), send["content-range"])
+            if self.in_doubt:
                 raise odd("has the whole upload and does not say that it is done")
         else:
             error = self._verdict(response, content, final=last)
             if last:
-                self._in_doubt = isinstance(error, OutcomeUnknown)
+                self.in_doubt = isinstance(error, OutcomeUnknown)
             raise error
         answer = httplib2.Response({name.lower(): value for name, value in response.headers.items()})
         answer.status, answer.reason = status, response.reason

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from franking import http
 from franking.account import Account, repair_command
 from franking.address import Address, Envelope
-from franking.api import Progress, check_recipients, header_of, since
+from franking.api import Progress, check_recipients, header_of, interruptible, since
 from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError
 from franking.headers import read_addresses
@@ -41,6 +41,7 @@ from franking.outlook.wire import SERVICE, Body, Wire
 from franking.parts import Parts
 from franking.provider import Observer, Receipt
 from franking.tokens import Secret
+from franking.turn import Turn
 
 __all__ = ["GraphSession", "Plan", "open_session", "plan"]
 
@@ -155,11 +156,19 @@ class GraphSession:
         self._account = account
         self._wire = wire
         self._observer = observer
+        self._turn = Turn()
         self._aborted = threading.Event()
         self._pause = pause or self._aborted.wait
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
-        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``."""
+        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``.
+
+        An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
+        """
+        with self._turn, interruptible(self._wire):
+            return self._send(envelope, content)
+
+    def _send(self, envelope: Envelope, content: Content) -> Receipt:
         header = check_recipients(envelope, content, SERVICE)
         chosen = plan(self._account, content)
         warnings = [*chosen.warnings, *self._sender_warning(envelope, str(header.get("From", "")))]
@@ -241,8 +250,9 @@ class GraphSession:
 
     def abort(self) -> None:
         """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
-        self._aborted.set()
-        self._wire.abort()
+        if self._turn.ours:
+            self._aborted.set()
+            self._wire.abort()
 
 
 def _total(chosen: Plan) -> int:

@@ -39,16 +39,14 @@ def deliver(
     """
     name, taken = _create(wire, drafts)
     draft = f"{wire.mailbox}/messages/{quote(name, safe='')}"
-    sending = False
     try:
         done = 0
         for part in files:
             _attach(wire, draft, part, told, done, pause)
             done += part.size
-        sending = True
         wire.ask("POST", f"{draft}/send", b"", expected=(202,), final=True)
     except BaseException as problem:
-        surely_not_sent = not sending or (isinstance(problem, FrankingError) and not problem.possibly_sent)
+        surely_not_sent = not (problem.possibly_sent if isinstance(problem, FrankingError) else wire.in_doubt)
         if surely_not_sent and not wire.discard(draft):
             problem.add_note("The draft could not be removed; it is still in Drafts.")
         raise

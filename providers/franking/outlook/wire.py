@@ -74,6 +74,7 @@ class Wire:
         self._timeout: float = account.timeout
         self._final_timeout: float = account.final_timeout
         self._used = time.monotonic()
+        self.in_doubt = False  # the request that sends had left, and nothing contradicted it since
         owner = account.mailbox or (account.sender.address if account.app_only else None)
         self.mailbox = graph_root(account) + (f"/users/{quote(owner, safe='@')}" if owner else "/me")
 
@@ -83,6 +84,7 @@ class Wire:
 
     def rested(self) -> None:
         """Begin a new message: a connection that rested too long is let go."""
+        self.in_doubt = False
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._session.close()  # what is kept alive goes; the session itself stays usable
 
@@ -115,9 +117,13 @@ class Wire:
         try:
             response = self._session.request(method, url, data=body, headers=sent, stream=True, timeout=(timeout or self._timeout, wait))
             content = http.body(response)
+            self.in_doubt = final
         except RequestException as problem:
             left = body.handed_over if isinstance(body, http.Streamed) else not http.never_left(problem)
             raise http.broken(problem, service=SERVICE, url=url, handed_over=final and left, step="message") from None
+        except BaseException:  # Ctrl-C
+            self.in_doubt = final and (body.handed_over if isinstance(body, http.Streamed) else True)
+            raise
         finally:
             self._used = time.monotonic()
         answered = dict(response.headers.items())
@@ -129,7 +135,9 @@ class Wire:
         )
         if response.status_code in expected:
             return Answer(response.status_code, {"client-request-id": sent["client-request-id"], **_lower(answered)}, content)
-        raise self._verdict(response.status_code, answered, content, final=final)
+        error = self._verdict(response.status_code, answered, content, final=final)
+        self.in_doubt = error.possibly_sent
+        raise error
 
     def _verdict(self, status: int, headers: Mapping[str, str], content: bytes, *, final: bool) -> FrankingError:
         error = _object(content).get("error")

@@ -246,6 +246,8 @@ class Connection:
         except self._nothing:
             return 0
         except OSError as problem:
+            if problem.errno is None:  # raised by a signal's handler, perhaps when the octets had left: ``offered`` counts then
+                raise
             with contextlib.suppress(ConnectError):  # its last words tell more than a broken pipe
                 while self.take():
                     pass

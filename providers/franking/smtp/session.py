@@ -88,7 +88,6 @@ class SmtpSession:
                     self._hand_over()
                 elif transaction.result is None:
                     self._await_reply()
-            self._pipeline.done.clear()
             result = transaction.result
             if self._watch is not None:
                 self._watch.end(result)
@@ -163,7 +162,7 @@ class SmtpSession:
                 yield from self._results()
                 if self.closed and not pipeline.unfinished:
                     break
-        except KeyboardInterrupt as failed:  # the connection is given up, and what became of each message is still told
+        except (KeyboardInterrupt, SystemExit) as failed:  # the connection is given up, and what became of each message is still told
             self._interrupted(failed)
             yield from self._results()
             yield from self._unbegun(source)
@@ -210,6 +209,7 @@ class SmtpSession:
             self._connection.close(quit_first=True)
         self._held.clear()
         self._weight = 0
+        self._pipeline.done.clear()
         self._watch = None
         self._last = self._clock()
         self._busy.release()
@@ -335,12 +335,11 @@ class SmtpSession:
     def _interrupted(self, problem: BaseException) -> None:
         """Something from outside (Ctrl-C, a closed generator) broke in: say on the exception whether a message may have been accepted."""
         pipeline = self._pipeline
-        if not pipeline.unfinished:
-            return
-        self._lost(self._connection.failure("closed", text="interrupted"), self._connection.offered)
-        verdicts = [transaction.result for transaction in pipeline.done]
-        if not isinstance(problem, FrankingError):
-            problem.possibly_sent = any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts)  # type: ignore[attr-defined]
+        if pipeline.unfinished:
+            self._lost(self._connection.failure("closed", text="interrupted"), self._connection.offered)
+        if not isinstance(problem, FrankingError):  # accepted ones too: nobody has been told of them
+            verdicts = [transaction.result for transaction in pipeline.done]
+            problem.possibly_sent = any(isinstance(verdict, OutcomeUnknown | Receipt) for verdict in verdicts)  # type: ignore[attr-defined]
 
     def _unbegun(self, source: _Source) -> Iterator[tuple[Any, FrankingError]]:
         """Tell of the job that was drawn ahead and not reached."""
@@ -385,7 +384,7 @@ class _Source:
             return next(self._jobs)
         except StopIteration:
             self.over = True
-        except (Exception, KeyboardInterrupt) as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
+        except (Exception, KeyboardInterrupt, SystemExit) as failed:  # noqa: BLE001 - the caller's own; raised once every result is out
             self.over, self.problem = True, failed
         finally:
             self.slow = self._clock() - started > SLOW
