@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from franking import echoes, tls
+from franking import answers, echoes, tls
 from franking.errors import (
     ConnectError,
     ConnectTimeout,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWER_LIMIT",
+    "Changed",
     "Streamed",
     "abort",
     "body",
@@ -57,17 +58,16 @@ ANSWER_LIMIT = 65_536
 TEXT_LIMIT = 2_000
 """Characters of another side's words that are kept in evidence."""
 
-INTERIM_LIMIT = 20
-"""Interim answers (1xx) before the real one; there is one at most in practice."""
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; a Retry-After beyond a day is a broken clock or a joke."""
 
 
-def session(ca_file: str | None, *, timeout: float) -> requests.Session:
+def session(ca_file: str | None, *, timeout: float, patience: float = answers.PATIENCE) -> requests.Session:
     """Make a requests session: ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but HTTPS_PROXY/NO_PROXY honoured.
 
-    Every request has ``timeout`` (seconds without progress) unless it names its own. The environment's CA bundle variables
-    (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False`` neither replace nor weaken our context; .netrc is not read.
+    Every request has ``timeout`` (seconds without progress) unless it names its own; an answer that has begun ends within ``patience``.
+    The environment's CA bundle variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False`` neither replace nor weaken our context;
+    .netrc is not read.
     """
     import requests
     from requests.adapters import HTTPAdapter
@@ -77,8 +77,13 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
 
     context = tls.context(ca_file)
 
+    longest = max(patience, timeout)
+
+    class Answer(answers.Answer):
+        patience = longest
+
     class Line(HTTPSConnection):
-        response_class = _Bounded
+        response_class = Answer
         debuglevel = 0  # a program that sets http.client's own to 1 would see our tokens printed
 
         def connect(self) -> None:
@@ -153,19 +158,6 @@ def session(ca_file: str | None, *, timeout: float) -> requests.Session:
     return made
 
 
-class _Bounded(http.client.HTTPResponse):
-    """An answer that begins one day: http.client itself would read "100 Continue" for ever."""
-
-    _beginnings = 0
-
-    def _read_status(self) -> tuple[str, int, str]:
-        self._beginnings += 1
-        if self._beginnings > INTERIM_LIMIT:
-            raise http.client.HTTPException("too many interim answers")
-        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-        return found
-
-
 def _alive(line: ssl.SSLSocket) -> bool:
     """Look whether the other side has closed a resting connection.
 
@@ -220,11 +212,15 @@ def _without_query(record: logging.LogRecord) -> bool:
     return True
 
 
+class Changed(ValueError):
+    """Say that a body's chunks did not add up to the length that was announced: what they are made of changed meanwhile."""
+
+
 class Streamed:
     """Be the body of one request: chunks made while they are sent, with a length known before.
 
     ``handed_over`` turns true just before the last octet is given away: from then on the other side may have the whole.
-    ``progress`` is told the octets given away so far. Raises ``ValueError`` where the chunks do not add up to ``length``.
+    ``progress`` is told the octets given away so far. Raises ``Changed`` where the chunks do not add up to ``length``.
     """
 
     def __init__(self, chunks: Iterable[bytes], length: int, progress: Callable[[int], None] | None = None) -> None:
@@ -243,13 +239,13 @@ class Streamed:
                 continue
             given += len(chunk)
             if given > self._length:
-                raise ValueError(f"a body of {self._length} octets turned out longer")
+                raise Changed(f"a body of {self._length} octets turned out longer")
             self.handed_over = given == self._length
             yield chunk
             if self._progress is not None:
                 self._progress(given)
         if given != self._length:
-            raise ValueError(f"a body of {self._length} octets ended after {given}")
+            raise Changed(f"a body of {self._length} octets ended after {given}")
 
 
 def body(response: requests.Response) -> bytes:
@@ -258,10 +254,15 @@ def body(response: requests.Response) -> bytes:
     What it repeats of the request's secrets is taken out, of its headers too. A longer answer's connection is closed instead of being
     reused. Raises what the transport raises.
     """
-    read = b"".join(_up_to(response.iter_content(8_192), ANSWER_LIMIT))
+    from requests.exceptions import ChunkedEncodingError
+
+    try:
+        read = b"".join(_up_to(response.iter_content(8_192), ANSWER_LIMIT))
+    except ValueError as problem:  # urllib3 takes a chunk's length on trust, a negative one too
+        raise ChunkedEncodingError(problem) from None
     if len(read) > ANSWER_LIMIT:
         response.close()
-    return echoes.cleaned(response, read[:ANSWER_LIMIT])
+    return echoes.cleaned(response, answers.unpacked(read[:ANSWER_LIMIT], response.headers, ANSWER_LIMIT))
 
 
 def _up_to(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

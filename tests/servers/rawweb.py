@@ -165,6 +165,17 @@ def drips(data: bytes) -> Wire:
     return act
 
 
+def drips_on(start: bytes) -> Wire:
+    """Send one octet after the other, each long before a time-out, for ever."""
+
+    def act(request: Raw) -> None:
+        request.send(start)
+        while not request.over.wait(0.02):
+            request.send(b"b")
+
+    return act
+
+
 def endless(start: bytes, more: bytes) -> Wire:
     """Send for ever, as fast as it is read."""
 

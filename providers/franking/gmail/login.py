@@ -63,7 +63,7 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
         from google_auth_oauthlib.flow import InstalledAppFlow
     except ImportError as problem:
         raise missing_extra(problem) from None
-    with http.session(account.ca_file, timeout=account.timeout) as session:
+    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
         # PKCE is asked for in so many words: google-auth-oauthlib 1.2.2 leaves it out by default
         flow = InstalledAppFlow.from_client_config(client.config, scopes=list(scopes), autogenerate_code_verifier=True)
         flow.oauth2session.request = _requester(session)
@@ -248,7 +248,7 @@ def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None 
     """
     from google.auth.exceptions import GoogleAuthError
 
-    with http.session(account.ca_file, timeout=account.timeout) as session:
+    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
         request = _requester(session)
 
         def transport(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
@@ -287,7 +287,7 @@ def revoke(account: Account, grant: Grant) -> str:
     if account.service_account or not token:
         return "There was nothing to revoke: a service account's right is taken away in the Google Workspace admin console."
     uri = _revoke_uri(str(grant.data.get("token_uri")))
-    with http.session(account.ca_file, timeout=account.timeout) as session:
+    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
         response = _requester(session)("POST", uri, data={"token": token})
     if response.status_code == 200:
         return "Google revoked the grant: on every machine the sign-ins of this person with this client have ended."

@@ -43,7 +43,7 @@ class Wire:
     """The http object of google-api-python-client: every answer that is no success becomes one of our errors here."""
 
     def __init__(self, account: Account, secret: Secret) -> None:
-        self._session: requests.Session = http.session(account.ca_file, timeout=account.timeout)
+        self._session: requests.Session = http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout)
         self._endpoint: str = account.api_endpoint
         self._secret = secret
         self._token = secret.get()

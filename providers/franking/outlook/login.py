@@ -199,7 +199,7 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
         elif response.request.method == "POST" and response.status_code < 500 and not _readable(_object(response.text)):
             raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
 
-    with http.session(account.ca_file, timeout=account.timeout) as session:
+    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
         session.stream = True
         session.hooks["response"].append(look)
         where = {"authority": issuer} if microsoft else {"oidc_authority": issuer}

@@ -186,7 +186,7 @@ class GraphSession:
         except FrankingError as problem:
             told.failed(problem)
             raise
-        except ValueError as problem:  # the chunks did not add up to the size that was announced
+        except http.Changed as problem:  # the chunks did not add up to the size that was announced
             wrong = MessageError(f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed"))
             told.failed(wrong)
             raise wrong from None

@@ -66,7 +66,7 @@ class Wire:
 
     def __init__(self, account: Account, secret: Secret) -> None:
         try:
-            self._session: requests.Session = http.session(account.ca_file, timeout=account.timeout)
+            self._session: requests.Session = http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout)
         except ImportError:
             raise SettingsError('Sending by Microsoft Graph needs one more package; run: pip install "franking[outlook]"') from None
         self._account = account
