@@ -86,7 +86,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
             field="username" if "username" in account.settings else None,
         )
     if key := keyed_by_settings(account):
-        raise SettingsError(f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names.", field=key)
+        raise typer.BadParameter(f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names")
     what = f"Password of {account.get('username') or account.name}" if not kind.facts.oauth else "Client secret of the app registration"
     _expect_room(account, store)
     password = password_from_stdin() if from_stdin else console.ask(what, hidden=True, flag="--password-stdin")

@@ -166,11 +166,12 @@ def sentence(found: dict[str, Any], now: float | None = None) -> str:
         return "needs no password"
     sources = {
         "environment": "from the environment",
-        "settings": "by the key that the settings name",
         "store": f"stored ({found['store']})",
     }
     where = sources.get(found["source"], f"by {found['source']}")
     since = f", {age(found['saved_at'], now)}" if found["saved_at"] else ""
+    if found["source"] == "settings":
+        return "signs in with the key that the settings name"
     if found["kind"] == "password":
         return f"password {where}{since}"
     why = " (the consent screen is in Testing)" if found.get("testing") else ""
