@@ -253,3 +253,13 @@ def test_an_ip_address_where_the_certificate_has_names(tmp_path: Path) -> None:
     with SmtpServer(users=USERS, context=server_context(authority, "smtp.novak.cz"), implicit_tls=True) as server:
         report = check(account(server, security="tls", ca_file=str(trusted)), secret="heslo")
     told(report, "tls.ip-address", "smtp.novak.cz")
+
+
+def test_a_host_for_the_smtp_route_is_not_shown_on_the_way_to_an_api() -> None:
+    mine = franking.Account(name="mine", provider="gmail", sender="me@gmail.com", host="smtp.example.com")
+    report = send_test(mine, "me@example.com")
+    assert report.outcome == "login-required"
+    assert report.steps[0].detail == "Gmail and Google Workspace, gmail-api"
+    assert report.diagnosis is not None
+    assert report.diagnosis.cause == "Nobody has signed in for 'mine' yet.", "the command stands in the remedy, once"
+    assert "franking login" in report.diagnosis.remedies[0]

@@ -248,7 +248,9 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     known["no_login"] = not known.get("username")
     way = (known.get("port"), known.get("security"))
     known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
-    known |= {"step": error.step, "problem": error.message, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
+    command = f"; run: {getattr(error, 'repair', None)}"  # the remedies say that
+    problem = error.message.removesuffix(command) + "." if error.message.endswith(command) else error.message
+    known |= {"step": error.step, "problem": problem, "said": seen.text or None, "reason": seen.reason, "status": seen.code}
     for name in ("field", "repair", "retry_after"):
         if (value := getattr(error, name, None)) is not None:
             known[name] = round(value) if isinstance(value, float) and math.isfinite(value) else value

@@ -131,13 +131,12 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
 
     found = provider(account.provider)
     moment = (now or (lambda: datetime.now(UTC)))().astimezone()
-    server = account.get("host") or found.title
-    port = f":{account.port}" if account.get("host") and account.get("port") else ""
+    server = f"{account.host}:{account.port}" if account.get("security") else found.title
     rows = (
         ("Account", account.name),
         ("From", str(account.sender)),
         ("Route", found.route(account)),
-        ("Server", f"{server}{port}"),
+        ("Server", server),
         ("Sent", moment.strftime("%Y-%m-%d %H:%M:%S %z")),
         ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
     )
@@ -268,7 +267,7 @@ def _note(broken: Any, account: Account, mailer: Mailer, latest: list[Step], **k
 
 
 def _where(account: Account, route: str) -> str:
-    if account.get("host"):
+    if account.get("security"):  # an API's route may have a host for its SMTP route, and does not go there
         return f"{account.host}:{account.port} ({account.security})"
     return str(account.get("path") or route)
 
