@@ -471,11 +471,14 @@ class Mailer:
 
     def _after_fork(self) -> None:
         """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
-        if os.getpid() != self._pid:  # the parent's connections are the parent's: neither used nor closed here
+        if os.getpid() != self._pid:  # the parent's connections are the parent's: only the copies go
             self._pid = os.getpid()
             self._lock = threading.Lock()
             self._free = threading.Semaphore(self.connections)
-            self._idle, self._busy, self._calls = [], {}, {}
+            inherited, self._idle, self._busy, self._calls = self._idle, [], {}, {}
+            for session in inherited:
+                if getattr(session, "quiet_after_fork", False):  # another's may say good-bye for its parent
+                    session.close()
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 

@@ -199,7 +199,10 @@ class Facts:
 
 
 class Session(Protocol):
-    """One open, authenticated connection. Belongs to one thread; never recovers by itself."""
+    """One open, authenticated connection. Belongs to one thread; never recovers by itself.
+
+    With ``quiet_after_fork = True`` the mailer closes a forked child's copy of it: for sessions whose ``close`` says nothing there.
+    """
 
     def send(self, envelope: Envelope, content: Content) -> Receipt: ...
     def close(self) -> None: ...

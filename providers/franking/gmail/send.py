@@ -61,6 +61,8 @@ def open_session(account: Account, secret: Secret, observer: Observer) -> GmailS
 class GmailSession:
     """Send messages over one kept-alive HTTPS connection."""
 
+    quiet_after_fork = True
+
     def __init__(self, service: Any, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None) -> None:
         self._service = service
         self._wire = wire

@@ -152,6 +152,8 @@ def open_session(account: Account, secret: Secret, observer: Observer) -> GraphS
 class GraphSession:
     """Send messages over one kept-alive HTTPS connection."""
 
+    quiet_after_fork = True
+
     def __init__(self, account: Account, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None) -> None:
         self._account = account
         self._wire = wire

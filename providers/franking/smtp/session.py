@@ -37,6 +37,8 @@ class SmtpSession:
     Any failure of the connection closes the session (``closed``); a refused message does not.
     """
 
+    quiet_after_fork = True
+
     def __init__(
         self,
         connection: Connection,
