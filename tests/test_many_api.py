@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import franking
 from franking.feed import Feed
-from franking.registry import provider as find_provider
-from franking.stores import FileStore
-from servers import google as google_faults
-from servers.google import UPLOAD, Google, api_error
-from servers.graph import failure
-from servers.microsoft import Microsoft
-from servers.person import Person, browse
-from servers.web import Authority, WebServer
+from servers.services import SERVICES, Service
 
 COUNT = 120
 
 
-@dataclass
-class Service:
-    """One API with somebody signed in whose access token has ended, and what the fake has seen."""
-
-    account: franking.Account
-    store: FileStore
-    api: WebServer
-    send: str  # the one request that sends
-    renewals: Callable[[], int]
-    subjects: Callable[[], list[str]]
-    throttle: Callable[[], None]
-
-
-@contextlib.contextmanager
-def gmail(directory: Path) -> Iterator[tuple[franking.Account, Person, dict[str, Any]]]:
-    with Google(Authority(directory)) as google:
-        (directory / "client.json").write_text(json.dumps(google.client_secrets()))
-        ca_file = google.authority.ca_file
-        account = franking.Account(
-            name="shop", provider="gmail", sender="me@gmail.com", client_secrets=str(directory / "client.json"), api_endpoint=google.url,
-            ca_file=ca_file, timeout=20,
-        )  # fmt: skip
-        too_much = api_error(429, "rateLimitExceeded", "Too many concurrent requests for user", headers={"Retry-After": "1"})
-        yield (
-            account,
-            Person(lambda url: browse(url, ca_file)),
-            {
-                "api": google.web,
-                "send": f"POST {UPLOAD}",
-                "renewals": lambda: sum(form["grant_type"] == "refresh_token" for form in google.token_requests),
-                "subjects": lambda: [message.raw.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for message in google.messages],
-                "throttle": lambda: google.faults.append(google_faults.answer(too_much)),
-            },
-        )
-
-
-@contextlib.contextmanager
-def graph(directory: Path) -> Iterator[tuple[franking.Account, Person, dict[str, Any]]]:
-    with Microsoft(directory) as microsoft:
-        account = franking.Account(name="shop", provider="outlook", sender="jan@contoso.com", **microsoft.settings(timeout=20))
-        too_much = failure(429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit.", {"Retry-After": "1"})
-        yield (
-            account,
-            Person(microsoft.browser),
-            {
-                "api": microsoft.server,
-                "send": "POST /v1.0/me/sendMail",
-                "renewals": lambda: microsoft.token_requests.count("refresh_token"),
-                "subjects": lambda: [sent.subject for sent in microsoft.graph.sent],
-                "throttle": lambda: microsoft.answers.append(("/sendMail", too_much)),
-            },
-        )
-
-
-@pytest.fixture(params=[gmail, graph], ids=["gmail", "graph"])
+@pytest.fixture(params=SERVICES.values(), ids=SERVICES)
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    directory = tmp_path / "service"
-    directory.mkdir()
-    with request.param(directory) as (account, person, seen):
-        found: Any = find_provider(account.provider)
-        store = FileStore(tmp_path / "state", "file")
-        store.save("shop", replace(found.login(account, person, options={}), access_token="ended", expires_at=0.0).dumps())
-        yield Service(account, store, **seen)
+    with request.param(tmp_path) as service:
+        yield service
 
 
 def messages(count: int = COUNT) -> Iterator[franking.Message]:

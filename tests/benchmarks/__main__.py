@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import compose, grid, grow, report, smtp, startup
+from benchmarks import api, compose, grid, grow, report, smtp, startup
 from benchmarks.peers import environment, peers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -36,6 +36,15 @@ BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
         "file, MiB": ("ms", "≤", 8.0),
     },
     "file of 25 MB": {"time": ("ratio", "≥", 6.0), "peak memory": ("MiB", "≤", 8.0)},
+    **{
+        service: {
+            "connections per worker": ("count", "≤", 1.0),
+            "token refreshes": ("count", "≤", 1.0),
+            "discovery downloads": ("count", "≤", 0.0),
+            "25 MB, peak memory": ("MiB", "≤", 8.0),
+        }
+        for service in ("Gmail", "Graph")
+    },
     "start-up": {
         "import franking": ("ratio", "≤", 1.3),
         "franking --help": ("ratio", "≤", 1.15),
@@ -55,6 +64,7 @@ def budgets(*, quick: bool) -> str:
         sent["beside smtp-source"] = {name: {"ratio": row["per_s"] / theirs} for name, row in rows.items()}
     sent["file of 25 MB"] = sent.pop("file")
     sent["composing"] = compose.measure(messages=2, rounds=1, file_size=100_000) if quick else compose.measure()
+    sent |= api.measure(messages=8, connections=2, file_size=4_000_000) if quick else api.measure()
     sent["start-up"] = startup.measure(rounds=1 if quick else 20)
     return report.budgets(sent, BUDGETS)
 

@@ -21,7 +21,7 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
                 continue
             value = row[column]
             holds = value >= number if relation == "≥" else value <= number
-            unit = " MiB" if "MiB" in column or "MiB" in name else "" if "trips" in column else " ×"
+            unit = " MiB" if "MiB" in column or "MiB" in name else "" if column in ("round_trips", "count") else " ×"
             lines.append(f"| {part}: {name} | {value:.2f}{unit} | {relation} {number:g} | {'holds' if holds else '**missed**'} |")
     return "\n".join(lines)
 
