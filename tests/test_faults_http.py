@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
-from collections.abc import Callable, Iterator
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import franking
 from franking.errors import FrankingError
 from franking.mailer import explain
+from franking.outlook import scopes
 from franking.registry import provider
 from franking.tokens import Grant, Password
 from servers import rawweb
@@ -145,48 +152,105 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
+CLIENT = "11111111-1111-1111-1111-111111111111"
+
+
+@pytest.fixture(scope="module")
+def service_key() -> Mapping[str, str]:
+    """The key file of a service account, without the address of its token endpoint."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key_id": "k1",
+        "private_key": pem,
+        "client_email": "s@p.iam",
+        "client_id": "108",
+    }
+
+
 class Place:
     """One kind of request, at a server that misbehaves once."""
 
-    def __init__(self, name: str, server: RawServer, authority: Authority) -> None:
+    def __init__(self, name: str, server: RawServer, authority: Authority, key: Mapping[str, str], file: Path) -> None:
         self.name, self.server = name, server
+        self.sends = name in ("gmail", "graph")
         given: dict[str, Any] = {"name": "shop", "ca_file": authority.ca_file, "timeout": PATIENCE, "final_timeout": PATIENCE}
-        if name in ("gmail", "google token"):
-            self.account = franking.Account(provider="gmail", sender="me@gmail.com", api_endpoint=server.url, **given)
+        if name in ("gmail", "google token", "service account"):
+            file.write_text(json.dumps({**key, "token_uri": f"{server.url}/token"}))
+            more = {"service_account": str(file)} if name == "service account" else {}
+            self.account = franking.Account(provider="gmail", sender="me@gmail.com", api_endpoint=server.url, **more, **given)
         else:
-            more = {"authority": f"{server.url}/contoso", "graph_endpoint": server.url, "client_id": "11111111-1111-1111-1111-111111111111"}
-            more |= {"app_only": True} if name == "microsoft token" else {}
+            more = {"authority": f"{server.url}/contoso", "graph_endpoint": server.url, "client_id": CLIENT}
+            self.app = name in ("openid app token", "microsoft app token")
+            more |= {"app_only": True} if self.app else {}
             self.account = franking.Account(provider="outlook", sender="me@contoso.com", **more, **given)
 
     def ask(self) -> Any:
-        made = provider(self.account.provider)
-        if self.name in ("gmail", "graph"):
+        made: Any = provider(self.account.provider)
+        if self.sends:
             with franking.connect(self.account, secret=Password(TOKEN)) as mailer:
                 return mailer.send(MESSAGE)
-        data = {"refresh_token": REFRESH, "token_uri": f"{self.server.url}/token", "client_id": "c", "client_secret": SECRET}
-        scopes = ("https://www.googleapis.com/auth/gmail.send", "openid", "email")
-        google = Grant("gmail", "gmail-api", None, scopes, 0.0, 0.0, "old", 1.0, data, {})
-        return made.refresh(self.account, google, None) if self.name == "google token" else made.refresh(self.account, None, SECRET)  # type: ignore[attr-defined]
+        if self.name == "service account":
+            return made.refresh(self.account, None, None)
+        if self.account.provider == "gmail":
+            data = {"refresh_token": REFRESH, "token_uri": f"{self.server.url}/token", "client_id": "c", "client_secret": SECRET}
+            wanted = ("https://www.googleapis.com/auth/gmail.send", "openid", "email")
+            return made.refresh(self.account, Grant("gmail", "gmail-api", None, wanted, 0.0, 0.0, "old", 1.0, data, {}), None)
+        return made.refresh(self.account, None, SECRET) if self.app else made.refresh(self.account, self.signed_in(), None)
+
+    def signed_in(self) -> Grant:
+        """Make what a sign-in of a person leaves behind: MSAL's own cache with a refresh token."""
+        import msal
+
+        def packed(claims: dict[str, Any]) -> str:
+            return base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+
+        claims = {"aud": CLIENT, "iss": self.issuer, "sub": "u", "exp": 4e9, "iat": 1e9, "preferred_username": "me@contoso.com"}
+        answer = {"access_token": "old", "refresh_token": REFRESH, "expires_in": 1, "token_type": "Bearer"}
+        answer |= {"id_token": f"{packed({'alg': 'none'})}.{packed(claims)}.x", "client_info": packed({"uid": "u", "utid": "t"})}
+        cache = msal.SerializableTokenCache()
+        asked = list(scopes(self.account, "graph"))
+        cache.add({"client_id": CLIENT, "scope": asked, "token_endpoint": f"{self.issuer}/oauth2/v2.0/token", "response": answer})
+        return Grant("outlook", "graph", "me@contoso.com", tuple(asked), 0.0, 0.0, "old", 1.0, {"cache": cache.serialize()}, {})
+
+    @property
+    def issuer(self) -> str:
+        return f"{self.server.url}/contoso"
 
 
-PLACES = {"gmail": 1, "graph": 2, "google token": 3, "microsoft token": 3}
+PLACES = {
+    "gmail": 1,
+    "graph": 2,
+    "google token": 3,
+    "service account": 3,
+    "openid token": 3,
+    "openid app token": 3,
+    "microsoft token": 3,
+    "microsoft app token": 3,
+}
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Place]:
+def place(
+    request: pytest.FixtureRequest, authority: Authority, service_key: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     name: str = request.param
+    if name.startswith("microsoft"):  # otherwise an issuer that is not Microsoft's is a plain OpenID provider
+        monkeypatch.setattr("franking.outlook.LOGIN_HOSTS", frozenset({"localhost"}))
 
     def proper(head: str) -> bytes:
         if head.startswith("GET"):
             url = f"{server.url}/contoso"
-            found = {"issuer": url, "authorization_endpoint": f"{url}/authorize", "token_endpoint": f"{url}/token"}
+            found = {"issuer": url, "authorization_endpoint": f"{url}/authorize", "token_endpoint": f"{url}/oauth2/v2.0/token"}
             return reply(200, found)
         if "token" in head.split()[1]:
             return reply(200, {"access_token": "new", "expires_in": 3600, "token_type": "Bearer"})
         return reply(200, {"id": "1"}) if name == "gmail" else reply(202)
 
     with RawServer(authority, otherwise=proper) as server:
-        yield Place(name, server, authority)
+        yield Place(name, server, authority, service_key, tmp_path / "key.json")
 
 
 @pytest.fixture
@@ -195,9 +259,24 @@ def other(authority: Authority) -> Iterator[RawServer]:
         yield server
 
 
+WHOLE = ("gmail", "graph", "google token", "microsoft token")
+SHAPES = ("truncated JSON", "a list", "null", "a number", "nothing at all", "wrong types", "a refusal of wrong types", "a hotel's page")
+ANSWERS = (
+    "closed",
+    "a proxy's page",
+    "500",
+    "503 with a time",
+    "429 for ever",
+    "an endless answer",
+    "compressed twice",
+    "307 to another host",
+)
+CELLS = [(name, fault) for name in PLACES for fault in (FAULTS if name in WHOLE else (*SHAPES, *ANSWERS))]
+"""Every fault where the code is another; the other token endpoints share what reads an answer, and differ in what they make of it."""
+
+
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("place", PLACES, indirect=True)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("place", "fault"), CELLS, indirect=["place"])
 def test_a_fault(place: Place, other: RawServer, fault: str) -> None:
     make, *verdicts = FAULTS[fault]
     place.server.acts = [make(other.url)]
@@ -209,7 +288,7 @@ def test_a_fault(place: Place, other: RawServer, fault: str) -> None:
     error = caught.value
     code = explain(error, place.account, provider(place.account.provider)).code
     assert (type(error).__name__, error.temporary, error.possibly_sent, code) == verdicts[PLACES[place.name] - 1]
-    assert error.step == ("accepted" if place.name in ("gmail", "graph") else "secret")
+    assert error.step == ("accepted" if place.sends else "secret")
     asked = [one for one in place.server.requests if not one.head.startswith("GET")]
     assert len(asked) == 1, "what may have been accepted is not sent again, and nobody is pestered"
     assert other.requests == []  # a redirect is not followed, least of all with the token
@@ -221,6 +300,39 @@ def test_a_fault(place: Place, other: RawServer, fault: str) -> None:
     assert wait is None or 0 <= wait <= 86_400
     place.account = patient
     place.ask()  # whatever it was, the next request goes well
+
+
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+def test_nobody_listens(place: Place) -> None:
+    place.server.stop_listening()
+    with pytest.raises(franking.ConnectError) as caught:
+        place.ask()
+    assert not caught.value.possibly_sent
+    assert explain(caught.value, place.account, provider(place.account.provider)).code == "https.unreachable"
+
+
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+def test_the_right_answer_one_octet_at_a_time(place: Place) -> None:
+    proper = place.server.otherwise(f"POST {'/token' if not place.sends else '/send'} HTTP/1.1")
+    place.server.acts = [rawweb.drips(proper)]
+    place.ask()
+
+
+@pytest.mark.parametrize("place", WHOLE, indirect=True)
+@pytest.mark.parametrize(
+    "fault", ["an endless answer", "an endless refusal", "an endless line", "compressed without end", "compressed twice"]
+)
+def test_memory_stays_bounded(place: Place, fault: str) -> None:
+    place.ask()  # the libraries are loaded
+    place.server.acts = [FAULTS[fault][0]("https://localhost:1")]
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrankingError):
+            place.ask()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000, f"{peak} octets"
 
 
 @pytest.mark.parametrize("place", ["gmail", "graph"], indirect=True)

@@ -50,7 +50,7 @@ class RawServer:
         self.requests: list[Raw] = []
         self.connections = 0
         self.over = threading.Event()
-        self._otherwise = otherwise
+        self.otherwise = otherwise
         self._context = authority.context("localhost", "127.0.0.1")
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._socks: list[Any] = []
@@ -64,14 +64,19 @@ class RawServer:
 
     def __exit__(self, *exc: object) -> None:
         self.over.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.stop_listening()
         for sock in self._socks:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive()
+
+    def stop_listening(self) -> None:
+        """Let whoever comes now be refused."""
+        with contextlib.suppress(OSError):  # done before
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _start(self, work: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -95,7 +100,7 @@ class RawServer:
                     self.requests.append(request)
                     act = self.acts.pop(0) if self.acts and not request.head.startswith("GET") else None
                     if act is None:
-                        request.send(self._otherwise(request.head))
+                        request.send(self.otherwise(request.head))
                     else:
                         act(request)
         except OSError:
