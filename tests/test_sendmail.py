@@ -366,3 +366,19 @@ def test_an_interruption_after_the_hand_over_is_unknown(settings: Callable[..., 
         assert handed_over.wait(30)
         running.send_signal(signal.SIGINT)
         assert (running.wait(30), b"may have been sent" in running.stderr.read()) == (70, True)
+
+
+def test_a_caller_that_does_not_wait_for_the_replies(settings: Callable[..., SmtpServer]) -> None:
+    settings(faults=[Fault("mail", says("550 5.7.1 no"), nth=None)])
+    letter = b"HELO x\nMAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: x\n\nx\n.\nQUIT\n"
+    with subprocess.Popen([PROGRAM, "-bs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdin is not None and running.stdout is not None and running.stderr is not None
+        running.stdin.write(letter[:-11])
+        running.stdin.flush()
+        for _ in range(5):  # greeting, HELO, MAIL, RCPT, DATA
+            running.stdout.readline()
+        running.stdout.close()
+        running.stdin.write(letter[-11:])
+        running.stdin.close()
+        told = running.stderr.read().decode()
+        assert (running.wait(60), told.count("\n")) == (69, 1), told

@@ -277,10 +277,10 @@ class Console:
             outcome = "unknown" if error.possibly_sent else ("login-required" if exit_code(error) == 4 else "failed")
             self.answer({"ok": False, "outcome": outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
             return
-        if (
-            self.account is not None and diagnosis.code != "settings.invalid"
-        ):  # an account's provider was asked: its refusal is told as a send's is
-            self.diagnosis(diagnosis, next_command=next_command)
+        if self.account is not None and diagnosis.code != "settings.invalid":
+            # an account's provider was asked: its refusal is told as a send's is
+            again = shell(*self.path.split(), self.account.reference or "--help")
+            self.diagnosis(diagnosis, next_command=next_command or again)
             return
         self.say(f"✗ {visible(str(error))}", "bad", hang="  ")
         for remedy in diagnosis.remedies:

@@ -78,16 +78,17 @@ class Options:
 
 def main() -> NoReturn:
     """Run, and exit with a code of sysexits.h."""
+    code = EX_OK
     try:
         code = _run(Options(sys.argv[1:]))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt as broken:
         left = getattr(broken, "possibly_sent", False)
         _complain("interrupted; the message may have been sent" if left else "interrupted; nothing was sent")
         code = EX_SOFTWARE if left else EX_TEMPFAIL
-    except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
+    except BrokenPipeError:  # nobody reads any more
         sys.stdout = None
-        code = EX_OK
     except Exception as problem:  # noqa: BLE001  (the end of the line: a mistake of ours, told as one line and never as "try again")
         _complain(f"{type(problem).__name__}: {problem}")
         code = EX_SOFTWARE
@@ -125,7 +126,12 @@ def _run(options: Options) -> int:
         with connect(options.account) as mailer:
             aliases = Aliases.load(options.aliases)
             if options.smtp:
-                return Dialogue(mailer, aliases, options).run(sys.stdin.buffer, sys.stdout.buffer)
+                dialogue = Dialogue(mailer, aliases, options)
+                try:
+                    dialogue.run(sys.stdin.buffer, sys.stdout.buffer)
+                except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
+                    sys.stdout = None
+                return dialogue.worst
             data = sys.stdin.buffer.read() if options.dots_are_text else _until_dot(sys.stdin.buffer)
             refused = deliver(mailer, data, options, aliases)
     except FrankingError as error:
@@ -332,10 +338,10 @@ class Dialogue:
         self._mailer, self._aliases, self._options = mailer, aliases, options
         self._sender: str | None = None
         self._recipients: list[str] = []
-        self._worst = EX_OK
+        self.worst = EX_OK
 
-    def run(self, source: BinaryIO, sink: BinaryIO) -> int:
-        """Answer until QUIT or the end of the input; give the worst exit code of the messages."""
+    def run(self, source: BinaryIO, sink: BinaryIO) -> None:
+        """Answer until QUIT or the end of the input; ``worst`` is then the worst exit code of the messages."""
 
         def reply(text: str) -> None:
             sink.write(text.encode("ascii", "backslashreplace") + b"\r\n")
@@ -344,8 +350,9 @@ class Dialogue:
         reply("220 localhost franking-sendmail ready")
         while line := source.readline(self.LONGEST + 1):
             if len(line) > self.LONGEST:
+                self._note(EX_DATAERR)
                 reply("500 5.5.6 line too long")
-                return EX_DATAERR
+                return
             verb, _, rest = line.decode("utf-8", "backslashreplace").strip().partition(" ")
             if verb.upper() == "QUIT":
                 reply("221 2.0.0 bye")
@@ -354,13 +361,17 @@ class Dialogue:
                 reply("354 go on")
                 data = _dotted(source)
                 if data is None:
+                    self._note(EX_DATAERR)
                     _complain("the input ended in the middle of a message; it was not sent")
-                    return EX_DATAERR
+                    return
                 reply(self._deliver(data))
                 self._reset()
             else:
                 reply(self._command(verb.upper(), rest))
-        return self._worst
+
+    def _note(self, code: int) -> None:
+        """Keep the exit code of a failed message; an unknown one outweighs all others."""
+        self.worst = EX_SOFTWARE if EX_SOFTWARE in (self.worst, code) else code
 
     def _command(self, verb: str, rest: str) -> str:
         if verb in ("HELO", "EHLO"):
@@ -394,7 +405,7 @@ class Dialogue:
             refused = deliver(self._mailer, data, self._options, self._aliases, self._recipients)
         except FrankingError as error:
             code = _failed(error)
-            self._worst = EX_SOFTWARE if EX_SOFTWARE in (self._worst, code) else code
+            self._note(code)
             return f"{'451 4.3.0' if code == EX_TEMPFAIL else '554 5.3.0'} {_one_line(str(error))}"
         finally:
             self._options.sender = own
