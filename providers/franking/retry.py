@@ -33,7 +33,7 @@ class Policy:
         """Give the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance`` yields 0 ≤ x < 1."""
         if attempt >= self.attempts or (retry_after or 0.0) > self.patience:
             return None
-        usual = min(self.longest, self.first * 2.0 ** (attempt - 1)) * (1.0 - chance() / 2.0)
+        usual = min(self.longest, self.first * 2.0 ** min(attempt - 1, 60)) * (1.0 - chance() / 2.0)
         return max(usual, retry_after or 0.0)
 
 
