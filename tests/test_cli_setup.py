@@ -263,6 +263,7 @@ def test_gmail(google: Google, tmp_path: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert json.loads(kept.read_text()) == google.client_secrets()
     assert saved()["me"]["provider"] == "gmail"
+    assert "chmod" not in terminal.shown, "the download is open to others, and the copy is not"
 
 
 def test_outlook(microsoft: Microsoft) -> None:

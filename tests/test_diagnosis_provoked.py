@@ -255,6 +255,13 @@ def test_an_ip_address_where_the_certificate_has_names(tmp_path: Path) -> None:
     told(report, "tls.ip-address", "smtp.novak.cz")
 
 
+def test_the_recipient_that_was_refused_is_named() -> None:
+    with SmtpServer(refused={"nobody@example.com": "550 5.1.1 User unknown"}) as server:
+        report = send_test(account(server, username=None), "nobody@example.com")
+    assert report.diagnosis is not None
+    assert report.diagnosis.cause == "The server knows no mailbox nobody@example.com."
+
+
 def test_a_host_for_the_smtp_route_is_not_shown_on_the_way_to_an_api() -> None:
     mine = franking.Account(name="mine", provider="gmail", sender="me@gmail.com", host="smtp.example.com")
     report = send_test(mine, "me@example.com")

@@ -123,10 +123,10 @@ class Progress:
 
     def accepted(self, reply: str) -> None:
         ms = since(self._started)
-        self._observer(Step("message", "ok", ms, f"{self._total} bytes", done=self._total, total=self._total))
+        self._observer(Step("message", "ok", ms, f"{self._total:,} bytes", done=self._total, total=self._total))
         self._observer(Step("accepted", "ok", ms, reply))
 
     def failed(self, problem: FrankingError) -> None:
         if problem.step == "accepted":
-            self._observer(Step("message", "ok", since(self._started), f"{self._total} bytes", done=self._total, total=self._total))
+            self._observer(Step("message", "ok", since(self._started), f"{self._total:,} bytes", done=self._total, total=self._total))
         self._observer(Step(problem.step or "message", "failed", since(self._started), problem.message))

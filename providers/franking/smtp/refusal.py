@@ -40,9 +40,13 @@ def refusal(reply: Reply, what: str, *, step: str) -> Refused:
 
 def recipient_refused(refused: Mapping[str, Mapping[str, Any]]) -> RecipientsRefused:
     """Make the error for a message all of whose recipients were refused; temporary if any of them may be taken later."""
-    first = next(iter(refused.values()))["reply"]
+    address, answer = next(iter(refused.items()))
+    first, details = answer["reply"], {"recipient": address}
     found = re.match(r"(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? ?(.*)", first, re.DOTALL)
-    evidence = Evidence("smtp", code=int(found[1]), enhanced=found[2], text=found[3]) if found else Evidence("smtp", text=first)
+    if found:
+        evidence = Evidence("smtp", code=int(found[1]), enhanced=found[2], text=found[3], details=details)
+    else:
+        evidence = Evidence("smtp", text=first, details=details)
     temporary = any(answer["temporary"] for answer in refused.values())
     who = "the recipient" if len(refused) == 1 else "every recipient"
     return RecipientsRefused(f"The server refused {who}: {first}", refused=refused, temporary=temporary, evidence=evidence)
