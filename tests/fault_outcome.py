@@ -11,7 +11,7 @@ from fault_table import ACCEPTED, Expected
 from franking.address import Envelope
 from franking.content import Content
 from franking.errors import FrankingError, RecipientsRefused
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.provider import Step
 from franking.registry import provider
 from franking.smtp.send import SmtpSession, open_session

@@ -6,7 +6,7 @@ import pytest
 
 import franking
 from franking.errors import Evidence, LoginError
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.registry import provider
 from franking.testsend import hints_for
 

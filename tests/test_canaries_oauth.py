@@ -23,7 +23,7 @@ import franking
 from canaries import everything, found, variables
 from franking.credentials import secret_for
 from franking.errors import FrankingError
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.outlook import login as outlook_login
 from franking.registry import provider
 from franking.stores import MemoryStore

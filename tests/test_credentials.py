@@ -309,7 +309,7 @@ def test_every_provider_tells_its_state(tmp_path: Path) -> None:
 def test_commands_name_a_url_account_by_its_url(tmp_path: Path) -> None:
     from franking.config import parse_url
     from franking.errors import Evidence
-    from franking.mailer import explain
+    from franking.explanation import explain
 
     account = parse_url("smtp://u@h?from=a@b.cz")
     error = credentials.no_password(account)
@@ -323,7 +323,7 @@ def test_commands_name_a_url_account_by_its_url(tmp_path: Path) -> None:
 def test_the_repair_of_an_account_made_in_code_is_no_name_that_nobody_saved() -> None:
     from franking.config import parse_url
     from franking.errors import Evidence
-    from franking.mailer import explain
+    from franking.explanation import explain
 
     for kind, rest in (("gmail", {"client_secrets": "/x.json"}), ("outlook", {"client_id": "x"})):
         made = Account(name="shop", provider=kind, sender="me@x.cz", **rest)

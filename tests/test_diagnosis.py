@@ -30,7 +30,7 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.testsend import hints_for
 
 

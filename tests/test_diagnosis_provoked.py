@@ -13,7 +13,7 @@ import trustme
 
 import franking
 from franking.errors import Evidence, LoginError
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.registry import provider
 from franking.testsend import TestReport, check, send_test
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence

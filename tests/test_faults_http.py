@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import franking
 from franking.errors import FrankingError
-from franking.mailer import explain
+from franking.explanation import explain
 from franking.outlook import scopes
 from franking.registry import provider
 from franking.tokens import Grant, Password

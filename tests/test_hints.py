@@ -13,8 +13,8 @@ import pytest
 import franking
 from franking.diagnosis import Hint, diagnose, with_hints
 from franking.errors import ConnectError, Evidence, LoginError
+from franking.explanation import explain
 from franking.known import Service, table
-from franking.mailer import explain
 from franking.smtp.hygiene import hints
 from franking.testsend import hints_for
 

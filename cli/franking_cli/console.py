@@ -264,7 +264,7 @@ class Console:
 
     def error(self, error: FrankingError, *, next_command: str | None = None) -> None:
         """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
-        from franking.mailer import explain
+        from franking.explanation import explain
         from franking.registry import provider
 
         diagnosis = explain(error, self.account, provider(self.account.provider) if self.account else None)

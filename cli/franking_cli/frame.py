@@ -125,7 +125,7 @@ def _interrupted(console: Console, broken: BaseException) -> int:
     if console.json_output:
         console.error(error)
     elif error.possibly_sent:
-        from franking.mailer import explain
+        from franking.explanation import explain
 
         console.say()
         console.diagnosis(explain(error))

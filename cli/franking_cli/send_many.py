@@ -199,7 +199,7 @@ class _Run:
     def _messages(self, chosen: Iterator[Any]) -> Iterator[Any]:
         """Make each message when it is its turn: a mistake in one line is that line's result, not the end of the run."""
         from franking import MessageError
-        from franking.mailer import explain
+        from franking.explanation import explain
 
         index = 0
         for letter in chosen:
@@ -295,7 +295,7 @@ class _Run:
 def _dry_run(console: Console, mailer: Any, source: Iterator[Any], directory: Path, limit: int | None) -> int:
     """Write each message as a file; a message that cannot be sent is told as it would be."""
     from franking import MessageError
-    from franking.mailer import explain
+    from franking.explanation import explain
 
     directory.mkdir(exist_ok=True)
     good = bad = 0

@@ -65,7 +65,7 @@ def look(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
 
     from franking import FrankingError
     from franking.credentials import state_of
-    from franking.mailer import explain
+    from franking.explanation import explain
     from franking.registry import provider
     from franking.stores import open_store
 

@@ -18,25 +18,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from franking.account import login_command
 from franking.config import resolve
 from franking.errors import (
     ConnectError,
     Evidence,
     FrankingError,
     LoginError,
-    LoginRequired,
     MessageError,
     Refused,
     SettingsError,
-    forget_locals,
 )
 from franking.prepare import Prepared, prepare
 from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from email.message import EmailMessage
     from types import TracebackType
 
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from franking.retry import Policy
     from franking.stores import SecretStore
 
-__all__ = ["Mailer", "connect", "explain", "send"]
+__all__ = ["Mailer", "connect", "send"]
 
 Result = TypeVar("Result")
 
@@ -546,6 +543,8 @@ class Mailer:
         """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does not come out."""
         used = self._secret if isinstance(self._secret, _Watched) and self._secret.used else None
         signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
+        from franking.explanation import explain  # and all the texts: only a failure needs them
+
         return explain(error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ())
 
 
@@ -586,72 +585,3 @@ def _step(observer: Observer, name: str) -> Iterator[None]:
         observer(Step(name, "failed", (time.perf_counter() - started) * 1000, error.message))
         raise
     observer(Step(name, "ok", (time.perf_counter() - started) * 1000))
-
-
-def explain(
-    error: FrankingError,
-    account: Account | None = None,
-    provider: Provider | None = None,
-    *,
-    signed_in: Mapping[str, Any] | None = None,
-    secrets: Iterable[str] = (),
-) -> Diagnosis:
-    """Turn an error's evidence into its diagnosis, once; kept in ``error.diagnosis``.
-
-    ``signed_in`` tells ``who`` and with which ``scopes``; ``secrets`` are taken out of what the other side said.
-    """
-    if error.diagnosis is None:
-        from franking.diagnosis import GENERIC, diagnose  # and all the texts: only a failure needs them
-
-        better = better_road(account)
-        rules = (*(better.rules if better else ()), *(provider.rules if provider else ()), *GENERIC)
-        values = {**_values(account, provider, better), **(signed_in or {})}
-        if account is not None and error.evidence is not None and error.evidence.kind == "dns":
-            from franking.selector import nearest_host
-
-            values["suggestion"] = nearest_host(account.get("host") or "")
-        error.diagnosis = diagnose(error, rules, values, secrets=secrets)
-        forget_locals(error)
-        if isinstance(error, LoginRequired) and account is not None and account.reference:
-            error.repair = login_command(account)
-    return error.diagnosis
-
-
-def better_road(account: Account | None) -> Provider | None:
-    """Find the provider whose sign-in is the better road for an account that names one of its servers as a plain SMTP server."""
-    if account is None or not account.get("host") or find_provider(account.provider).facts.oauth:
-        return None
-    from franking.selector import recommended_for
-
-    found = recommended_for(account.host)
-    return find_provider(found.provider) if found else None
-
-
-def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> Mapping[str, Any]:
-    if account is None or provider is None:
-        return {}
-    values: dict[str, Any] = {
-        **in_commands(account),
-        "provider": provider.name,
-        "title": provider.title,
-        "route": provider.route(account),
-        "sender": account.sender.address,
-        **{key: value for key, value in account.settings.items() if isinstance(value, str | int | float)},
-    }
-    if better is not None:
-        values |= {"recommended": better.name, "recommended_title": better.title}
-    return values
-
-
-def in_commands(account: Account) -> Mapping[str, Any]:
-    """Give what stands for an account in a command that can be run as it is shown: its name if it is saved, else its URL; ``again`` for another test."""
-    if account.words:
-        unsaved = account.words[0].startswith("--")
-        saved = account.reference == account.name and not unsaved
-        again = {"account": account.reference, "again": account.words}
-        return {"name": None if unsaved else account.name, **again, "unsaved": unsaved, "saved": saved}
-    return {
-        "name": account.name,
-        "account": account.reference,
-        "again": (account.reference,) if account.reference else None,
-    }  # made in code

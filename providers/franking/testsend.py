@@ -17,7 +17,8 @@ from franking.account import Account
 from franking.address import Address
 from franking.diagnosis import Diagnosis, Hint, with_hints
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
-from franking.mailer import Mailer, account_for, better_road, explain, in_commands
+from franking.explanation import better_road, explain, in_commands
+from franking.mailer import Mailer, account_for
 from franking.message import Message
 from franking.provider import Observer, Provider, Receipt, Secret, Step, SupportsHints, silent
 

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from franking.account import Account
 from franking.django.checks import backends
 from franking.errors import FrankingError, LoginRequired
+from franking.explanation import explain
 from franking.loopback import open_in_background
-from franking.mailer import explain
 
 __all__ = ["Command"]
 
