@@ -55,6 +55,13 @@ def test_json_is_the_contract(names: DnsServer, capsys: pytest.CaptureFixture[st
     }
 
 
+def test_an_address_that_nobody_knows_has_a_next_step_too(names: DnsServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recommend", "Jan <me@nobody.example>"]) == 0
+    assert capsys.readouterr().err.rstrip().endswith("Next: franking setup me@nobody.example --host SERVER")
+    assert run(["recommend", "me@@nobody.example"]) == 0
+    assert "Next" not in capsys.readouterr().err
+
+
 def test_offline_asks_nobody(names: DnsServer, capsys: pytest.CaptureFixture[str]) -> None:
     code, value = answer(capsys, "me@workspace.example", "--offline")
     assert (code, value["provider"], value["confidence"]) == (0, None, "unknown")

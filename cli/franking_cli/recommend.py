@@ -43,7 +43,20 @@ def command(
     elif not probe and found.kind == "host":
         console.say()
         console.say(f"Next: {shell('franking', 'recommend', '--probe', what)}")
+    elif address := _address(found):
+        console.say()
+        console.say("Your mailbox provider's help names its outgoing (SMTP) server. With that:")
+        console.say(f"Next: {shell('franking', 'setup', address, '--host', 'SERVER')}")
     return 0
+
+
+def _address(found: Recommendation) -> str | None:
+    from franking import Address, MessageError
+
+    try:
+        return Address.parse(found.input).address if found.kind == "address" else None
+    except MessageError:
+        return None
 
 
 def _probe(found: Recommendation, ca_file: str | None, timeout: float) -> list[Probed]:
