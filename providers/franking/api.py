@@ -23,7 +23,7 @@ from franking.provider import Observer, Step
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Progress", "check_recipients", "header_of", "interruptible", "reach", "since"]
+__all__ = ["Progress", "check_recipients", "header_of", "interruptible", "reach", "sender_unused", "since"]
 
 
 def since(started: float) -> float:
@@ -100,6 +100,14 @@ def check_recipients(envelope: Envelope, content: Content, service: str) -> Pars
             evidence=Evidence("message", reason="envelope-differs", details={"differing": tuple(differing[:20])}),
         )
     return header
+
+
+def sender_unused(envelope: Envelope, header: Parsed, own: Address, service: str) -> tuple[str, ...]:
+    """Say that an API takes no envelope sender, where it is neither the account's nor the header's."""
+    known = {own.wire.lower(), *(address.wire.lower() for address in read_addresses(str(header.get("From", "")), "from"))}
+    if envelope.sender and Address(envelope.sender).wire.lower() in known:
+        return ()
+    return (f"the envelope sender {envelope.sender!r} is not used: {service} sends in the name of the mailbox",)
 
 
 def _folded(address: str) -> str:

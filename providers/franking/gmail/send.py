@@ -12,12 +12,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from email.message import Message as Parsed
 from typing import Any
 
 from franking import http
 from franking.account import Account
 from franking.address import Envelope
-from franking.api import Progress, check_recipients, interruptible, since
+from franking.api import Progress, check_recipients, interruptible, sender_unused, since
 from franking.content import Content
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused, Throttled
 from franking.gmail import API, FACTS
@@ -55,7 +56,7 @@ def open_session(account: Account, secret: Secret, observer: Observer) -> GmailS
     except BaseException:
         wire.close()
         raise
-    return GmailSession(service, wire, observer)
+    return GmailSession(account, service, wire, observer)
 
 
 class GmailSession:
@@ -63,7 +64,10 @@ class GmailSession:
 
     quiet_after_fork = True
 
-    def __init__(self, service: Any, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self, account: Account, service: Any, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None
+    ) -> None:
+        self._sender = account.sender
         self._service = service
         self._wire = wire
         self._observer = observer
@@ -81,7 +85,7 @@ class GmailSession:
 
     def _send(self, envelope: Envelope, content: Content) -> Receipt:
         size = content.size_with_bcc()
-        _check(envelope, content, size)
+        header = _check(envelope, content, size)
         started = time.perf_counter()
         told = Progress(self._observer, size, started)
         self._wire.begin(told)
@@ -106,6 +110,7 @@ class GmailSession:
             accepted=envelope.recipients,
             bytes=size,
             ms=since(started),
+            warnings=sender_unused(envelope, header, self._sender, SERVICE),
         )
 
     def _upload(self, media: Any) -> Mapping[str, Any]:
@@ -216,7 +221,7 @@ def _may_resume(problem: FrankingError) -> bool:
     return isinstance(problem, Refused) and not isinstance(problem, Throttled) and code is not None and code >= 500
 
 
-def _check(envelope: Envelope, content: Content, size: int) -> None:
+def _check(envelope: Envelope, content: Content, size: int) -> Parsed:
     """Refuse before any traffic what Gmail would refuse after it, and what this road cannot do."""
     facts = FACTS.route(API)
     assert facts.size is not None and facts.recipients is not None
@@ -232,4 +237,4 @@ def _check(envelope: Envelope, content: Content, size: int) -> None:
             field="to",
             evidence=Evidence("message", reason="too-many-recipients", details={"count": count, "limit": facts.recipients}),
         )
-    check_recipients(envelope, content, SERVICE)
+    return check_recipients(envelope, content, SERVICE)

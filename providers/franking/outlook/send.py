@@ -20,11 +20,10 @@ from dataclasses import dataclass, field
 
 from franking import http
 from franking.account import Account, repair_command
-from franking.address import Address, Envelope
-from franking.api import Progress, check_recipients, header_of, interruptible, since
+from franking.address import Envelope
+from franking.api import Progress, check_recipients, header_of, interruptible, sender_unused, since
 from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError
-from franking.headers import read_addresses
 from franking.outlook import FACTS, GRAPH
 from franking.outlook.compose import (
     FILE_LIMIT,
@@ -173,7 +172,7 @@ class GraphSession:
     def _send(self, envelope: Envelope, content: Content) -> Receipt:
         header = check_recipients(envelope, content, SERVICE)
         chosen = plan(self._account, content)
-        warnings = [*chosen.warnings, *self._sender_warning(envelope, str(header.get("From", "")))]
+        warnings = [*chosen.warnings, *sender_unused(envelope, header, self._account.sender, SERVICE)]
         started = time.perf_counter()
         told = Progress(self._observer, _total(chosen), started)
         self._wire.rested()
@@ -240,12 +239,6 @@ class GraphSession:
         told = [f"Graph could not carry the header fields {', '.join(lost[:10])}"] if lost else []
         both = chosen.parts.text is not None and chosen.parts.html is not None
         return told + (["the plain text is made anew from the HTML by Exchange"] if both else [])
-
-    def _sender_warning(self, envelope: Envelope, written: str) -> list[str]:
-        known = {self._account.sender.wire.lower(), *(address.wire.lower() for address in read_addresses(written, "from"))}
-        if Address(envelope.sender).wire.lower() in known:
-            return []
-        return [f"the envelope sender {envelope.sender!r} is not used: Microsoft sends in the name of the mailbox"]
 
     def close(self) -> None:
         self._wire.close()
