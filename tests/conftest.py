@@ -75,7 +75,8 @@ def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
 def loud(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Turn every library's logger to its loudest and give what is logged; afterwards each is as it was, for the tests that follow in this process."""
     caplog.set_level(logging.DEBUG)
-    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    every = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    loggers = [logger for logger in every if logger.level or not logger.propagate]  # the others are as loud as the root; setting one costs
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)

@@ -33,7 +33,7 @@ from servers.google import MAIL, SEND, Google
 from servers.microsoft import Microsoft
 from servers.person import Person, browse
 from servers.smtp import Act, Fault, Peer, SmtpServer, hangs_up, says, then
-from servers.tap import FAULTS, Tap
+from servers.tap import FAULTS, ISSUERS, Tap
 from servers.web import Authority
 
 SECRET = "canary~Client.Secret_8Q~0123456789abcdefgh"
@@ -315,8 +315,10 @@ def leaks(world: World, tap: Tap, loud: pytest.LogCaptureFixture, capfd: pytest.
     return {where: forms for where, forms in hits.items() if forms}
 
 
-@pytest.mark.parametrize("fault", ["none", *FAULTS])
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(name, fault) for name, (_, target, _) in FLOWS.items() for fault in ("none", *FAULTS, *(ISSUERS if "token" in target else ()))],
+)
 def test_nothing_secret_comes_out(
     name: str, fault: str, world: World, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +327,7 @@ def test_nothing_secret_comes_out(
         monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)  # as programs do that want to see their requests
     tap = world.taps["microsoft" if "microsoft" in name or "graph" in name else "google"]
     if fault != "none":
-        tap.stand_in(target, FAULTS[fault])
+        tap.stand_in(target, {**FAULTS, **ISSUERS}[fault])
     try:
         world.told.append(repr(run(world)))
     except FrankingError as error:

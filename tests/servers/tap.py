@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from servers.web import CUT, Reply, Request, WebServer
 
-__all__ = ["FAULTS", "Seen", "Tap"]
+__all__ = ["FAULTS", "ISSUERS", "Seen", "Tap"]
 
 IN_FORMS = {
     "code": "authorisation code",
@@ -233,10 +233,14 @@ def redirects(status: int) -> Fault:
     return lambda seen: Reply(status, b"", {"Location": f"https://localhost:1/elsewhere?{urlencode({'was': seen.echo})}"})
 
 
-FAULTS: dict[str, Fault] = {
-    "refused 400": refuses(400),
+ISSUERS: dict[str, Fault] = {
     "refused 400, the app": refuses(400, "invalid_client"),
     "refused 400, of the issuer's own": refuses(400, "temporarily_unavailable"),
+}
+"""What only an issuer says: an API has no such words."""
+
+FAULTS: dict[str, Fault] = {
+    "refused 400": refuses(400),
     "refused 401": refuses(401),
     "refused 403": refuses(403),
     "busy 429": refuses(429, **{"Retry-After": "7"}),
@@ -252,5 +256,4 @@ FAULTS: dict[str, Fault] = {
     "cut": lambda seen: CUT,
     "garbage": lambda seen: Reply(200, b"\xff\x00\x1b[2J" + seen.echo.encode(), {"Content-Type": "application/json"}),
     "redirected 302": redirects(302),
-    "redirected 307": redirects(307),
 }
