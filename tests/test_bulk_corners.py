@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import franking
-from franking import registry
+from franking import bulk, registry
 from franking.errors import Refused
+from franking.feed import Feed
 from franking.retry import Policy
 from servers.scripted import ScriptedManySession, ScriptedProvider
 
@@ -40,15 +41,20 @@ def test_the_pause_before_the_five_thousandth_attempt() -> None:
     assert Policy(attempts=10**6).pause(5_000, lambda: 0.0) == 120.0
 
 
-def test_who_leaves_is_not_kept_by_messages_that_are_tried_again(account: franking.Account, scripted: ScriptedProvider) -> None:
-    """Those go on without a pause, so that no worker ever comes to look whether the run is over: the feed must say it."""
-    scripted.answers = [Refused("later", temporary=True)] * 60_000
-    scripted.by_recipient["r0@example.com"] = [None]
-    with franking.connect(account, secret="x", connections=2) as mailer:
-        for result in mailer.send_many(messages(4), policy=Policy(attempts=10**6, first=0.0)):
-            assert result.outcome == "accepted"
-            break
-    assert scripted.answers, "it went on until nothing was refused any more"
+def test_who_leaves_sends_nothing_again(account: franking.Account, scripted: ScriptedProvider) -> None:
+    """A message whose pause is over is not drawn for another attempt when nobody reads results any more."""
+    with franking.connect(account, secret="x") as mailer:
+        road = bulk.Road(
+            prepare=mailer.prepare, open=mailer.take, give_back=mailer.give_back, renew=mailer.renew, explain=mailer.explain, connections=2
+        )
+        feed = Feed(road, messages(2))
+        job = feed.draw()
+        assert job is not None
+        feed.again(job, 0.0, Refused("later", temporary=True))
+        feed.abandoned = True
+        assert feed.draw() is None
+        feed.abandoned = False
+        assert feed.draw() is job, "it was there"
 
 
 def test_a_retry_does_not_wait_for_a_slow_iterable(account: franking.Account, scripted: ScriptedProvider) -> None:
