@@ -12,8 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib import parse
+from urllib.parse import urlsplit
 
 from franking.account import Account
 from franking.address import Address
@@ -23,6 +25,10 @@ from franking.registry import provider as provider_named
 from franking.registry import providers
 
 __all__ = ["UrlParts", "derived_name", "read_url", "write_url"]
+
+# octets that are no UTF-8 are kept as Python spells them (PEP 383): a file may be called so, and every other setting refuses them
+unquote = partial(parse.unquote, errors="surrogateescape")
+quote = partial(parse.quote, errors="surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
