@@ -1,23 +1,18 @@
-"""Messages in flight: which octets may leave now, and what each reply means for which message. No sockets.
+"""Messages in flight: what each reply means for which message, and what becomes of each when the connection ends. No sockets.
 
     octets = pipeline.outgoing()      b"" = nothing may leave before a reply comes
     pipeline.receive(reply)           replies come in the order of the commands (RFC 2920)
     pipeline.lost(sent, cause)        the connection died: who was accepted, who is safe, who is unknown
     pipeline.done                     transactions whose ``result`` stands
 
-A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or its envelope rides with DATA and its
-content follows (PIPELINING alone). Any other is written by a generator that yields octets, or ``WAIT``: nothing more until everything sent so far is
-answered. It asks in groups (PIPELINING), or in groups of one (the plain dialogue).
-Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders do; in return every MAIL behind
-something unanswered is preceded by RSET, and a reply that does not fit ends the connection.
+Which octets those are is ``writer.py``'s business. A reply that does not fit what was asked ends the connection.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from enum import Enum
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from franking.address import Envelope
@@ -29,15 +24,12 @@ from franking.errors import (
     OutcomeUnknown,
 )
 from franking.provider import Receipt
-from franking.smtp.protocol import Capabilities, DotStuffer, Reply
-from franking.smtp.refusal import recipient_refused, refusal
+from franking.smtp.protocol import Capabilities, Reply
+from franking.smtp.refusal import refusal
 from franking.smtp.transaction import Transaction, plan
+from franking.smtp.writer import BATCH, BODY, DATA, MAIL, ONE_FLIGHT, RCPT, RSET, Asked, Writer
 
 __all__ = ["Misfit", "Pipeline", "Transaction"]
-
-ONE_FLIGHT = 65536  # octets of content that leave before the recipients are answered (section 8 of the design)
-BATCH = 100  # recipients per group: Gmail takes no more per message, and a server that has enough is noticed soon
-WAIT = None
 
 
 class Misfit(Exception):
@@ -46,19 +38,6 @@ class Misfit(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
-
-
-class Asked(Enum):
-    """What a reply answers; ``BODY`` is the end of the content."""
-
-    RSET = 0
-    MAIL = 1
-    RCPT = 2
-    DATA = 3
-    BODY = 4
-
-
-RSET, MAIL, RCPT, DATA, BODY = Asked  # names of this module: looking a member up in its class costs more than all the rest of a reply
 
 
 class Pipeline:
@@ -82,14 +61,11 @@ class Pipeline:
         self.used = False  # the connection has carried a message
         self._capabilities = capabilities
         self._route = route
-        self._log = log
         self._clock = clock
-        self._made = sent
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()
-        self._script: Iterator[bytes | None] | None = None
-        self._writing: Transaction | None = None
-        self._waiting = False
-        self._dirty = False  # a transaction may still be open at the server
+        self._writer = Writer(
+            self._outstanding, self._finish, chunking=self.chunking, pipelining=self.pipelining, made=sent, log=log, clock=clock
+        )
 
     # — what goes in —
 
@@ -103,12 +79,11 @@ class Pipeline:
     def add(self, transaction: Transaction) -> None:
         """Take a planned message; ``outgoing`` must have written everything before it."""
         self.unfinished.append(transaction)
-        self._writing = transaction
-        self._script = None if transaction.brief else self._groups(transaction)
+        self._writer.add(transaction)
 
     def room(self, window: int) -> bool:
         """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content before it."""
-        if self._writing is not None or self.closing:
+        if self._writer.transaction is not None or self.closing:
             return False
         if self.chunking:
             return len(self.unfinished) < window
@@ -123,195 +98,14 @@ class Pipeline:
 
     def outgoing(self) -> bytes:
         """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to the kernel."""
-        transaction = self._writing
+        transaction = self._writer.transaction
         if transaction is None or self.closing:
             return b""
         try:
-            if self._script is not None:
-                octets = self._scripted(self._script)
-            else:
-                octets = self._flight(transaction) if self.chunking else self._ride(transaction)
+            return self._writer.octets(transaction)
         except (FrankingError, OSError) as problem:
             self._unreadable(transaction, problem)
             return b""
-        self._made += len(octets)
-        return octets
-
-    def _scripted(self, script: Iterator[bytes | None]) -> bytes:
-        while not (self._waiting and self._outstanding):
-            self._waiting = False
-            octets = next(script, b"")
-            if octets is WAIT:
-                self._waiting = True
-            elif octets:
-                return octets
-            else:
-                self._script = self._writing = None
-                break
-        return b""
-
-    def _flight(self, transaction: Transaction) -> bytes:
-        """Everything at once, joined in one copy: no generator here, most messages go this way."""
-        chunks = list(transaction.content.chunks(bcc=False))
-        size = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
-        lines = [transaction.mail, *transaction.paths, b"BDAT %d LAST\r\n" % size]
-        outstanding = self._outstanding
-        if outstanding or self._dirty:
-            lines.insert(0, b"RSET\r\n")
-            outstanding.append((transaction, RSET))
-        outstanding.append((transaction, MAIL))
-        for _ in transaction.paths:
-            outstanding.append((transaction, RCPT))
-        outstanding.append((transaction, BODY))
-        transaction.expected = len(lines)
-        if self._log is not None:
-            self._say(lines, size)
-        lines += chunks
-        flight = b"".join(lines)
-        transaction.size = size
-        transaction.begun = self._dirty = True
-        transaction.started = self._clock()
-        transaction.end = self._made + len(flight)
-        self._writing = None
-        return flight
-
-    def _ride(self, transaction: Transaction) -> bytes:
-        """With PIPELINING alone the envelope and DATA at once, on the end of the message before; the content when all of that is answered."""
-        outstanding = self._outstanding
-        if not transaction.expected:
-            lines = [transaction.mail, *transaction.paths, b"DATA\r\n"]
-            if outstanding or self._dirty:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
-                lines.insert(0, b"RSET\r\n")
-                outstanding.append((transaction, RSET))
-            outstanding.append((transaction, MAIL))
-            for _ in transaction.paths:
-                outstanding.append((transaction, RCPT))
-            outstanding.append((transaction, DATA))
-            transaction.expected = len(lines)
-            transaction.started = self._clock()
-            self._dirty = True
-            if self._log is not None:
-                self._say(lines)
-            return b"".join(lines)
-        if outstanding:
-            return b""
-        if transaction.data is None or transaction.data.code != 354 or not transaction.addressed:
-            self._script = self._data(transaction)
-            return self._scripted(self._script)
-        transaction.begun = True
-        stuffer = DotStuffer()
-        octets = stuffer.feed(b"".join(transaction.content.chunks(bcc=False))) + stuffer.end()
-        transaction.end = self._made + len(octets)
-        outstanding.append((transaction, BODY))
-        self._dirty = False  # as in _data
-        if self._log is not None:
-            self._say([], transaction.size)
-        self._writing = None
-        return octets
-
-    def _groups(self, transaction: Transaction) -> Iterator[bytes | None]:
-        transaction.started = self._clock()
-        yield from self._envelope(transaction)
-        if transaction.result is not None:
-            return
-        if self.chunking:
-            yield from self._chunk(transaction)
-        else:
-            yield from self._data(transaction)
-
-    def _envelope(self, transaction: Transaction) -> Iterator[bytes | None]:
-        """MAIL, RCPT and (without CHUNKING) DATA, in groups; ends with all of it answered."""
-        asked = [(MAIL, transaction.mail), *((RCPT, line) for line in transaction.paths)]
-        if self._dirty or self._outstanding:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
-            asked.insert(0, (RSET, b"RSET\r\n"))
-        self._dirty = True
-        batch = BATCH if self.pipelining else 1
-        start = 0
-        while start < len(asked):
-            group = asked[start : start + batch]
-            start += batch
-            if start >= len(asked) and self.pipelining and not self.chunking:
-                group.append((DATA, b"DATA\r\n"))
-            yield self._group(transaction, group)
-            yield WAIT
-            if transaction.sender_reply is not None and transaction.data is None:
-                return self._finish(transaction, refusal(transaction.sender_reply, "sender", step="message"))
-            if transaction.full and start < len(asked):
-                self._leave_out(transaction)
-                if transaction.accepted and self.pipelining and not self.chunking:
-                    yield self._group(transaction, [(DATA, b"DATA\r\n")])
-                    yield WAIT
-                break
-        if transaction.data is None:
-            if not transaction.accepted:
-                return self._finish(transaction, recipient_refused(transaction.refused))
-            if not self.pipelining:
-                yield self._group(transaction, [(DATA, b"DATA\r\n")])
-                yield WAIT
-        return None
-
-    def _leave_out(self, transaction: Transaction) -> None:
-        """Count recipients that were not even asked about as refused for now: the server has said that it takes no more."""
-        last = next(reversed(transaction.refused.values()))
-        for address in transaction.envelope.recipients[transaction.answered :]:
-            transaction.refused[address] = {"reply": last["reply"], "temporary": True}
-        transaction.answered = len(transaction.paths)
-
-    def _chunk(self, transaction: Transaction) -> Iterator[bytes | None]:
-        """BDAT LAST: its size is a promise, so that a content which breaks it ends the connection."""
-        header = b"BDAT %d LAST\r\n" % transaction.size
-        transaction.begun = True
-        transaction.end = self._made + len(header) + transaction.size
-        self._outstanding.append((transaction, BODY))
-        if self._log is not None:
-            self._say([header], transaction.size)
-        yield header
-        left = transaction.size
-        for chunk in transaction.content.chunks(bcc=False):
-            left -= len(chunk)
-            if left < 0:
-                break
-            if chunk:
-                yield chunk
-        if left:
-            raise MessageError(
-                "The message changed its size while it was being sent; was a file written to meanwhile?", field="attachments"
-            )
-
-    def _data(self, transaction: Transaction) -> Iterator[bytes | None]:
-        """Dot-stuffed content behind a 354. Without an accepted recipient a lone dot ends it (RFC 2920 §3.1)."""
-        reply = transaction.data
-        assert reply is not None
-        if reply.code != 354:
-            return self._finish(transaction, transaction.known_refusal or refusal(reply, "message", step="message"))
-        self._outstanding.append((transaction, BODY))
-        self._dirty = False  # the end of the data ends the transaction, however it is answered (RFC 5321 §4.1.1.4)
-        if not transaction.addressed:
-            self._said(".")
-            yield b".\r\n"
-            return None
-        if self._log is not None:
-            self._say([], transaction.size)
-        stuffer = DotStuffer()
-        transaction.begun = True
-        held = b""
-        for chunk in transaction.content.chunks(bcc=False):
-            if len(held) + len(chunk) <= ONE_FLIGHT:
-                held += chunk
-                continue
-            if held:
-                yield stuffer.feed(held)
-            held = chunk
-        last = stuffer.feed(held) + stuffer.end()
-        transaction.end = self._made + len(last)
-        yield last
-        return None
-
-    def _group(self, transaction: Transaction, group: list[tuple[Asked, bytes]]) -> bytes:
-        self._outstanding.extend((transaction, asked) for asked, _ in group)
-        if self._log is not None:
-            self._say([line for _, line in group])
-        return b"".join(line for _, line in group)
 
     # — what comes back —
 
@@ -390,7 +184,7 @@ class Pipeline:
 
     def _answered(self, transaction: Transaction, reply: Reply, kind: int) -> None:
         """The reply to the content decides, together with the replies to the envelope before it."""
-        early = transaction is self._writing and not self._written(transaction)
+        early = transaction is self._writer.transaction and not self._written(transaction)
         if kind == 2 and transaction.addressed and not early:
             return self._accepted(transaction, reply)
         lone = transaction.data is not None and not transaction.begun
@@ -403,7 +197,7 @@ class Pipeline:
 
     def _accepted(self, transaction: Transaction, reply: Reply) -> None:
         if self.chunking and transaction is self.unfinished[-1]:
-            self._dirty = False
+            self._writer.dirty = False
         self.used = True
         receipt = Receipt(
             transaction.content.message_id,
@@ -418,7 +212,7 @@ class Pipeline:
         self._finish(transaction, receipt)
 
     def _written(self, transaction: Transaction) -> bool:
-        return transaction.end is not None and self._made >= transaction.end
+        return transaction.end is not None and self._writer.made >= transaction.end
 
     def _finish(self, transaction: Transaction, result: Receipt | FrankingError) -> None:
         transaction.result = result
@@ -483,18 +277,6 @@ class Pipeline:
         """The content could not be read: this message fails alone if none of it has left, else the connection ends with it."""
         if isinstance(problem, OSError) and not isinstance(problem, FrankingError):
             problem = MessageError(f"The message could not be read: {problem.strerror or problem}.", field="attachments")
-        self._script = self._writing = None
+        self._writer.stop()
         self.closing = transaction.begun or transaction.data is not None
         self._finish(transaction, problem)
-
-    # — words —
-
-    def _say(self, lines: list[bytes], size: int | None = None) -> None:
-        for line in lines:
-            self._said(line[:-2].decode("utf-8", "backslashreplace"))
-        if size is not None:
-            self._said(f"<… {size} octets>")
-
-    def _said(self, line: str) -> None:
-        if self._log is not None:
-            self._log(line)
