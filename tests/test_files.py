@@ -69,3 +69,9 @@ def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:
         with mailer.borrow() as session, pytest.raises(franking.MessageError):
             session.send(prepared.envelope, prepared.content)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    report = franking.send_test(franking.Account(name="out", provider="file", sender="a@b.cz", path=str(tmp_path / "file" / "below")))
+    assert report.steps[-1].detail == f"The message could not be written to {tmp_path}/file/below: Not a directory."

@@ -58,8 +58,9 @@ class FileProvider:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            observer(Step("connect", "failed", _since(started), str(problem)))
-            raise _cannot_write(directory, problem, "connect") from problem
+            failed = _cannot_write(directory, problem, "connect")
+            observer(Step("connect", "failed", _since(started), failed.message))
+            raise failed from problem
         observer(Step("connect", "ok", _since(started), str(directory)))
         return FileSession(directory, observer)
 
@@ -94,8 +95,9 @@ class FileSession:
             draft.rename(final)
         except OSError as problem:
             draft.unlink(missing_ok=True)
-            self._observer(Step("message", "failed", _since(started), str(problem)))
-            raise _cannot_write(self._directory, problem, "accepted") from problem
+            failed = _cannot_write(self._directory, problem, "accepted")
+            self._observer(Step("message", "failed", _since(started), failed.message))
+            raise failed from problem
         except BaseException as broken:
             draft.unlink(missing_ok=True)
             self._observer(Step("message", "failed", _since(started)))
