@@ -17,6 +17,7 @@ import pytest
 import franking
 from franking import Account, SettingsError, config
 from franking.config import load, parse_url, resolve, to_url
+from franking.explanation import explain
 
 EXAMPLE = """\
 # my accounts
@@ -524,3 +525,17 @@ def test_the_examples_of_the_documentation_hold(path: Path) -> None:
     names = [resolve(url).name for url in urls.split()]
     assert names[0] == names[1] == "smtp-info@novak.cz-smtp.novak.cz"
     assert names[2:] == ["gmail-me@gmail.com", "outlook-me@contoso.com", "file-%2Ftmp%2Fmail"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are octets on POSIX")
+@pytest.mark.parametrize(("provider", "key"), [("gmail", "client_secrets"), ("smtp", "password_file"), ("file", "path")])
+def test_a_path_that_is_no_utf8_survives_the_url_and_no_error_trips_over_it(provider: str, key: str) -> None:
+    settings = {"host": "127.0.0.1", "username": "u"} if provider == "smtp" else {}
+    account = franking.Account(name="x", provider=provider, sender="me@novak.cz", **settings, **{key: "/tmp/\udce9 1"})
+    assert "%E9%201" in account.reference
+    assert config.parse_url(account.reference) == account
+    error = franking.SettingsError("x")
+    assert explain(error, account).code == "settings.invalid"
+    assert config.parse_url(account.reference.replace("name=x", "timeout=5")).name  # made of the path, where nobody gave one
+    with pytest.raises(franking.SettingsError, match="surrogate"):
+        config.parse_url("smtp://u@h%E9?from=a@b.cz&ehlo_name=%E9")

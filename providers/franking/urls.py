@@ -67,19 +67,19 @@ def read_url(url: str) -> UrlParts:
     if form == "path":
         if parts.netloc not in ("", "localhost"):
             raise _bad(f"a directory has three slashes: {parts.scheme}:///directory")
-        _once(settings, "path", re.sub(r"^/(?=[A-Za-z]:)", "", unquote(parts.path)))
+        _once(settings, "path", re.sub(r"^/(?=[A-Za-z]:)", "", _unquoted(parts.path)))
     elif parts.path not in ("", "/"):
         raise _bad("it has a path after the host; write a slash in a user name as %2F, and settings behind a ?")
     elif form == "server":
         name, port = _host_and_port(host)
         _once(settings, "host", name)
         _once(settings, "port", port)
-        _once(settings, "username", unquote(user) if at else "")
+        _once(settings, "username", _unquoted(user) if at else "")
         if "@" in settings.get("username", ""):
             settings.setdefault("from", settings["username"])
     else:
         if parts.netloc:
-            settings.setdefault("from", unquote(parts.netloc))
+            settings.setdefault("from", _unquoted(parts.netloc))
     sender = settings.pop("from", "")
     if not sender:
         raise SettingsError("from: the account URL does not say who sends; add from=you@example.com to it.", field="from")
@@ -96,18 +96,20 @@ def write_url(account: Account, *, named: bool = True) -> str:
     authority = path = ""
     if form == "server":
         host = settings.pop("host")
-        user = quote(settings.pop("username", ""), safe="")
+        user = _quoted(settings.pop("username", ""), safe="")
         port = settings.pop("port", "")
-        authority = (f"{user}@" if user else "") + (f"[{host}]" if _is_ipv6(host) else quote(host, safe="")) + (f":{port}" if port else "")
-        if sender != unquote(user):
+        authority = (
+            (f"{user}@" if user else "") + (f"[{host}]" if _is_ipv6(host) else _quoted(host, safe="")) + (f":{port}" if port else "")
+        )
+        if sender != _unquoted(user):
             settings["from"] = sender
     elif form == "path":
         if settings["path"].startswith("/"):
-            path = quote(settings.pop("path"))
+            path = _quoted(settings.pop("path"))
         settings["from"] = sender
     else:
         local, _, domain = account.sender.address.rpartition("@")
-        authority = f"{quote(local, safe='+')}@{quote(domain)}"
+        authority = f"{_quoted(local, safe='+')}@{_quoted(domain)}"
         if sender != account.sender.address:
             settings["from"] = sender
     url = f"{provider.name}://{authority}{path}" + _parameters(settings)
@@ -127,7 +129,7 @@ def _is_ipv6(host: str) -> bool:
 
 def _parameters(settings: Mapping[str, str]) -> str:
     ordered = sorted(settings.items(), key=lambda item: (item[0] != "from", item[0]))
-    return "".join(f"{'&' if number else '?'}{key}={quote(value, safe='@/:,')}" for number, (key, value) in enumerate(ordered))
+    return "".join(f"{'&' if number else '?'}{key}={_quoted(value, safe='@/:,')}" for number, (key, value) in enumerate(ordered))
 
 
 def _written(value: Any) -> str:
@@ -158,7 +160,7 @@ def _query(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         key, equals, value = pair.partition("=")
-        key = unquote(key).replace("-", "_")
+        key = _unquoted(key).replace("-", "_")
         if not equals:
             raise _bad(f"{key} has no value" if key.isidentifier() else "a parameter has no value")
         if key in found:
@@ -167,7 +169,7 @@ def _query(query: str) -> dict[str, str]:
             # forms and urlencode() write a blank as +; in the address itself a + is a plus
             words = re.match(r"(?i)(.*?)(<|%3c)", value)
             value = value[: words.end(1)].replace("+", " ") + value[words.end(1) :] if words else value
-        found[key] = unquote(value)
+        found[key] = _unquoted(value)
     return found
 
 
@@ -178,7 +180,7 @@ def _host_and_port(text: str) -> tuple[str, str]:
             raise _bad("the brackets around the IPv6 address are wrong")
         return host, port[1:]
     host, _, port = text.partition(":")
-    return unquote(host), port
+    return _unquoted(host), port
 
 
 def _once(settings: dict[str, str], key: str, value: str) -> None:
@@ -200,7 +202,15 @@ def derived_name(provider: Provider, sender: str, settings: Mapping[str, str]) -
         words = [provider.name, settings.get("username") or mailbox, settings.get("host", "").lower()]
     else:
         words = [provider.name, settings.get("path", "") if form == "path" else mailbox]
-    return re.sub(r"[/\\\x00-\x1f\x7f%]", lambda sign: f"%{ord(sign[0]):02X}", "-".join(words))
+    return re.sub(r"[/\\\x00-\x1f\x7f%\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) & 0xFF:02X}", "-".join(words))
+
+
+def _quoted(text: str, safe: str = "/") -> str:
+    return quote(text, safe, errors="surrogateescape")  # a path may have octets that are no UTF-8 (PEP 383)
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
 
 
 def _bad(why: str) -> SettingsError:
