@@ -57,19 +57,19 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     "half the header": (lambda _: sends_then_silence(b"HTTP/1.1 200 OK\r\nContent-Le"), UNKNOWN, UNKNOWN, TIMEOUT),
     "half the body": (lambda _: sends_then_silence(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"id'), UNKNOWN, UNKNOWN, TIMEOUT),
     "half the body, closed": (lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE),
-    "truncated JSON": (lambda _: sends(reply(200, b'{"access_token": "abc')), UNKNOWN, NOT_202, UNREADABLE),
-    "a list": (lambda _: sends(reply(200, [1])), UNKNOWN, NOT_202, UNREADABLE),
-    "null": (lambda _: sends(reply(200, b"null")), UNKNOWN, NOT_202, UNREADABLE),
+    "truncated JSON": (lambda _: sends(reply(200, b'{"access_token": "abc')), UNKNOWN, UNKNOWN, UNREADABLE),
+    "a list": (lambda _: sends(reply(200, [1])), UNKNOWN, UNKNOWN, UNREADABLE),
+    "null": (lambda _: sends(reply(200, b"null")), UNKNOWN, UNKNOWN, UNREADABLE),
     "wrong types": (
-        lambda _: sends(reply(200, {"access_token": 5, "expires_in": "soon", "id": {"a": 1}, "error": [1]})), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends(reply(200, {"access_token": 5, "expires_in": "soon", "id": {"a": 1}, "error": [1]})), UNKNOWN, UNKNOWN, UNREADABLE
     ),
-    "a number": (lambda _: sends(reply(200, b"5")), UNKNOWN, NOT_202, UNREADABLE),
-    "a text": (lambda _: sends(reply(200, b'"id"')), UNKNOWN, NOT_202, UNREADABLE),
+    "a number": (lambda _: sends(reply(200, b"5")), UNKNOWN, UNKNOWN, UNREADABLE),
+    "a text": (lambda _: sends(reply(200, b'"id"')), UNKNOWN, UNKNOWN, UNREADABLE),
     "nothing at all": (lambda _: sends(reply(200)), UNKNOWN, NOT_202, UNREADABLE),
-    "deep JSON": (lambda _: sends(reply(200, DEEP)), UNKNOWN, NOT_202, UNREADABLE),
+    "deep JSON": (lambda _: sends(reply(200, DEEP)), UNKNOWN, UNKNOWN, UNREADABLE),
     "a refusal of wrong types": (lambda _: sends(reply(400, {"error": [1, {"a": 2}]})), BAD, BAD, UNREADABLE),
     "a deep refusal": (lambda _: sends(reply(400, DEEP)), BAD, BAD, UNREADABLE),
-    "a hotel's page": (lambda _: sends(reply(200, b"<html>Welcome</html>", "Content-Type: text/html")), UNKNOWN, NOT_202, UNREADABLE),
+    "a hotel's page": (lambda _: sends(reply(200, b"<html>Welcome</html>", "Content-Type: text/html")), UNKNOWN, UNKNOWN, UNREADABLE),
     "a proxy's page": (
         lambda _: sends(reply(403, b"<html>Blocked</html>")), REFUSED, ("Refused", False, False, "microsoft.access-denied"), UNREADABLE
     ),
@@ -85,13 +85,13 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     "429 in 1999": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT")), SLOW, SLOW, LATER),
     "429 of a date that is none": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 99 Foo 2026 99:99:99 GMT")), SLOW, SLOW, LATER),
     "a length too small": (
-        lambda _: sends(b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{"id": "1", "access_token": "x"}'), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends(b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{"id": "1", "access_token": "x"}'), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "a length below nothing": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{"), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "a length that is no number": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{"), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "two lengths": (
         lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 9\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE
@@ -104,7 +104,7 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
         lambda _: rawweb.endless(b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), BAD, BAD, UNREADABLE
     ),
     "an endless answer": (
-        lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "an endless header": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"b" * 1000 + b"\r\n"), UNKNOWN, UNKNOWN, GONE),
     "an endless line": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 65536), UNKNOWN, UNKNOWN, GONE),
@@ -126,13 +126,13 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
         BAD, BAD, UNREADABLE,
     ),
     "compressed without end": (
-        lambda _: sends(reply(200, BOMB, "Content-Encoding: gzip")), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends(reply(200, BOMB, "Content-Encoding: gzip")), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "compressed twice": (
-        lambda _: sends(reply(200, gzip.compress(BOMB), "Content-Encoding: gzip, gzip")), UNKNOWN, NOT_202, UNREADABLE
+        lambda _: sends(reply(200, gzip.compress(BOMB), "Content-Encoding: gzip, gzip")), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "compressed refusal": (lambda _: sends(reply(400, gzip.compress(BOMB), "Content-Encoding: gzip, gzip, gzip")), BAD, BAD, UNREADABLE),
-    "said to be compressed": (lambda _: sends(reply(200, b"{}", "Content-Encoding: gzip")), UNKNOWN, NOT_202, UNREADABLE),
+    "said to be compressed": (lambda _: sends(reply(200, b"{}", "Content-Encoding: gzip")), UNKNOWN, UNKNOWN, UNREADABLE),
 }  # fmt: skip
 
 

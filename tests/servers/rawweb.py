@@ -49,6 +49,7 @@ class RawServer:
         self.before_body: list[Wire] = []  # taken instead, as soon as the head is there
         self.requests: list[Raw] = []
         self.connections = 0
+        self.faulty: Callable[[str], bool] = lambda head: not head.startswith("GET")  # which requests the acts are for
         self.over = threading.Event()
         self.otherwise = otherwise
         self._context = authority.context("localhost", "127.0.0.1")
@@ -98,7 +99,7 @@ class RawServer:
                 self._socks.append(line)
                 for request in self._requests(line):
                     self.requests.append(request)
-                    act = self.acts.pop(0) if self.acts and not request.head.startswith("GET") else None
+                    act = self.acts.pop(0) if self.acts and self.faulty(request.head) else None
                     if act is None:
                         request.send(self.otherwise(request.head))
                     else:

@@ -124,7 +124,12 @@ class Wire:
             if last:
                 self.in_doubt = isinstance(error, OutcomeUnknown)
             raise error
-        answer = httplib2.Response({name.lower(): value for name, value in response.headers.items()})
+        said = {name.lower(): value for name, value in response.headers.items()}
+        if status == 308:
+            said.pop(
+                "location", None
+            )  # the library would carry the rest of the message there, to any host; the protocol knows no such thing
+        answer = httplib2.Response(said)
         answer.status, answer.reason = status, response.reason
         return answer, content
 

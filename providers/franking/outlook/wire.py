@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from franking import http
 from franking.account import Account
 from franking.api import reach
-from franking.errors import ConnectError, Evidence, FrankingError, SettingsError
+from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown, SettingsError
 from franking.outlook import graph_root
 from franking.provider import Observer
 from franking.tokens import Secret
@@ -145,7 +145,12 @@ class Wire:
         said = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
         reason, details = _reason(error)
         if status < 300 and reason is None:
-            reason = "not-accepted"  # seen for MIME that was too large: 200, and nothing was sent
+            if final and content.strip():
+                return OutcomeUnknown(
+                    f"{SERVICE}'s answer cannot be read; it may have accepted the message.",
+                    evidence=Evidence("http", code=status, text=http.bounded(str(said)), reason="unreadable-answer", details=details),
+                )
+            reason = "not-accepted"  # seen for MIME that was too large: 200 without a word, and nothing was sent
         challenge = re.search(r'claims="([^"]{1,4000})"', {**_lower(headers)}.get("www-authenticate", ""))
         if challenge:
             details["claims"] = challenge[1]
