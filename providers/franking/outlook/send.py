@@ -47,6 +47,7 @@ __all__ = ["GraphSession", "Plan", "open_session", "plan"]
 MIME_LIMIT = 3_000_000  # octets; base64 makes 4,000,000 of them, and a request has at most 4 MB
 REQUEST_LIMIT = 4_000_000
 USUAL_LIMIT = 35 * 1024 * 1024  # Exchange's default for a whole message; an administrator may allow more
+MOST_RECIPIENTS = 1_000  # that an administrator can allow; the default is 500
 REPLY = "202 Accepted (accepted, not yet delivered)"
 
 
@@ -170,6 +171,13 @@ class GraphSession:
             return self._send(envelope, content)
 
     def _send(self, envelope: Envelope, content: Content) -> Receipt:
+        count = len(envelope.recipients)
+        if count > MOST_RECIPIENTS:
+            raise MessageError(
+                f"The message has {count} recipients; Exchange takes {MOST_RECIPIENTS} for each message at most. Send it in parts.",
+                field="to",
+                evidence=Evidence("message", reason="too-many-recipients", details={"count": count, "limit": MOST_RECIPIENTS}),
+            )
         header = check_recipients(envelope, content, SERVICE)
         chosen = plan(self._account, content)
         warnings = [*chosen.warnings, *sender_unused(envelope, header, self._account.sender, SERVICE)]

@@ -102,6 +102,7 @@ def _upload(wire: Wire, url: str, part: Part, told: Progress, done: int, pause: 
                     raise
                 broken = problem
                 pause(2.0 ** (breaks - 1) - 1)  # seconds: at once, then 1, 3, 7, 15
+        reader.finish()
     finally:
         reader.close()
 
@@ -170,6 +171,10 @@ class _Reader:
             piece, self._rest = piece[: end - self._at], piece[end - self._at :]
             self._at += len(piece)
             yield piece
+
+    def finish(self) -> None:
+        """Look behind the last octet. Raises ``MessageError`` for a file that has grown meanwhile."""
+        next(self._chunks, None)
 
     def close(self) -> None:
         """Let go of what the file holds open."""
