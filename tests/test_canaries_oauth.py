@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -337,6 +337,71 @@ def test_nothing_secret_comes_out(
     assert (tap.met > 0) == (fault != "none"), "the fault was not met"
     assert fault != "none" or holds <= set(tap.known), "a secret was not in it"
     assert leaks(world, tap, loud, capfd) == {}
+
+
+# -- what is wrong on this side ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: re.sub("state=[^&]+", "state=another", url),
+        lambda url: url.replace("code=", "kode="),
+        lambda url: url.replace("code=", "code=1&code="),
+        lambda url: f"<{url}> that is what it says: {url}",
+        lambda url: url.partition("?")[2].replace("state=", "stale="),
+    ],
+    ids=["another state", "another name", "twice", "with words", "without state"],
+)
+@pytest.mark.parametrize("name", ["gmail", "outlook"])
+def test_what_is_pasted_wrongly_is_not_repeated(
+    name: str, change: Callable[[str], str], world: World, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    account = world.gmail() if name == "gmail" else world.outlook()
+    ends = (
+        world.microsoft.address_line
+        if name == "outlook"
+        else partial(browse, ca_file=world.google.authority.ca_file, stop_at_loopback=True)
+    )
+    kind: Any = provider(name)
+    with world.signing_in(pastes=lambda url: change(ends(url))) as person, pytest.raises(FrankingError) as caught:
+        kind.login(account, person, options={})
+    explain(caught.value)
+    world.told += [everything(caught.value), variables(caught.value)]
+    tap = world.taps["google" if name == "gmail" else "microsoft"]
+    assert {"authorisation code", "state"} <= set(tap.known)
+    assert leaks(world, tap, loud, capfd) == {}
+
+
+@pytest.mark.parametrize("damage", ["cut", "letters", "doubled", "of another kind"])
+@pytest.mark.parametrize("name", ["gmail", "outlook"])
+def test_a_damaged_key_is_not_shown(
+    name: str, damage: str, world: World, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pem, certificate = made_certificate()
+    lines = pem.splitlines()
+    damaged = {
+        "cut": lines[:9],
+        "letters": [*lines[:8], lines[8].swapcase(), *lines[9:]],
+        "doubled": [*lines[:8], *lines[3:]],
+        "of another kind": [line.replace("PRIVATE KEY", "RSA PRIVATE KEY") for line in lines],
+    }[damage]
+    key = "\n".join(damaged) + "\n"
+    file = world.directory / "key"
+    if name == "gmail":
+        whole = {"type": "service_account", "client_email": "a@b.iam", "token_uri": f"{world.google.url}/token", "private_key": key}
+        file.write_text(json.dumps(whole))
+        account = world.gmail(client_secrets=None, service_account=str(file))
+    else:
+        file.write_text(key + certificate)
+        account = world.outlook(app_only=True, certificate=str(file))
+    with pytest.raises(FrankingError) as caught:
+        renewed(account, MemoryStore())
+    explain(caught.value)
+    world.keys["key"] = "".join(lines[1:-1])
+    world.keys["a line of it"] = lines[3]
+    world.told += [everything(caught.value), variables(caught.value), repr(account)]
+    assert leaks(world, world.taps["google"], loud, capfd) == {}
 
 
 # -- the smtp routes -----------------------------------------------------------------------------------------------------

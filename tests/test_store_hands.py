@@ -104,9 +104,21 @@ def attempt(act):
 
 {code}
 
+# what is imported late must be imported while this user may read it
+import html, pkgutil, unicodedata
+import franking, franking_cli
+from franking.explanation import explain
+for package in (franking, franking_cli):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        try:
+            __import__(module.name)
+        except Exception:
+            pass
 os.environ.update(told["warm"])
+refused = franking.SettingsError("x", evidence=franking.errors.Evidence("store", reason="unwritable"))
+explain(refused, franking.Account(name="x", provider="smtp", sender="a@b.cz", host="smtp.example.cz")).remedies
 try:
-    act()  # what is imported late must be imported while this user may read it
+    act()
 except Exception:
     pass
 heard.clear()
@@ -182,6 +194,16 @@ def test_another_users_store_is_closed_and_says_whose_it_is(shared: Path, as_use
         assert str(state) in answer[2]
     assert store.load("shop") == "canary-of-root"
     assert sorted(path.name for path in state.iterdir()) == ["shop.json"]
+
+
+@root
+def test_signing_out_of_another_users_store_does_not_say_that_nothing_was_there(shared: Path, as_user: As) -> None:
+    store = FileStore(shared / "state", "file")
+    store.save("shop", "canary-of-root")
+    words = "logout smtp://jana@127.0.0.1?from=a@b.cz&name=shop"
+    (codes, _, err), _ = as_user(SOMEBODY, RUN, FRANKING_STATE_DIR=str(store.directory), FRANKING_CONFIG=str(shared / "none"), WORDS=words)
+    assert codes == [2]
+    assert "belongs to another user (uid 0)" in " ".join(err.split())
 
 
 @root
@@ -268,6 +290,7 @@ RUN = """
         from franking_cli.app import run
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            sys.stdin = io.StringIO("geheim\\n")
             codes = [run(command.split()) for command in told["environment"]["WORDS"].split(";")]
         return [codes, out.getvalue(), err.getvalue()]
 """
@@ -325,6 +348,19 @@ def test_a_sign_in_that_could_not_be_kept_is_not_begun(closed: dict[str, str], s
     assert "https://" not in out + err.replace(settings["api_endpoint"], "")
     assert " ".join(err.split()).count("could not be made: Permission denied") >= 2  # the lines are folded
     assert "FRANKING_STATE_DIR" in err
+
+
+@root
+def test_an_account_that_cannot_be_saved_is_told_after_its_test(closed: dict[str, str], as_user: As) -> None:
+    """Setting up writes nothing before the test has passed, so this comes last; the test message has gone."""
+    with SmtpServer(users={"jana": "geheim"}) as server:
+        flags = f"--provider smtp --from a@b.cz --host 127.0.0.1 --port {server.port} --security none --username jana --name shop --offline"
+        words = f"setup a@b.cz {flags} --to x@y.cz --password-stdin --json"
+        (codes, out, err), _ = as_user(SOMEBODY, RUN, **closed, WORDS=words)
+        assert codes == [2], err
+        assert len(server.messages) == 2
+    assert "Permission denied" in out
+    assert "geheim" not in out + err
 
 
 def of_google(google: Google, directory: Path) -> tuple[dict[str, Any], Grant]:

@@ -54,8 +54,12 @@ def command(
 
 def forget(store: Any, name: str) -> bool:
     """Remove an account's secret from the store; tell whether there was one."""
-    if not os.path.lexists(store.path(name)):  # nothing there: no directory is made, no lock taken
+    try:
+        os.lstat(store.path(name))
+    except (FileNotFoundError, NotADirectoryError):  # nothing there: no directory is made, no lock taken
         return False
+    except OSError:  # somebody else's directory, perhaps: the store says what is in the way
+        pass
     with store.lock(name):
         store.delete(name)
     return True
