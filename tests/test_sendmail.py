@@ -382,3 +382,31 @@ def test_a_caller_that_does_not_wait_for_the_replies(settings: Callable[..., Smt
         running.stdin.close()
         told = running.stderr.read().decode()
         assert (running.wait(60), told.count("\n")) == (69, 1), told
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "value"),
+    [
+        ("Subject: Cron <root@web01> /usr/bin/zálohuj".encode(), "Subject", "Cron <root@web01> /usr/bin/zálohuj"),
+        (b"Subject: pr\xedli\xb9", "Subject", "príli¹"),
+        ("Subject: one\n žluť".encode(), "Subject", "one žluť"),
+        ("From: Cron Démon <info@novak.cz>".encode(), "From", "Cron Démon <info@novak.cz>"),
+        ("Cc: Jan Novák <jan@example.com>, b@example.com".encode(), "Cc", "Jan Novák <jan@example.com>, b@example.com"),
+    ],
+)
+def test_raw_letters_in_a_header_reach_a_server_without_smtputf8(
+    settings: Callable[..., SmtpServer], header: bytes, name: str, value: str
+) -> None:
+    server = settings(extensions=("PIPELINING", "8BITMIME"))
+    done = sendmail("-i", "a@example.com", text=header + "\nX-Plain: 1\n\nžluť\n".encode())
+    assert (done.code, done.err) == (0, "")
+    (message,) = server.messages
+    parsed = email.message_from_bytes(message.data, policy=email.policy.default)
+    assert (parsed[name], parsed["X-Plain"]) == (value, "1")
+    assert message.data.partition(b"\r\n\r\n")[0].isascii() and message.data.endswith("\r\n\r\nžluť\r\n".encode())
+
+
+def test_raw_letters_without_a_header_are_text(settings: Callable[..., SmtpServer]) -> None:
+    server = settings(extensions=("8BITMIME",))
+    assert sendmail("a@example.com", text="žluť: text\n").code == 0
+    assert server.messages[0].data.endswith("\r\n\r\nžluť: text\r\n".encode())

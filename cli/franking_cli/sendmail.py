@@ -158,6 +158,8 @@ def deliver(mailer: Mailer, data: bytes, options: Options, aliases: Aliases, rec
     named = options.recipients if recipients is None else recipients
     if data.startswith(b"From "):  # the line before each message of a mailbox file
         data = data.partition(b"\n")[2]
+    if not data.isascii():
+        data = _encoded(data)
     data = _with_from(data, mailer, options)
     api = mailer.provider.facts.route(mailer.route).api
     if from_headers or api:
@@ -176,6 +178,35 @@ def deliver(mailer: Mailer, data: bytes, options: Options, aliases: Aliases, rec
         found = mailer.prepare(data).envelope.recipients
         envelope = Envelope(sender, dict.fromkeys((*found, *recipients)))
     return dict(mailer.send(data, envelope=envelope).refused)
+
+
+def _encoded(data: bytes) -> bytes:
+    """Write header fields of raw 8-bit text, as cron and old scripts make them, in RFC 2047: not every server takes them as they are."""
+    import re
+
+    if not re.match(rb"[!-9;-~]+[ \t]*:", data):
+        return data  # no header, all of it is text
+    head, blank, body = re.match(rb"(?s)(.*?)(\r?\n\r?\n|\Z)(.*)", data).groups()  # type: ignore[union-attr]
+    fields = re.split(rb"\r?\n(?![ \t])", head)
+    return b"\n".join(one if one.isascii() else _encoded_field(one) for one in fields) + blank + body
+
+
+def _encoded_field(raw: bytes) -> bytes:
+    from franking.errors import MessageError
+    from franking.headers import ADDRESSED, address_field, field, read_addresses
+
+    name, _, value = raw.partition(b":")
+    try:
+        text = " ".join(value.decode().split())
+    except UnicodeDecodeError:
+        text = " ".join(value.decode("latin-1").split())
+    key = name.decode("latin-1").strip()
+    try:
+        addressed = key.lower().removeprefix("resent-") in ADDRESSED
+        written = address_field(key, read_addresses(text, key.lower())) if addressed else field(key, text)
+    except MessageError:
+        return raw  # what is wrong with it is said later, in its own words
+    return written.encode().removesuffix(b"\r\n")
 
 
 def _address(text: str) -> str:
