@@ -172,27 +172,43 @@ def test_a_client_hello_to_a_plain_port() -> None:
         nothing_heard(server)
 
 
+@pytest.mark.parametrize("security", ["none", "starttls"])
+def test_plain_text_to_a_tls_port_waits_and_says_nothing(certificates: Certificates, security: str) -> None:
+    """The server waits for a ClientHello and the client for a greeting: whoever speaks first in plain would tell who sends."""
+    settings = {"username": None} if security == "none" else {}
+    with SmtpServer(context=certificates.context("good"), implicit_tls=True) as server:
+        given = account(server, security=security, timeout=0.5, **settings)
+        with pytest.raises(franking.ConnectError) as caught:
+            franking.send(given, MESSAGE, secret=None if security == "none" else SECRET)
+        assert (code(caught.value), caught.value.step, caught.value.possibly_sent) == ("greet.silent", "greet", False)
+        assert server.wait().plain == b""
+
+
+CUTS = {"greeting": b"", "EHLO": b"EHLO", "AUTH": b"AUTH", "MAIL": b"MAIL", "RCPT": b"RCPT", "DATA": b"DATA", "content": b"\r\n.\r\n"}
+
+
 @pytest.fixture
-def abrupt(certificates: Certificates) -> Iterator[int]:
-    """A server that ends TLS without close_notify where the answer to the content is due."""
+def abrupt(certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[int]:
+    """A server that ends TLS without close_notify where an answer is due."""
     listener = socket.create_server(("127.0.0.1", 0))
+    cut = CUTS[request.param]
 
     def serve() -> None:
         sock, _ = listener.accept()
         with certificates.context("good").wrap_socket(sock, server_side=True, suppress_ragged_eofs=False) as line:
-            line.sendall(b"220 mx\r\n")
             heard = b""
             answers = {
+                b"": b"220 mx\r\n",
                 b"EHLO": b"250-mx\r\n250 AUTH PLAIN\r\n",
                 b"AUTH": b"235 ok\r\n",
                 b"MAIL": b"250 ok\r\n",
                 b"RCPT": b"250 ok\r\n",
                 b"DATA": b"354 go\r\n",
             }
-            while not heard.endswith(b"\r\n.\r\n"):
-                heard = line.recv(65536)
+            while not (heard[:4] == cut if len(cut) < 5 else heard.endswith(cut)):
                 if (answer := answers.get(heard[:4])) is not None:
                     line.sendall(answer)
+                heard = line.recv(65536)
             raw = socket.socket(fileno=line.detach())
             raw.close()  # FIN without close_notify: a truncation attack looks the same
 
@@ -203,7 +219,12 @@ def abrupt(certificates: Certificates) -> Iterator[int]:
     listener.close()
 
 
-def test_an_end_without_notice_is_no_acceptance(abrupt: int, certificates: Certificates) -> None:
-    with pytest.raises(franking.OutcomeUnknown) as caught:
-        franking.send(account(abrupt, security="tls", ca_file=certificates.ca_file), MESSAGE, secret=SECRET)
-    assert code(caught.value) == "outcome.unknown"
+@pytest.mark.parametrize("abrupt", CUTS, indirect=True)
+def test_an_end_without_notice_is_no_answer(abrupt: int, certificates: Certificates, request: pytest.FixtureRequest) -> None:
+    given = account(abrupt, security="tls", ca_file=certificates.ca_file)
+    at = request.node.callspec.params["abrupt"]
+    with pytest.raises(franking.OutcomeUnknown if at == "content" else franking.ConnectError) as caught:
+        franking.send(given, MESSAGE, secret=SECRET)
+    assert caught.value.possibly_sent == (at == "content")
+    assert caught.value.step == {"greeting": "greet", "EHLO": "greet", "AUTH": "login", "content": "accepted"}.get(at, "message")
+    assert code(caught.value) in ("outcome.unknown", "greet.closed", "connect.lost")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -44,7 +45,9 @@ def reply(status: int, body: bytes | dict[str, Any] | list[Any] = b"", *headers:
 class RawServer:
     """Answer the next request with each act of ``acts`` in turn, others with ``otherwise``; every request is kept."""
 
-    def __init__(self, authority: Authority, *, otherwise: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, authority: Authority | None = None, *, otherwise: Callable[[str], bytes], context: ssl.SSLContext | None = None
+    ) -> None:
         self.acts: list[Wire] = []
         self.before_body: list[Wire] = []  # taken instead, as soon as the head is there
         self.requests: list[Raw] = []
@@ -52,7 +55,10 @@ class RawServer:
         self.faulty: Callable[[str], bool] = lambda head: not head.startswith("GET")  # which requests the acts are for
         self.over = threading.Event()
         self.otherwise = otherwise
-        self._context = authority.context("localhost", "127.0.0.1")
+        if context is None:
+            assert authority is not None
+            context = authority.context("localhost", "127.0.0.1")
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._socks: list[Any] = []
         self._threads: list[threading.Thread] = []
