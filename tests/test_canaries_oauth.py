@@ -204,13 +204,14 @@ def microsoft_refresh(world: World) -> Any:
     return renewed(account, world.store(account))
 
 
-@flow("POST .*/token", holds="client secret, access token")
+@flow("POST .*/token", "GET .*/openid-configuration", holds="client secret, access token")
 def microsoft_as_an_app(world: World) -> Any:
     world.microsoft.secret, world.microsoft.certificate = SECRET, None
+    world.keys["client secret"] = SECRET
     return renewed(world.outlook(app_only=True), MemoryStore({"shop": Password(SECRET).dumps()}))
 
 
-@flow("POST .*/token", holds="client assertion, access token")
+@flow("POST .*/token", "GET .*/openid-configuration", holds="client assertion, access token")
 def microsoft_with_a_certificate(world: World) -> Any:
     key, certificate = made_certificate()
     file = world.directory / "app.pem"

@@ -334,6 +334,15 @@ def test_an_unreadable_answer_is_temporary_and_in_no_log(
     assert "canary" not in caplog.text
 
 
+def test_a_portal_that_redirects_the_discovery_is_temporary(microsoft: Microsoft, account: Make) -> None:
+    """As in a hotel before one has signed in there; MSAL raises a bare RuntimeError with the whole answer in it."""
+    microsoft.answers.append(("openid-configuration", Reply(302, b"canary of the portal", {"Location": "https://portal.example/"})))
+    with pytest.raises(errors.ConnectError) as caught:
+        sign_in(account(), microsoft)
+    assert (caught.value.temporary, evidence(microsoft, caught.value).reason) == (True, "unreadable")
+    assert "canary" not in str(caught.value)
+
+
 def test_without_a_client_id_there_is_no_login(microsoft: Microsoft, account: Make) -> None:
     with pytest.raises(errors.SettingsError, match="client_id"):
         sign_in(account(client_id=None), microsoft)

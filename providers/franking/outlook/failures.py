@@ -99,7 +99,9 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
             step="secret",
             evidence=Evidence("oauth", code=code, reason="server_error", details={"host": urlsplit(issuer).hostname}),
         )
-    if isinstance(problem, json.JSONDecodeError | RecursionError):
+    if isinstance(problem, json.JSONDecodeError | RecursionError) or "Unable to complete OIDC Discovery" in str(
+        problem
+    ):  # a portal's redirect
         return unreadable(issuer)
     if isinstance(problem, RuntimeError) and "nonce" in str(problem):
         return sign_in_needed(

@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from franking.loopback import Listener, answer
 from franking.outlook import GRAPH, SMTP, authority, scopes
 from franking.outlook.failures import explained, sign_in_needed, transport_failure, unreadable
 from franking.provider import LoginUI
-from franking.tokens import Grant
+from franking.tokens import Grant, Password
 
 if TYPE_CHECKING:
     import requests
@@ -108,14 +108,19 @@ def refresh(account: Account, grant: Grant | None, secret: str | None) -> Grant:
         return renew(grant)
 
 
-@contextmanager
-def prepared(account: Account, secret: str | None) -> Iterator[Callable[[Grant | None], Grant]]:
+def prepared(account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
     """Make the MSAL application, which asks the issuer for its endpoints, and lend the ``refresh`` that uses it.
 
     So that the account's lock is held for the renewal only.
     """
+    return _prepared(account, Password(secret or ""))
+
+
+@contextmanager
+def _prepared(account: Account, secret: Password) -> Iterator[Callable[[Grant | None], Grant]]:
+    # a generator's variables outlive its errors (``errors.forget_locals``): none of them is the secret itself
     with _application(account, secret) as app:
-        yield lambda grant: _renewed(account, app, grant, secret)
+        yield lambda grant: _renewed(account, app, grant, secret.value or None)
 
 
 def _renewed(account: Account, app: _Application, grant: Grant | None, secret: str | None) -> Grant:
@@ -168,7 +173,7 @@ class _Application:
 
 
 @contextmanager
-def _application(account: Account, secret: str | None = None) -> Iterator[_Application]:
+def _application(account: Account, secret: Password | None = None) -> Iterator[_Application]:
     """Make a fresh MSAL application; its construction asks the issuer for its endpoints."""
     if not account.client_id:
         raise SettingsError(
@@ -207,7 +212,9 @@ def _application(account: Account, secret: str | None = None) -> Iterator[_Appli
 
         def make() -> Any:
             if account.app_only:
-                return msal.ConfidentialClientApplication(account.client_id, client_credential=_credential(account, secret), **settings)
+                return msal.ConfidentialClientApplication(
+                    account.client_id, client_credential=_credential(account, secret.value if secret else None), **settings
+                )
             return msal.PublicClientApplication(account.client_id, **settings)
 
         yield _Application(_asked(account, make), known, remembered, discovery)
