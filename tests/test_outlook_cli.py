@@ -99,7 +99,9 @@ def test_a_sign_in_that_fails_is_explained_as_a_send_is(microsoft: Microsoft, nu
     assert told["diagnosis"]["code"] == diagnosis
     assert f"AADSTS{number}" in told["diagnosis"]["raw"]
     microsoft.answers = [("/token", Problem(error, number).reply())]
-    assert "franking login office" in franking("login", "office", "--device", code=code)[1]  # whatever happened, a command to go on with
+    shown = franking("login", "office", "--device", code=code)[1]
+    assert "franking login office" in shown  # whatever happened, a command to go on with
+    assert f"Seen: AADSTS{number}" in shown and "Correlation" in shown  # what an administrator asks for
 
 
 def test_a_sign_in_says_who_where_and_what_for(microsoft: Microsoft) -> None:

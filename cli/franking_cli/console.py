@@ -218,8 +218,11 @@ class Console:
         for text in texts:
             self._advice(f"! {text}", "warn", indent="", hang="  ")
 
-    def diagnosis(self, diagnosis: Diagnosis, *, next_command: str | None = None) -> None:
-        """Show a diagnosis: title, cause, numbered remedies, the server's own words, and a command to go on with."""
+    def diagnosis(self, diagnosis: Diagnosis, *, next_command: str | None = None, said: str | None = None) -> None:
+        """Show a diagnosis: title, cause, numbered remedies, the server's own words, and a command to go on with.
+
+        ``said`` is what the screen shows already: by default the error's sentence, which stands at its step.
+        """
         self.say(f"✗ {visible(diagnosis.title)}", "bad", hang="  ")
         self.say(diagnosis.cause, indent="  ")
         remedies = diagnosis.remedies
@@ -233,7 +236,7 @@ class Console:
             self.say()
             self.say("This may pass by itself: trying again later can help.", indent="  ")
         # our own name for it, or our own words, which were said already; a server's reply begins with its code
-        said = f"{diagnosis.cause} {diagnosis.values.get('problem', '')}"
+        said = f"{diagnosis.cause} {diagnosis.values.get('problem', '') if said is None else said}"
         ours = re.fullmatch(r"[a-z-]+", diagnosis.raw) or (diagnosis.raw in said and not diagnosis.raw[:1].isdigit())
         if diagnosis.raw and not ours:
             self.say()
@@ -280,7 +283,7 @@ class Console:
         if self.account is not None and diagnosis.code != "settings.invalid":
             # an account's provider was asked: its refusal is told as a send's is
             again = shell(*self.path.split(), self.account.reference or "--help")
-            self.diagnosis(diagnosis, next_command=next_command or again)
+            self.diagnosis(diagnosis, next_command=next_command or again, said="")
             return
         self.say(f"✗ {visible(str(error))}", "bad", hang="  ")
         for remedy in diagnosis.remedies:
