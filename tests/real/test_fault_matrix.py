@@ -23,7 +23,7 @@ from franking.errors import FrankingError
 from servers.daemon import START, in_use
 from servers.dialogue import Raw
 from servers.dovecot import PASSWORDS
-from servers.proxy import Injection, Proxy
+from servers.proxy import Dripping, Injection, Proxy
 
 USER = "info@example.cz"
 ENVELOPE = Envelope(USER, ["jana@example.com"])
@@ -136,3 +136,14 @@ def test_the_report_agrees_with_the_delivery(request: pytest.FixtureRequest, ser
             break
     assert not wrong, "\n".join(wrong)
     assert not left, f"never reached: {left}"
+
+
+@pytest.mark.parametrize("way", WITHOUT)
+def test_a_whole_connection_octet_by_octet(login_road: Any, way: str) -> None:
+    """TLS too: each octet in a segment of its own, in both directions."""
+    content = message()
+    with Dripping(login_road.port) as proxy:
+        account = login_road.account(port=proxy.port, timeout=20.0, without=WITHOUT[way])
+        with franking.connect(account, secret=PASSWORDS[USER]) as mailer:
+            assert mailer.send(content.data, envelope=ENVELOPE).accepted
+    login_road.inbox.find(content.message_id)

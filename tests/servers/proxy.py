@@ -116,6 +116,43 @@ class Proxy:
             thread.start()
 
 
+class Dripping:
+    """Carry one connection to ``target``, each octet in a segment of its own; a context manager. It understands nothing of what it carries."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Dripping:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        with client, socket.create_connection(("127.0.0.1", self._target)) as server, contextlib.suppress(OSError):
+            ends = {client: server, server: client}
+            for sock in ends:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while ready := select.select(list(ends), [], [], PATIENCE)[0]:
+                for sock in ready:
+                    data = sock.recv(65_536)
+                    if not data:
+                        return
+                    for octet in data:
+                        ends[sock].sendall(bytes((octet,)))
+
+
 class _Over(Exception):
     """Nothing more is carried on this connection."""
 
@@ -132,6 +169,7 @@ class _Relay:
         self.counts: dict[str, int] = {}
         self.octets = 0  # of a BDAT that are still to come
         self.dotted = self.answering = self.secure = self.mute = self.dropping = False
+        self.shut = False  # behind a command that is answered 421 nothing is carried out (RFC 5321 §3.8)
         self.passed = 0  # octets of content
 
     def run(self) -> None:
@@ -193,7 +231,7 @@ class _Relay:
     # — what the client says —
 
     def _commands(self) -> None:
-        while self.said:
+        while self.said and not self.shut:
             if self.octets:
                 piece, self.said = self.said[: self.octets], self.said[self.octets :]
                 self.octets -= len(piece)
@@ -235,6 +273,7 @@ class _Relay:
         self.dropping = withheld and step == "final"
         if withheld:
             self.asked.append((step, True, False))
+            self.shut = self.injection is not None and self.injection.kind == "421"
             self._unasked()
             return
         if line:
