@@ -542,16 +542,16 @@ class Peer:
         if not self.buffer:
             self.read()
         self.at("content", None)
-        lines = []
-        while (line := self._raw_line()) != b".\r\n":
-            lines.append(line[1:] if line.startswith(b".") else line)
-        self._accept(b"".join(lines), "data")
-
-    def _raw_line(self) -> bytes:
-        while b"\r\n" not in self.buffer:
+        # all at once: taking a large buffer apart line by line copies it each time
+        whole, self.buffer = bytearray(b"\r\n" + self.buffer), b""
+        looked = 0
+        while (end := whole.find(b"\r\n.\r\n", looked)) < 0:
+            looked = max(0, len(whole) - 4)
             self.read()
-        line, _, self.buffer = self.buffer.partition(b"\r\n")
-        return line + b"\r\n"
+            whole += self.buffer
+            self.buffer = b""
+        self.buffer = bytes(whole[end + 5 :])
+        self._accept(bytes(whole[: end + 2].replace(b"\r\n.", b"\r\n")[2:]), "data")
 
     def _bdat(self, rest: str) -> None:
         fault = self.fault("bdat")
