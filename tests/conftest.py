@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["servers.fixtures"]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # started in the background of a script: Ctrl-C is ignored, and would be in every program that a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# quick and the same every time, for each change; deep (--hypothesis-profile deep, or FRANKING_FUZZ=deep) for minutes of leisure: it goes where nobody was
+settings.register_profile("quick", max_examples=150, deadline=None, derandomize=True, database=None)
+settings.register_profile("deep", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True)
+settings.load_profile(os.environ.get("FRANKING_FUZZ", "quick"))
 
 LOOPBACK = Path(__file__).parent / "loopback"
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses

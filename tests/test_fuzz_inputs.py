@@ -24,8 +24,9 @@ from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader
 from franking.urls import read_url
 from franking_cli.letters import Templates, letters
 
-pytestmark = pytest.mark.timeout(60)
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+DEEP = settings().max_examples > 1_000
+pytestmark = pytest.mark.timeout(0 if DEEP else 60)
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 NASTY = st.text(
     st.sampled_from("\r\n\0\t \"'<>@:;,\\%[]{}()=?&#/+.-_a1Ž\u202e\u2028\ud800\x1b\x7f\x85\xa0😀") | st.characters(), max_size=60

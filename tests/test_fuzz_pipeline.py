@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -183,7 +184,9 @@ class Conversation(RuleBasedStateMachine):
 
 
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+DEEP = settings().max_examples > 1_000
+TestConversation.settings = settings(max_examples=1_000) if DEEP else settings(max_examples=60, stateful_step_count=30)
+pytestmark = pytest.mark.timeout(0 if DEEP else 120)
 
 
 def test_the_model_refuses_what_a_server_refuses() -> None:
