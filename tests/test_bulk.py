@@ -234,8 +234,8 @@ def run(account: franking.Account, items: Any, clock: Clock, **options: Any) -> 
     with franking.connect(account, secret="x") as mailer:
         road = bulk.Road(
             prepare=mailer.prepare,
-            open=mailer.take,
-            give_back=mailer.give_back,
+            open=lambda: mailer.sessions.take(mailer.open),
+            give_back=mailer.sessions.give_back,
             renew=mailer.renew,
             explain=lambda error: None,
             clock=clock,

@@ -4,7 +4,7 @@
 
 Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
 the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
-Many messages are ``bulk.py``'s business; it is handed ``Mailer.take`` and ``give_back`` and never opens anything itself.
+Many messages are ``bulk.py``'s business; it is handed how to take a session and give it back (``lending.py``) and never opens anything itself.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from franking.config import resolve
 from franking.errors import (
     ConnectError,
-    Evidence,
     FrankingError,
     LoginError,
     MessageError,
-    Refused,
     SettingsError,
 )
+from franking.lending import Lender
 from franking.prepare import Prepared, prepare
 from franking.provider import Step, needs_secret, silent
 from franking.registry import provider as find_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from email.message import EmailMessage
     from types import TracebackType
 
@@ -129,13 +129,6 @@ class _Watched:
         return self.last
 
 
-class _Call:
-    """A send or ``send_many`` under way."""
-
-    began = False  # it has had a session
-    broken_off = False
-
-
 class Mailer:
     """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
 
@@ -159,17 +152,10 @@ class Mailer:
         self._enabled, self._rewrite_from = account.enabled, account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
-        self.connections, self.window, self.rate = connections, window, rate
+        self.window, self.rate = window, rate
+        self.sessions = Lender(connections)
         self._observer = observer or silent
         self._given, self._store, self._secret = secret, store, None if secret is None or isinstance(secret, str) else secret
-        self._lock = threading.Lock()
-        self._free = threading.Semaphore(connections)
-        self._idle: list[Session] = []
-        self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
-        self._calls: dict[object, _Call] = {}  # what is under way, by the same keys
-        self._readers: list[int] = []  # threads that are in the middle of reading results of send_many
-        self._closed = False
-        self._pid = os.getpid()
 
     # -- sending ---------------------------------------------------------------------------------------------------------
 
@@ -188,7 +174,7 @@ class Mailer:
             return self._deliver(prepared)
 
     def _deliver(self, prepared: Prepared) -> Receipt:
-        with self._under_way(threading.get_ident()):
+        with self.sessions.under_way(threading.get_ident()):
             receipt = self._send(prepared)
             if receipt.refused:
                 try:
@@ -256,20 +242,20 @@ class Mailer:
         from franking import bulk
         from franking.retry import Policy
 
-        self._after_fork()
+        self.sessions.after_fork()
         stop = threading.Event() if stop is None else stop
-        _check_numbers(connections or self.connections, window or self.window, rate if rate is not None else self.rate)
+        _check_numbers(connections or self.sessions.connections, window or self.window, rate if rate is not None else self.rate)
         if per_day is not None and not per_day >= 1:
             raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
         limits = self.limits
-        self._widen(connections or self.connections)
+        self.sessions.widen(connections or self.sessions.connections)
         road = bulk.Road(
             prepare=self.prepare,
-            open=lambda: self.take(stop),
-            give_back=self.give_back,
+            open=lambda: self.sessions.take(self.open, stop),
+            give_back=self.sessions.give_back,
             renew=self.renew,
             explain=self.explain,
-            connections=connections or self.connections,
+            connections=connections or self.sessions.connections,
             window=window or self.window,
             rate=_finite(rate or self.rate or limits.per_minute),
             per_day=_finite(per_day or limits.per_day),
@@ -288,15 +274,15 @@ class Mailer:
 
     def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
         me, process = threading.get_ident(), os.getpid()
-        with self._under_way(stop):
-            self._readers.append(me)
+        with self.sessions.under_way(stop):
+            self.sessions.readers.append(me)
             try:
                 for result in results:
                     yield result
                     if os.getpid() != process:  # its connections, its threads and what is under way on them are the parent's
                         raise RuntimeError("this send_many began in the parent process, which goes on with it; begin another one here")
             finally:
-                self._readers.remove(me)
+                self.sessions.readers.remove(me)
 
     @property
     def limits(self) -> RouteFacts:
@@ -306,16 +292,9 @@ class Mailer:
             return replace(facts, per_day=facts.per_day_personal)
         return facts
 
-    def _widen(self, connections: int) -> None:
-        """Let this mailer open so many sessions from now on."""
-        with self._lock:
-            for _ in range(connections - self.connections):
-                self._free.release()
-            self.connections = max(self.connections, connections)
-
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send`` does."""
-        with self.explained(), self._under_way(threading.get_ident()):
+        with self.explained(), self.sessions.under_way(threading.get_ident()):
             self._recovering(lambda session: None)
 
     def prepare(self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None) -> Prepared:
@@ -342,7 +321,7 @@ class Mailer:
         renewed = replaced = False
         while True:
             try:
-                with self.borrow() as session:
+                with self.sessions.borrow(self.open) as session:
                     return act(session)
             except LoginError as refused:
                 if renewed or not refused.token_refused or refused.possibly_sent:
@@ -355,69 +334,7 @@ class Mailer:
                     raise
                 replaced = True
                 _info("The connection of %s had been closed; opening a new one.", self.account.name)
-                self.drop_idle()
-
-    @contextmanager
-    def borrow(self) -> Iterator[Session]:
-        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is not kept."""
-        session = self.take(wait=threading.get_ident() not in self._readers)
-        keep = False
-        try:
-            yield session
-            keep = True
-        except (Refused, MessageError):
-            keep = True  # the server answered; its session goes on
-            raise
-        finally:
-            self.give_back(session, keep)
-
-    def take(self, owner: object = None, *, wait: bool = True) -> Session:
-        """Take a session out of the mailer for this thread (or another ``owner``, see ``abort``); ``give_back`` must follow.
-
-        Waits until one is free; without ``wait`` raises ``SettingsError`` where none is.
-        """
-        self._after_fork()
-        owner = threading.get_ident() if owner is None else owner
-        if not self._free.acquire(blocking=wait):
-            raise SettingsError(
-                "Every connection of this mailer is busy with send_many, whose results this very thread reads: waiting for one would take for ever. "
-                "Send with another mailer.",
-                field="connections",
-            )
-        try:
-            with self._lock:
-                if self._closed:
-                    raise SettingsError("This mailer is closed; connect again.")
-                call = self._calls.get(owner) or _Call()
-                session = self._idle.pop() if self._idle and not call.broken_off else None
-            if session is None and not call.broken_off:
-                session = self.open()
-            with self._lock:
-                if session is not None and not call.broken_off:
-                    self._busy[session], call.began = owner, True
-                    return session
-            if session is not None:
-                session.close()
-            evidence = Evidence("connect", reason="closed")
-            raise ConnectError("The sending was broken off before anything was sent.", step="message", evidence=evidence)
-        except BaseException:
-            self._free.release()
-            raise
-
-    def give_back(self, session: Session, keep: bool) -> None:
-        """Take a session back: kept for the next message, or closed."""
-        self._after_fork()
-        with self._lock:
-            lent = self._busy.pop(session, None) is not None  # not so where the parent lent it, before a fork
-            keep = keep and lent and not self._closed
-            if keep:
-                self._idle.append(session)
-        try:
-            if not keep:
-                session.close()
-        finally:
-            if lent:
-                self._free.release()
+                self.sessions.drop_idle()
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
@@ -431,16 +348,9 @@ class Mailer:
 
     def renew(self) -> None:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
-        self.drop_idle()
+        self.sessions.drop_idle()
         secret = self._watched()
         secret.get(renew_after=secret.last)
-
-    def drop_idle(self) -> None:
-        """Close the sessions that nobody is using."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for session in idle:
-            session.close()
 
     def password(self) -> str | None:
         """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
@@ -450,7 +360,7 @@ class Mailer:
         return watched.last if isinstance(watched, _Watched) and watched.used and not isinstance(watched.secret, TokenSecret) else None
 
     def _watched(self) -> _Watched:
-        with self._lock:
+        with self.sessions.lock:
             if not isinstance(self._secret, _Watched):
                 # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for a secret after all
                 if self._secret is None and needs_secret(self.account, self.provider):
@@ -466,25 +376,15 @@ class Mailer:
         explicit = self._given if isinstance(self._given, str) else None
         return secret_for(self.account, self.provider, store, os.environ, explicit)
 
-    def _after_fork(self) -> None:
-        """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
-        if os.getpid() != self._pid:  # the parent's connections are the parent's: only the copies go
-            self._pid = os.getpid()
-            self._lock = threading.Lock()
-            self._free = threading.Semaphore(self.connections)
-            inherited, self._idle, self._busy, self._calls = self._idle, [], {}, {}
-            for session in inherited:
-                if getattr(session, "quiet_after_fork", False):  # another's may say good-bye for its parent
-                    session.close()
+    def borrow(self) -> AbstractContextManager[Session]:
+        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is not kept."""
+        return self.sessions.borrow(self.open)
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close every session; one that is lent is closed when it comes back."""
-        self._after_fork()
-        with self._lock:
-            self._closed = True
-        self.drop_idle()
+        self.sessions.close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any thread.
@@ -492,32 +392,7 @@ class Mailer:
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True means that nobody needs to wait for
         that: all of it was still waiting for its first session, and gets none.
         """
-        self._after_fork()
-        owner = thread if thread is not None else stop
-        with self._lock:  # held until the end: a session must not change hands meanwhile
-            calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
-            for key, call in calls.items():
-                call.broken_off = True
-                if isinstance(key, threading.Event):
-                    key.set()
-            for session, has in self._busy.items():
-                if owner in (None, has):
-                    session.abort()
-        return bool(calls) and not any(call.began for call in calls.values())
-
-    @contextmanager
-    def _under_way(self, owner: object) -> Iterator[None]:
-        """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
-        self._after_fork()
-        with self._lock:
-            outermost = owner not in self._calls
-            self._calls.setdefault(owner, _Call())
-        try:
-            yield
-        finally:
-            if outermost:
-                with self._lock:
-                    self._calls.pop(owner, None)
+        return self.sessions.abort(thread=thread, stop=stop)
 
     def __enter__(self) -> Mailer:
         return self
@@ -526,7 +401,7 @@ class Mailer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self._closed else ''}>"
+        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self.sessions.closed else ''}>"
 
     # -- explaining ------------------------------------------------------------------------------------------------------
 
