@@ -120,6 +120,16 @@ def test_a_better_road_is_pointed_at_whatever_went_wrong_on_this_one() -> None:
     assert done.stderr.rstrip().endswith("franking setup me@novak.cz --provider gmail")
 
 
+def test_a_password_that_was_taken_is_not_doubted() -> None:
+    with SmtpServer(users={"info@novak.cz": "two words"}) as server:
+        started = terminal("send-test", *flags(server, "--username", "info@novak.cz"))
+        started.child.expect("Password of info@novak.cz")
+        started.child.sendline("two words")
+        shown = started.read()
+    assert shown.code == 0
+    assert "✓ Message sent" in shown.text and "blank" not in shown.text
+
+
 def test_our_own_names_for_a_failure_are_not_shown() -> None:
     with SmtpServer(users={"info": "x"}) as server:
         shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth")).read()

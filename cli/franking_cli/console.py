@@ -193,7 +193,7 @@ class Console:
                     self.say(f"! {visible(warning)}", "warn", hang="  ")
                 if not self._showed(report.receipt.reply, report):
                     self.say(f"The server said: {visible(report.receipt.reply)}", indent="  ", hang="    ")
-            self.hints(hint.text for hint in report.hints)
+            self.hints(hint.text for hint in report.hints if not hint.code.startswith("secret."))  # a password that was taken is right
         elif report.diagnosis:
             self.diagnosis(report.diagnosis, next_command=self._again(report))
             better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
