@@ -865,9 +865,10 @@ def test_the_step_that_failed(smtp_server: Start, fault: Fault, last: tuple[str,
     assert caught.value.step == last[0]
 
 
-def test_large_uploads_tell_how_far_they_are(smtp_server: Start) -> None:
+@pytest.mark.parametrize("extensions", [CHUNKS, PIPES, ()])
+def test_large_uploads_tell_how_far_they_are(smtp_server: Start, extensions: tuple[str, ...]) -> None:
     steps: list[Step] = []
-    server = smtp_server()
+    server = smtp_server(extensions=extensions)
     with session(server, None, steps.append) as opened:
         opened.send(ENVELOPE, Raw(b"x" * 78 + b"\r\n" * 1_000_000, chunk=65536))
     done = [step.done for step in steps if step.done is not None]

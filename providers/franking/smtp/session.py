@@ -412,8 +412,9 @@ class _Watch:
             return
         if transaction.handed_over(sent) and transaction.addressed:
             self._message_ends()
-        elif transaction.begun and transaction.size > PROGRESS and transaction.end is not None:
-            done = max(transaction.size - (transaction.end - sent), 0)
+        elif transaction.begun and transaction.size > PROGRESS:
+            first = transaction.first if transaction.first is not None else (transaction.end or 0) - transaction.size
+            done = min(max(sent - first, 0), transaction.size)
             if done - self._reported >= PROGRESS:
                 self._reported = done
                 self._observer(Step("message", "running", self._ms(), done=done, total=transaction.size))

@@ -31,6 +31,7 @@ class Transaction:
         "end",
         "envelope",
         "expected",
+        "first",
         "full",
         "guarded",
         "heard",
@@ -66,6 +67,7 @@ class Transaction:
         self.data: Reply | None = None  # DATA's reply
         self.begun = False  # some of the content may have left
         self.doubtful = False  # a reply did not fit: what the others said proves nothing
+        self.first: int | None = None  # the stream's offset of a content whose end is not known before it is read (dots are doubled)
         self.end: int | None = None  # the stream's offset behind the last octet
         self.result: Receipt | FrankingError | None = None
 

@@ -239,6 +239,7 @@ class Writer:
             self._say([], transaction.size)
         stuffer = DotStuffer()
         transaction.begun = True
+        transaction.first = self.made
         held = b""
         for chunk in transaction.content.chunks(bcc=False):
             if len(held) + len(chunk) <= ONE_FLIGHT:
