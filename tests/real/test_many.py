@@ -101,3 +101,15 @@ def test_a_window_of_sixteen_with_refusals_in_the_middle(postfix: Postfix, certi
         (to,) = re.findall(rb"^Delivered-To: (\S+)", octets, re.MULTILINE)
         assert to.startswith(run.encode())
         assert set(re.findall(rb"^for (\S+)", octets, re.MULTILINE)) == {to}, "a message reached another's recipient"
+
+
+@pytest.mark.parametrize("login_road", ["postfix-tls"], indirect=True)
+@pytest.mark.parametrize("without", [(), ("chunking",)], ids=["all", "no-chunking"])
+def test_ten_thousand_recipients_are_one_receipt(login_road: Any, without: tuple[str, ...]) -> None:
+    """Postfix takes a thousand in one transaction (``smtpd_recipient_limit``) and says 452 4.5.3 to the others: they go in further ones."""
+    everybody = [f"r{number}@example.org" for number in range(10_000)]  # relayed, which means discarded here
+    with Delay(login_road.port) as proxy, login_road.connect(without=without, port=proxy.port) as mailer:
+        receipt = mailer.send(franking.Message(bcc=everybody, subject="x", text="y"))
+        assert proxy.connections == 1
+    assert sorted(receipt.accepted) == sorted(everybody)
+    assert receipt.refused == {}
