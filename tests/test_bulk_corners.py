@@ -45,7 +45,12 @@ def test_who_leaves_sends_nothing_again(account: franking.Account, scripted: Scr
     """A message whose pause is over is not drawn for another attempt when nobody reads results any more."""
     with franking.connect(account, secret="x") as mailer:
         road = bulk.Road(
-            prepare=mailer.prepare, open=lambda: mailer.sessions.take(mailer.open), give_back=mailer.sessions.give_back, renew=mailer.renew, explain=mailer.explain, connections=2
+            prepare=mailer.prepare,
+            open=lambda: mailer.sessions.take(mailer.open),
+            give_back=mailer.sessions.give_back,
+            renew=mailer.renew,
+            explain=mailer.explain,
+            connections=2,
         )
         feed = Feed(road, messages(2))
         job = feed.draw()

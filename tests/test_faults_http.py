@@ -354,7 +354,7 @@ def test_a_fault_before_the_body_was_read(place: Place, kind: str) -> None:
         place.server.before_body = [lambda request: request.send(reply(200, b"", f"Location: {place.server.url}/upload/x")), acts[kind]]
     with pytest.raises(FrankingError) as caught, franking.connect(place.account, secret=Password(TOKEN)) as mailer:
         mailer.send(message)
-    if kind == "413":
+    if kind == "413" or place.name == "gmail":  # 30 MB are not in anybody's buffers
         assert not caught.value.possibly_sent
     assert caught.value.possibly_sent == (type(caught.value).__name__ == "OutcomeUnknown")
 

@@ -17,7 +17,7 @@ import pytest
 
 import franking
 from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, act, harmless, seen
-from fault_table import ACCEPTED, FAULTS, STEPS, WAITING, Expected, expected
+from fault_table import ACCEPTED, FAULTS, STEPS, UNKNOWN, WAITING, Expected, expected
 from franking.address import Envelope
 from franking.errors import FrankingError
 from servers.daemon import START, in_use
@@ -28,6 +28,9 @@ from servers.proxy import Dripping, Injection, Proxy
 USER = "info@example.cz"
 ENVELOPE = Envelope(USER, ["jana@example.com"])
 WITHOUT = {"chunking": [], "pipelining": ["chunking"], "dialogue": ["chunking", "pipelining"]}
+LATE = ("data", "too early", "pipelining")
+"""The early 354 may come in a segment of its own, and then the content leaves before the real one shows that it was too early."""
+
 TLS_STEPS = ("starttls", "tls", "ehlo again")
 ROADS = [
     (server, security, way)
@@ -127,7 +130,8 @@ def test_the_report_agrees_with_the_delivery(request: pytest.FixtureRequest, ser
         for cell in cells:
             there = copies[cell.content.message_id]
             true = there == 1 if cell.error is None else there <= 1 if cell.error.possibly_sent else there == 0
-            if not true or (cell.reached and cell.told != cell.wanted):
+            right = cell.told == cell.wanted or (cell.told == UNKNOWN and (cell.step, fault, way) == LATE)
+            if not true or (cell.reached and not right):
                 wrong.append(f"{cell.step}: {there} delivered; told {cell.told}, wanted {cell.wanted}: {cell.error}")
             if cell.error is not None:
                 harmless(cell.error, PASSWORDS[USER])
