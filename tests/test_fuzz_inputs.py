@@ -208,6 +208,7 @@ def test_csv_is_read_or_refused(data: bytes) -> None:
 )
 @example("http://[::1/?code=x&state=right")
 @example("http://localhost:1/?code=a&code=b&state=right")
+@example("http://localhost:1/?code=canary&state=\udcff")
 def test_a_pasted_address_counts_for_its_own_sign_in_only(text: str) -> None:
     try:
         found = pasted(text, "right")
@@ -241,6 +242,13 @@ def test_csv_in_another_encoding_names_its_line(tmp_path: Path) -> None:
     file.write_bytes("to;jméno\n".encode("cp1250"))
     with pytest.raises(franking.MessageError, match=r"^line 1: this is not CSV in UTF-8"):
         list(letters(file, Templates(subject="x", text="y")))
+
+
+def test_a_pasted_octet_that_is_no_utf_8_belongs_to_no_sign_in() -> None:
+    """It escaped as UnicodeEncodeError; a code with one must not get as far as the request for the token either."""
+    with pytest.raises(LoginRequired, match="another sign-in"):
+        pasted("http://localhost:1/?code=canary&state=\udcff", "right")
+    pasted("http://localhost:1/?code=can\udcffary&state=right", "right")["code"].encode()
 
 
 def test_an_envelope_takes_no_line_breaks() -> None:

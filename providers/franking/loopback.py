@@ -264,6 +264,7 @@ def _cut(text: str, state: str) -> bool:
 
 
 def _clean(text: str) -> str:
+    text = re.sub("[\ud800-\udfff]", "\ufffd", text)  # octets of a terminal that are no UTF-8
     return re.sub(r"[\s\x00-\x1f\x7f]", "", text).strip("\"'<>`")  # terminals wrap long lines
 
 
