@@ -10,7 +10,6 @@ import contextlib
 import errno
 import http.client
 import logging
-import os
 import re
 import socket
 import ssl
@@ -137,7 +136,6 @@ def session(ca_file: str | None, *, timeout: float, patience: float = answers.PA
             super().__init__()
             self.lines: WeakSet[Any] = WeakSet()
             self.aborted = False
-            self.pid = os.getpid()
 
         def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
             if settings.get("timeout") is None:
@@ -195,8 +193,6 @@ def reach(session: requests.Session, url: str) -> str:
 def abort(session: requests.Session) -> None:
     """Break off every connection of one of our sessions, from any thread, and let it make no new ones."""
     ours: Any = session
-    if os.getpid() != ours.pid:  # the sockets are the parent's too
-        return
     ours.aborted = True
     for line in list(ours.lines):
         if line.sock is not None:
