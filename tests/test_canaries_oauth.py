@@ -36,6 +36,8 @@ from servers.smtp import Act, Fault, Peer, SmtpServer, hangs_up, says, then
 from servers.tap import FAULTS, ISSUERS, Tap
 from servers.web import Authority
 
+pytestmark = pytest.mark.matrix
+
 SECRET = "canary~Client.Secret_8Q~0123456789abcdefgh"
 MESSAGE = franking.Message(to=["jana@example.cz"], subject="x", text="y")
 LARGE = franking.Message(

@@ -24,6 +24,8 @@ from servers import rawweb
 from servers.rawweb import RawServer, Wire, reply, sends, sends_then_closes, sends_then_silence
 from servers.web import Authority
 
+pytestmark = pytest.mark.matrix
+
 TOKEN, SECRET, REFRESH = "canary-access-token", "canary-client-secret", "canary-refresh-token"
 SILENCE, PATIENCE = 0.5, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
 CHUNK = b"ffff\r\n" + b"x" * 65535 + b"\r\n"

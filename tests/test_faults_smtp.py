@@ -21,6 +21,8 @@ from servers.dialogue import Raw
 from servers.misbehaviour import fault
 from servers.smtp import EXTENSIONS, Fault, SmtpServer, says, twice
 
+pytestmark = pytest.mark.matrix
+
 WORDS = {
     "chunking": EXTENSIONS,
     "pipelining": tuple(word for word in EXTENSIONS if word != "CHUNKING"),

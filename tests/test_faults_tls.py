@@ -18,6 +18,8 @@ from franking.errors import FrankingError
 from servers.certificates import Certificates
 from servers.smtp import EXTENSIONS, Fault, Peer, SmtpServer, says, sends
 
+pytestmark = pytest.mark.matrix
+
 SECRET = "canary-password"
 MAIL = {"from": "sender@canary.example", "to": "recipient@canary.example", "user": "user-canary", "subject": "subject-canary"}
 MESSAGE = franking.Message(to=[MAIL["to"]], subject=MAIL["subject"], text="text-canary")

@@ -24,6 +24,8 @@ from servers.certificates import Certificates
 from servers.rawweb import RawServer, reply
 from test_faults_http import REFRESH, SECRET, TOKEN, Place
 
+pytestmark = pytest.mark.matrix
+
 PLACES = ("gmail", "graph", "google token", "service account", "openid token", "openid app token")
 SECRETS = [word.encode() for word in (TOKEN, SECRET, REFRESH, "jana@example.cz", "Faktura")]
 

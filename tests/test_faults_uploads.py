@@ -18,6 +18,8 @@ from servers.rawweb import RawServer, Wire, reply
 from servers.web import Authority
 from test_faults_http import FAULTS, PATIENCE, TIMEOUT, UNKNOWN
 
+pytestmark = pytest.mark.matrix
+
 TOKEN = "canary-access-token"
 KINDS = (
     "nothing comes",

@@ -24,6 +24,8 @@ from franking_cli.flags import parameters
 from servers.smtp import SmtpServer
 from test_injection import BASE
 
+pytestmark = pytest.mark.matrix
+
 SIGNS = {
     "CR": "\r",
     "LF": "\n",
