@@ -15,9 +15,10 @@ from hypothesis import settings
 
 pytest_plugins = ["servers.fixtures"]
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # started in the background of a script: Ctrl-C is ignored, and would be in every program that a test starts
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# started in the background of a script, or by nohup: what is ignored here would be ignored in every program that a test starts
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), handler)
 
 # quick and the same every time, for each change; deep (--hypothesis-profile deep, or FRANKING_FUZZ=deep) for minutes of leisure: it goes where nobody was
 settings.register_profile("quick", max_examples=150, deadline=None, derandomize=True, database=None)
