@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import io
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from franking.tokens import Grant
+from franking_cli.sendmail import main
 from servers.google import SEND, Google
 from servers.smtp import Fault, SmtpServer, hangs_up, says, silence
 from servers.web import Authority
@@ -232,6 +234,23 @@ def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) 
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"To: a@example.com\n\nx\n", capture_output=True, timeout=60)
     assert done.stdout.decode().strip() == "[]", done.stderr.decode()
+
+
+def test_a_mistake_of_ours_is_one_line_and_never_try_again(
+    settings: Callable[..., SmtpServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    server = settings()
+    monkeypatch.setattr("franking.mailer.Mailer.send", broken)
+    monkeypatch.setattr("sys.argv", ["franking-sendmail", "jana@example.com"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Subject: x\n\nhello\n")))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 70
+    assert capsys.readouterr().err == "franking-sendmail: ZeroDivisionError: oops\n"
+    assert server.messages == []
 
 
 PLAIN = """account address config content given headers lending mailer prepare domain errors provider registry visible redaction
