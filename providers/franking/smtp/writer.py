@@ -95,50 +95,45 @@ class Writer:
                 break
         return b""
 
-    def _flight(self, transaction: Transaction) -> bytes:
-        """Everything at once, joined in one copy: no generator here, most messages go this way."""
-        chunks = list(transaction.content.chunks(bcc=False))
-        size = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
-        lines = [transaction.mail, *transaction.paths, b"BDAT %d LAST\r\n" % size]
+    def _opening(self, transaction: Transaction, last: bytes, asked: Asked) -> list[bytes]:
+        """Give the lines of the envelope and the ``last`` one, which leave together, and note what replies are owed for."""
+        lines = [transaction.mail, *transaction.paths, last]
         outstanding = self.outstanding
-        if outstanding or self.dirty:
+        if outstanding or self.dirty:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
             lines.insert(0, b"RSET\r\n")
             outstanding.append((transaction, RSET))
         outstanding.append((transaction, MAIL))
         for _ in transaction.paths:
             outstanding.append((transaction, RCPT))
-        outstanding.append((transaction, BODY))
+        outstanding.append((transaction, asked))
         transaction.expected = len(lines)
+        transaction.started = self._clock()
+        self.dirty = True
+        return lines
+
+    def _flight(self, transaction: Transaction) -> bytes:
+        """Everything at once, joined in one copy: no generator here, most messages go this way."""
+        chunks = list(transaction.content.chunks(bcc=False))
+        size = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
+        lines = self._opening(transaction, b"BDAT %d LAST\r\n" % size, BODY)
         if self._log is not None:
             self._say(lines, size)
         lines += chunks
         flight = b"".join(lines)
         transaction.size = size
-        transaction.begun = self.dirty = True
-        transaction.started = self._clock()
+        transaction.begun = True
         transaction.end = self.made + len(flight)
         self.transaction = None
         return flight
 
     def _ride(self, transaction: Transaction) -> bytes:
         """With PIPELINING alone the envelope and DATA at once, on the end of the message before; the content when all of that is answered."""
-        outstanding = self.outstanding
         if not transaction.expected:
-            lines = [transaction.mail, *transaction.paths, b"DATA\r\n"]
-            if outstanding or self.dirty:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
-                lines.insert(0, b"RSET\r\n")
-                outstanding.append((transaction, RSET))
-            outstanding.append((transaction, MAIL))
-            for _ in transaction.paths:
-                outstanding.append((transaction, RCPT))
-            outstanding.append((transaction, DATA))
-            transaction.expected = len(lines)
-            transaction.started = self._clock()
-            self.dirty = True
+            lines = self._opening(transaction, b"DATA\r\n", DATA)
             if self._log is not None:
                 self._say(lines)
             return b"".join(lines)
-        if outstanding:
+        if self.outstanding:
             return b""
         if transaction.data is None or transaction.data.code != 354 or not transaction.addressed:
             self._script = self._data(transaction)
@@ -147,7 +142,7 @@ class Writer:
         stuffer = DotStuffer()
         octets = stuffer.feed(b"".join(transaction.content.chunks(bcc=False))) + stuffer.end()
         transaction.end = self.made + len(octets)
-        outstanding.append((transaction, BODY))
+        self.outstanding.append((transaction, BODY))
         self.dirty = False  # as in _data
         if self._log is not None:
             self._say([], transaction.size)
