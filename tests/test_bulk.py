@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import franking
-from franking import bulk, registry
+from franking import bulk
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused, Throttled
 from franking.provider import Receipt
 from franking.retry import NEVER, Policy
@@ -19,14 +19,6 @@ from servers.smtp import Fault, SmtpServer, hangs_up, says, then
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
 NEVER_AGAIN = {"reply": "550 5.1.1 unknown", "temporary": False}
 QUICK = Policy(attempts=3, first=0.0)
-
-
-@pytest.fixture(params=[False, True], ids=["one-by-one", "window"])
-def scripted(request: pytest.FixtureRequest) -> Iterator[ScriptedProvider]:
-    provider = ScriptedProvider(many=request.param)
-    registry.register(provider)
-    yield provider
-    registry._PROVIDERS.pop("scripted")
 
 
 @pytest.fixture

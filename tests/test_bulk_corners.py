@@ -9,21 +9,13 @@ from typing import Any
 import pytest
 
 import franking
-from franking import bulk, registry
+from franking import bulk
 from franking.errors import Refused
 from franking.feed import Feed
 from franking.retry import Policy
 from servers.scripted import ScriptedManySession, ScriptedProvider
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(params=[False, True], ids=["one-by-one", "window"])
-def scripted(request: pytest.FixtureRequest) -> Iterator[ScriptedProvider]:
-    provider = ScriptedProvider(many=request.param)
-    registry.register(provider)
-    yield provider
-    registry._PROVIDERS.pop("scripted")
 
 
 @pytest.fixture

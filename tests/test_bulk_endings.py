@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import franking
-from franking import bulk, registry
+from franking import bulk
 from franking.errors import RecipientsRefused, SettingsError, Throttled
 from franking.feed import Feed
 from franking.provider import Facts, RouteFacts
@@ -26,14 +26,6 @@ from servers.smtp import EXTENSIONS, Fault, SmtpServer
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
 AGAIN = Policy(attempts=10_000, first=0.0)
 PIPES = ("PIPELINING", "SIZE 52428800", "8BITMIME")
-
-
-@pytest.fixture(params=[False, True], ids=["one-by-one", "window"])
-def scripted(request: pytest.FixtureRequest) -> Iterator[ScriptedProvider]:
-    provider = ScriptedProvider(many=request.param)
-    registry.register(provider)
-    yield provider
-    registry._PROVIDERS.pop("scripted")
 
 
 @pytest.fixture

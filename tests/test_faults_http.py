@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 import franking
 from franking.errors import FrankingError
@@ -155,21 +153,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 CLIENT = "11111111-1111-1111-1111-111111111111"
-
-
-@pytest.fixture(scope="module")
-def service_key() -> Mapping[str, str]:
-    """The key file of a service account, without the address of its token endpoint."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "k1",
-        "private_key": pem,
-        "client_email": "s@p.iam",
-        "client_id": "108",
-    }
 
 
 class Place:

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 import franking
 from franking.errors import FrankingError
@@ -28,20 +26,6 @@ pytestmark = pytest.mark.matrix
 
 PLACES = ("gmail", "graph", "google token", "service account", "openid token", "openid app token")
 SECRETS = [word.encode() for word in (TOKEN, SECRET, REFRESH, "jana@example.cz", "Faktura")]
-
-
-@pytest.fixture(scope="module")
-def key() -> Mapping[str, str]:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "k1",
-        "private_key": pem,
-        "client_email": "s@p.iam",
-        "client_id": "108",
-    }
 
 
 def answer(server: RawServer, name: str, head: str) -> bytes:
@@ -75,16 +59,16 @@ class Server(RawServer):
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("kind", ["self-signed", "stranger", "expired", "not-yet", "wrong-host"])
 def test_a_certificate_that_proves_nothing(
-    certificates: Certificates, key: Mapping[str, str], tmp_path: Path, name: str, kind: str
+    certificates: Certificates, service_key: Mapping[str, str], tmp_path: Path, name: str, kind: str
 ) -> None:
-    with Server(name, certificates.context(kind), certificates, key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context(kind), certificates, service_key, tmp_path / "key.json") as server:
         assert server.fails() == "https.untrusted"
 
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_protocol_versions(
-    certificates: Certificates, key: Mapping[str, str], tmp_path: Path, name: str, version: ssl.TLSVersion
+    certificates: Certificates, service_key: Mapping[str, str], tmp_path: Path, name: str, version: ssl.TLSVersion
 ) -> None:
     certificates.context("good")
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -93,7 +77,7 @@ def test_old_protocol_versions(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         old.minimum_version = old.maximum_version = version
-    with Server(name, old, certificates, key, tmp_path / "key.json") as server:
+    with Server(name, old, certificates, service_key, tmp_path / "key.json") as server:
         assert server.fails() == "https.unreachable"
 
 
@@ -112,9 +96,9 @@ def other(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_another_ca_file_is_no_key_to_a_server(
-    certificates: Certificates, key: Mapping[str, str], tmp_path: Path, other: str, name: str
+    certificates: Certificates, service_key: Mapping[str, str], tmp_path: Path, other: str, name: str
 ) -> None:
-    with Server(name, certificates.context("good"), _Trust(other), key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context("good"), _Trust(other), service_key, tmp_path / "key.json") as server:
         assert server.fails() == "https.untrusted"
 
 
@@ -122,7 +106,7 @@ def test_another_ca_file_is_no_key_to_a_server(
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPLIB2_CA_CERTS"])
 def test_a_bundle_of_the_environment_does_not_replace_ca_file(
     certificates: Certificates,
-    key: Mapping[str, str],
+    service_key: Mapping[str, str],
     tmp_path: Path,
     other: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,19 +114,19 @@ def test_a_bundle_of_the_environment_does_not_replace_ca_file(
     name: str,
 ) -> None:
     monkeypatch.setenv(variable, other)
-    with Server(name, certificates.context("good"), certificates, key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context("good"), certificates, service_key, tmp_path / "key.json") as server:
         server.place.ask()
-    with Server(name, certificates.context("stranger"), certificates, key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context("stranger"), certificates, service_key, tmp_path / "key.json") as server:
         server.fails()
 
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPLIB2_CA_CERTS"])
 def test_a_bundle_of_the_environment_adds_no_trust(
-    certificates: Certificates, key: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+    certificates: Certificates, service_key: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
 ) -> None:
     monkeypatch.setenv(variable, certificates.ca_file)
-    with Server(name, certificates.context("good"), _Trust(None), key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context("good"), _Trust(None), service_key, tmp_path / "key.json") as server:
         server.fails()
 
 
@@ -175,12 +159,12 @@ def plain() -> Iterator[tuple[int, list[bytes]]]:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_a_client_hello_to_a_plain_port(
-    certificates: Certificates, key: Mapping[str, str], tmp_path: Path, plain: tuple[int, list[bytes]], name: str
+    certificates: Certificates, service_key: Mapping[str, str], tmp_path: Path, plain: tuple[int, list[bytes]], name: str
 ) -> None:
     port, heard = plain
-    with Server(name, certificates.context("good"), certificates, key, tmp_path / "key.json") as server:
+    with Server(name, certificates.context("good"), certificates, service_key, tmp_path / "key.json") as server:
         server.url = f"https://localhost:{port}"
-        server.place = Place(name, server, certificates, key, tmp_path / "key.json")
+        server.place = Place(name, server, certificates, service_key, tmp_path / "key.json")
         server.fails()
     octets = b"".join(heard)
     assert octets.startswith(b"\x16\x03")  # a ClientHello and nothing else
