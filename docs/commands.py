@@ -1,4 +1,6 @@
-"""The page of all commands, written from the program itself: arguments, options, exit codes and the report as JSON. ``generate.py`` calls it."""
+"""The page of all commands, written from the program itself: arguments, options, exit codes and the report as JSON.
+``generate.py`` calls it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from franking.diagnosis import Hint, diagnose
+from franking.diagnosis.diagnosis import Hint
+from franking.diagnosis.rules import diagnose
 from franking.errors import Evidence, FrankingError
 from franking.provider import Receipt, Step
 from franking.registry import provider
-from franking.testsend import TestReport
+from franking.sending.testsend import TestReport
 from franking_cli.app import COMMANDS, load
 
 OPENING = """# Commands
@@ -60,8 +63,15 @@ def commands() -> str:
                 lines += [f"### franking {name} {word}", "", *_command(f"{name} {word}", inner)]
         else:
             lines += _command(name, made)
-    lines += ["## franking-sendmail", "", "Stands in for `sendmail` and has a page of its own: [Use it as sendmail](sendmail.md).", ""]
-    return "\n".join(lines) + "\n" + REPORT.format(report=json.dumps(_example().as_dict(), ensure_ascii=False, indent=2))
+    lines += [
+        "## franking-sendmail",
+        "",
+        "Stands in for `sendmail` and has a page of its own: [Use it as sendmail](sendmail.md).",
+        "",
+    ]
+    return (
+        "\n".join(lines) + "\n" + REPORT.format(report=json.dumps(_example().as_dict(), ensure_ascii=False, indent=2))
+    )
 
 
 def _command(name: str, made: Any) -> list[str]:
@@ -71,11 +81,17 @@ def _command(name: str, made: Any) -> list[str]:
     words = [_name(one) if one.required else f"[{_name(one)}]" for one in arguments]
     lines = ["```console", " ".join([f"franking {name}", *words, "[OPTIONS]"]), "```", "", _prose(made.help), ""]
     rows = [f"| `{_name(one)}` | {_cell(one.help)} |" for one in arguments]
-    rows += [f"| {', '.join(f'`{flag}`' for flag in (*one.opts, *one.secondary_opts))} | {_cell(one.help)} |" for one in options]
+    rows += [
+        f"| {', '.join(f'`{flag}`' for flag in (*one.opts, *one.secondary_opts))} | {_cell(one.help)} |"
+        for one in options
+    ]
     if rows:
         lines += ["| argument or option | means |", "|---|---|", *rows, ""]
     if any(panel.startswith("Settings") for panel in panels.values()):
-        lines += ["Every key of [Settings](settings.md) is a flag too, and so are `--provider`, `--from` and `--no-auth` (no login).", ""]
+        lines += [
+            "Every key of [Settings](settings.md) is a flag too, and so are `--provider`, `--from` and `--no-auth` (no login).",
+            "",
+        ]
     return lines
 
 

@@ -1,4 +1,5 @@
-"""Write the documentation pages that are made from the code: ``python docs/generate.py``. Each page is one function; a test compares.
+"""Write the documentation pages that are made from the code: ``python docs/generate.py``. Each page is one function; a
+test compares.
 
 A page is added by a function that gives its text and a line in ``PAGES``.
 """
@@ -12,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from franking import texts
-from franking.account import COMMON_FIELDS, Field
-from franking.diagnosis import FALLBACKS, GENERIC, UNKNOWN_OUTCOME, Rule, diagnose
+from franking.account.fields import COMMON_FIELDS, Field
+from franking.diagnosis import texts
+from franking.diagnosis.generic import GENERIC
+from franking.diagnosis.rules import FALLBACKS, UNKNOWN_OUTCOME, Rule, diagnose
 from franking.errors import Evidence, FrankingError, OutcomeUnknown
 from franking.registry import provider, providers
 
@@ -69,10 +71,30 @@ SYMPTOMS: tuple[tuple[str, str, str, Evidence], ...] = (
     ("self-signed certificate", "smtp", "tls", Evidence("tls", details={"verify_code": 18})),
     ("unable to get local issuer certificate", "smtp", "tls", Evidence("tls", details={"verify_code": 20})),
     ("certificate has expired", "smtp", "tls", Evidence("tls", details={"verify_code": 10})),
-    ("SMTP Error: Could not authenticate.", "smtp", "login", Evidence("smtp", text="SMTP Error: Could not authenticate.")),
-    ("535 5.7.8 Error: authentication failed", "smtp", "login", Evidence("smtp", 535, "5.7.8", "Error: authentication failed")),
-    ("535 Incorrect authentication data", "smtp", "login", Evidence("smtp", 535, None, "Incorrect authentication data")),
-    ("535-5.7.8 Username and Password not accepted … BadCredentials", "gmail", "login", Evidence("smtp", 535, "5.7.8", "BadCredentials")),
+    (
+        "SMTP Error: Could not authenticate.",
+        "smtp",
+        "login",
+        Evidence("smtp", text="SMTP Error: Could not authenticate."),
+    ),
+    (
+        "535 5.7.8 Error: authentication failed",
+        "smtp",
+        "login",
+        Evidence("smtp", 535, "5.7.8", "Error: authentication failed"),
+    ),
+    (
+        "535 Incorrect authentication data",
+        "smtp",
+        "login",
+        Evidence("smtp", 535, None, "Incorrect authentication data"),
+    ),
+    (
+        "535-5.7.8 Username and Password not accepted … BadCredentials",
+        "gmail",
+        "login",
+        Evidence("smtp", 535, "5.7.8", "BadCredentials"),
+    ),
     (
         "534-5.7.9 Application-specific password required",
         "gmail",
@@ -97,7 +119,12 @@ SYMPTOMS: tuple[tuple[str, str, str, Evidence], ...] = (
         "message",
         Evidence("http", 403, text="Gmail API has not been used in project 1"),
     ),
-    ("… basic authentication is disabled.", "outlook", "login", Evidence("smtp", 535, "5.7.139", "basic authentication is disabled.")),
+    (
+        "… basic authentication is disabled.",
+        "outlook",
+        "login",
+        Evidence("smtp", 535, "5.7.139", "basic authentication is disabled."),
+    ),
     (
         "… SmtpClientAuthentication is disabled for the Tenant.",
         "outlook",
@@ -110,30 +137,74 @@ SYMPTOMS: tuple[tuple[str, str, str, Evidence], ...] = (
         "login",
         Evidence("smtp", 535, "5.7.139", "SmtpClientAuthentication is disabled for the Mailbox"),
     ),
-    ("535 5.7.3 Authentication unsuccessful", "outlook", "login", Evidence("smtp", 535, "5.7.3", "", details={"mechanism": "XOAUTH2"})),
-    ("AADSTS65001: … has not consented", "outlook", "secret", Evidence("oauth", reason="invalid_grant", details={"aadsts": [65001]})),
+    (
+        "535 5.7.3 Authentication unsuccessful",
+        "outlook",
+        "login",
+        Evidence("smtp", 535, "5.7.3", "", details={"mechanism": "XOAUTH2"}),
+    ),
+    (
+        "AADSTS65001: … has not consented",
+        "outlook",
+        "secret",
+        Evidence("oauth", reason="invalid_grant", details={"aadsts": [65001]}),
+    ),
     (
         "AADSTS90094: admin consent is required",
         "outlook",
         "secret",
         Evidence("oauth", reason="invalid_grant", details={"aadsts": [90094]}),
     ),
-    ("AADSTS7000218: client_assertion or client_secret", "outlook", "secret", Evidence("oauth", details={"aadsts": [7000218]})),
-    ("554 5.7.1 Relay access denied, 550 relay not permitted", "smtp", "message", Evidence("smtp", 554, "5.7.1", "Relay access denied")),
-    ("553 5.7.1 Sender address rejected: not owned by user", "smtp", "message", Evidence("smtp", 553, "5.7.1", "not owned by user")),
-    ("550 5.7.60 Client does not have permissions to send as this sender", "outlook", "message", Evidence("smtp", 550, "5.7.60", "")),
-    ("552 5.3.4 Message size exceeds fixed limit", "smtp", "message", Evidence("smtp", 552, "5.3.4", "Message size exceeds fixed limit")),
+    (
+        "AADSTS7000218: client_assertion or client_secret",
+        "outlook",
+        "secret",
+        Evidence("oauth", details={"aadsts": [7000218]}),
+    ),
+    (
+        "554 5.7.1 Relay access denied, 550 relay not permitted",
+        "smtp",
+        "message",
+        Evidence("smtp", 554, "5.7.1", "Relay access denied"),
+    ),
+    (
+        "553 5.7.1 Sender address rejected: not owned by user",
+        "smtp",
+        "message",
+        Evidence("smtp", 553, "5.7.1", "not owned by user"),
+    ),
+    (
+        "550 5.7.60 Client does not have permissions to send as this sender",
+        "outlook",
+        "message",
+        Evidence("smtp", 550, "5.7.60", ""),
+    ),
+    (
+        "552 5.3.4 Message size exceeds fixed limit",
+        "smtp",
+        "message",
+        Evidence("smtp", 552, "5.3.4", "Message size exceeds fixed limit"),
+    ),
     ("450 4.2.0 Greylisted, try again later", "smtp", "message", Evidence("smtp", 450, "4.2.0", "Greylisted")),
-    ("554 5.7.1 … blocked using zen.spamhaus.org", "smtp", "greet", Evidence("smtp", 554, "5.7.1", "blocked using zen.spamhaus.org")),
+    (
+        "554 5.7.1 … blocked using zen.spamhaus.org",
+        "smtp",
+        "greet",
+        Evidence("smtp", 554, "5.7.1", "blocked using zen.spamhaus.org"),
+    ),
 )
-"""What people see and search for, and the evidence from which the page works out where to send them: provider, step, what was seen."""
+"""What people see and search for, and the evidence from which the page works out where to send them: provider, step,
+what was seen.
+"""
 
 
 def _index() -> list[str]:
     lines = ["## What you saw", "", "| the words | what they mean |", "|---|---|"]
     for words, name, step, seen in SYMPTOMS:
         rules = (*provider(name).rules, *GENERIC)
-        found = diagnose(FrankingError("", step=step, evidence=seen), rules, {"security": "tls" if step == "tls" else "starttls"})
+        found = diagnose(
+            FrankingError("", step=step, evidence=seen), rules, {"security": "tls" if step == "tls" else "starttls"}
+        )
         lines.append(f"| {_cell(words)} | [{found.title}](#{_anchor(found.code)}) |")
     return [*lines, ""]
 
@@ -174,9 +245,13 @@ def codes() -> str:
         who = " or ".join(text for name, text in WHO.items() if any(rule.who == name for rule in rules))
         passing = {rule.temporary for rule in rules}
         answer = "sometimes" if len(passing) > 1 or None in passing else "yes" if passing == {True} else "no"
-        lines.append(f"| [`{code}`](troubleshooting.md#{_anchor(code)}) | {_general(words['title'])} | {who} | {answer} |")
+        lines.append(
+            f"| [`{code}`](troubleshooting.md#{_anchor(code)}) | {_general(words['title'])} | {who} | {answer} |"
+        )
     lines += ["", "## Hints", "", "| code | points at |", "|---|---|"]
-    lines += [f"| `{code}` | {_cell(_bare(words['text']))} |" for code, words in texts.entries().items() if "text" in words]
+    lines += [
+        f"| `{code}` | {_cell(_bare(words['text']))} |" for code, words in texts.entries().items() if "text" in words
+    ]
     return GENERATED + "\n".join(lines) + "\n"
 
 
@@ -201,20 +276,39 @@ def settings() -> str:
         for field in known.fields:
             if not field.secret:
                 rows.setdefault(_row(field), []).append(known.name)
-    lines += [f"| `{key}` | {', '.join(names)} | {values} | {default} | {text} |" for (key, values, default, text), names in rows.items()]
+    lines += [
+        f"| `{key}` | {', '.join(names)} | {values} | {default} | {text} |"
+        for (key, values, default, text), names in rows.items()
+    ]
     refused = [f"`{field.name}`" for known in providers() for field in known.fields if field.secret]
-    lines += ["", f"There is no key {', '.join(refused)}: secrets do not belong in a settings file. `franking login NAME` stores them."]
+    lines += [
+        "",
+        f"There is no key {', '.join(refused)}: secrets do not belong in a settings file. `franking login NAME` stores them.",
+    ]
     return GENERATED + "\n".join(lines) + "\n"
 
 
 def _row(field: Field) -> tuple[str, ...]:
     values = ", ".join(f"`{choice}`" for choice in field.choices) or _TYPES[field.type]
-    shown = str(field.default).lower() if field.type == "bool" else f"{field.default:g}" if field.type == "float" else str(field.default)
+    shown = (
+        str(field.default).lower()
+        if field.type == "bool"
+        else f"{field.default:g}"
+        if field.type == "float"
+        else str(field.default)
+    )
     default = "" if field.default in (None, "", ()) else f"`{shown}`"
     return field.name, values, default, _cell(field.help)
 
 
-_TYPES = {"str": "text", "path": "path", "int": "number", "float": "number", "bool": "`true`, `false`", "list": "list of texts"}
+_TYPES = {
+    "str": "text",
+    "path": "path",
+    "int": "number",
+    "float": "number",
+    "bool": "`true`, `false`",
+    "list": "list of texts",
+}
 
 
 def faults() -> str:
@@ -247,7 +341,12 @@ def faults() -> str:
     ]
     for road, words in ROADS.items():
         here = [step for step in sending if any(cell[0] == step and cell[2] == road for cell in table["cells"]())]
-        lines += ["", f"## Sending: {words}", "", *_matrix(here, kinds, lambda step, kind, road=road: expected(step, kind, road), steps)]
+        lines += [
+            "",
+            f"## Sending: {words}",
+            "",
+            *_matrix(here, kinds, lambda step, kind, road=road: expected(step, kind, road), steps),
+        ]
     return GENERATED + "\n".join(lines) + "\n"
 
 
@@ -258,7 +357,9 @@ ROADS = {
 }
 
 
-def _matrix(here: Iterable[str], kinds: Iterable[str], expected: Callable[[str, str], Any], steps: Mapping[str, str]) -> list[str]:
+def _matrix(
+    here: Iterable[str], kinds: Iterable[str], expected: Callable[[str, str], Any], steps: Mapping[str, str]
+) -> list[str]:
     here = list(here)
     lines = ["| fault | " + " | ".join(steps[step] for step in here) + " |", "|---" * (len(here) + 1) + "|"]
     for kind in kinds:
@@ -305,11 +406,18 @@ def _diagnoses() -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Give all codes with their words, chapter by chapter."""
     chapters = list(SUBJECTS.values())
     found = [(code, words) for code, words in texts.entries().items() if "title" in words]
-    return sorted(found, key=lambda item: next(index for index, subjects in enumerate(chapters) if item[0].partition(".")[0] in subjects))
+    return sorted(
+        found,
+        key=lambda item: next(
+            index for index, subjects in enumerate(chapters) if item[0].partition(".")[0] in subjects
+        ),
+    )
 
 
 def _rules() -> list[Rule]:
-    fallbacks = [replace(rule, temporary=kind.temporary) for kind, rule in (*FALLBACKS, (OutcomeUnknown, UNKNOWN_OUTCOME))]
+    fallbacks = [
+        replace(rule, temporary=kind.temporary) for kind, rule in (*FALLBACKS, (OutcomeUnknown, UNKNOWN_OUTCOME))
+    ]
     return [*GENERIC, *fallbacks, *(rule for known in providers() for rule in known.rules)]
 
 

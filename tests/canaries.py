@@ -1,4 +1,6 @@
-"""Looking for planted secrets in all that comes out: the forms that a secret may take, and everything that an exception holds."""
+"""Looking for planted secrets in all that comes out: the forms that a secret may take, and everything that an exception
+holds.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ PIECE = 16
 def shapes(secret: str) -> set[str]:
     """Give the forms in which a secret might come out."""
     octets = secret.encode()
-    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1], json.dumps(secret)[1:-1], octets.hex()}
+    forms = {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        octets.hex(),
+    }
     forms |= {html.escape(secret), quote(secret, safe="").lower()}
     forms |= {base64.b64encode(octets).decode().rstrip("="), base64.urlsafe_b64encode(octets).decode().rstrip("=")}
     forms |= {base64.b64encode(b"\0jana\0" + octets).decode().rstrip("=")}
@@ -42,19 +52,31 @@ def found(text: str, *secrets: str) -> list[str]:
 
 
 def everything(error: BaseException) -> str:
-    """Give all that can be got out of an exception: text, attributes, notes, causes and contexts all the way down, copy and pickle."""
+    """Give all that can be got out of an exception: text, attributes, notes, causes and contexts all the way down, copy
+    and pickle.
+    """
     parts = ["".join(traceback.format_exception(error)), pickle.dumps(error, protocol=0).decode("latin-1")]
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error) and str(again) == str(error)
     for link in (*_chain(error), again, copy.copy(error)):
-        parts += [repr(link), str(link), repr(getattr(link, "__dict__", "")), repr(link.args), repr(getattr(link, "__notes__", ""))]
+        parts += [
+            repr(link),
+            str(link),
+            repr(getattr(link, "__dict__", "")),
+            repr(link.args),
+            repr(getattr(link, "__notes__", "")),
+        ]
     if isinstance(error, FrankingError) and error.diagnosis is not None:
-        parts.append(json.dumps(error.diagnosis.as_dict(), ensure_ascii=False) + repr(error.diagnosis) + str(error.diagnosis))
+        parts.append(
+            json.dumps(error.diagnosis.as_dict(), ensure_ascii=False) + repr(error.diagnosis) + str(error.diagnosis)
+        )
     return "\n".join(parts)
 
 
 def variables(error: BaseException) -> str:
-    """Give the variables of all frames of ours and of the libraries that an error came through, as error trackers show them."""
+    """Give the variables of all frames of ours and of the libraries that an error came through, as error trackers show
+    them.
+    """
     parts = []
     for link in _chain(error):
         for frame in traceback.TracebackException(type(link), link, link.__traceback__, capture_locals=True).stack:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from franking.diagnosis import GENERIC, Diagnosis, Rule, diagnose
+from franking.diagnosis.diagnosis import Diagnosis
+from franking.diagnosis.generic import GENERIC
+from franking.diagnosis.rules import Rule, diagnose
 from franking.errors import (
     ConnectError,
     ConnectTimeout,

@@ -15,23 +15,30 @@ from hypothesis import settings
 
 pytest_plugins = ["servers.fixtures"]
 
-# started in the background of a script, or by nohup: what is ignored here would be ignored in every program that a test starts
+# started in the background of a script, or by nohup: what is ignored here would be ignored in every program that a test
+# starts
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, name), handler)
 
-# quick and the same every time, for each change; deep (--hypothesis-profile deep, or FRANKING_FUZZ=deep) for minutes of leisure: it goes where nobody was
+# quick and the same every time, for each change; deep (--hypothesis-profile deep, or FRANKING_FUZZ=deep) for minutes of
+# leisure: it goes where nobody was
 settings.register_profile("quick", max_examples=150, deadline=None, derandomize=True, database=None)
-settings.register_profile("deep", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True)
+settings.register_profile(
+    "deep", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True
+)
 settings.load_profile(os.environ.get("FRANKING_FUZZ", "quick"))
 
 LOOPBACK = Path(__file__).parent / "loopback"
-runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()  # this process; the environment below is for subprocesses
+# this process; the environment below is for subprocesses
+runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[Any]:
-    """Spell lone surrogates out in what a test printed and logged: with xdist a report travels as UTF-8, which has none."""
+    """Spell lone surrogates out in what a test printed and logged: with xdist a report travels as UTF-8, which has
+    none.
+    """
     report = yield
     report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
     return report
@@ -75,15 +82,18 @@ def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Any:
         raise RuntimeError("a test tried to ask the system's name server")
 
-    monkeypatch.setattr("franking.lookup.system_resolver", refuse)
+    monkeypatch.setattr("franking.discovery.lookup.system_resolver", refuse)
 
 
 @pytest.fixture
 def loud(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Turn every library's logger to its loudest and give what is logged; afterwards each is as it was, for the tests that follow in this process."""
+    """Turn every library's logger to its loudest and give what is logged; afterwards each is as it was, for the tests
+    that follow in this process.
+    """
     caplog.set_level(logging.DEBUG)
     every = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
-    loggers = [logger for logger in every if logger.level or not logger.propagate]  # the others are as loud as the root; setting one costs
+    # the others are as loud as the root; setting one costs
+    loggers = [logger for logger in every if logger.level or not logger.propagate]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)

@@ -1,4 +1,6 @@
-"""What came of a cell of the fault matrix: a session opened, a message sent, and the error or none. The servers that misbehave stand elsewhere."""
+"""What came of a cell of the fault matrix: a session opened, a message sent, and the error or none. The servers that
+misbehave stand elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,20 @@ import threading
 
 import franking
 from fault_table import ACCEPTED, Expected
-from franking.address import Envelope
-from franking.content import Content
+from franking.auth.secret import Password
 from franking.errors import FrankingError, RecipientsRefused
-from franking.explanation import explain
+from franking.message.address import Envelope
+from franking.message.content import Content
 from franking.provider import Step
 from franking.registry import provider
-from franking.smtp.send import SmtpSession, open_session
-from franking.tokens import Password
+from franking.sending.explain import explain
+from franking.smtp.open import open_session
+from franking.smtp.session import SmtpSession
 from servers.dialogue import Raw
 
 SMALL_BODY = b"Subject: x\r\n\r\nhello\r\n"
-LARGE_BODY = b"Subject: x\r\n\r\n" + (b"z" * 998 + b"\r\n") * 12_000  # more than the kernel holds for a server that does not read
+# more than the kernel holds for a server that does not read
+LARGE_BODY = b"Subject: x\r\n\r\n" + (b"z" * 998 + b"\r\n") * 12_000
 CHUNK = 65536
 
 
@@ -40,8 +44,19 @@ class Outcome:
             self.session.close()
 
 
-def act(step: str, given: franking.Account, secret: str, outcome: Outcome, envelope: Envelope, content: Content, *, nobody: str) -> None:
-    """Open a session and send; before that, at the step ``rset``, have a message to ``nobody`` refused; close where closing is the step."""
+def act(
+    step: str,
+    given: franking.Account,
+    secret: str,
+    outcome: Outcome,
+    envelope: Envelope,
+    content: Content,
+    *,
+    nobody: str,
+) -> None:
+    """Open a session and send; before that, at the step ``rset``, have a message to ``nobody`` refused; close where
+    closing is the step.
+    """
     try:
         outcome.session = session = open_session(given, Password(secret), outcome.watch, route="smtp")
         if step == "rset":
@@ -59,7 +74,14 @@ def seen(outcome: Outcome, given: franking.Account) -> Expected:
     if error is None:
         return ACCEPTED
     code = explain(error, given, provider("smtp")).code
-    return Expected(type(error).__name__, error.step or "", error.temporary, error.possibly_sent, code, session is None or session.closed)
+    return Expected(
+        type(error).__name__,
+        error.step or "",
+        error.temporary,
+        error.possibly_sent,
+        code,
+        session is None or session.closed,
+    )
 
 
 def harmless(error: FrankingError, secret: str) -> None:

@@ -1,7 +1,9 @@
-"""The fault matrix of SMTP: what a client must make of every way to misbehave at every step. Values only; ``docs/generate.py`` prints them.
+"""The fault matrix of SMTP: what a client must make of every way to misbehave at every step. Values only;
+``docs/generate.py`` prints them.
 
-``test_faults_smtp.py`` does each fault to a real session over sockets. A road is a way in which messages leave: ``chunking`` (one flight),
-``pipelining`` (groups) and ``dialogue`` (one command at a time). Up to the login the road makes no difference.
+``faults/test_smtp.py`` does each fault to a real session over sockets. A road is a way in which messages leave:
+``chunking`` (one flight), ``pipelining`` (groups) and ``dialogue`` (one command at a time). Up to the login the road
+makes no difference.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ REFUSING = ("5xx", "invalid UTF-8", "escapes")
 
 @dataclass(frozen=True)
 class Expected:
-    """What must come of a cell: no ``error`` = the message is accepted and closing is quiet. ``closed``: the session is of no more use."""
+    """What must come of a cell: no ``error`` = the message is accepted and closing is quiet. ``closed``: the session is
+    of no more use.
+    """
 
     error: str = ""
     step: str = ""
@@ -93,7 +97,10 @@ def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
 
 def _connect(fault: str) -> Expected | None:
     # the server says nothing here: whatever else it does is the greeting
-    return {"silence": broken("connect", "connect.timeout", timeout=True), "reset": broken("connect", "connect.refused")}.get(fault)
+    return {
+        "silence": broken("connect", "connect.timeout", timeout=True),
+        "reset": broken("connect", "connect.refused"),
+    }.get(fault)
 
 
 def _greet(step: str, fault: str) -> Expected | None:
@@ -101,8 +108,13 @@ def _greet(step: str, fault: str) -> Expected | None:
     match fault:
         case "silence":
             return broken("greet", "greet.silent", timeout=True)
-        case "half a line" | "drip":  # the first octets tell that something else than SMTP listens; later they are only late
-            return broken("greet", "greet.not-smtp", temporary=False) if first else broken("greet", "greet.silent", timeout=True)
+        # the first octets tell that something else than SMTP listens; later they are only late
+        case "half a line" | "drip":
+            return (
+                broken("greet", "greet.not-smtp", temporary=False)
+                if first
+                else broken("greet", "greet.silent", timeout=True)
+            )
         case "reset":
             return broken("greet", "greet.closed")
         case "octet by octet":
@@ -203,7 +215,14 @@ def _refused(step: str, fault: str, flight: bool) -> Expected:
     if fault == "421":
         return Expected("Throttled", "accepted" if step in ("content", "final") else "message", True, False, code)
     if step == "rcpt":
-        return Expected("RecipientsRefused", "message", temporary, False, "server.trouble" if temporary else "recipient.refused", False)
+        return Expected(
+            "RecipientsRefused",
+            "message",
+            temporary,
+            False,
+            "server.trouble" if temporary else "recipient.refused",
+            False,
+        )
     if step == "rset":  # cannot be refused (RFC 5321 §4.1.1.5)
         return UNKNOWN if flight else STALE
     return Expected("Refused", "accepted" if step in ("content", "final") else "message", temporary, False, code, ends)

@@ -1,4 +1,6 @@
-"""The shape of ``send-test --json``, ``check --json`` and ``send --json``, checked key by key and type by type, and what goes together."""
+"""The shape of ``send-test --json``, ``check --json`` and ``send --json``, checked key by key and type by type, and
+what goes together.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ REPORT: dict[str, Any] = {
 
 
 def fits(value: Any, shape: Any, where: str = "report") -> None:
-    """Compare a value with a shape: a type, alternatives in a tuple, choices in a set, a list of one shape, or an object with exactly these keys in this order."""
+    """Compare a value with a shape: a type, alternatives in a tuple, choices in a set, a list of one shape, or an
+    object with exactly these keys in this order.
+    """
     if isinstance(shape, dict):
         assert isinstance(value, dict), f"{where}: {value!r} is no object"
         assert list(value) == list(shape), f"{where}: keys {list(value)}"

@@ -1,4 +1,6 @@
-"""Franking for asyncio, against real servers: what is sent, what is cancelled, and that nothing is lost or left behind."""
+"""Franking for asyncio, against real servers: what is sent, what is cancelled, and that nothing is lost or left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ import pytest
 
 import franking
 from franking import aio
-from franking.bulk import SendResult
-from franking_cli.embedded import MailServer
+from franking.sending.queue import SendResult
+from franking_cli.embedded_server import MailServer
 from servers.delay import Delay
 from servers.google import Google
 from servers.smtp import Fault, Peer, SmtpServer, hangs_up, says, silence, wait_until
@@ -46,7 +48,13 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 def at(server: Any, **more: Any) -> franking.Account:
     return franking.Account(
-        name="t", provider="smtp", sender="jan@example.com", host="127.0.0.1", port=server.port, security="none", **{"timeout": 10, **more}
+        name="t",
+        provider="smtp",
+        sender="jan@example.com",
+        host="127.0.0.1",
+        port=server.port,
+        security="none",
+        **{"timeout": 10, **more},
     )
 
 
@@ -80,7 +88,9 @@ def test_send_and_check(server: SmtpServer) -> None:
             receipt = await mailer.send(letter())
             assert isinstance(receipt, franking.Receipt)
             assert receipt.accepted == ("to0@example.com",)
-            await mailer.send(b"To: a@example.com\r\n\r\n", envelope=franking.Envelope("b@example.com", ["c@example.com"]))
+            await mailer.send(
+                b"To: a@example.com\r\n\r\n", envelope=franking.Envelope("b@example.com", ["c@example.com"])
+            )
             await mailer.close()
             with pytest.raises(franking.SettingsError, match="closed"):
                 await mailer.send(letter(3))
@@ -89,7 +99,11 @@ def test_send_and_check(server: SmtpServer) -> None:
         assert (await aio.send(at(server), letter(2))).accepted == ("to2@example.com",)
 
     asyncio.run(main())
-    assert [message.recipients[0] for message in server.messages] == ["to0@example.com", "c@example.com", "to2@example.com"]
+    assert [message.recipients[0] for message in server.messages] == [
+        "to0@example.com",
+        "c@example.com",
+        "to2@example.com",
+    ]
     assert len(server.sessions) == 2
 
 
@@ -321,7 +335,9 @@ def test_cancelled_while_connecting_does_not_wait_for_the_server() -> None:
 
 
 def test_a_session_that_died_of_cancelling_is_not_replaced() -> None:
-    """Breaking an idle session off looks like a server that had closed it: it must not be opened again for a cancelled message."""
+    """Breaking an idle session off looks like a server that had closed it: it must not be opened again for a cancelled
+    message.
+    """
     reached, go_on = threading.Event(), threading.Event()
     with SmtpServer(extensions=("PIPELINING",), faults=[Fault("mail", holds(reached, go_on), nth=2)]) as server:
 
@@ -495,7 +511,9 @@ def known(found: SendResult | None, arrived: bool) -> bool:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_cancelled_at_random_moments(seed: int) -> None:
-    """Over a line with a round trip of some milliseconds; what is said of each message agrees with what the server has."""
+    """Over a line with a round trip of some milliseconds; what is said of each message agrees with what the server
+    has.
+    """
     chance = random.Random(seed)
     extensions = chance.choice([(), ("PIPELINING",), ("PIPELINING", "CHUNKING")])
     with SmtpServer(extensions=extensions) as server, Delay(server.port, one_way=0.002) as line:
@@ -532,7 +550,9 @@ def test_many_cancelled_at_a_random_moment(seed: int, connections: int) -> None:
         async def main() -> None:
             async def send() -> None:
                 letters = (letter(number) for number in range(5000))
-                async for result in mailer.send_many(letters, started=lambda index, _: started.add(index), unread=results.append):
+                async for result in mailer.send_many(
+                    letters, started=lambda index, _: started.add(index), unread=results.append
+                ):
                     results.append(result)
 
             async with aio.connect(at(line), connections=connections, window=8) as mailer:

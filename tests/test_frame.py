@@ -1,4 +1,6 @@
-"""The frame of the project holds: its top level, its public names, what importing it costs, what the README promises, and that tests stay here."""
+"""The frame of the project holds: its top level, its public names, what importing it costs, what the README promises,
+and that tests stay here.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,24 @@ import pytest
 import franking
 
 ROOT = Path(__file__).parent.parent
-SDKS = {"msal", "google", "google_auth_oauthlib", "googleapiclient", "httplib2", "requests", "oauthlib", "requests_oauthlib", "urllib3"}
+SDKS = {
+    "msal",
+    "google",
+    "google_auth_oauthlib",
+    "googleapiclient",
+    "httplib2",
+    "requests",
+    "oauthlib",
+    "requests_oauthlib",
+    "urllib3",
+}
 LATE = {"keyring", "cryptography", "jwt", "jinja2", "aiosmtpd", "dns", "rich", "django", "pytest", "asyncio"}
 
 
 def python(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -63,7 +77,11 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_import_franking_loads_next_to_nothing() -> None:
-    loaded = roots(python("-c", "import sys; before = set(sys.modules); import franking; print(*sorted(set(sys.modules) - before))"))
+    loaded = roots(
+        python(
+            "-c", "import sys; before = set(sys.modules); import franking; print(*sorted(set(sys.modules) - before))"
+        )
+    )
     assert "franking" in loaded
     assert loaded & (SDKS | LATE | {"typer", "email", "ssl", "smtplib", "tomlkit"}) == set()
 
@@ -76,7 +94,9 @@ def test_no_module_of_the_library_loads_an_sdk() -> None:
         if not {"django", "testing", "contracts"}
         & {*path.parts, path.stem}  # these belong to Django and pytest, which their users have loaded
     ]
-    code = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sorted(sys.modules))"
+    code = (
+        "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sorted(sys.modules))"
+    )
     loaded = roots(python("-c", code, *names))
     assert "franking" in loaded
     assert loaded & (SDKS | (LATE - {"asyncio"})) == set()  # aio is asyncio's
@@ -111,7 +131,10 @@ def test_every_docs_page_is_in_the_navigation() -> None:
 def test_this_process_reaches_loopback_only() -> None:
     with socket.socket() as elsewhere, pytest.raises(RuntimeError, match="only loopback"):
         elsewhere.connect(("192.0.2.1", 25))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere, pytest.raises(RuntimeError, match="only loopback"):
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere,
+        pytest.raises(RuntimeError, match="only loopback"),
+    ):
         elsewhere.sendto(b"", ("192.0.2.1", 53))
     with pytest.raises(RuntimeError, match="only loopback"):
         socket.getaddrinfo("mail.example.com", 25)
@@ -123,7 +146,9 @@ def test_this_process_reaches_loopback_only() -> None:
 
 @pytest.mark.parametrize("call", ["create_connection(('192.0.2.1', 25), 1)", "getaddrinfo('mail.example.com', 25)"])
 def test_subprocesses_reach_loopback_only(call: str) -> None:
-    done = subprocess.run([sys.executable, "-c", f"import socket; socket.{call}"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import socket; socket.{call}"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
     assert "only loopback is allowed" in done.stderr
 

@@ -1,4 +1,6 @@
-"""MailHandler: a digest of log records that never holds up the program, never floods a mailbox, and never feeds on its own failures."""
+"""MailHandler: a digest of log records that never holds up the program, never floods a mailbox, and never feeds on its
+own failures.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import pytest
 
 import franking
 from franking.loghandler import MailHandler
-from franking.testing import Outbox
+from franking.testing.capture import Outbox
 from servers.smtp import SmtpServer
 
 Start = Callable[..., SmtpServer]
@@ -105,7 +107,13 @@ def test_the_program_does_not_wait_for_the_server(logger: logging.Logger, smtp_s
 
     server = smtp_server(faults=[Fault("greet", silence, nth=None)])
     account = franking.Account(
-        name="slow", provider="smtp", sender="a@example.com", host="127.0.0.1", port=server.port, security="none", timeout=2.0
+        name="slow",
+        provider="smtp",
+        sender="a@example.com",
+        host="127.0.0.1",
+        port=server.port,
+        security="none",
+        timeout=2.0,
     )
     handler = MailHandler(account, to="ops@example.com", gather=0.0, exit_timeout=5.0)
     logger.addHandler(handler)
@@ -120,7 +128,9 @@ def test_the_program_does_not_wait_for_the_server(logger: logging.Logger, smtp_s
     assert done.wait(1.9), "logging waited for the mail server"
 
 
-def test_its_own_failures_feed_nothing(logger: logging.Logger, franking_outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_own_failures_feed_nothing(
+    logger: logging.Logger, franking_outbox: Outbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = logging.getLogger()
     handler = MailHandler("shop", to="ops@example.com", level=logging.DEBUG, gather=0.0, interval=0.0)
     before = root.level
@@ -156,7 +166,11 @@ def test_exceptions_and_strange_signs_are_in_the_text(franking_outbox: Outbox, l
     try:
         raise ValueError("lone \ud800 surrogate \0 and NUL")
     except ValueError:  # straight to the handler: pytest's own capture cannot hand such text from process to process
-        handler.handle(logging.makeLogRecord({"name": "app", "msg": "it failed", "levelno": logging.ERROR, "exc_info": sys.exc_info()}))
+        handler.handle(
+            logging.makeLogRecord(
+                {"name": "app", "msg": "it failed", "levelno": logging.ERROR, "exc_info": sys.exc_info()}
+            )
+        )
     handler.flush()
     text = franking_outbox[0].message.get_content()
     assert "Traceback" in text
@@ -167,7 +181,9 @@ def test_a_wrong_log_call_does_not_end_the_handler(
     franking_outbox: Outbox, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = attach(logger)
-    handler.handle(logging.makeLogRecord({"name": "app", "msg": "%d problems", "args": ("many",), "levelno": logging.ERROR}))
+    handler.handle(
+        logging.makeLogRecord({"name": "app", "msg": "%d problems", "args": ("many",), "levelno": logging.ERROR})
+    )
     logger.error("fine")
     handler.flush()
     assert [sent.message.get_content().count("fine") for sent in franking_outbox] == [1]

@@ -56,7 +56,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.ZipFil
 
 def test_the_wheel_holds_what_is_easily_forgotten(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    assert {"franking/py.typed", "franking_cli/py.typed", "franking/texts/en.toml"} <= names
+    assert {"franking/py.typed", "franking_cli/py.typed", "franking/diagnosis/texts/en.toml"} <= names
     assert not [name for name in names if name.startswith(("tests", "docs", "providers", "cli/"))]
 
 
@@ -67,13 +67,26 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert {"gmail", "outlook", "keyring", "cli", "all", "test"} == set(metadata.get_all("Provides-Extra") or ())
     base = {line.split(">")[0] for line in metadata.get_all("Requires-Dist") or () if "extra ==" not in line}
-    assert not base & {"msal", "google-auth", "google-auth-oauthlib", "google-api-python-client", "requests", "typer", "rich"}
+    assert not base & {
+        "msal",
+        "google-auth",
+        "google-auth-oauthlib",
+        "google-api-python-client",
+        "requests",
+        "typer",
+        "rich",
+    }
 
 
 def test_the_wheel_installs_its_programs(wheel: zipfile.ZipFile) -> None:
     points = configparser.ConfigParser()
-    points.read_string(wheel.read(next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))).decode())
-    assert dict(points["console_scripts"]) == {"franking": "franking_cli.app:main", "franking-sendmail": "franking_cli.sendmail:main"}
+    points.read_string(
+        wheel.read(next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))).decode()
+    )
+    assert dict(points["console_scripts"]) == {
+        "franking": "franking_cli.app:main",
+        "franking-sendmail": "franking_cli.sendmail.main:main",
+    }
     for target in points["console_scripts"].values():
         module, _, function = target.partition(":")
         assert hasattr(__import__(module, fromlist=[function]), function)
@@ -84,6 +97,16 @@ def test_the_source_distribution_holds_the_project_and_nothing_else(dist: Path) 
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"providers", "cli", "tests", "docs", "README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert tops == {
+        "providers",
+        "cli",
+        "tests",
+        "docs",
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        "PKG-INFO",
+        ".gitignore",
+    }
     assert {"tests/conftest.py", "docs/index.md"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or "/.venv" in name]

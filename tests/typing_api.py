@@ -26,7 +26,9 @@ def compose() -> franking.Message:
 
 
 def send() -> None:
-    account = franking.Account(name="shop", provider="smtp", sender="Jan Novák <info@novak.cz>", host="smtp.novak.cz", security="starttls")
+    account = franking.Account(
+        name="shop", provider="smtp", sender="Jan Novák <info@novak.cz>", host="smtp.novak.cz", security="starttls"
+    )
     with franking.connect(account, connections=2, window=8, rate=60.0, secret="password", observer=observe) as mailer:
         receipt = mailer.send(compose())
         assert_type(receipt, franking.Receipt)

@@ -1,7 +1,9 @@
-"""The entry point: mounts the commands and turns errors into exit codes. It imports a command's file only when that command runs.
+"""The entry point: mounts the commands and turns errors into exit codes. It imports a command's file only when that
+command runs.
 
-Data goes to stdout, everything for the eye to stderr; ``--json`` prints one object on every ending. Exit codes, the first that fits:
-3 outcome unknown · 130 interrupted · 2 usage, settings or message · 4 sign-in needed · 5 temporary · 1 failed for good · 0 done.
+Data goes to stdout, everything for the eye to stderr; ``--json`` prints one object on every ending. Exit codes, the
+first that fits: 3 outcome unknown · 130 interrupted · 2 usage, settings or message · 4 sign-in needed · 5 temporary · 1
+failed for good · 0 done.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    """Know all commands by name and help, and load only the one that is asked for: ``franking --help`` imports none of them."""
+    """Know all commands by name and help, and load only the one that is asked for: ``franking --help`` imports none of
+    them.
+    """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         if args and args[0] in COMMANDS:
@@ -42,7 +46,7 @@ class _Commands(TyperGroup):
 def load(name: str) -> Any:
     """Import one command and make it ready to run."""
     module, help_text = COMMANDS[name]
-    found = import_module(f"franking_cli.{module}")
+    found = import_module(f"franking_cli.commands.{module}")
     made = getattr(found, "app", None)
     for callback in [one.callback for one in made.registered_commands] if made is not None else [found.command]:
         if hasattr(callback, "sign"):
@@ -71,9 +75,13 @@ def build() -> Any:
     """Make the command group, its commands still unloaded."""
     app = typer.Typer(name="franking", cls=_Commands, rich_markup_mode=_markup(), no_args_is_help=True)
 
-    @app.callback(help="Send mail through the mailbox that you already have.", epilog="Start with: franking setup you@example.com")
+    @app.callback(
+        help="Send mail through the mailbox that you already have.", epilog="Start with: franking setup you@example.com"
+    )
     def root(
-        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ) -> None: ...
 
     group = typer.main.get_command(app)
@@ -95,7 +103,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, EOFError, typer.Abort):
         return 130
     except Exception as error:  # noqa: BLE001  (the end of the line: what comes here is a usage error, or a mistake of ours)
-        from franking_cli.frame import internal_error, usage_error
+        from franking_cli.command import internal_error, usage_error
 
         if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
             usage_error(error, arguments)

@@ -1,7 +1,8 @@
-"""What a person sees and is asked: the only module that prints or prompts. How a command begins and ends is in ``frame.py``.
+"""What a person sees and is asked: the only module that prints or prompts. How a command begins and ends is in
+``frame.py``.
 
-Everything for the eye goes to stderr, data to stdout. Colour and moving lines only on a terminal, and never with NO_COLOR; piped
-output is plain lines in the order of events.
+Everything for the eye goes to stderr, data to stdout. Colour and moving lines only on a terminal, and never with
+NO_COLOR; piped output is plain lines in the order of events.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from franking.account import Account
-    from franking.diagnosis import Diagnosis
+    from franking.account.account import Account
+    from franking.diagnosis.diagnosis import Diagnosis
     from franking.errors import FrankingError
     from franking.provider import Step
-    from franking.testsend import TestReport
+    from franking.sending.testsend import TestReport
 
 __all__ = ["Console", "LoginScreen", "exit_code", "shell", "visible"]
 
-# Readable on dark and on light backgrounds alike: at least 3.8 : 1 on black and on white (tests/test_cli_screen.py computes it).
+# Readable on dark and on light backgrounds alike: at least 3.8 : 1 on black and on white (tests/test_cli_screen.py
+# computes it).
 _STYLES = {"good": "38;5;28", "bad": "1;38;5;196", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
 _STYLES_16 = {
     "good": "32",
@@ -43,7 +45,9 @@ _ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "...", "·": 
 class Console:
     """Print for one command: ``say`` for the eye, ``data`` and ``answer`` for programs."""
 
-    def __init__(self, *, json_output: bool = False, verbose: int = 0, reports: bool = False, path: str = "franking") -> None:
+    def __init__(
+        self, *, json_output: bool = False, verbose: int = 0, reports: bool = False, path: str = "franking"
+    ) -> None:
         self.json_output = json_output
         self.reports = reports  # this command's JSON is a test report, on every ending
         self.verbose = verbose
@@ -52,7 +56,9 @@ class Console:
         self.about: dict[str, Any] = {}  # what is known for the report of an error: the account, the recipients
         self.account: Account | None = None  # whose errors these are, for their diagnosis
         self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        wide = "256color" in os.environ.get("TERM", "") or any(os.environ.get(name) for name in ("COLORTERM", "WT_SESSION"))
+        wide = "256color" in os.environ.get("TERM", "") or any(
+            os.environ.get(name) for name in ("COLORTERM", "WT_SESSION")
+        )
         self._styles = _STYLES if wide else _STYLES_16
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not verbose
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty()
@@ -168,7 +174,9 @@ class Console:
             return
         lines = [detail if len(detail) <= room else detail[: room - 1] + "…"]
         if step.status == "failed" and len(detail) > room:  # the reason is never cut off
-            lines = textwrap.wrap(detail, room, break_long_words=True, break_on_hyphens=False, max_lines=6, placeholder=" …")
+            lines = textwrap.wrap(
+                detail, room, break_long_words=True, break_on_hyphens=False, max_lines=6, placeholder=" …"
+            )
         self._write(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip() + "\n")
         for line in lines[1:]:
             self._write(" " * _DETAIL + line + "\n")
@@ -193,7 +201,8 @@ class Console:
                     self.say(f"! {visible(warning)}", "warn", hang="  ")
                 if not self._showed(report.receipt.reply, report):
                     self.say(f"The server said: {visible(report.receipt.reply)}", indent="  ", hang="    ")
-            self.hints(hint.text for hint in report.hints if not hint.code.startswith("secret."))  # a password that was taken is right
+            # a password that was taken is right
+            self.hints(hint.text for hint in report.hints if not hint.code.startswith("secret."))
         elif report.diagnosis:
             self.diagnosis(report.diagnosis, next_command=self._again(report))
             better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
@@ -227,7 +236,11 @@ class Console:
         self.say(diagnosis.cause, indent="  ")
         remedies = diagnosis.remedies
         if remedies:
-            who = {"you": "you can mend this", "admin": "for the administrator", "provider": "the provider has to mend this"}
+            who = {
+                "you": "you can mend this",
+                "admin": "for the administrator",
+                "provider": "the provider has to mend this",
+            }
             self.say()
             self.say(f"What to do ({who.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
             for number, remedy in enumerate(remedies, 1):
@@ -246,7 +259,9 @@ class Console:
             self._advice(f"Next: `{next_command}`", None, indent="  ", hang="    ")
 
     def _advice(self, text: str, style: str | None, *, indent: str, hang: str) -> None:
-        """Print advice wrapped, and each command of ours that it names on a line of its own, unbroken: it is there to be copied."""
+        """Print advice wrapped, and each command of ours that it names on a line of its own, unbroken: it is there to
+        be copied.
+        """
         parts = text.split("`")
         if len(parts) == 3 and not parts[2].strip(" .") and len(indent + parts[0] + parts[1]) <= self.width:
             self.raw(f"{indent}{self.style(parts[0], style)}{self.style(parts[1], 'strong')}")
@@ -257,23 +272,29 @@ class Console:
                 self.raw(shown)
             elif part.strip(" ."):
                 first = place == 0
-                self.say(part.strip() if first else part.lstrip(" .,"), style, indent=indent if first else hang, hang=hang)
+                self.say(
+                    part.strip() if first else part.lstrip(" .,"), style, indent=indent if first else hang, hang=hang
+                )
 
     def _again(self, report: TestReport) -> str:
-        if report.error is not None and report.diagnosis is not None and (words := report.diagnosis.values.get("again")):
+        if (
+            report.error is not None
+            and report.diagnosis is not None
+            and (words := report.diagnosis.values.get("again"))
+        ):
             to = report.to[:1] or (report.diagnosis.values.get("to") or "",)
             return shell("franking", "send-test", *words, "--to", to[0])
         return f"{self.path} --help"
 
     def error(self, error: FrankingError, *, next_command: str | None = None) -> None:
         """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
-        from franking.explanation import explain
         from franking.registry import provider
+        from franking.sending.explain import explain
 
         diagnosis = explain(error, self.account, provider(self.account.provider) if self.account else None)
         if self.json_output:
             if self.reports:
-                from franking.testsend import TestReport
+                from franking.sending.testsend import TestReport
 
                 self.report(TestReport.of_error(error, **self.about))
                 return
@@ -293,7 +314,9 @@ class Console:
 
     @contextmanager
     def transcript(self, wanted: bool) -> Iterator[None]:
-        """Show the dialogue with the server afterwards, both directions, already redacted; ``~`` marks what went inside TLS."""
+        """Show the dialogue with the server afterwards, both directions, already redacted; ``~`` marks what went inside
+        TLS.
+        """
         if not wanted:
             yield
             return
@@ -378,7 +401,7 @@ class LoginScreen:
     def open_url(self, url: str) -> bool:
         import webbrowser
 
-        from franking.loopback import open_in_background
+        from franking.auth.redirect import open_in_background
 
         return open_in_background(webbrowser.open, url)
 

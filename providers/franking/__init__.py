@@ -14,11 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from franking.account import Account as Account
-    from franking.address import Address as Address
-    from franking.address import Envelope as Envelope
-    from franking.bulk import SendResult as SendResult
-    from franking.diagnosis import Diagnosis as Diagnosis
+    from franking.account.account import Account as Account
+    from franking.diagnosis.diagnosis import Diagnosis as Diagnosis
+    from franking.discovery.recommend import recommend as recommend
+    from franking.discovery.recommendation import Recommendation as Recommendation
     from franking.errors import ConnectError as ConnectError
     from franking.errors import ConnectTimeout as ConnectTimeout
     from franking.errors import FrankingError as FrankingError
@@ -32,50 +31,51 @@ if TYPE_CHECKING:
     from franking.errors import SettingsError as SettingsError
     from franking.errors import Throttled as Throttled
     from franking.errors import TLSError as TLSError
-    from franking.mailer import Mailer as Mailer
-    from franking.mailer import connect as connect
-    from franking.mailer import send as send
-    from franking.message import Attachment as Attachment
-    from franking.message import Message as Message
+    from franking.message.address import Address as Address
+    from franking.message.address import Envelope as Envelope
+    from franking.message.attachment import Attachment as Attachment
+    from franking.message.message import Message as Message
     from franking.provider import Receipt as Receipt
     from franking.provider import Step as Step
-    from franking.selector import Recommendation as Recommendation
-    from franking.selector import recommend as recommend
-    from franking.testsend import TestReport as TestReport
-    from franking.testsend import send_test as send_test
+    from franking.sending.mailer import Mailer as Mailer
+    from franking.sending.mailer import connect as connect
+    from franking.sending.mailer import send as send
+    from franking.sending.queue import SendResult as SendResult
+    from franking.sending.testsend import TestReport as TestReport
+    from franking.sending.testsend import send_test as send_test
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Account": "registry",
-    "Address": "address",
-    "Attachment": "message",
+    "Account": "account.account",
+    "Address": "message.address",
+    "Attachment": "message.attachment",
     "ConnectError": "errors",
     "ConnectTimeout": "errors",
-    "Diagnosis": "diagnosis",
-    "Envelope": "address",
+    "Diagnosis": "diagnosis.diagnosis",
+    "Envelope": "message.address",
     "FrankingError": "errors",
     "LoginError": "errors",
     "LoginRequired": "errors",
-    "Mailer": "mailer",
-    "Message": "message",
+    "Mailer": "sending.mailer",
+    "Message": "message.message",
     "MessageError": "errors",
     "OutcomeUnknown": "errors",
     "Receipt": "provider",
     "RecipientsRefused": "errors",
-    "Recommendation": "selector",
+    "Recommendation": "discovery.recommendation",
     "Refused": "errors",
     "SendError": "errors",
-    "SendResult": "bulk",
+    "SendResult": "sending.bulk",
     "SettingsError": "errors",
     "Step": "provider",
     "TLSError": "errors",
-    "TestReport": "testsend",
+    "TestReport": "sending.testsend",
     "Throttled": "errors",
-    "connect": "mailer",
-    "recommend": "selector",
-    "send": "mailer",
-    "send_test": "testsend",
+    "connect": "sending.mailer",
+    "recommend": "discovery.recommend",
+    "send": "sending.mailer",
+    "send_test": "sending.testsend",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (names resolved by __getattr__)

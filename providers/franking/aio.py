@@ -1,13 +1,14 @@
-"""Franking for asyncio: the same surface with ``await`` and ``async for``, a thin front over the Mailer in worker threads.
+"""Franking for asyncio: the same surface with ``await`` and ``async for``, a thin front over the Mailer in worker
+threads.
 
     async with franking.aio.connect("shop") as mailer:
         receipt = await mailer.send(message)
         async for result in mailer.send_many(messages):
             ...
 
-Nothing is done twice here: composing, sessions, recovery and diagnosis are the Mailer's. Cancelling breaks off the session that was sending, and
-waits the moment that it takes until the message's state is known: ``result_of(error)`` tells it, also of the ``TimeoutError`` that
-``asyncio.timeout`` makes of a cancellation.
+Nothing is done twice here: composing, sessions, recovery and diagnosis are the Mailer's. Cancelling breaks off the
+session that was sending, and waits the moment that it takes until the message's state is known: ``result_of(error)``
+tells it, also of the ``TimeoutError`` that ``asyncio.timeout`` makes of a cancellation.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from franking.bulk import SendResult
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Receipt
+from franking.sending.queue import SendResult
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-    from franking.account import Account
-    from franking.address import Envelope
-    from franking.mailer import Mailer
-    from franking.message import Message
-    from franking.provider import Observer, Secret
-    from franking.retry import Policy
-    from franking.stores import SecretStore
-    from franking.testsend import TestReport
+    from franking.account.account import Account
+    from franking.auth.secret import Secret
+    from franking.auth.store import SecretStore
+    from franking.message.address import Envelope
+    from franking.message.message import Message
+    from franking.provider import Observer
+    from franking.sending.mailer import Mailer
+    from franking.sending.retry import Policy
+    from franking.sending.testsend import TestReport
 
     Sendable = Message | EmailMessage | bytes
 
@@ -58,12 +60,17 @@ def connect(
 ) -> AsyncMailer:
     """Make an asynchronous mailer; everything as in ``franking.connect``.
 
-    Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer`` is called in worker threads.
+    Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer``
+    is called in worker threads.
     """
-    return AsyncMailer(account, connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store)
+    return AsyncMailer(
+        account, connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store
+    )
 
 
-async def send(account: str | Account | None, message: Sendable, *, envelope: Envelope | None = None, **options: Any) -> Receipt:
+async def send(
+    account: str | Account | None, message: Sendable, *, envelope: Envelope | None = None, **options: Any
+) -> Receipt:
     """Send one message and close; ``options`` are those of ``connect``. Raises as ``franking.send`` does."""
     async with connect(account, **options) as mailer:
         return await mailer.send(message, envelope=envelope)
@@ -79,7 +86,7 @@ async def send_test(
     """Send a test message; as ``franking.send_test`` it raises no delivery failure: the report says."""
 
     def act(call: _Call[TestReport]) -> TestReport:
-        from franking import testsend
+        from franking.sending import testsend
 
         return testsend.send_test(account, to, secret=secret, observer=observer, made=call.uses)
 
@@ -90,8 +97,8 @@ async def send_test(
 def result_of(error: BaseException) -> SendResult | None:
     """Tell what became of the message whose sending ended with this error, or None where it concerned none.
 
-    ``outcome`` is ``accepted`` (it went through before the cancellation), ``failed`` (surely not accepted) or ``unknown``. Takes a ``CancelledError``, the
-    ``TimeoutError`` made of one, or a ``FrankingError``.
+    ``outcome`` is ``accepted`` (it went through before the cancellation), ``failed`` (surely not accepted) or
+    ``unknown``. Takes a ``CancelledError``, the ``TimeoutError`` made of one, or a ``FrankingError``.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -116,7 +123,7 @@ class AsyncMailer:
 
     def _made(self) -> Mailer:
         """Make the mailer, in a worker thread: reading settings is I/O."""
-        from franking.mailer import connect as connect_mailer
+        from franking.sending.mailer import connect as connect_mailer
 
         with self._making:
             self._refuse_closed()
@@ -158,11 +165,13 @@ class AsyncMailer:
         stop: threading.Event | None = None,
         unread: Callable[[SendResult], object] | None = None,
     ) -> AsyncIterator[SendResult]:
-        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each. Everything as in ``Mailer.send_many``.
+        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each. Everything as in
+        ``Mailer.send_many``.
 
-        A plain iterable is drawn in a worker thread, an asynchronous one in this event loop. While nobody reads results, no more messages are drawn.
-        Leaving the loop early, or being cancelled, breaks off what is under way: ``unread`` is called with each result that was not read by then, and a
-        message without a result was surely not sent.
+        A plain iterable is drawn in a worker thread, an asynchronous one in this event loop. While nobody reads
+        results, no more messages are drawn. Leaving the loop early, or being cancelled, breaks off what is under way:
+        ``unread`` is called with each result that was not read by then, and a message without a result was surely not
+        sent.
         """
         stop = threading.Event() if stop is None else stop
         loop = asyncio.get_running_loop()
@@ -215,8 +224,12 @@ class AsyncMailer:
             if ended:
                 thread.join()  # putting the end was the last thing that it did
 
-    async def _drained(self, results: asyncio.Queue[Any], stop: threading.Event, unread: Callable[[SendResult], object] | None) -> bool:
-        """Break a ``send_many`` off and take its last results; tell whether it has ended (else it is opening a session that nobody will use)."""
+    async def _drained(
+        self, results: asyncio.Queue[Any], stop: threading.Event, unread: Callable[[SendResult], object] | None
+    ) -> bool:
+        """Break a ``send_many`` off and take its last results; tell whether it has ended (else it is opening a session
+        that nobody will use).
+        """
         reading = asyncio.ensure_future(results.get())
         while True:
             nothing_left = self._mailer is not None and self._mailer.abort(stop=stop)
@@ -243,12 +256,16 @@ class AsyncMailer:
     async def __aenter__(self) -> AsyncMailer:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
 
 class _Threads:
-    """A pool of worker threads that is left behind without waiting: one may still be opening a connection that nobody wants any more."""
+    """A pool of worker threads that is left behind without waiting: one may still be opening a connection that nobody
+    wants any more.
+    """
 
     def __init__(self, number: int) -> None:
         self.pool = ThreadPoolExecutor(max_workers=number, thread_name_prefix="franking")
@@ -279,7 +296,9 @@ class _Call(Generic[Result]):
         return mailer
 
     def break_off(self) -> bool:
-        """Break it off; True means that nothing of a message has left or will. Else it ends soon, or must be broken off again."""
+        """Break it off; True means that nothing of a message has left or will. Else it ends soon, or must be broken off
+        again.
+        """
         with self._lock:
             return self._at is not None and self._at[0].abort(thread=self._at[1])
 
@@ -295,7 +314,9 @@ async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result],
         raise
 
 
-async def _state(call: _Call[Result], work: Future[Result], future: asyncio.Future[Result], message: Any) -> SendResult | None:
+async def _state(
+    call: _Call[Result], work: Future[Result], future: asyncio.Future[Result], message: Any
+) -> SendResult | None:
     """Break a call off, and tell what became of its message. Further cancellations wait: the answer is near."""
     if not work.cancel():
         while not future.done():
@@ -318,7 +339,7 @@ def _result(message: Any, error: FrankingError) -> SendResult:
 
 def _went_through(message: Any, value: object) -> SendResult | None:
     """Tell the same where the call ended before the cancellation reached it."""
-    from franking.testsend import TestReport
+    from franking.sending.testsend import TestReport
 
     if isinstance(value, Receipt):
         return SendResult(0, message, "accepted", value)

@@ -15,8 +15,8 @@
         └── OutcomeUnknown (TimeoutError)   handed over and not answered: it may have been accepted
 
 An error answers questions, so that nobody parses its text: ``step`` (at which step of a send), ``temporary`` (may the
-same request succeed later), ``possibly_sent``, ``evidence`` (what was seen on the wire) and ``diagnosis`` (what it means
-and who can mend it; filled in by the mailer). This module explains nothing and knows no provider.
+same request succeed later), ``possibly_sent``, ``evidence`` (what was seen on the wire) and ``diagnosis`` (what it
+means and who can mend it; filled in by the mailer). This module explains nothing and knows no provider.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from franking.diagnosis import Diagnosis
+    from franking.diagnosis.diagnosis import Diagnosis
 
 __all__ = [
     "ConnectError",
@@ -51,13 +51,13 @@ __all__ = [
 class Evidence:
     """What was seen when something failed: the input of a diagnosis, never its conclusion.
 
-    ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``, ``store``,
-    ``settings``, ``message``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is an RFC 3463 code such as
-    ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of secrets. ``reason`` is the machine's own
-    word for it: an OAuth ``error``, Graph's ``error.code``, Gmail's ``reason``, OpenSSL's ``reason``, or for the network
-    ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``, ``not-found``, ``no-address``, ``no-dns``, ``bad-name``.
-    ``details`` holds everything else by name (``errno``, ``verify_code``, ``suberror``, ``aadsts``, ``sasl``, ``tried``, ``mechanisms``,
-    ``host``, ``port``, ``security`` …).
+    ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``,
+    ``store``, ``settings``, ``message``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is an RFC 3463
+    code such as ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of secrets.
+    ``reason`` is the machine's own word for it: an OAuth ``error``, Graph's ``error.code``, Gmail's ``reason``,
+    OpenSSL's ``reason``, or for the network ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``,
+    ``not-found``, ``no-address``, ``no-dns``, ``bad-name``. ``details`` holds everything else by name (``errno``,
+    ``verify_code``, ``suberror``, ``aadsts``, ``sasl``, ``tried``, ``mechanisms``, ``host``, ``port``, ``security`` …).
     """
 
     kind: str
@@ -112,10 +112,11 @@ class FrankingError(Exception):
 
 
 def forget_locals(error: BaseException) -> None:
-    """Clear the variables of the finished frames that an error, its causes and contexts came through; lines and names stay.
+    """Clear the variables of the finished frames that an error, its causes and contexts came through; lines and names
+    stay.
 
-    Error trackers show variables, and the inner frames, the SDKs' too, hold tokens. A frame that still runs is left alone, a generator's too:
-    clearing one that rests would end it.
+    Error trackers show variables, and the inner frames, the SDKs' too, hold tokens. A frame that still runs is left
+    alone, a generator's too: clearing one that rests would end it.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -176,8 +177,8 @@ class SendError(FrankingError):
 class ConnectError(SendError, ConnectionError):
     """Say that no usable connection came about, or that it broke before the message was handed over.
 
-    ``stale`` is true when an open connection turned out to be closed by the server before anything of this message left: the
-    mailer then opens a new session, once.
+    ``stale`` is true when an open connection turned out to be closed by the server before anything of this message
+    left: the mailer then opens a new session, once.
     """
 
     temporary = True
@@ -196,7 +197,9 @@ class TLSError(SendError, ConnectionError):
 
 
 class LoginError(SendError, PermissionError):
-    """Say that the server refused the login; ``token_refused`` when it was an access token that a renewed one may replace."""
+    """Say that the server refused the login; ``token_refused`` when it was an access token that a renewed one may
+    replace.
+    """
 
     def __init__(self, message: str, *, token_refused: bool = False, **rest: Any) -> None:
         rest.setdefault("step", "login")

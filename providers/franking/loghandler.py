@@ -1,10 +1,13 @@
-"""Mail from logs: a ``logging.Handler`` that collects records and mails them as a digest, without ever holding up the program.
+"""Mail from logs: a ``logging.Handler`` that collects records and mails them as a digest, without ever holding up the
+program.
 
     handler = franking.loghandler.MailHandler("shop", to="ops@example.com")
     logging.getLogger().addHandler(handler)
 
-Records are formatted at once and mailed by a thread of the handler's own: the first soon, then at most one digest in ``interval`` seconds. What is
-too much is counted, not kept. At the end of the program ``logging.shutdown`` flushes and closes it, as every handler. Records of Franking itself, and of the handler's own thread, are ignored, so that its failures feed nothing.
+Records are formatted at once and mailed by a thread of the handler's own: the first soon, then at most one digest in
+``interval`` seconds. What is too much is counted, not kept. At the end of the program ``logging.shutdown`` flushes and
+closes it, as every handler. Records of Franking itself, and of the handler's own thread, are ignored, so that its
+failures feed nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from franking.account import Account
-    from franking.mailer import Mailer
+    from franking.account.account import Account
+    from franking.sending.mailer import Mailer
 
 __all__ = ["MailHandler"]
 
@@ -28,9 +31,10 @@ __all__ = ["MailHandler"]
 class MailHandler(logging.Handler):
     """Mail log records of ``level`` and above.
 
-    ``account`` and ``options`` are those of ``franking.connect``. ``gather`` is how many seconds the first record waits for others, ``interval`` the
-    least time between two mails, ``capacity`` the most records kept for one digest (the rest is counted), ``exit_timeout`` how long the end of the
-    program may be held up to mail what is left. All in seconds.
+    ``account`` and ``options`` are those of ``franking.connect``. ``gather`` is how many seconds the first record waits
+    for others, ``interval`` the least time between two mails, ``capacity`` the most records kept for one digest (the
+    rest is counted), ``exit_timeout`` how long the end of the program may be held up to mail what is left. All in
+    seconds.
     """
 
     def __init__(
@@ -121,7 +125,7 @@ class MailHandler(logging.Handler):
             self._due = max(self._due, self._earliest)
 
     def _mail(self, records: list[tuple[int, str, str]], dropped: int, last: logging.LogRecord | None) -> None:
-        from franking.mailer import connect
+        from franking.sending.mailer import connect
 
         try:
             if self._mailer is None:
@@ -132,7 +136,7 @@ class MailHandler(logging.Handler):
                 self.handleError(last)
 
     def _digest(self, records: list[tuple[int, str, str]], dropped: int) -> Any:
-        from franking.message import Message
+        from franking.message.message import Message
 
         worst, title, _ = max(records, key=lambda one: one[0])
         more = len(records) + dropped - 1

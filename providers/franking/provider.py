@@ -1,10 +1,12 @@
 """THE CONTRACT between a mailbox provider and everything else.
 
-A provider is a value with facts, fields, rules and one verb, ``open``; a session is one open, authenticated connection that sends
-and reports. A session never reconnects, renews or retries: only the mailer recovers. Optional abilities are small
-protocols of their own, so that nobody writes a method whose body is "not supported". No code of any provider is here.
+A provider is a value with facts, fields, rules and one verb, ``open``; a session is one open, authenticated connection
+that sends and reports. A session never reconnects, renews or retries: only the mailer recovers. Optional abilities are
+small protocols of their own, so that nobody writes a method whose body is "not supported". No code of any provider is
+here.
 
-A provider, smallest first: ``files.py`` (a directory), ``smtp/`` (the protocol), ``gmail/`` and ``outlook/`` (OAuth and an API).
+A provider, smallest first: ``file.py`` (a directory), ``smtp/`` (the protocol), ``gmail/`` and ``outlook/`` (OAuth and
+an API).
 """
 
 from __future__ import annotations
@@ -15,14 +17,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from franking.account import Account, Field
-    from franking.address import Address, Envelope
-    from franking.content import Content
-    from franking.diagnosis import Hint, Rule
+    from franking.account.account import Account
+    from franking.account.fields import Field
+    from franking.auth.secret import Grant, Secret
+    from franking.auth.store import SecretStore
+    from franking.diagnosis.diagnosis import Hint
+    from franking.diagnosis.rules import Rule
     from franking.errors import FrankingError
-    from franking.parts import Parts
-    from franking.stores import SecretStore
-    from franking.tokens import Grant, Secret
+    from franking.message.address import Address, Envelope
+    from franking.message.content import Content, Parts
 
 __all__ = [
     "STEPS",
@@ -53,18 +56,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Account": "account",
-    "Content": "message",
-    "Envelope": "address",
-    "Field": "account",
-    "Parts": "message",
-    "Secret": "tokens",
-    "SecretStore": "stores",
+    "Account": "account.account",
+    "Content": "message.content",
+    "Envelope": "message.address",
+    "Field": "account.fields",
+    "Parts": "message.content",
+    "Secret": "auth.secret",
+    "SecretStore": "auth.store",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Give the names of other modules that the contract speaks of, for who writes a provider; to send, most of them need not be there."""
+    """Give the names of other modules that the contract speaks of, for who writes a provider; to send, most of them
+    need not be there.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -78,9 +83,11 @@ STEPS = ("settings", "secret", "resolve", "connect", "tls", "greet", "login", "m
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Tell of one part of a send: at its start (``running``) and at its end (``ok``, ``failed``, ``warning``, ``skipped``).
+    """Tell of one part of a send: at its start (``running``) and at its end (``ok``, ``failed``, ``warning``,
+    ``skipped``).
 
-    ``ms`` is how long it took, ``detail`` one short line for a person, free of secrets. Large uploads tell ``done`` and ``total`` in bytes.
+    ``ms`` is how long it took, ``detail`` one short line for a person, free of secrets. Large uploads tell ``done`` and
+    ``total`` in bytes.
     """
 
     name: str
@@ -102,9 +109,9 @@ def silent(step: Step) -> None:
 class Receipt:
     """Prove acceptance: who accepted what, and in which words.
 
-    ``message_id`` is the one that we wrote (an API may replace it); ``reply`` the server's last words, ``provider_id`` the API's id.
-    ``refused`` is ``{address: {"reply": str, "temporary": bool}}``. ``bytes`` is the size handed over, ``ms`` the time from MAIL (or the request) on.
-    ``warnings`` name what the route could not carry, never in silence.
+    ``message_id`` is the one that we wrote (an API may replace it); ``reply`` the server's last words, ``provider_id``
+    the API's id. ``refused`` is ``{address: {"reply": str, "temporary": bool}}``. ``bytes`` is the size handed over,
+    ``ms`` the time from MAIL (or the request) on. ``warnings`` name what the route could not carry, never in silence.
     """
 
     message_id: str
@@ -135,10 +142,11 @@ class Receipt:
 class RouteFacts:
     """Describe one road to a provider: default settings, limits, scopes, and why one would choose it.
 
-    ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages; None where unknown.
-    ``per_day_personal`` is the smaller number of a mailbox in one of the provider's own consumer domains.
-    ``scopes`` are the OAuth scopes that this road needs. ``window`` tells whether many messages may be in flight on one connection.
-    ``api`` marks a road on which recipients come from the headers (so that Bcc must stay in them).
+    ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages;
+    None where unknown. ``per_day_personal`` is the smaller number of a mailbox in one of the provider's own consumer
+    domains. ``scopes`` are the OAuth scopes that this road needs. ``window`` tells whether many messages may be in
+    flight on one connection. ``api`` marks a road on which recipients come from the headers (so that Bcc must stay in
+    them).
     """
 
     name: str
@@ -157,10 +165,12 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClientFacts:
-    """Tell how an application makes itself known to a provider, which must come before any sign-in: the key of the account that holds it.
+    """Tell how an application makes itself known to a provider, which must come before any sign-in: the key of the
+    account that holds it.
 
-    ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value is the path of a
-    downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a setting of ``instead`` it is not needed.
+    ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value
+    is the path of a downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a
+    setting of ``instead`` it is not needed.
     """
 
     key: str
@@ -176,11 +186,12 @@ class ClientFacts:
 class Facts:
     """Tell how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
 
-    ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an entry that begins
-    with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts`` maps what people type by mistake (MX servers, API
-    hosts, old names) to the right host, or to ``""`` where there is none, with ``wrong_reasons`` naming a text. ``foreign`` are
-    hosts of the same company that are no mailbox submission: recognised by name, nothing is recommended. ``variants`` holds the settings that
-    differ for some of these names, by the entry that recognises them (a consumer domain with a server of its own, a national cloud).
+    ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an
+    entry that begins with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts``
+    maps what people type by mistake (MX servers, API hosts, old names) to the right host, or to ``""`` where there is
+    none, with ``wrong_reasons`` naming a text. ``foreign`` are hosts of the same company that are no mailbox
+    submission: recognised by name, nothing is recommended. ``variants`` holds the settings that differ for some of
+    these names, by the entry that recognises them (a consumer domain with a server of its own, a national cloud).
     """
 
     routes: tuple[RouteFacts, ...]
@@ -201,13 +212,16 @@ class Facts:
 class Session(Protocol):
     """One open, authenticated connection. Belongs to one thread; never recovers by itself.
 
-    With ``quiet_after_fork = True`` the mailer closes a forked child's copy of it: for sessions whose ``close`` says nothing there.
+    With ``quiet_after_fork = True`` the mailer closes a forked child's copy of it: for sessions whose ``close`` says
+    nothing there.
     """
 
     def send(self, envelope: Envelope, content: Content) -> Receipt: ...
     def close(self) -> None: ...
     def abort(self) -> None:
-        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have
+        been accepted.
+        """
         ...
 
 
@@ -245,11 +259,15 @@ Tag = TypeVar("Tag")
 class SupportsMany(Protocol):
     """A session that keeps several messages in flight on its one connection."""
 
-    def send_many(self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
-        """Send messages in order with at most ``window`` unanswered; yield each job's tag with its receipt or its error.
+    def send_many(
+        self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int
+    ) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
+        """Send messages in order with at most ``window`` unanswered; yield each job's tag with its receipt or its
+        error.
 
-        Jobs are drawn only when there is room for them. When the connection is lost, every job drawn so far has been yielded (accepted,
-        surely not accepted, or ``OutcomeUnknown``) before the iterator ends; the session is then closed and draws no more.
+        Jobs are drawn only when there is room for them. When the connection is lost, every job drawn so far has been
+        yielded (accepted, surely not accepted, or ``OutcomeUnknown``) before the iterator ends; the session is then
+        closed and draws no more.
         """
         ...
 
@@ -298,15 +316,16 @@ class SupportsLogin(Protocol):
     def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
         """Lead a person through the sign-in and give the grant; the caller saves it.
 
-        Where somebody else signed in than the account sends as, the person is told and decides. Raises ``LoginRequired`` with evidence when it did not
-        come about.
+        Where somebody else signed in than the account sends as, the person is told and decides. Raises
+        ``LoginRequired`` with evidence when it did not come about.
         """
         ...
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         """Make a fresh access token: a new grant value, nothing saved. ``secret`` is a client secret (app-only).
 
-        Raises ``LoginRequired`` where a person must sign in again, ``SendError`` (temporary) where the issuer cannot be reached.
+        Raises ``LoginRequired`` where a person must sign in again, ``SendError`` (temporary) where the issuer cannot be
+        reached.
         """
         ...
 
@@ -333,7 +352,9 @@ class SupportsKeys(Protocol):
 
 @runtime_checkable
 class SupportsPreparedRefresh(Protocol):
-    """A provider whose refresh needs something of the network first: that is done before the account's lock is taken."""
+    """A provider whose refresh needs something of the network first: that is done before the account's lock is
+    taken.
+    """
 
     def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
         """Prepare a refresh and lend it; errors as in ``SupportsLogin.refresh``."""

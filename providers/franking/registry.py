@@ -1,25 +1,27 @@
-"""The providers that there are, one line each. Everything else asks for a provider by name here, or goes through all of them."""
+"""The providers that there are, one line each. Everything else asks for a provider by name here, or goes through all of
+them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from franking.account import Account, described_by, nearest
 from franking.errors import SettingsError
+from franking.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from franking.provider import Provider
 
-__all__ = ["Account", "provider", "providers", "register"]
+__all__ = ["provider", "providers", "register"]
 
 # Our own are named, and imported when they are first asked for: who sends by SMTP waits for no other provider's facts.
 _PROVIDERS: dict[str, Provider | str] = {
-    "smtp": "franking.smtp:SmtpProvider",
-    "gmail": "franking.gmail:GmailProvider",
-    "outlook": "franking.outlook:OutlookProvider",
-    "file": "franking.files:FileProvider",
+    "smtp": "franking.smtp.provider:SmtpProvider",
+    "gmail": "franking.gmail.provider:GmailProvider",
+    "outlook": "franking.outlook.provider:OutlookProvider",
+    "file": "franking.file:FileProvider",
 }
 
 
@@ -55,6 +57,3 @@ def _loaded(name: str) -> Provider:
         found = _PROVIDERS[name] = made if _PROVIDERS[name] == found else _PROVIDERS[name]
     assert not isinstance(found, str)
     return found
-
-
-described_by(provider)

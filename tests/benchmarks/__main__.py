@@ -1,7 +1,8 @@
 """Franking beside other senders, on the same work in the same run: python tests/benchmarks [--quick] [--grow] [--write]
 
-Prints Markdown: the budgets, throughput over sizes, distances and TLS, memory, composing, start-up. ``--write`` puts it into docs/benchmarks.md and draws
-docs/benchmarks.png. ``--quick`` does a little of everything, to see that it runs; its numbers mean nothing. ``--grow`` shows how cost grows instead (up to ``--most``).
+Prints Markdown: the budgets, throughput over sizes, distances and TLS, memory, composing, start-up. ``--write`` puts it
+into docs/benchmarks.md and draws docs/benchmarks.png. ``--quick`` does a little of everything, to see that it runs; its
+numbers mean nothing. ``--grow`` shows how cost grows instead (up to ``--most``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 TRIPS = "round_trips"
 FIRST = {name: (TRIPS, "≤", float((8 if name.startswith("STARTTLS") else 6) + ("," in name))) for name in smtp.FIRST}
 BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
-    "throughput": {"PIPELINING, send_many, window 16": ("ratio", "≥", 3.0), "CHUNKING, send_many, window 16": ("ratio", "≥", 5.0)},
+    "throughput": {
+        "PIPELINING, send_many, window 16": ("ratio", "≥", 3.0),
+        "CHUNKING, send_many, window 16": ("ratio", "≥", 5.0),
+    },
     "beside smtp-source": {"CHUNKING, send_many, window 16": ("ratio", "≥", 1.0)},
     "round trips": {
         "PIPELINING, send_many": (TRIPS, "≤", 1.1),
@@ -90,7 +94,9 @@ def measured(*, quick: bool, plot: Path | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a little of everything: shows only that it runs")
     parser.add_argument("--grow", action="store_true", help="how cost grows: messages and connections")
     parser.add_argument("--most", type=int, default=1_000_000, help="messages that --grow goes up to (1000000)")

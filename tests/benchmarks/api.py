@@ -1,7 +1,8 @@
-"""Gmail and Graph: what many messages cost in connections, token refreshes and downloads, and what a large file costs in memory. python tests/benchmarks/api.py
+"""Gmail and Graph: what many messages cost in connections, token refreshes and downloads, and what a large file costs
+in memory. python tests/benchmarks/api.py
 
-The services are the strict ones that the tests use, in this process; what is measured in MiB is a process of its own. There is nothing of the standard library to stand
-beside it: these are counts.
+The services are the strict ones that the tests use, in this process; what is measured in MiB is a process of its own.
+There is nothing of the standard library to stand beside it: these are counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import franking
-from franking.config import to_url
+from franking.account.config import to_url
 from servers.services import SERVICES, Service
 
 Rows = dict[str, dict[str, float]]
@@ -26,7 +27,7 @@ import sys
 sys.path[:0] = {path!r}
 import franking
 from benchmarks.compose import highest
-from franking.stores import FileStore
+from franking.auth.store import FileStore
 def send(mailer, file):
     mailer.send(franking.Message(to=["jana@example.com"], subject="File", text="Here it is.", attachments=[file]))
 with franking.connect({account!r}, store=FileStore({state!r}, "file")) as mailer:
@@ -41,16 +42,22 @@ with franking.connect({account!r}, store=FileStore({state!r}, "file")) as mailer
 def many(service: Service, messages: int, connections: int) -> Rows:
     """Send many messages with a token that has ended, and count what the service saw."""
     before, connected = len(service.api.requests), service.api.connections
-    batch = [franking.Message(to=["jana@example.com"], subject=f"n{number}", text="Dobrý den\n") for number in range(messages)]
+    batch = [
+        franking.Message(to=["jana@example.com"], subject=f"n{number}", text="Dobrý den\n")
+        for number in range(messages)
+    ]
     with franking.connect(service.account, connections=connections, store=service.store) as mailer:
         assert all(result.outcome == "accepted" for result in mailer.send_many(batch, rate=float("inf")))
     asked = service.api.requests[before:]
     assert asked.count(service.send) == messages
-    others = [request for request in asked if request != service.send]  # those of the sign-in go by connections of their own
+    # those of the sign-in go by connections of their own
+    others = [request for request in asked if request != service.send]
     return {
         "connections per worker": {"count": (service.api.connections - connected - len(others)) / connections},
         "token refreshes": {"count": service.renewals()},
-        "discovery downloads": {"count": sum("/discovery/" in request or "$discovery" in request for request in others)},
+        "discovery downloads": {
+            "count": sum("/discovery/" in request or "$discovery" in request for request in others)
+        },
     }
 
 
@@ -60,7 +67,11 @@ def memory(service: Service, directory: Path, file_size: int) -> float:
     small.write_bytes(b"")
     large.write_bytes(os.urandom(file_size))
     script = PEAK.format(
-        path=sys.path, account=to_url(service.account), state=str(service.store.directory), small=str(small), large=str(large)
+        path=sys.path,
+        account=to_url(service.account),
+        state=str(service.store.directory),
+        small=str(small),
+        large=str(large),
     )
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 

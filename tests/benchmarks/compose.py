@@ -1,7 +1,8 @@
-"""How long composing takes, and how much memory, beside the standard library in the same run: python tests/benchmarks/compose.py
+"""How long composing takes, and how much memory, beside the standard library in the same run: python
+tests/benchmarks/compose.py
 
-Prints a table of ratios; --json prints one object. No network: "encoding a file" is everything before the first octet goes into a socket.
-Ratios are what counts (the budgets in parentheses), as times depend on the machine.
+Prints a table of ratios; --json prints one object. No network: "encoding a file" is everything before the first octet
+goes into a socket. Ratios are what counts (the budgets in parentheses), as times depend on the machine.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 
 import franking
-from franking.address import Address
-from franking.prepare import prepare
+from franking.message.address import Address
+from franking.message.prepare import prepare
 
 SENDER = Address.parse("Novák <info@novak.cz>")
 ENGLISH = ("Dear customer, this is a line of some seventy characters in plain text.\n" * 29)[:2048]
@@ -28,12 +29,18 @@ CZECH = ("Vážený zákazníku, zde je řádek o několika desítkách znaků, 
 
 
 def ours(text: str, subject: str, number: int) -> bytes:
-    return franking.Message(to=[f"Jana <jana{number}@example.cz>"], subject=f"{subject} {number}", text=text).as_bytes(SENDER)
+    return franking.Message(to=[f"Jana <jana{number}@example.cz>"], subject=f"{subject} {number}", text=text).as_bytes(
+        SENDER
+    )
 
 
 def theirs(text: str, subject: str, number: int) -> bytes:
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = str(SENDER), f"Jana <jana{number}@example.cz>", f"{subject} {number}"
+    message["From"], message["To"], message["Subject"] = (
+        str(SENDER),
+        f"Jana <jana{number}@example.cz>",
+        f"{subject} {number}",
+    )
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="novak.cz")
     message.set_content(text)
     return message.as_bytes()

@@ -1,4 +1,6 @@
-"""Throughput of every sender over sizes, distances and TLS: one cell after the other, and within a cell all take turns."""
+"""Throughput of every sender over sizes, distances and TLS: one cell after the other, and within a cell all take
+turns.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ SIZES = {"2 KiB": 2048, "100 KiB": 100 << 10, "10 MiB": 10 << 20}
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One kind of work: ``messages`` of ``size`` octets in a batch, ``rounds`` times, to a server ``round_trip`` seconds away."""
+    """One kind of work: ``messages`` of ``size`` octets in a batch, ``rounds`` times, to a server ``round_trip``
+    seconds away.
+    """
 
     size: str
     round_trip: float

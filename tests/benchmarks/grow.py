@@ -1,6 +1,8 @@
-"""How cost grows: 10² to 10⁶ messages through ``send_many`` (time and memory per message stay flat), and 1 to 32 connections.
+"""How cost grows: 10² to 10⁶ messages through ``send_many`` (time and memory per message stay flat), and 1 to 32
+connections.
 
-Messages come from a generator and results are dropped, as in a program that keeps nothing. Each line is a process of its own, so that memory is its alone.
+Messages come from a generator and results are dropped, as in a program that keeps nothing. Each line is a process of
+its own, so that memory is its alone.
 """
 
 from __future__ import annotations

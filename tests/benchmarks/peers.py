@@ -1,7 +1,8 @@
 """Other people's mail senders, and Franking, made to do the same work: many ready messages over one open connection.
 
-A peer is a context manager that opens a connection and gives a function which sends a batch. What cannot reuse a connection, or starts a process
-for each batch, has that in its ``note``. A peer that is not installed is left out, and said to be.
+A peer is a context manager that opens a connection and gives a function which sends a batch. What cannot reuse a
+connection, or starts a process for each batch, has that in its ``note``. A peer that is not installed is left out, and
+said to be.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def ready(number: int, size: int = 2048) -> bytes:
 
 def _mailer(place: Place, window: int) -> franking.Mailer:
     settings = {"security": "tls", "ca_file": str(place.ca)} if place.ca else {"security": "none"}
-    account = franking.Account(name="benchmark", provider="smtp", sender=SENDER, host="localhost", port=place.port, **settings)
+    account = franking.Account(
+        name="benchmark", provider="smtp", sender=SENDER, host="localhost", port=place.port, **settings
+    )
     return franking.connect(account, window=window)
 
 
@@ -87,7 +90,11 @@ def _franking_many(window: int) -> Callable[[Place], AbstractContextManager[Send
 def _smtplib(place: Place) -> Iterator[Send]:
     if place.ca:
         client: smtplib.SMTP = smtplib.SMTP_SSL(
-            "localhost", place.port, local_hostname="client.test", timeout=60, context=ssl.create_default_context(cafile=str(place.ca))
+            "localhost",
+            place.port,
+            local_hostname="client.test",
+            timeout=60,
+            context=ssl.create_default_context(cafile=str(place.ca)),
         )
     else:
         client = smtplib.SMTP("localhost", place.port, local_hostname="client.test", timeout=60)
@@ -123,8 +130,9 @@ def _aiosmtplib(place: Place) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def _django(place: Place) -> Iterator[Send]:
-    import django
     from django.conf import settings
+
+    import django
 
     if not settings.configured:
         settings.configure(DEFAULT_CHARSET="utf-8", USE_TZ=True)
@@ -132,7 +140,9 @@ def _django(place: Place) -> Iterator[Send]:
     from django.core.mail import EmailMessage
     from django.core.mail.backends.smtp import EmailBackend
 
-    backend = EmailBackend(host="localhost", port=place.port, username="", password="", use_tls=False, use_ssl=bool(place.ca), timeout=60)
+    backend = EmailBackend(
+        host="localhost", port=place.port, username="", password="", use_tls=False, use_ssl=bool(place.ca), timeout=60
+    )
     if place.ca:
         backend.ssl_context = ssl.create_default_context(cafile=str(place.ca))
     backend.open()
@@ -203,7 +213,14 @@ def _smtp_source(place: Place) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def _msmtp(place: Place) -> Iterator[Send]:
-    options = ["--host=localhost", f"--port={place.port}", "--auth=off", f"--from={SENDER}", "--domain=client.test", "--file=/dev/null"]
+    options = [
+        "--host=localhost",
+        f"--port={place.port}",
+        "--auth=off",
+        f"--from={SENDER}",
+        "--domain=client.test",
+        "--file=/dev/null",
+    ]
     options += ["--tls=on", "--tls-starttls=off", f"--tls-trust-file={place.ca}"] if place.ca else ["--tls=off"]
 
     def send(batch: Sequence[bytes]) -> None:
@@ -229,7 +246,9 @@ def _installed(package: str) -> str:
 
 
 def peers() -> list[Peer]:
-    """Find every sender on this machine; an empty ``version`` means that it is not installed. Franking comes first, then smtplib."""
+    """Find every sender on this machine; an empty ``version`` means that it is not installed. Franking comes first,
+    then smtplib.
+    """
     own, python = franking.__version__, ".".join(map(str, sys.version_info[:3]))
     mailer = _output("node", "-p", "require('nodemailer/package.json').version") if shutil.which("node") else ""
     postfix = _output("/usr/sbin/postconf", "-h", "mail_version") or ("?" if SMTP_SOURCE else "")
@@ -241,8 +260,19 @@ def peers() -> list[Peer]:
         Peer("aiosmtplib", _installed("aiosmtplib"), _aiosmtplib),
         Peer("Django", _installed("django"), _django, "composes each message, as it takes no ready ones"),
         Peer("nodemailer", mailer, _nodemailer, "found by $NODE_PATH; reads each batch from a file"),
-        Peer("smtp-source -d", postfix if SMTP_SOURCE else "", _smtp_source, "C; a process and a connection per batch", tls=False),
-        Peer("msmtp", _output("msmtp", "--version").removeprefix("msmtp version "), _msmtp, "C; a process and a connection per message"),
+        Peer(
+            "smtp-source -d",
+            postfix if SMTP_SOURCE else "",
+            _smtp_source,
+            "C; a process and a connection per batch",
+            tls=False,
+        ),
+        Peer(
+            "msmtp",
+            _output("msmtp", "--version").removeprefix("msmtp version "),
+            _msmtp,
+            "C; a process and a connection per message",
+        ),
     ]
 
 
@@ -251,7 +281,12 @@ def environment() -> dict[str, str]:
     model = ""
     with contextlib.suppress(OSError):
         model = next(
-            (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line[:10] == "model name"), ""
+            (
+                line.partition(":")[2].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line[:10] == "model name"
+            ),
+            "",
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0
     return {

@@ -12,7 +12,9 @@ BASE = "smtplib"
 
 
 def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, float]]]) -> str:
-    """Give a table of the budgets: what was measured, and whether it holds. ``wanted``: part → row → (column, relation, number)."""
+    """Give a table of the budgets: what was measured, and whether it holds. ``wanted``: part → row → (column, relation,
+    number).
+    """
     lines = ["| what | measured | budget | |", "|---|---|---|---|"]
     for part, rows in wanted.items():
         for name, (column, relation, number) in rows.items():
@@ -22,16 +24,23 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
             value = row[column]
             holds = value >= number if relation == "≥" else value <= number
             unit = " MiB" if "MiB" in column or "MiB" in name else "" if column in ("round_trips", "count") else " ×"
-            lines.append(f"| {part}: {name} | {value:.2f}{unit} | {relation} {number:g} | {'holds' if holds else '**missed**'} |")
+            lines.append(
+                f"| {part}: {name} | {value:.2f}{unit} | {relation} {number:g} | {'holds' if holds else '**missed**'} |"
+            )
     return "\n".join(lines)
 
 
 def throughput(found: dict[str, dict[str, float]], peers: list[Peer], *, tls: bool) -> str:
     """Give a table of messages per second as multiples of the standard library's."""
     columns = [name for name in found if name.endswith(", TLS") is tls]
-    lines = ["| | " + " | ".join(name.removesuffix(", TLS") for name in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = [
+        "| | " + " | ".join(name.removesuffix(", TLS") for name in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for peer in peers:
-        cells = [f"{found[name][peer.name] / found[name][BASE]:.2f}" if peer.name in found[name] else "–" for name in columns]
+        cells = [
+            f"{found[name][peer.name] / found[name][BASE]:.2f}" if peer.name in found[name] else "–" for name in columns
+        ]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {peer.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -56,11 +65,15 @@ def plot(found: dict[str, dict[str, float]], peers: list[Peer], path: Path, colu
     from matplotlib import pyplot
 
     shown = [name for name in columns if name in found]
-    figure, axes = pyplot.subplots(1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), sharey=True, squeeze=False)
+    figure, axes = pyplot.subplots(
+        1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), sharey=True, squeeze=False
+    )
     names = [peer.name for peer in reversed(peers) if peer.version]
     for axis, column in zip(axes[0], shown, strict=True):
         values = [found[column].get(name, 0.0) / found[column][BASE] for name in names]
-        bars: Any = axis.barh(names, values, color=["#b4232a" if name.startswith("franking") else "#8a94a0" for name in names])
+        bars: Any = axis.barh(
+            names, values, color=["#b4232a" if name.startswith("franking") else "#8a94a0" for name in names]
+        )
         axis.bar_label(bars, labels=[f"{value:.2g}" if value else "–" for value in values], padding=3, fontsize=8)
         axis.axvline(1.0, color="#444444", linewidth=0.8)
         axis.set_title(column, fontsize=10)

@@ -1,7 +1,9 @@
-"""SMTP beside the standard library in the same run: messages per second, round trips, a large file. python tests/benchmarks/smtp.py [--json]
+"""SMTP beside the standard library in the same run: messages per second, round trips, a large file. python
+tests/benchmarks/smtp.py [--json]
 
-The server is a sink in a process of its own (tests/servers/sink.py), on another processor where there is one. Ratios and counts are what matters (the
-budgets stand beside them), as times depend on the machine. Far servers are played by a proxy that delays everything (tests/servers/delay.py).
+The server is a sink in a process of its own (tests/servers/sink.py), on another processor where there is one. Ratios
+and counts are what matters (the budgets stand beside them), as times depend on the machine. Far servers are played by a
+proxy that delays everything (tests/servers/delay.py).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ Rows = dict[str, dict[str, float]]
 def mailer(port: int, *, window: int = 1, **settings: Any) -> franking.Mailer:
     given: dict[str, Any] = {"host": HOST, "port": port, "security": "none", **settings}
     secret = given.pop("secret", None)
-    return franking.connect(franking.Account(name="benchmark", provider="smtp", sender=SENDER, **given), secret=secret, window=window)
+    return franking.connect(
+        franking.Account(name="benchmark", provider="smtp", sender=SENDER, **given), secret=secret, window=window
+    )
 
 
 @contextlib.contextmanager
@@ -69,7 +73,12 @@ def throughput(messages: int, rounds: int) -> Rows:
     batch = [ready(number) for number in range(messages)]
     found: Rows = {}
     for name, without in (("PIPELINING", ("CHUNKING",)), ("CHUNKING", ())):
-        with pinned(without=without) as sink, stdlib(sink.port) as client, mailer(sink.port) as one, mailer(sink.port, window=16) as wide:
+        with (
+            pinned(without=without) as sink,
+            stdlib(sink.port) as client,
+            mailer(sink.port) as one,
+            mailer(sink.port, window=16) as wide,
+        ):
 
             def other(_: int, client: smtplib.SMTP = client) -> None:
                 for message in batch:
@@ -87,7 +96,11 @@ def throughput(messages: int, rounds: int) -> Rows:
 
             for kind, run in (("send", single), ("send_many", many), ("send_many, window 16", windowed)):
                 mine, theirs = side_by_side(run, other, rounds)
-                found[f"{name}, {kind}"] = {"per_s": messages / mine, "stdlib_per_s": messages / theirs, "ratio": theirs / mine}
+                found[f"{name}, {kind}"] = {
+                    "per_s": messages / mine,
+                    "stdlib_per_s": messages / theirs,
+                    "ratio": theirs / mine,
+                }
             if SMTP_SOURCE and name == "CHUNKING":
                 command = [
                     SMTP_SOURCE,
@@ -104,8 +117,14 @@ def throughput(messages: int, rounds: int) -> Rows:
                     RECIPIENT,
                     f"{HOST}:{sink.port}",
                 ]
-                mine, theirs = side_by_side(lambda _, command=command: subprocess.run(command, check=True), other, rounds)  # type: ignore[misc]
-                found["smtp-source -d (C)"] = {"per_s": messages / mine, "stdlib_per_s": messages / theirs, "ratio": theirs / mine}
+                mine, theirs = side_by_side(
+                    lambda _, command=command: subprocess.run(command, check=True), other, rounds
+                )  # type: ignore[misc]
+                found["smtp-source -d (C)"] = {
+                    "per_s": messages / mine,
+                    "stdlib_per_s": messages / theirs,
+                    "ratio": theirs / mine,
+                }
     return found
 
 
@@ -132,14 +151,21 @@ def round_trips(messages: int, round_trip: float) -> Rows:
             one.check()
             wide.check()
             other, single, windowed = proxy.trips  # in the order of connecting
-            theirs = per_message(lambda: [client.sendmail(SENDER, [RECIPIENT], each) for each in batch], messages, other)  # noqa: B023
+            theirs = per_message(
+                lambda: [client.sendmail(SENDER, [RECIPIENT], each) for each in batch],  # noqa: B023
+                messages,
+                other,
+            )
             runs = {
                 "send": (lambda: [one.send(each) for each in batch], single),  # noqa: B023
                 "send_many": (lambda: list(one.send_many(batch)), single),  # noqa: B023
                 "send_many, window 16": (lambda: list(wide.send_many(batch)), windowed),  # noqa: B023
             }
             for kind, (run, trip) in runs.items():
-                found[f"{name}, {kind}"] = {"round_trips": per_message(run, messages, trip), "stdlib_round_trips": theirs}
+                found[f"{name}, {kind}"] = {
+                    "round_trips": per_message(run, messages, trip),
+                    "stdlib_round_trips": theirs,
+                }
     return found
 
 
@@ -165,7 +191,9 @@ def first_message(round_trip: float, names: Iterable[str] = tuple(FIRST)) -> Row
             without, tls12, settings = FIRST[name]
             implicit = settings["security"] == "tls"
             with contextlib.ExitStack() as stack:
-                sink = stack.enter_context(Sink(without=without, certificates=(certificates.chain, certificates.key), tls12=tls12))
+                sink = stack.enter_context(
+                    Sink(without=without, certificates=(certificates.chain, certificates.key), tls12=tls12)
+                )
                 proxy = stack.enter_context(Delay(sink.tls_port if implicit else sink.port, one_way=round_trip / 2))
                 given = {"username": "jan", "secret": "secret", "ca_file": str(certificates.ca), **settings}
                 with mailer(proxy.port, **given) as ours:
@@ -180,7 +208,9 @@ def _stdlib_first(proxy: Delay, trust: ssl.SSLContext, *, implicit: bool) -> int
     made = len(proxy.trips)
     with contextlib.ExitStack() as stack:
         if implicit:
-            client: smtplib.SMTP = smtplib.SMTP_SSL(HOST, proxy.port, local_hostname="client.test", timeout=60, context=trust)
+            client: smtplib.SMTP = smtplib.SMTP_SSL(
+                HOST, proxy.port, local_hostname="client.test", timeout=60, context=trust
+            )
             stack.enter_context(client)
         else:
             client = stack.enter_context(smtplib.SMTP(HOST, proxy.port, local_hostname="client.test", timeout=60))
@@ -228,7 +258,9 @@ def large_file(size: int, rounds: int) -> Rows:
         large, small = Path(directory, "large.bin"), Path(directory, "small.bin")
         large.write_bytes(os.urandom(size))
         small.write_bytes(b"")
-        mine, theirs = side_by_side(lambda _: our_file(sink.port, large), lambda _: their_file(sink.port, large), rounds)
+        mine, theirs = side_by_side(
+            lambda _: our_file(sink.port, large), lambda _: their_file(sink.port, large), rounds
+        )
         found["time"] = {"ms": mine * 1000, "stdlib_ms": theirs * 1000, "ratio": theirs / mine}
         if sys.platform == "linux":
             found["peak memory"] = {
@@ -244,7 +276,12 @@ def _peak(function: str, port: int, small: Path, large: Path) -> float:
 
 
 def measure(
-    *, messages: int = 2000, rounds: int = 5, far_messages: int = 48, round_trip: float = 0.05, file_size: int = 25_000_000
+    *,
+    messages: int = 2000,
+    rounds: int = 5,
+    far_messages: int = 48,
+    round_trip: float = 0.05,
+    file_size: int = 25_000_000,
 ) -> dict[str, Rows]:
     """Measure everything."""
     return {
@@ -263,7 +300,9 @@ BUDGETS = {
         "CHUNKING, send_many": "≤ 1.1",
         "CHUNKING, send_many, window 16": "≤ 0.15",
     },
-    "first message": {name: f"≤ {8 if name.startswith('STARTTLS') else 6}{'' if ',' not in name else ' + 1'}" for name in FIRST},
+    "first message": {
+        name: f"≤ {8 if name.startswith('STARTTLS') else 6}{'' if ',' not in name else ' + 1'}" for name in FIRST
+    },
     "file": {"time": "≥ 6", "peak memory": "≤ 8 MiB"},
 }
 

@@ -1,7 +1,7 @@
 """What starting costs, beside comparable programs in the same run: python tests/benchmarks/startup.py [--json]
 
-Wall-clock times of whole processes, the best of many that take turns; the budgets are ratios, as times depend on the machine. Each program runs with
-its bytecode compiled, as installed programs do.
+Wall-clock times of whole processes, the best of many that take turns; the budgets are ratios, as times depend on the
+machine. Each program runs with its bytecode compiled, as installed programs do.
 """
 
 from __future__ import annotations
@@ -74,12 +74,21 @@ def measure(*, rounds: int = 20) -> Rows:
     from franking_cli.app import COMMANDS
 
     with tempfile.TemporaryDirectory() as directory, Sink() as sink:
-        env = {**os.environ, "HOME": directory, "XDG_CONFIG_HOME": directory, "PYTHONPYCACHEPREFIX": f"{directory}/cache", "NO_COLOR": "1"}
+        env = {
+            **os.environ,
+            "HOME": directory,
+            "XDG_CONFIG_HOME": directory,
+            "PYTHONPYCACHEPREFIX": f"{directory}/cache",
+            "NO_COLOR": "1",
+        }
         env["FRANKING_CONFIG"], env["FRANKING_STATE_DIR"] = f"{directory}/accounts.toml", f"{directory}/state"
         for unwanted in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
             env.pop(unwanted, None)
         other = Path(directory, "other.py")
-        commands = "".join(COMMAND.format(name=name, help=text, number=number) for number, (name, (_, text)) in enumerate(COMMANDS.items()))
+        commands = "".join(
+            COMMAND.format(name=name, help=text, number=number)
+            for number, (name, (_, text)) in enumerate(COMMANDS.items())
+        )
         other.write_text(TYPER.format(commands=commands))
         script = Path(directory, "deliver.py")
         script.write_text(SMTPLIB.format(host=HOST, port=sink.port))

@@ -1,8 +1,8 @@
 """Keep every Python process of the tests on this machine: connecting elsewhere, or asking a name server, is refused.
 
-Python imports ``sitecustomize`` by itself when it starts, so that with this directory on PYTHONPATH subprocesses are limited like the tests'
-own process, where conftest.py calls ``install``. An audit hook cannot be taken off and sees C code's sockets too. Loaded in every
-subprocess, so it imports nothing before something is to be checked.
+Python imports ``sitecustomize`` by itself when it starts, so that with this directory on PYTHONPATH subprocesses are
+limited like the tests' own process, where conftest.py calls ``install``. An audit hook cannot be taken off and sees C
+code's sockets too. Loaded in every subprocess, so it imports nothing before something is to be checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def _check_address(sock: Any, address: Any) -> None:
     import socket
 
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and address and not (str(address[0]) in _NAMES or _loopback(str(address[0]))):
+    if (
+        sock.family in (socket.AF_INET, socket.AF_INET6)
+        and address
+        and not (str(address[0]) in _NAMES or _loopback(str(address[0])))
+    ):
         raise RuntimeError(f"a test tried to reach {address[0]!r}; only loopback is allowed")
 
 

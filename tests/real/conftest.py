@@ -1,6 +1,7 @@
 """Real mail servers for the tests of this directory: each started once per run, on loopback, and stopped at the end.
 
-A server that cannot run on this machine skips its tests with the reason; with FRANKING_REQUIRE_SERVERS=1 (.ci/run) it fails them.
+A server that cannot run on this machine skips its tests with the reason; with FRANKING_REQUIRE_SERVERS=1 (.ci/run) it
+fails them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def start(make: Callable[[], Server]) -> Server:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist, keep all of this directory on one worker: its servers are started once, and OpenSMTPD can run only once."""
+    """With xdist, keep all of this directory on one worker: its servers are started once, and OpenSMTPD can run only
+    once.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("real"))
@@ -67,7 +70,9 @@ def pair(certificates: Certificates) -> Iterator[Pair]:
     plain, starttls, tls, submission, submissions = free_ports(5)
     dovecot = start(lambda: Dovecot(certificates, submission=submission, submissions=submissions, relay_port=plain))
     try:
-        postfix = start(lambda: Postfix(certificates, plain=plain, starttls=starttls, tls=tls, auth_socket=dovecot.auth_socket))
+        postfix = start(
+            lambda: Postfix(certificates, plain=plain, starttls=starttls, tls=tls, auth_socket=dovecot.auth_socket)
+        )
         yield Pair(postfix, dovecot)
         postfix.stop()
     finally:
@@ -112,15 +117,27 @@ class Road:
     login: bool = True
 
     def account(self, username: str | None = "", **settings: Any) -> franking.Account:
-        """Make an account; it logs in as ``info@example.cz`` where the server knows logins and ``username`` does not say otherwise."""
+        """Make an account; it logs in as ``info@example.cz`` where the server knows logins and ``username`` does not
+        say otherwise.
+        """
         if username == "":
             username = "info@example.cz" if self.login else None
-        given: dict[str, Any] = {"host": "localhost", "port": self.port, "security": self.security, "username": username, "timeout": 20.0}
+        given: dict[str, Any] = {
+            "host": "localhost",
+            "port": self.port,
+            "security": self.security,
+            "username": username,
+            "timeout": 20.0,
+        }
         if self.security != "none":
             given["ca_file"] = self.ca_file
-        return franking.Account(name="real", provider="smtp", sender="Jan Novák <info@example.cz>", **{**given, **settings})
+        return franking.Account(
+            name="real", provider="smtp", sender="Jan Novák <info@example.cz>", **{**given, **settings}
+        )
 
-    def connect(self, username: str | None = "", *, secret: str | None = None, window: int = 1, **settings: Any) -> franking.Mailer:
+    def connect(
+        self, username: str | None = "", *, secret: str | None = None, window: int = 1, **settings: Any
+    ) -> franking.Mailer:
         """Make a mailer with the right password, unless another is given."""
         account = self.account(username, **settings)
         if secret is None and account.username:
@@ -139,7 +156,9 @@ def make_road(request: pytest.FixtureRequest) -> Road:
     return Road(server, security, port, str(certificates.ca), inbox, login=server != "opensmtpd")
 
 
-WITH_LOGIN = [f"{server}-{security}" for server in ("postfix", "dovecot", "exim") for security in ("none", "starttls", "tls")]
+WITH_LOGIN = [
+    f"{server}-{security}" for server in ("postfix", "dovecot", "exim") for security in ("none", "starttls", "tls")
+]
 
 login_road = pytest.fixture(params=WITH_LOGIN)(make_road)
 """Every server that knows logins, with every kind of security."""

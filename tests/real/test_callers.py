@@ -1,4 +1,6 @@
-"""Programs that call ``sendmail``: cron's way, PHP, git send-email, mailx; each through franking-sendmail and a real Postfix."""
+"""Programs that call ``sendmail``: cron's way, PHP, git send-email, mailx; each through franking-sendmail and a real
+Postfix.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ REQUIRED = os.environ.get("FRANKING_REQUIRE_SERVERS") == "1"
 
 
 def needs(program: str, *probe: str) -> None:
-    found = shutil.which(program) is not None and (not probe or subprocess.run([program, *probe], capture_output=True).returncode == 0)
+    found = shutil.which(program) is not None and (
+        not probe or subprocess.run([program, *probe], capture_output=True).returncode == 0
+    )
     if not found:
         assert not REQUIRED, f"{program} is required here"
         pytest.skip(f"{program} {' '.join(probe)} is not installed")
@@ -48,9 +52,7 @@ def run(*command: str, text: str = "", cwd: Path | None = None) -> subprocess.Co
 
 @pytest.mark.usefixtures("account")
 def test_cron(arrived: Callable[[str], bytes]) -> None:
-    text = (
-        "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\nContent-Type: text/plain; charset=UTF-8\n\ndisk full\n"
-    )
+    text = "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\nContent-Type: text/plain; charset=UTF-8\n\ndisk full\n"
     run(str(PROGRAM), "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", text=text)
     message = arrived("backup-4711")
     assert b"info@example.cz" in message

@@ -1,4 +1,6 @@
-"""What arrives at real servers equals what was sent, byte by byte, on every road; what they refuse is reported as they said it."""
+"""What arrives at real servers equals what was sent, byte by byte, on every road; what they refuse is reported as they
+said it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ import franking
 from servers.postfix import SIZE_LIMIT, Postfix
 
 
-def raw(body: bytes = b"Hello\r\n", *, headers: str = "Content-Type: text/plain; charset=utf-8\r\n") -> tuple[str, bytes]:
+def raw(
+    body: bytes = b"Hello\r\n", *, headers: str = "Content-Type: text/plain; charset=utf-8\r\n"
+) -> tuple[str, bytes]:
     """Make a ready message: nothing in it is left for anybody to add."""
     name = f"<{uuid.uuid4()}@example.cz>"
     head = f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\nTo: jana@example.com\r\nMIME-Version: 1.0\r\n"
@@ -30,10 +34,14 @@ def send_prepared(mailer: franking.Mailer, message: franking.Message | EmailMess
     return receipt, sent
 
 
-AWKWARD = b"\r\n.\r\n..\r\n.x\r\n" + "Příliš žluťoučký kůň\r\n".encode() * 100 + b"\r\n\r\n.\r\n" + b"x" * 998 + b"\r\n.\r\n"
+AWKWARD = (
+    b"\r\n.\r\n..\r\n.x\r\n" + "Příliš žluťoučký kůň\r\n".encode() * 100 + b"\r\n\r\n.\r\n" + b"x" * 998 + b"\r\n.\r\n"
+)
 
 
-@pytest.mark.parametrize("without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"])
+@pytest.mark.parametrize(
+    "without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"]
+)
 def test_ready_octets_arrive_unchanged(road: Any, without: tuple[str, ...]) -> None:
     name, octets = raw(AWKWARD)
     with road.connect(without=without) as mailer:
@@ -82,7 +90,10 @@ def test_what_the_standard_library_composed_arrives_as_composed(road: Any) -> No
 def test_ten_megabytes_arrive(road: Any) -> None:
     data = random.Random(road.port).randbytes(10_000_000)
     message = franking.Message(
-        to=["jana@example.com"], subject="10 MB", text="x\n", attachments=[franking.Attachment(data=data, name="big.bin")]
+        to=["jana@example.com"],
+        subject="10 MB",
+        text="x\n",
+        attachments=[franking.Attachment(data=data, name="big.bin")],
     )
     with road.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
@@ -118,19 +129,24 @@ def test_refused_recipients_among_accepted_ones(road: Any) -> None:
         receipt, sent = send_prepared(mailer, message)
     assert receipt.accepted == ("jana@example.com", "petr@example.cz")
     temporary = {address: answer["temporary"] for address, answer in receipt.refused.items()}
-    assert temporary == {"nobody@example.cz": False} | ({} if road.server == "opensmtpd" else {"later@example.cz": True})
+    assert temporary == {"nobody@example.cz": False} | (
+        {} if road.server == "opensmtpd" else {"later@example.cz": True}
+    )
     assert receipt.refused["nobody@example.cz"]["reply"].startswith("550")
     assert road.inbox.find(receipt.message_id) == sent
 
 
-@pytest.mark.parametrize("without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"])
+@pytest.mark.parametrize(
+    "without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"]
+)
 def test_all_recipients_refused_and_the_session_goes_on(road: Any, without: tuple[str, ...]) -> None:
     refused, _ = raw()
     name, octets = raw()
     with road.connect(without=without) as mailer:
         with pytest.raises(franking.RecipientsRefused) as caught:
             mailer.send(
-                octets.replace(name.encode(), refused.encode()), envelope=franking.Envelope("info@example.cz", ["nobody@example.cz"])
+                octets.replace(name.encode(), refused.encode()),
+                envelope=franking.Envelope("info@example.cz", ["nobody@example.cz"]),
             )
         assert not caught.value.temporary
         assert not caught.value.possibly_sent

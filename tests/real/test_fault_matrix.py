@@ -1,7 +1,9 @@
-"""The fault matrix before real servers: a proxy spoils one step, and what the report says is compared with what was delivered.
+"""The fault matrix before real servers: a proxy spoils one step, and what the report says is compared with what was
+delivered.
 
-The verdicts are those of ``fault_table.py``, the very table by which the scripted server is judged. Whoever trusts a report must be right: a message
-that is called accepted is there once, one that is surely not sent is not there. All steps of a fault are done at the same time.
+The verdicts are those of ``fault_table.py``, the very table by which the scripted server is judged. Whoever trusts a
+report must be right: a message that is called accepted is there once, one that is surely not sent is not there. All
+steps of a fault are done at the same time.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import pytest
 import franking
 from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, act, harmless, seen
 from fault_table import ACCEPTED, FAULTS, STEPS, UNKNOWN, WAITING, Expected, expected
-from franking.address import Envelope
 from franking.errors import FrankingError
+from franking.message.address import Envelope
 from servers.daemon import START, in_use
 from servers.dialogue import Raw
 from servers.dovecot import PASSWORDS
@@ -29,7 +31,9 @@ USER = "info@example.cz"
 ENVELOPE = Envelope(USER, ["jana@example.com"])
 WITHOUT = {"chunking": [], "pipelining": ["chunking"], "dialogue": ["chunking", "pipelining"]}
 LATE = ("data", "too early", "pipelining")
-"""The early 354 may come in a segment of its own, and then the content leaves before the real one shows that it was too early."""
+"""The early 354 may come in a segment of its own, and then the content leaves before the real one shows that it was too
+early.
+"""
 
 TLS_STEPS = ("starttls", "tls", "ehlo again")
 ROADS = [
@@ -64,11 +68,20 @@ class Place:
             self.port, self.ports = self.postfix.plain_port if security == "none" else self.postfix.port, ()
 
     def proxy(self, injection: Injection | None) -> Proxy:
-        return Proxy(self.port, injection, security=self.security, context=self.certificates.context(), trust=self.trust)
+        return Proxy(
+            self.port, injection, security=self.security, context=self.certificates.context(), trust=self.trust
+        )
 
     def account(self, proxy: Proxy, **settings: Any) -> franking.Account:
         given = {"ca_file": str(self.certificates.ca)} if self.security != "none" else {}
-        given |= {"host": "localhost", "port": proxy.port, "security": self.security, "username": USER, "auth": "plain", **settings}
+        given |= {
+            "host": "localhost",
+            "port": proxy.port,
+            "security": self.security,
+            "username": USER,
+            "auth": "plain",
+            **settings,
+        }
         return franking.Account(name="real", provider="smtp", sender=USER, **given)
 
     def copies(self, names: list[str]) -> dict[str, int]:
@@ -116,7 +129,9 @@ def steps(security: str, way: str, fault: str) -> list[str]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("server", "security", "way"), ROADS)
-def test_the_report_agrees_with_the_delivery(request: pytest.FixtureRequest, server: str, security: str, way: str, fault: str) -> None:
+def test_the_report_agrees_with_the_delivery(
+    request: pytest.FixtureRequest, server: str, security: str, way: str, fault: str
+) -> None:
     place = Place(request, server, security)
     left = steps(security, way, fault)
     wrong: list[str] = []

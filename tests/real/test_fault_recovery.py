@@ -1,6 +1,8 @@
-"""Recovery before real servers: a proxy spoils the second message of a connection, and what a mailer then does leaves one copy or a true report.
+"""Recovery before real servers: a proxy spoils the second message of a connection, and what a mailer then does leaves
+one copy or a true report.
 
-A connection that the server closed before anything of a message left is replaced without a word; whatever may have been accepted is not sent again.
+A connection that the server closed before anything of a message left is replaced without a word; whatever may have been
+accepted is not sent again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ MESSAGES = 5
 
 
 def mail() -> franking.Message:
-    return franking.Message(to="jana@example.com", subject="x", text="y" * 300, message_id=f"<{uuid.uuid4()}@example.cz>")
+    return franking.Message(
+        to="jana@example.com", subject="x", text="y" * 300, message_id=f"<{uuid.uuid4()}@example.cz>"
+    )
 
 
 def connect(proxy: Proxy, way: str, wait: float, **settings: Any) -> franking.Mailer:
@@ -45,7 +49,9 @@ def connect(proxy: Proxy, way: str, wait: float, **settings: Any) -> franking.Ma
 
 
 def one_by_one(port: int, kind: str, way: str, step: str) -> list[tuple[str, str, bool]]:
-    """Send three messages over one mailer, with a fault in the second; give each Message-ID with what was told, and whether the fault happened."""
+    """Send three messages over one mailer, with a fault in the second; give each Message-ID with what was told, and
+    whether the fault happened.
+    """
     told = []
     with Proxy(port, Injection(step, kind, nth=1 if step == "rset" else 2)) as proxy:
         with connect(proxy, way, 1.0 if kind in WAITING else 20.0) as mailer:

@@ -1,4 +1,6 @@
-"""A proxy that breaks the connection to a real server after so many octets: what the report says is compared with what arrived."""
+"""A proxy that breaks the connection to a real server after so many octets: what the report says is compared with what
+arrived.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnkn
 
 
 class Cutting:
-    """Carry one connection to ``target``; reset both ends when ``there`` octets went to the server, or ``back`` came from it."""
+    """Carry one connection to ``target``; reset both ends when ``there`` octets went to the server, or ``back`` came
+    from it.
+    """
 
     def __init__(self, target: int, *, there: int | None = None, back: int | None = None) -> None:
         self._target, self._there, self._back = target, there, back
@@ -64,7 +68,10 @@ class Cutting:
 def test_a_report_is_true_wherever_the_connection_breaks(login_road: Any, way: str, octets: int) -> None:
     name = f"<{uuid.uuid4()}@example.cz>"
     message = franking.Message(to="jana@example.com", subject="x", text="y" * 500, message_id=name)
-    with Cutting(login_road.port, **{way: octets}) as proxy, login_road.connect(port=proxy.port, timeout=5.0, final_timeout=5.0) as mailer:
+    with (
+        Cutting(login_road.port, **{way: octets}) as proxy,
+        login_road.connect(port=proxy.port, timeout=5.0, final_timeout=5.0) as mailer,
+    ):
         try:
             mailer.send(message)
         except OutcomeUnknown:

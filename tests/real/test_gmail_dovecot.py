@@ -1,4 +1,6 @@
-"""The route ``gmail-smtp`` at Dovecot's submission service, which checks the token's signature itself (a JWT, validated locally)."""
+"""The route ``gmail-smtp`` at Dovecot's submission service, which checks the token's signature itself (a JWT, validated
+locally).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import uuid
 import pytest
 
 import franking
-from franking.tokens import Password
+from franking.auth.secret import Password
 from servers.daemon import Certificates
 from servers.dovecot import Dovecot, token
 from servers.postfix import Postfix
@@ -36,9 +38,15 @@ def test_a_signed_token_lets_the_mail_through(
     dovecot: Dovecot, postfix: Postfix, certificates: Certificates, security: str, auth: str, length: int
 ) -> None:
     message = franking.Message(
-        to=["jana@example.com"], bcc=["boss@example.com"], subject="Žluťoučký kůň", text="x\n", message_id=f"<{uuid.uuid4()}@example.cz>"
+        to=["jana@example.com"],
+        bcc=["boss@example.com"],
+        subject="Žluťoučký kůň",
+        text="x\n",
+        message_id=f"<{uuid.uuid4()}@example.cz>",
     )
-    with franking.connect(account(dovecot, certificates, security, auth=auth), secret=Password(token(USER, length=length))) as mailer:
+    with franking.connect(
+        account(dovecot, certificates, security, auth=auth), secret=Password(token(USER, length=length))
+    ) as mailer:
         receipt = mailer.send(message)
     assert receipt.route == "gmail-smtp"
     assert receipt.accepted == ("jana@example.com", "boss@example.com")

@@ -1,4 +1,6 @@
-"""Logging in at real servers: right and wrong passwords, tokens of real size, what is not offered, and certificates that nobody vouches for."""
+"""Logging in at real servers: right and wrong passwords, tokens of real size, what is not offered, and certificates
+that nobody vouches for.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from servers.postfix import Postfix
 
 
 def message() -> franking.Message:
-    return franking.Message(to=["jana@example.com"], subject="login", text="x\n", message_id=f"<{uuid.uuid4()}@example.cz>")
+    return franking.Message(
+        to=["jana@example.com"], subject="login", text="x\n", message_id=f"<{uuid.uuid4()}@example.cz>"
+    )
 
 
 @pytest.mark.parametrize("user", PASSWORDS)
@@ -67,7 +71,9 @@ def test_without_tls_the_password_itself_does_not_travel(exim: Exim) -> None:
     assert "A=cram:info@example.cz" in line
 
 
-@pytest.fixture(params=[f"{server}-{security}" for server in ("postfix", "dovecot") for security in ("starttls", "tls")])
+@pytest.fixture(
+    params=[f"{server}-{security}" for server in ("postfix", "dovecot") for security in ("starttls", "tls")]
+)
 def token_road(request: pytest.FixtureRequest) -> Any:
     from .conftest import make_road
 
@@ -110,19 +116,32 @@ def test_a_token_never_travels_without_tls(dovecot: Any, postfix: Postfix) -> No
         username="info@example.cz",
         auth="xoauth2",
     )
-    with franking.connect(account, secret=token("info@example.cz")) as mailer, pytest.raises(franking.SettingsError, match="without TLS"):
+    with (
+        franking.connect(account, secret=token("info@example.cz")) as mailer,
+        pytest.raises(franking.SettingsError, match="without TLS"),
+    ):
         mailer.send(message())
 
 
 def bare(port: int, security: str, **settings: Any) -> franking.Account:
     return franking.Account(
-        name="bare", provider="smtp", sender="info@example.cz", host="localhost", port=port, security=security, timeout=5, **settings
+        name="bare",
+        provider="smtp",
+        sender="info@example.cz",
+        host="localhost",
+        port=port,
+        security=security,
+        timeout=5,
+        **settings,
     )
 
 
 def test_starttls_that_is_not_offered_ends_before_the_login(postfix: Postfix, certificates: Any) -> None:
     account = bare(postfix.plain_port, "starttls", username="info@example.cz", ca_file=str(certificates.ca))
-    with franking.connect(account, secret="correct-horse-7") as mailer, pytest.raises(franking.TLSError, match="STARTTLS") as caught:
+    with (
+        franking.connect(account, secret="correct-horse-7") as mailer,
+        pytest.raises(franking.TLSError, match="STARTTLS") as caught,
+    ):
         mailer.send(message())
     assert caught.value.step == "tls"
     assert not caught.value.possibly_sent
@@ -138,7 +157,9 @@ def test_a_login_that_is_not_offered_without_tls(postfix: Postfix) -> None:
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 @pytest.mark.parametrize("server", ["postfix", "dovecot", "exim"])
-def test_a_certificate_that_nobody_vouches_for_is_refused(server: str, security: str, request: pytest.FixtureRequest) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    server: str, security: str, request: pytest.FixtureRequest
+) -> None:
     started = request.getfixturevalue(server)
     account = bare(started.tls_port if security == "tls" else started.port, security, username="info@example.cz")
     with franking.connect(account, secret="correct-horse-7") as mailer, pytest.raises(franking.TLSError) as caught:
@@ -150,14 +171,20 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(server: str, security:
 def test_tls_towards_a_port_that_speaks_plain(server: str, request: pytest.FixtureRequest, certificates: Any) -> None:
     started = request.getfixturevalue(server)
     account = bare(started.port, "tls", username="info@example.cz", ca_file=str(certificates.ca))
-    with franking.connect(account, secret="correct-horse-7") as mailer, pytest.raises((franking.TLSError, franking.ConnectError)) as caught:
+    with (
+        franking.connect(account, secret="correct-horse-7") as mailer,
+        pytest.raises((franking.TLSError, franking.ConnectError)) as caught,
+    ):
         mailer.send(message())
     assert caught.value.step == "tls"
 
 
 def test_plain_speech_towards_a_port_that_waits_for_tls(exim: Exim) -> None:
     started = time.monotonic()
-    with franking.connect(bare(exim.tls_port, "none").replace(timeout=0.3)) as mailer, pytest.raises(franking.ConnectError) as caught:
+    with (
+        franking.connect(bare(exim.tls_port, "none").replace(timeout=0.3)) as mailer,
+        pytest.raises(franking.ConnectError) as caught,
+    ):
         mailer.send(message())
     assert caught.value.step == "greet"
     assert time.monotonic() - started < 15

@@ -1,4 +1,6 @@
-"""Many messages on one connection to real servers, with and without a window: each arrives once, unchanged, and its result says so."""
+"""Many messages on one connection to real servers, with and without a window: each arrives once, unchanged, and its
+result says so.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from .test_delivery import raw
 COUNT = 40
 
 
-@pytest.mark.parametrize("without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"])
+@pytest.mark.parametrize(
+    "without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"]
+)
 @pytest.mark.parametrize("window", [1, 16])
 def test_many_messages_on_one_connection(road: Any, window: int, without: tuple[str, ...]) -> None:
     messages = [raw(b"number %d\r\n.\r\n" % number * (number * 37 % 500 + 1)) for number in range(COUNT)]
@@ -45,15 +49,21 @@ def test_refusals_in_between_touch_only_their_own_message(login_road: Any, windo
     with login_road.connect(window=window) as mailer:
         results = {result.index: result for result in mailer.send_many(octets)}
     assert sorted(results) == list(range(24))
-    assert [results[number].outcome for number in range(24)] == ["refused" if number % 3 == 1 else "accepted" for number in range(24)]
+    assert [results[number].outcome for number in range(24)] == [
+        "refused" if number % 3 == 1 else "accepted" for number in range(24)
+    ]
     assert isinstance(results[1].error, franking.RecipientsRefused)
     good = {name: text for number, (name, text) in enumerate(messages) if number % 3 != 1}
     assert login_road.inbox.find_all(list(good)) == good
-    assert all(login_road.inbox.copies(name) == (0 if number % 3 == 1 else 1) for number, (name, _) in enumerate(messages))
+    assert all(
+        login_road.inbox.copies(name) == (0 if number % 3 == 1 else 1) for number, (name, _) in enumerate(messages)
+    )
 
 
 def test_many_with_bodies_larger_than_one_flight(login_road: Any) -> None:
-    messages = [raw(b"x" * 70 + b"\r\n.\r\n" + b"y" * 70 + b"\r\n" * (3000 if number % 2 else 1)) for number in range(6)]
+    messages = [
+        raw(b"x" * 70 + b"\r\n.\r\n" + b"y" * 70 + b"\r\n" * (3000 if number % 2 else 1)) for number in range(6)
+    ]
     messages += [raw((b"z" * 76 + b"\r\n") * 4000) for _ in range(4)]
     with login_road.connect(window=4) as mailer:
         results = list(mailer.send_many(octets for _, octets in messages))
@@ -62,7 +72,9 @@ def test_many_with_bodies_larger_than_one_flight(login_road: Any) -> None:
 
 
 def test_a_window_of_sixteen_with_refusals_in_the_middle(postfix: Postfix, certificates: Certificates) -> None:
-    """Postfix with CHUNKING: senders, recipients and whole messages refused all over the window; each verdict and each delivery is the right one."""
+    """Postfix with CHUNKING: senders, recipients and whole messages refused all over the window; each verdict and each
+    delivery is the right one.
+    """
     road = Road("postfix", "tls", postfix.tls_port, str(certificates.ca), postfix.inbox)
     chance = random.Random(16)
     kinds = [chance.choice(["good", "good", "good", "sender", "recipient", "partly"]) for _ in range(300)]
@@ -106,7 +118,9 @@ def test_a_window_of_sixteen_with_refusals_in_the_middle(postfix: Postfix, certi
 @pytest.mark.parametrize("login_road", ["postfix-tls"], indirect=True)
 @pytest.mark.parametrize("without", [(), ("chunking",)], ids=["all", "no-chunking"])
 def test_ten_thousand_recipients_are_one_receipt(login_road: Any, without: tuple[str, ...]) -> None:
-    """Postfix takes a thousand in one transaction (``smtpd_recipient_limit``) and says 452 4.5.3 to the others: they go in further ones."""
+    """Postfix takes a thousand in one transaction (``smtpd_recipient_limit``) and says 452 4.5.3 to the others: they go
+    in further ones.
+    """
     everybody = [f"r{number}@example.org" for number in range(10_000)]  # relayed, which means discarded here
     with Delay(login_road.port) as proxy, login_road.connect(without=without, port=proxy.port) as mailer:
         receipt = mailer.send(franking.Message(bcc=everybody, subject="x", text="y"))

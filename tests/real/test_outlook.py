@@ -1,4 +1,6 @@
-"""An Outlook account's smtp route at a real submission service: Dovecot 2.3, which refuses a token of real size in one line with AUTH."""
+"""An Outlook account's smtp route at a real submission service: Dovecot 2.3, which refuses a token of real size in one
+line with AUTH.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def account(dovecot: Dovecot, certificates: Certificates) -> franking.Account:
 
 def test_a_token_of_real_size_logs_in_and_the_message_arrives(account: franking.Account, postfix: Postfix) -> None:
     access = token("info@example.cz", length=2_000)
-    message = franking.Message(to=["jana@example.com"], bcc=["boss@example.com"], subject="účet", text="x\n", message_id=_new_id())
+    message = franking.Message(
+        to=["jana@example.com"], bcc=["boss@example.com"], subject="účet", text="x\n", message_id=_new_id()
+    )
     receipt = franking.send(account, message, secret=Renewing(access))
     assert receipt.route == "outlook-smtp"
     assert b"boss@example.com" not in postfix.inbox.find(receipt.message_id)

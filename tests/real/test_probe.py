@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from franking.probe import advice, probe
+from franking.discovery.probe import advice, probe
 from servers.daemon import Certificates
 from servers.dovecot import Dovecot
 from servers.exim import Exim
@@ -24,7 +24,9 @@ def test_postfix(postfix: Postfix, certificates: Certificates) -> None:
 
 
 def test_dovecot(dovecot: Dovecot, certificates: Certificates) -> None:
-    found = probe("localhost", ports=((dovecot.port, "starttls"), (dovecot.tls_port, "tls")), ca_file=str(certificates.ca))
+    found = probe(
+        "localhost", ports=((dovecot.port, "starttls"), (dovecot.tls_port, "tls")), ca_file=str(certificates.ca)
+    )
     assert [(one.port, one.usable) for one in found] == [(dovecot.tls_port, True), (dovecot.port, True)]
     assert {"PLAIN", "XOAUTH2", "OAUTHBEARER"} <= set(found[0].auth)
 

@@ -1,4 +1,6 @@
-"""The real servers are what the other tests take them for: shown with the standard library alone, without a line of ours."""
+"""The real servers are what the other tests take them for: shown with the standard library alone, without a line of
+ours.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ USERS = tuple(dovecot_facts.PASSWORDS)
 
 def open_client(port: int, security: str, trust: ssl.SSLContext) -> smtplib.SMTP:
     if security == "tls":
-        client: smtplib.SMTP = smtplib.SMTP_SSL("localhost", port, local_hostname="client.test", timeout=20, context=trust)
+        client: smtplib.SMTP = smtplib.SMTP_SSL(
+            "localhost", port, local_hostname="client.test", timeout=20, context=trust
+        )
     else:
         client = smtplib.SMTP("localhost", port, local_hostname="client.test", timeout=20)
     if security == "starttls":
@@ -47,19 +51,26 @@ def bearer(client: smtplib.SMTP, mechanism: str, user: str, access: str) -> tupl
 
 
 def message() -> tuple[str, bytes]:
-    """Make a message with a long run of 8-bit lines and lines that begin with dots, Bcc included: nothing may change on the way."""
+    """Make a message with a long run of 8-bit lines and lines that begin with dots, Bcc included: nothing may change on
+    the way.
+    """
     name = f"<{uuid.uuid4()}@example.cz>"
-    head = (
-        f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\nTo: a@example.cz\r\nBcc: b@example.cz\r\n"
+    head = f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\nTo: a@example.cz\r\nBcc: b@example.cz\r\n"
+    head += (
+        "Subject: =?utf-8?q?Dobr=C3=BD?= den\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
     )
-    head += "Subject: =?utf-8?q?Dobr=C3=BD?= den\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
     return name, head.encode() + "\r\n.\r\n..\r\nPříliš žluťoučký kůň\r\n".encode() * 50
 
 
 def deliver(client: smtplib.SMTP, inbox: Maildir) -> None:
     name, raw = message()
-    refused = client.sendmail("info@example.cz", ["a@example.cz", "nobody@example.cz", "later@example.cz"], raw, ["BODY=8BITMIME"])
-    assert {address: answer[0] // 100 for address, answer in refused.items()} == {"nobody@example.cz": 5, "later@example.cz": 4}
+    refused = client.sendmail(
+        "info@example.cz", ["a@example.cz", "nobody@example.cz", "later@example.cz"], raw, ["BODY=8BITMIME"]
+    )
+    assert {address: answer[0] // 100 for address, answer in refused.items()} == {
+        "nobody@example.cz": 5,
+        "later@example.cz": 4,
+    }
     assert inbox.find(name) == raw
     assert inbox.copies(name) == 1
 
@@ -104,7 +115,9 @@ def test_postfix_refuses_to_relay_and_another_ones_sender(postfix: Postfix, trus
 
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 @pytest.mark.parametrize("server", ["postfix", "dovecot"])
-def test_tokens(server: str, mechanism: str, request: pytest.FixtureRequest, trust: ssl.SSLContext, postfix: Postfix) -> None:
+def test_tokens(
+    server: str, mechanism: str, request: pytest.FixtureRequest, trust: ssl.SSLContext, postfix: Postfix
+) -> None:
     target = request.getfixturevalue(server)
     user = "info@example.cz"
     assert len(token(user)) >= 2000

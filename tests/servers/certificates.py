@@ -1,7 +1,8 @@
-"""Certificates for TLS on loopback, good and bad ones, made once per run. All are for ``localhost``, 127.0.0.1 and ::1 unless their name says otherwise.
+"""Certificates for TLS on loopback, good and bad ones, made once per run. All are for ``localhost``, 127.0.0.1 and ::1
+unless their name says otherwise.
 
-``good`` · ``expired`` · ``not-yet`` (valid from tomorrow) · ``wrong-host`` (mail.elsewhere.test) · ``self-signed`` · ``no-aki`` (lacks the key identifiers that
-Python 3.13 demands) · ``stranger`` (good, but by a CA that nobody trusts).
+``good`` · ``expired`` · ``not-yet`` (valid from tomorrow) · ``wrong-host`` (mail.elsewhere.test) · ``self-signed`` ·
+``no-aki`` (lacks the key identifiers that Python 3.13 demands) · ``stranger`` (good, but by a CA that nobody trusts).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ Key = ec.EllipticCurvePrivateKey
 
 
 class Certificates:
-    """A certificate authority in ``directory``: ``ca_file`` is what a client trusts, ``context(kind)`` what a server shows."""
+    """A certificate authority in ``directory``: ``ca_file`` is what a client trusts, ``context(kind)`` what a server
+    shows.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -40,7 +43,9 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         path.write_bytes(
             self._leaf(kind, key).public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
@@ -55,7 +60,9 @@ class Certificates:
         if kind != "wrong-host":
             names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
         signer = {"self-signed": key, "stranger": self._stranger}.get(kind, self._key)
-        issuer = _name(host) if kind == "self-signed" else _name("Nobody's CA") if kind == "stranger" else self._ca.subject
+        issuer = (
+            _name(host) if kind == "self-signed" else _name("Nobody's CA") if kind == "stranger" else self._ca.subject
+        )
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(host))
@@ -69,9 +76,9 @@ class Certificates:
             .add_extension(x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")]), critical=False)
         )
         if kind != "no-aki":
-            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False).add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-            )
+            builder = builder.add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            ).add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         return builder.sign(signer, hashes.SHA256())
 
 

@@ -1,7 +1,8 @@
-"""Start and stop other people's daemons for tests: directories, free ports, certificates, process groups. Knows no server in particular.
+"""Start and stop other people's daemons for tests: directories, free ports, certificates, process groups. Knows no
+server in particular.
 
-A daemon runs in its own session and dies with the tests, however they end: it is stopped by its owner, at exit, and by the kernel when the
-process that started it is killed. Every server listens on 127.0.0.1 only.
+A daemon runs in its own session and dies with the tests, however they end: it is stopped by its owner, at exit, and by
+the kernel when the process that started it is killed. Every server listens on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ from pathlib import Path
 import trustme
 
 HOST = "127.0.0.1"
-# setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor, which takes seconds at a million
-_GUARD = ("setpriv", "--pdeathsig", "TERM", "prlimit", "--nofile=4096:4096") if shutil.which("setpriv") and shutil.which("prlimit") else ()
+# setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor,
+# which takes seconds at a million
+_GUARD = (
+    ("setpriv", "--pdeathsig", "TERM", "prlimit", "--nofile=4096:4096")
+    if shutil.which("setpriv") and shutil.which("prlimit")
+    else ()
+)
 UNPACKED = Path(os.environ.get("FRANKING_SERVERS") or "/var/tmp/franking-servers")
 START = 20.0  # seconds until a daemon must answer; they need less than one
 
@@ -34,7 +40,9 @@ class Unavailable(Exception):
 
 
 def find(program: str, *, under: str = "/usr/sbin") -> Path:
-    """Find a server's program: unpacked below ``$FRANKING_SERVERS`` (see .ci/install-servers) or installed. Raises ``Unavailable``."""
+    """Find a server's program: unpacked below ``$FRANKING_SERVERS`` (see .ci/install-servers) or installed. Raises
+    ``Unavailable``.
+    """
     for root in (UNPACKED, Path("/")):
         path = root / under.lstrip("/") / program
         if path.is_file():
@@ -49,7 +57,9 @@ def needs_root(server: str) -> None:
 
 
 def directory(name: str) -> Path:
-    """Make an empty directory that a daemon's unprivileged processes can enter (pytest's own are closed to them), with a short path."""
+    """Make an empty directory that a daemon's unprivileged processes can enter (pytest's own are closed to them), with
+    a short path.
+    """
     path = Path(tempfile.mkdtemp(prefix=f"franking-{name}-"))
     path.chmod(0o755)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
@@ -66,7 +76,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def in_use(ports: Iterable[int]) -> bool:
-    """Tell whether a server on one of these ports still holds a connection, or has yet to read what came by one that has ended (Linux)."""
+    """Tell whether a server on one of these ports still holds a connection, or has yet to read what came by one that
+    has ended (Linux).
+    """
     wanted = {f"{port:04X}" for port in ports}
     over = ("06", "0A")  # TIME_WAIT, LISTEN
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -112,7 +124,9 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end of the log."""
+        """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end
+        of the log.
+        """
         self.log = log
         line = [*_GUARD, *map(str, command)]
         with log.open("ab") as out:

@@ -1,7 +1,8 @@
 """A proxy that makes loopback as slow as a far server, and counts round trips. It reads nothing of what it carries.
 
-A round trip is a moment at which the client had to wait for the server: the TCP connect, the greeting where the server speaks first, and every
-flight of client bytes that follows server bytes. Opening a connection costs what it costs far away: connected after one round trip, greeted after two.
+A round trip is a moment at which the client had to wait for the server: the TCP connect, the greeting where the server
+speaks first, and every flight of client bytes that follows server bytes. Opening a connection costs what it costs far
+away: connected after one round trip, greeted after two.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ HOST = "127.0.0.1"
 
 @dataclass(slots=True)
 class Trip:
-    """What one connection did so far. ``flights`` are client bytes that came after server bytes; ``greeted``: the server spoke first."""
+    """What one connection did so far. ``flights`` are client bytes that came after server bytes; ``greeted``: the
+    server spoke first.
+    """
 
     flights: int = 0
     greeted: bool = False
@@ -42,7 +45,9 @@ class Trip:
 
 
 class Delay:
-    """Listen on ``port`` and carry everything to ``target`` on this machine, ``one_way`` seconds later; a context manager."""
+    """Listen on ``port`` and carry everything to ``target`` on this machine, ``one_way`` seconds later; a context
+    manager.
+    """
 
     def __init__(self, target: int, *, one_way: float = 0.0) -> None:
         self.target, self.one_way = target, one_way
@@ -94,14 +99,16 @@ class Delay:
                 writer.close()
                 return
             try:
-                await asyncio.gather(self._direction(reader, back, trip.client), self._direction(there, writer, trip.server))
+                await asyncio.gather(
+                    self._direction(reader, back, trip.client), self._direction(there, writer, trip.server)
+                )
             finally:
                 back.close()
                 writer.close()
 
     async def _direction(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: Any) -> None:
-        """Carry one direction: read at once, write ``one_way`` later, in order. A count of the client's bytes happens when they are sent,
-        one of the server's when they arrive at the client."""
+        """Carry one direction: read at once, write ``one_way`` later, in order. A count of the client's bytes happens
+        when they are sent, one of the server's when they arrive at the client."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         leaving = count.__name__ == "client"
 

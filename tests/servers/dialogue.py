@@ -14,8 +14,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from franking.address import Envelope
-from franking.parts import Parts
+from franking.message.address import Envelope
+from franking.message.content import Parts
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Capabilities, Line, Reply, ReplyReader, parse_ehlo
 
@@ -93,9 +93,16 @@ def play(dialogue: Generator[Line | None, Reply, Result], script: str) -> Result
 
 
 def play_messages(
-    pipeline: Pipeline, script: str, jobs: Iterable[tuple[Any, Envelope, Any]], *, window: int = 1, guarded: Sequence[Any] = ()
+    pipeline: Pipeline,
+    script: str,
+    jobs: Iterable[tuple[Any, Envelope, Any]],
+    *,
+    window: int = 1,
+    guarded: Sequence[Any] = (),
 ) -> dict[Any, Any]:
-    """Play messages through a pipeline; give tag → receipt or error. ``guarded`` names tags that come after an idle time."""
+    """Play messages through a pipeline; give tag → receipt or error. ``guarded`` names tags that come after an idle
+    time.
+    """
     source = iter(jobs)
     waiting = next(source, None)
 

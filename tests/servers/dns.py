@@ -1,8 +1,9 @@
 """An authoritative name server on loopback, UDP and TCP, for tests: zones as text, and names that misbehave.
 
-``DnsServer(zone)`` serves the records of a zone file (absolute names). Names can be told to misbehave: ``silent`` (no answer at all),
-``broken`` (SERVFAIL). An answer that does not fit into 512 octets is cut off over UDP and given whole over TCP, as a real server does.
-``resolver`` is a dnspython resolver that asks this server and nobody else; ``asked`` are the questions that came.
+``DnsServer(zone)`` serves the records of a zone file (absolute names). Names can be told to misbehave: ``silent`` (no
+answer at all), ``broken`` (SERVFAIL). An answer that does not fit into 512 octets is cut off over UDP and given whole
+over TCP, as a real server does. ``resolver`` is a dnspython resolver that asks this server and nobody else; ``asked``
+are the questions that came.
 """
 
 from __future__ import annotations
@@ -81,12 +82,17 @@ class DnsServer:
         self._udp = socketserver.UDPServer(("127.0.0.1", 0), Datagram)
         self.port = self._udp.server_address[1]
         self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Stream)
-        self._threads = [threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True) for server in (self._udp, self._tcp)]
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+            for server in (self._udp, self._tcp)
+        ]
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for server in (self._udp, self._tcp):
             server.shutdown()
             server.server_close()

@@ -1,6 +1,7 @@
 """Dovecot 2.3: a submission service that relays to another server, and the SASL socket that Postfix asks. Needs root.
 
-Logs in by PLAIN, LOGIN and CRAM-MD5 with ``PASSWORDS``, by XOAUTH2 and OAUTHBEARER with ``token()``. Offers no SMTPUTF8, no DSN.
+Logs in by PLAIN, LOGIN and CRAM-MD5 with ``PASSWORDS``, by XOAUTH2 and OAUTHBEARER with ``token()``. Offers no
+SMTPUTF8, no DSN.
 """
 
 from __future__ import annotations
@@ -52,12 +53,18 @@ class Dovecot:
         (self.directory / "oauth2").write_text(
             f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={self.directory}/keys/\nusername_attribute = email\n"
         )
-        (self.directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in PASSWORDS.items()))
+        (self.directory / "users").write_text(
+            "".join(f"{user}:{{PLAIN}}{password}\n" for user, password in PASSWORDS.items())
+        )
         for name in ("users", "oauth2"):
             (self.directory / name).chmod(0o644)  # throw-away secrets; read by Dovecot's unprivileged processes
         config = self.directory / "dovecot.conf"
-        config.write_text(_CONFIG.format(d=self.directory, host=HOST, self=self, relay_port=relay_port, certificates=certificates))
-        self.daemon = Daemon([program, "-F", "-c", config], ports=[submission, submissions], log=self.directory / "log", cwd=Path("/"))
+        config.write_text(
+            _CONFIG.format(d=self.directory, host=HOST, self=self, relay_port=relay_port, certificates=certificates)
+        )
+        self.daemon = Daemon(
+            [program, "-F", "-c", config], ports=[submission, submissions], log=self.directory / "log", cwd=Path("/")
+        )
 
     def stop(self) -> None:
         self.daemon.stop()

@@ -1,7 +1,8 @@
-"""Exim 4.96 with GnuTLS: CRAM-MD5, PLAIN and LOGIN, PIPELINING, CHUNKING, SMTPUTF8, STARTTLS and implicit TLS. Needs root.
+"""Exim 4.96 with GnuTLS: CRAM-MD5, PLAIN and LOGIN, PIPELINING, CHUNKING, SMTPUTF8, STARTTLS and implicit TLS. Needs
+root.
 
-Takes mail for example.cz and example.com into ``inbox``; refuses to relay, and throws away what a login sends elsewhere. ``nobody@`` is refused,
-``later@`` is refused for now.
+Takes mail for example.cz and example.com into ``inbox``; refuses to relay, and throws away what a login sends
+elsewhere. ``nobody@`` is refused, ``later@`` is refused for now.
 """
 
 from __future__ import annotations
@@ -35,15 +36,29 @@ class Exim:
             os.chown(self.directory / name, owner.pw_uid, owner.pw_gid)
         self.inbox = Maildir(self.directory / "mail")
         users = self.directory / "users"
-        users.write_text("".join(f'"{user}": {base64.b64encode(password.encode()).decode()}\n' for user, password in PASSWORDS.items()))
+        users.write_text(
+            "".join(
+                f'"{user}": {base64.b64encode(password.encode()).decode()}\n' for user, password in PASSWORDS.items()
+            )
+        )
         key, chain = self.directory / "key.pem", self.directory / "chain.pem"
         key.write_bytes(certificates.key.read_bytes())  # Exim reads them as its own user
         chain.write_bytes(certificates.chain.read_bytes())
         config = self.directory / "exim.conf"
         config.write_text(
-            _CONFIG.format(d=self.directory, host=HOST, program=program, user=owner.pw_uid, group=owner.pw_gid, self=self, limit=SIZE_LIMIT)
+            _CONFIG.format(
+                d=self.directory,
+                host=HOST,
+                program=program,
+                user=owner.pw_uid,
+                group=owner.pw_gid,
+                self=self,
+                limit=SIZE_LIMIT,
+            )
         )
-        self.daemon = Daemon([program, "-C", config, "-bdf", "-q1h"], ports=[plain, tls], log=self.directory / "out", cwd=Path("/"))
+        self.daemon = Daemon(
+            [program, "-C", config, "-bdf", "-q1h"], ports=[plain, tls], log=self.directory / "out", cwd=Path("/")
+        )
 
     def log(self) -> str:
         """Give what Exim wrote about the messages that it took."""

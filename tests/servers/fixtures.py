@@ -1,4 +1,6 @@
-"""Fixtures that several test files use: certificates and a service account's key made once per run, a scriptable SMTP server, a scripted provider."""
+"""Fixtures that several test files use: certificates and a service account's key made once per run, a scriptable SMTP
+server, a scripted provider.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def scripted(request: pytest.FixtureRequest) -> Iterator[ScriptedProvider]:
 def service_key() -> Mapping[str, str]:
     """Make the key file of a service account, without the address of its token endpoint."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
     return {
         "type": "service_account",
         "project_id": "p",

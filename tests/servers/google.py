@@ -1,8 +1,10 @@
-"""A strict fake of Google: sign-in, tokens, revocation and Gmail's upload, over HTTPS; it refuses what Google refuses, in Google's words.
+"""A strict fake of Google: sign-in, tokens, revocation and Gmail's upload, over HTTPS; it refuses what Google refuses,
+in Google's words.
 
-Written after developers.google.com/identity/protocols/oauth2/native-app and …/service-account, and the Gmail API's guides to uploads and errors.
-``consent`` decides what the person at the browser does, ``faults`` are taken one by one by the requests that carry a message, and everything
-that came in is kept: ``messages``, ``token_requests``, ``requests``.
+Written after developers.google.com/identity/protocols/oauth2/native-app and …/service-account, and the Gmail API's
+guides to uploads and errors. ``consent`` decides what the person at the browser does, ``faults`` are taken one by one
+by the requests that carry a message, and everything that came in is kept: ``messages``, ``token_requests``,
+``requests``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ __all__ = ["Google", "answer", "api_error", "cut_after", "cut_before_answer", "k
 
 SEND = "https://www.googleapis.com/auth/gmail.send"
 MAIL = "https://mail.google.com/"
-LONG = {"email": "https://www.googleapis.com/auth/userinfo.email", "profile": "https://www.googleapis.com/auth/userinfo.profile"}
+LONG = {
+    "email": "https://www.googleapis.com/auth/userinfo.email",
+    "profile": "https://www.googleapis.com/auth/userinfo.profile",
+}
 SCOPES = {"openid", "email", "profile", SEND, MAIL}
 UPLOAD = "/upload/gmail/v1/users/me/messages/send"
 QUANTUM = 256 * 1024
@@ -73,7 +78,10 @@ class Google:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self.web = WebServer(self._answer, authority)
-        self.client_id, self.client_secret = "1234-abc.apps.googleusercontent.com", "GOCSPX-" + secrets.token_urlsafe(18)
+        self.client_id, self.client_secret = (
+            "1234-abc.apps.googleusercontent.com",
+            "GOCSPX-" + secrets.token_urlsafe(18),
+        )
         self.users = {"me@gmail.com", "jan@novak.cz"}
         self.consent: Callable[[dict[str, str]], dict[str, Any]] = lambda asked: {}
         self.testing = False
@@ -144,7 +152,9 @@ class Google:
             "token_uri": f"{self.url}/token",
         }
 
-    def give_access(self, user: str = "me@gmail.com", scopes: tuple[str, ...] = (SEND,), *, lifetime: float = 3600) -> str:
+    def give_access(
+        self, user: str = "me@gmail.com", scopes: tuple[str, ...] = (SEND,), *, lifetime: float = 3600
+    ) -> str:
         """Give an access token without a sign-in."""
         token = "ya29." + secrets.token_urlsafe(120)
         self.access[token] = Token(user, scopes, self.client_id, time.time() + lifetime)
@@ -184,7 +194,9 @@ class Google:
             return _page(400, "redirect_uri_mismatch", "")
         if asked.get("response_type") != "code" or not asked.get("state"):
             return _page(400, "invalid_request", "Required parameter is missing: response_type")
-        if asked.get("code_challenge_method") != "S256" or not re.fullmatch(r"[A-Za-z0-9_-]{43}", asked.get("code_challenge", "")):
+        if asked.get("code_challenge_method") != "S256" or not re.fullmatch(
+            r"[A-Za-z0-9_-]{43}", asked.get("code_challenge", "")
+        ):
             return _page(400, "invalid_request", "code_challenge")
         scopes = asked.get("scope", "").split()
         if not scopes or not set(scopes) <= SCOPES:
@@ -261,7 +273,12 @@ class Google:
             "token_type": "Bearer",
         }
         if "openid" in scopes:
-            claims = {"iss": "https://accounts.google.com", "aud": self.client_id, "sub": "1", "exp": int(time.time()) + 3600}
+            claims = {
+                "iss": "https://accounts.google.com",
+                "aud": self.client_id,
+                "sub": "1",
+                "exp": int(time.time()) + 3600,
+            }
             if "email" in scopes:
                 claims |= {"email": user, "email_verified": True}
             answer["id_token"] = jwt.encode(claims, "k" * 32, algorithm="HS256")
@@ -270,14 +287,18 @@ class Google:
     def _delegated(self, assertion: str) -> Reply:
         try:
             issuer = jwt.decode(assertion, options={"verify_signature": False})["iss"]
-            claims = jwt.decode(assertion, self.keys[issuer], algorithms=["RS256"], audience=["https://oauth2.googleapis.com/token"])
+            claims = jwt.decode(
+                assertion, self.keys[issuer], algorithms=["RS256"], audience=["https://oauth2.googleapis.com/token"]
+            )
         except KeyError:
             return _oauth(400, "invalid_grant", "Invalid grant: account not found")
         except jwt.InvalidSignatureError:
             return _oauth(400, "invalid_grant", "Invalid JWT Signature.")
         except jwt.PyJWTError:
             return _oauth(
-                400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+                400,
+                "invalid_grant",
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
             )
         scopes = tuple(claims["scope"].split())
         if "sub" not in claims or any((issuer, scope) not in self.delegated for scope in scopes):
@@ -297,7 +318,9 @@ class Google:
         if known is None:
             return _oauth(400, "invalid_token", "Token expired or revoked")
         for tokens in (self.refresh, self.access):
-            for name in [name for name, token in tokens.items() if (token.user, token.client_id) == (known.user, known.client_id)]:
+            for name in [
+                name for name, token in tokens.items() if (token.user, token.client_id) == (known.user, known.client_id)
+            ]:
                 del tokens[name]
         return Reply(200, {})
 
@@ -310,7 +333,11 @@ class Google:
         if request.query.get("uploadType") == "resumable":
             return self._start(request, token)
         if not (request.headers.get("Content-Type") or "").startswith("message/"):
-            return api_error(400, "badRequest", "Media type 'application/octet-stream' is not supported. Valid media types: [message/*]")
+            return api_error(
+                400,
+                "badRequest",
+                "Media type 'application/octet-stream' is not supported. Valid media types: [message/*]",
+            )
         if request.length > LIMIT:
             return api_error(413, "uploadTooLarge", "Request Entity Too Large")
         if self.faults and (fault := self.faults.popleft()(self, request)) is not None:
@@ -327,7 +354,11 @@ class Google:
         name = secrets.token_urlsafe(60)
         self.secrets.add(name)  # an upload's address is its own key
         self.uploads[name] = Upload(token, total)
-        return Reply(200, b"", {"Location": f"{self.url}{UPLOAD}?uploadType=resumable&upload_id={name}", "X-GUploader-UploadID": name})
+        return Reply(
+            200,
+            b"",
+            {"Location": f"{self.url}{UPLOAD}?uploadType=resumable&upload_id={name}", "X-GUploader-UploadID": name},
+        )
 
     def _put(self, request: Request) -> Reply:
         upload = self.uploads.get(request.query.get("upload_id", ""))
@@ -345,7 +376,9 @@ class Google:
         if first != len(upload.data) or last - first + 1 != request.length or last >= upload.total:
             return Reply(503, b"Invalid request.  There were %d byte(s) in the request body." % request.length)
         if last + 1 != upload.total and request.length % QUANTUM:
-            return Reply(400, b"Invalid request.  The number of bytes uploaded is required to be equal or greater than 262144")
+            return Reply(
+                400, b"Invalid request.  The number of bytes uploaded is required to be equal or greater than 262144"
+            )
         if self.faults and not getattr(self.faults[0], "asked", False):
             fault = self.faults.popleft()(self, request)
             if fault is not None:
@@ -412,16 +445,30 @@ def _oauth(status: int, error: str, description: str) -> Reply:
 
 
 def _page(status: int, error: str, text: str) -> Reply:
-    return Reply(status, f"<!doctype html><title>Error {status}: {error}</title><p>{text}".encode(), {"Content-Type": "text/html"})
+    return Reply(
+        status,
+        f"<!doctype html><title>Error {status}: {error}</title><p>{text}".encode(),
+        {"Content-Type": "text/html"},
+    )
 
 
-def api_error(code: int, reason: str, message: str, *, status: str = "", info: str = "", headers: dict[str, str] | None = None) -> Reply:
-    """Make an error answer in the form of Google's APIs: the older ``errors`` with the newer ``status`` and ``details``."""
-    error: dict[str, Any] = {"code": code, "message": message, "errors": [{"message": message, "domain": "global", "reason": reason}]}
+def api_error(
+    code: int, reason: str, message: str, *, status: str = "", info: str = "", headers: dict[str, str] | None = None
+) -> Reply:
+    """Make an error answer in the form of Google's APIs: the older ``errors`` with the newer ``status`` and
+    ``details``.
+    """
+    error: dict[str, Any] = {
+        "code": code,
+        "message": message,
+        "errors": [{"message": message, "domain": "global", "reason": reason}],
+    }
     if status:
         error["status"] = status
     if info:
-        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info, "domain": "googleapis.com"}]
+        error["details"] = [
+            {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info, "domain": "googleapis.com"}
+        ]
     return Reply(code, {"error": error}, headers or {})
 
 

@@ -1,6 +1,8 @@
-"""Graph's mail, strictly as published: sendMail by MIME and by JSON, drafts, attachments, upload sessions; their limits and error bodies.
+"""Graph's mail, strictly as published: sendMail by MIME and by JSON, drafts, attachments, upload sessions; their limits
+and error bodies.
 
-What was sent is kept as ``Sent``: what a recipient gets, with attachments as size and digest, so that large messages cost no memory here.
+What was sent is kept as ``Sent``: what a recipient gets, with attachments as size and digest, so that large messages
+cost no memory here.
 """
 
 from __future__ import annotations
@@ -149,12 +151,18 @@ class Graph:
             return failure(404, "ErrorItemNotFound", "The specified object was not found in the store.")
         match verb:
             case "POST /sendMail":
-                self._accept(self._from_mime(request, owner, "mime") if kind == "text/plain" else self._from_send(request, owner))
+                self._accept(
+                    self._from_mime(request, owner, "mime") if kind == "text/plain" else self._from_send(request, owner)
+                )
                 return Reply(202, b"", {"request-id": str(uuid.uuid4())})
             case "POST /messages":
                 if kind == "text/plain" and not self.mime_drafts:
                     return failure(415, "UnsupportedMediaType", "The content type 'text/plain' is not supported.")
-                made = self._from_mime(request, owner, "draft") if kind == "text/plain" else self._from_json(_json(request), owner, "draft")
+                made = (
+                    self._from_mime(request, owner, "draft")
+                    if kind == "text/plain"
+                    else self._from_json(_json(request), owner, "draft")
+                )
                 name = f"draft-{uuid.uuid4().hex}"
                 self.drafts[name] = made
                 return Reply(201, {"id": name, "isDraft": True, "internetMessageId": made.message_id})
@@ -180,9 +188,17 @@ class Graph:
 
     def _accept(self, made: Sent) -> None:
         if not made.recipients:
-            raise Refusal(400, "ErrorInvalidRecipients", "At least one recipient isn't valid., The message contains no recipients.")
+            raise Refusal(
+                400,
+                "ErrorInvalidRecipients",
+                "At least one recipient isn't valid., The message contains no recipients.",
+            )
         if made.sender.lower() not in self.send_as:
-            raise Refusal(403, "ErrorSendAsDenied", "The user account which was used to submit this request does not have the right.")
+            raise Refusal(
+                403,
+                "ErrorSendAsDenied",
+                "The user account which was used to submit this request does not have the right.",
+            )
         if sum(file.size for file in made.files) * 4 // 3 > self.size_limit:
             raise Refusal(400, "ErrorMessageSizeExceeded", "The message exceeds the maximum supported size.")
         with self._lock:
@@ -192,16 +208,22 @@ class Graph:
         try:
             data = base64.b64decode(request.read(), validate=True)
         except binascii.Error:
-            raise Refusal(400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.") from None
+            raise Refusal(
+                400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content."
+            ) from None
         if not data:
             raise Refusal(400, "ErrorMimeContentInvalid", "The MIME content is empty.")
         parsed = email.message_from_bytes(data, policy=email.policy.default)
         assert isinstance(parsed, EmailMessage)
         head, _, rest = data.partition(b"\r\n\r\n")
-        made = Sent(owner, way, delivered=re.sub(rb"(?im)^bcc:.*\r\n([ \t].*\r\n)*", b"", head + b"\r\n") + b"\r\n" + rest)
+        made = Sent(
+            owner, way, delivered=re.sub(rb"(?im)^bcc:.*\r\n([ \t].*\r\n)*", b"", head + b"\r\n") + b"\r\n" + rest
+        )
         made.subject = str(parsed["Subject"] or "")
         made.sender = _addresses(parsed, "From")[0] if parsed["From"] else owner
-        made.to, made.cc, made.bcc, made.reply_to = (_addresses(parsed, name) for name in ("To", "Cc", "Bcc", "Reply-To"))
+        made.to, made.cc, made.bcc, made.reply_to = (
+            _addresses(parsed, name) for name in ("To", "Cc", "Bcc", "Reply-To")
+        )
         made.message_id = str(parsed["Message-ID"] or "")
         made.headers = [(name, str(value)) for name, value in parsed.items()]
         for part in parsed.walk():
@@ -211,7 +233,9 @@ class Graph:
             if part.get_filename() or part.get_content_disposition() == "attachment" or cid:
                 content = part.get_payload(decode=True)
                 assert isinstance(content, bytes)
-                inline = part.get_content_disposition() == "inline" or (cid is not None and part.get_content_disposition() is None)
+                inline = part.get_content_disposition() == "inline" or (
+                    cid is not None and part.get_content_disposition() is None
+                )
                 made.files.append(_made(part.get_filename() or "", part.get_content_type(), content, inline, cid))
             elif part.get_content_type() == "text/html":
                 made.html = part.get_content()
@@ -233,14 +257,23 @@ class Graph:
             "internetMessageHeaders", "attachments", "importance",
         }  # fmt: skip
         if set(body) - known:
-            raise Refusal(400, "RequestBodyRead", f"The property '{(set(body) - known).pop()}' does not exist on type 'message'.")
+            raise Refusal(
+                400, "RequestBodyRead", f"The property '{(set(body) - known).pop()}' does not exist on type 'message'."
+            )
         made = Sent(owner, way, subject=body.get("subject", ""), message_id=body.get("internetMessageId", ""))
-        for attribute, name in (("to", "toRecipients"), ("cc", "ccRecipients"), ("bcc", "bccRecipients"), ("reply_to", "replyTo")):
+        for attribute, name in (
+            ("to", "toRecipients"),
+            ("cc", "ccRecipients"),
+            ("bcc", "bccRecipients"),
+            ("reply_to", "replyTo"),
+        ):
             setattr(made, attribute, [one["emailAddress"]["address"] for one in body.get(name, [])])
         made.sender = body["from"]["emailAddress"]["address"] if "from" in body else owner
         made.headers = [(one["name"], one["value"]) for one in body.get("internetMessageHeaders", [])]
         if len(made.headers) > 5 or any(not name.lower().startswith("x-") for name, _ in made.headers):
-            raise Refusal(400, "InvalidInternetMessageHeader", "The internet message header name should start with 'x-' or 'X-'.")
+            raise Refusal(
+                400, "InvalidInternetMessageHeader", "The internet message header name should start with 'x-' or 'X-'."
+            )
         content = body.get("body", {"contentType": "text", "content": ""})
         if content["contentType"].lower() == "html":
             made.html = content["content"]
@@ -251,16 +284,23 @@ class Graph:
 
     def _create_session(self, body: dict[str, Any], draft: str) -> Reply:
         item = body["AttachmentItem"]
-        if set(item) - {"attachmentType", "contentType", "isInline", "contentId", "name", "size"} or item["attachmentType"] != "file":
+        if (
+            set(item) - {"attachmentType", "contentType", "isInline", "contentId", "name", "size"}
+            or item["attachmentType"] != "file"
+        ):
             raise Refusal(400, "RequestBodyRead", "Unknown property of attachmentItem.")
         # whether 3 MB means 3,000,000 or 3 MiB is published nowhere: sessions are for both
         if item["size"] < 3_000_000 or item["size"] > 150 * 1024 * 1024:
-            raise Refusal(400, "ErrorAttachmentSizeLimitExceeded", "An upload session is for attachments of 3 MB to 150 MB.")
+            raise Refusal(
+                400, "ErrorAttachmentSizeLimitExceeded", "An upload session is for attachments of 3 MB to 150 MB."
+            )
         session = _Session(draft, item, self._directory / uuid.uuid4().hex)
         self.sessions[session.path.name] = session
         url = f"{self._microsoft.url}/upload/{session.path.name}?authtoken={session.token}"
         self._microsoft.secrets.add(session.token)
-        return Reply(201, {"uploadUrl": url, "expirationDateTime": "2026-11-21T12:00:00Z", "nextExpectedRanges": ["0-"]})
+        return Reply(
+            201, {"uploadUrl": url, "expirationDateTime": "2026-11-21T12:00:00Z", "nextExpectedRanges": ["0-"]}
+        )
 
     def _upload(self, request: Request) -> Reply:
         session = self.sessions.get(request.path.removeprefix("/upload/"))
@@ -280,7 +320,9 @@ class Graph:
         if last - first + 1 != request.length or total != session.item["size"] or request.length > RANGE_LIMIT:
             return failure(400, "invalidRange", "The range does not fit.")
         if first != session.got:
-            return failure(416, "fragmentOutOfOrder" if first > session.got else "fragmentOverlap", "Not the expected range.")
+            return failure(
+                416, "fragmentOutOfOrder" if first > session.got else "fragmentOverlap", "Not the expected range."
+            )
         if last + 1 != total and request.length % (320 * 1024):
             return failure(400, "invalidRange", "A range must be a multiple of 320 KiB.")
         limit = self.cut_ranges.pop(0) if self.cut_ranges else None
@@ -304,7 +346,9 @@ class Graph:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         session.path.unlink()
         item = session.item
-        made = File(item["name"], item.get("contentType", ""), total, digest, item.get("isInline", False), item.get("contentId"))
+        made = File(
+            item["name"], item.get("contentType", ""), total, digest, item.get("isInline", False), item.get("contentId")
+        )
         self.drafts[session.draft].files.append(made)
         del self.sessions[request.path.removeprefix("/upload/")]
         return Reply(201, b"", {"Location": f"{self._microsoft.url}/v1.0/attachments/{uuid.uuid4().hex}"})

@@ -1,4 +1,5 @@
-"""The fakes of Google and Microsoft with a hook before or after one request: for tests that break in at a chosen moment.
+"""The fakes of Google and Microsoft with a hook before or after one request: for tests that break in at a chosen
+moment.
 
 service.hook = Hook("PUT", "/upload/", early)      # called once, with the request
 """
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import franking
+from franking.auth.secret import Grant
+from franking.auth.store import FileStore
 from franking.registry import provider as find_provider
-from franking.stores import FileStore
-from franking.tokens import Grant
 from servers.google import Google
 from servers.microsoft import Microsoft
 from servers.person import Person, browse
@@ -27,7 +28,9 @@ __all__ = ["Hook", "Service", "early", "gmail", "graph", "late"]
 
 @dataclass
 class Hook:
-    """What happens to the next request of this method whose path (with the query) holds ``part``; then it is used up."""
+    """What happens to the next request of this method whose path (with the query) holds ``part``; then it is used
+    up.
+    """
 
     method: str
     part: str

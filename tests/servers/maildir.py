@@ -19,7 +19,9 @@ class Maildir:
         self._found: dict[str, list[Path]] = {}
 
     def find(self, message_id: str) -> bytes:
-        """Wait for the message and give it as it was sent: without the trace headers on top, with CRLF (a Maildir keeps LF)."""
+        """Wait for the message and give it as it was sent: without the trace headers on top, with CRLF (a Maildir keeps
+        LF).
+        """
         return self.find_all([message_id])[message_id]
 
     def find_all(self, message_ids: list[str]) -> dict[str, bytes]:
@@ -72,6 +74,8 @@ def as_sent(raw: bytes) -> bytes:
     """Take the trace headers off the top (RFC 5321 §4.4) and give the line ends that travelled."""
     lines = raw.split(b"\n")
     at = 0
-    while at < len(lines) and (lines[at].partition(b":")[0].lower() in TRACE or (at and lines[at][:1] in (b" ", b"\t"))):
+    while at < len(lines) and (
+        lines[at].partition(b":")[0].lower() in TRACE or (at and lines[at][:1] in (b" ", b"\t"))
+    ):
         at += 1
     return b"\r\n".join(lines[at:])

@@ -1,7 +1,9 @@
-"""A strict stand-in for Microsoft on loopback: Entra ID's sign-in endpoints here, Graph's mail in ``graph.py``, both on one HTTPS server.
+"""A strict stand-in for Microsoft on loopback: Entra ID's sign-in endpoints here, Graph's mail in ``graph.py``, both on
+one HTTPS server.
 
-It refuses what Entra ID refuses, with the documented bodies (AADSTS numbers, trace and correlation ids): PKCE, redirect URI, one resource
-for each token, codes used twice, rotated refresh tokens. ``browser`` plays the person at the sign-in page.
+It refuses what Entra ID refuses, with the documented bodies (AADSTS numbers, trace and correlation ids): PKCE, redirect
+URI, one resource for each token, codes used twice, rotated refresh tokens. ``browser`` plays the person at the sign-in
+page.
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ class Microsoft:
         self.unknown_scopes: set[str] = set()  # names of scopes that the tenant does not have
         self.consented: set[str] = set()
         self.interval = 1
-        self.device_message: str | None = "To sign in, use a web browser to open the page https://localhost/link and enter the code {code}."
+        self.device_message: str | None = (
+            "To sign in, use a web browser to open the page https://localhost/link and enter the code {code}."
+        )
         self.polls: list[str] = []
         self.answers: list[tuple[str, Reply]] = []  # (path ending, reply): given once each instead of the real answer
         self.token_requests: list[str] = []
@@ -156,7 +160,9 @@ class Microsoft:
             device.declined = True
 
     def browser(self, url: str) -> requests.Response | None:
-        """Play browser and person: open the sign-in page, decide, and carry the answer to the redirect URI (None where that is dead)."""
+        """Play browser and person: open the sign-in page, decide, and carry the answer to the redirect URI (None where
+        that is dead).
+        """
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(url, verify=self.ca.ca_file, allow_redirects=False, timeout=10)
@@ -216,14 +222,22 @@ class Microsoft:
             return Reply(400, b"AADSTS50011: The redirect URI specified in the request does not match.")
         scopes = set(asked["scope"].split())
         problem = None
-        if asked.get("response_type") != "code" or asked.get("code_challenge_method") != "S256" or not asked.get("code_challenge"):
+        if (
+            asked.get("response_type") != "code"
+            or asked.get("code_challenge_method") != "S256"
+            or not asked.get("code_challenge")
+        ):
             problem = Problem("invalid_request", 9002325, "Proof Key for Code Exchange is required.")
         elif not asked.get("nonce") or "openid" not in scopes:
             problem = Problem("invalid_request", 900144, "The request must contain: 'nonce'.")
         elif self._names(scopes) & self.unknown_scopes:
-            problem = Problem("invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid.")
+            problem = Problem(
+                "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."
+            )
         elif self._names(scopes) & self.admin_only:
-            problem = Problem("access_denied", 90094, "Admin consent is required for the permissions requested by this application.")
+            problem = Problem(
+                "access_denied", 90094, "Admin consent is required for the permissions requested by this application."
+            )
         elif self.declines:
             problem = Problem("access_denied", 65004, "User declined to consent to access the app.")
         fields = {"state": asked["state"], "session_state": str(uuid.uuid4())}
@@ -263,7 +277,9 @@ class Microsoft:
         asked = request.form()
         self.token_requests.append(asked["grant_type"])
         if asked.get("client_id") != CLIENT:
-            return Problem("unauthorized_client", 700016, "Application with identifier was not found in the directory.").reply()
+            return Problem(
+                "unauthorized_client", 700016, "Application with identifier was not found in the directory."
+            ).reply()
         grants: dict[str, Callable[[dict[str, str]], Reply]] = {
             "authorization_code": self._by_code,
             "refresh_token": self._by_refresh_token,
@@ -287,12 +303,17 @@ class Microsoft:
     def _by_refresh_token(self, asked: dict[str, str]) -> Reply:
         user = self.refresh_tokens.get(asked["refresh_token"])
         if user is None:
-            return Problem("invalid_grant", 700082, "The refresh token has expired due to inactivity.", "bad_token").reply()
+            return Problem(
+                "invalid_grant", 700082, "The refresh token has expired due to inactivity.", "bad_token"
+            ).reply()
         scopes = set(asked["scope"].split())
         missing = self._names(scopes) - self.consented
         if missing:
             return Problem(
-                "invalid_grant", 65001, "The user or administrator has not consented to use the application.", "consent_required"
+                "invalid_grant",
+                65001,
+                "The user or administrator has not consented to use the application.",
+                "consent_required",
             ).reply()
         if self.rotate:
             del self.refresh_tokens[asked["refresh_token"]]
@@ -309,17 +330,30 @@ class Microsoft:
 
             certificate = x509.load_pem_x509_certificate(self.certificate)
             claims = jwt.decode(
-                asked["client_assertion"], certificate.public_key(), algorithms=["PS256"], audience=f"{self.url}/{TENANT}/oauth2/v2.0/token"
+                asked["client_assertion"],
+                certificate.public_key(),
+                algorithms=["PS256"],
+                audience=f"{self.url}/{TENANT}/oauth2/v2.0/token",
             )
             assert claims["sub"] == claims["iss"] == CLIENT
             self.secrets.add(asked["client_assertion"])
         else:
-            return Problem("invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required.", status=401).reply()
+            return Problem(
+                "invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required.", status=401
+            ).reply()
         if not asked["scope"].endswith("/.default"):
             return Problem("invalid_scope", 1002012, "The provided value for scope is not valid.").reply()
         resource = asked["scope"].removesuffix("/.default")
         token = self.issue("roles", user=None, resource=resource)
-        return Reply(200, {"token_type": "Bearer", "expires_in": self.expires_in, "ext_expires_in": self.expires_in, "access_token": token})
+        return Reply(
+            200,
+            {
+                "token_type": "Bearer",
+                "expires_in": self.expires_in,
+                "ext_expires_in": self.expires_in,
+                "access_token": token,
+            },
+        )
 
     def _by_device(self, asked: dict[str, str]) -> Reply:
         device = self._devices.get(asked["device_code"])
@@ -332,7 +366,9 @@ class Microsoft:
         if device.declined:
             return Problem("authorization_declined", 70021, "The end user denied the authorization request.").reply()
         if not device.approved:
-            return Problem("authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending.").reply()
+            return Problem(
+                "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending."
+            ).reply()
         self.consented |= self._names(device.scopes)
         del self._devices[asked["device_code"]]
         return self._tokens(asked, device.scopes, self.user)
@@ -381,7 +417,9 @@ class Microsoft:
             return Problem("invalid_resource", 500011, "The resource principal was not found in the tenant.")
         if len(resources) != 1:
             return Problem(
-                "invalid_scope", 28000, "The provided value for the input parameter scope is not valid: it has more than one resource."
+                "invalid_scope",
+                28000,
+                "The provided value for the input parameter scope is not valid: it has more than one resource.",
             )
         return None
 

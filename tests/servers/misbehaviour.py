@@ -1,4 +1,6 @@
-"""Every way to misbehave at every step of an SMTP dialogue: what the fault matrix does to a client. What must come of it is in ``fault_table.py``."""
+"""Every way to misbehave at every step of an SMTP dialogue: what the fault matrix does to a client. What must come of
+it is in ``fault_table.py``.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def drips_on(start: bytes, over: threading.Event) -> Act:
 
 
 def goes_on(act: Act, step: str) -> Act:
-    """Do ``act`` with the ordinary reply of a step that ``SmtpServer`` leaves off at when it is faulty, and go on behind it."""
+    """Do ``act`` with the ordinary reply of a step that ``SmtpServer`` leaves off at when it is faulty, and go on
+    behind it.
+    """
 
     def done(peer: Peer, reply: str) -> None:
         ordinary = {
@@ -129,10 +133,16 @@ def shuts(peer: Peer, reply: str) -> None:
 
 
 def fault(step: str, kind: str, over: threading.Event, ready: threading.Event | None = None) -> Fault:
-    """Make the fault ``kind`` at ``step`` for a server; ``over`` ends what would last for ever, ``ready`` tells that the client has come to the step."""
-    at = {"tls": "handshake", "final": "body", "ehlo again": "ehlo", "auth question": "auth-question", "auth answer": "auth-answer"}.get(
-        step, step
-    )
+    """Make the fault ``kind`` at ``step`` for a server; ``over`` ends what would last for ever, ``ready`` tells that
+    the client has come to the step.
+    """
+    at = {
+        "tls": "handshake",
+        "final": "body",
+        "ehlo again": "ehlo",
+        "auth question": "auth-question",
+        "auth answer": "auth-answer",
+    }.get(step, step)
     if kind == "too early":
         return _early(step, over)
     still = then(sends(b"\x16\x03\x03" if step == "tls" else b"25"), deaf(over))

@@ -1,7 +1,8 @@
-"""OpenSMTPD 6.8, the plainest of the real servers: no PIPELINING, no CHUNKING, and (with Debian 12's OpenSSL) no TLS. Needs root.
+"""OpenSMTPD 6.8, the plainest of the real servers: no PIPELINING, no CHUNKING, and (with Debian 12's OpenSSL) no TLS.
+Needs root.
 
-Takes mail for example.cz and example.com into ``inbox``; refuses to relay. ``nobody@`` is refused. Its spool and control socket have fixed
-paths, so one runs at a time, and none where OpenSMTPD is really in use.
+Takes mail for example.cz and example.com into ``inbox``; refuses to relay. ``nobody@`` is refused. Its spool and
+control socket have fixed paths, so one runs at a time, and none where OpenSMTPD is really in use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Somebody at a terminal with a browser, for the tests of sign-ins: follows the address, or pastes what the browser ended at."""
+"""Somebody at a terminal with a browser, for the tests of sign-ins: follows the address, or pastes what the browser
+ended at.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ __all__ = ["Person", "browse"]
 
 
 class Person:
-    """A ``LoginUI``. ``browser(url)`` runs in a thread, as a browser does; ``pastes(url)`` gives what is pasted; ``says`` answers questions."""
+    """A ``LoginUI``. ``browser(url)`` runs in a thread, as a browser does; ``pastes(url)`` gives what is pasted;
+    ``says`` answers questions.
+    """
 
     interactive = True
     device = False

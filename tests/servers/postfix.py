@@ -1,7 +1,9 @@
-"""Postfix 3.7, the widest of the real servers: PIPELINING, CHUNKING, SMTPUTF8, STARTTLS, implicit TLS, SASL by Dovecot. Needs root.
+"""Postfix 3.7, the widest of the real servers: PIPELINING, CHUNKING, SMTPUTF8, STARTTLS, implicit TLS, SASL by Dovecot.
+Needs root.
 
-Takes mail for example.cz and example.com into ``inbox``; anything else needs a login and is then thrown away, so that nothing leaves this
-machine. ``nobody@`` is refused, ``later@`` is refused for now; ``boss@example.cz`` belongs to nobody who can log in.
+Takes mail for example.cz and example.com into ``inbox``; anything else needs a login and is then thrown away, so that
+nothing leaves this machine. ``nobody@`` is refused, ``later@`` is refused for now; ``boss@example.cz`` belongs to
+nobody who can log in.
 """
 
 from __future__ import annotations
@@ -18,9 +20,13 @@ SIZE_LIMIT = 15 * 1024 * 1024
 
 
 class Postfix:
-    """One running Postfix. ``plain_port`` offers no TLS, ``port`` offers STARTTLS and takes a login only under it, ``tls_port`` begins with TLS."""
+    """One running Postfix. ``plain_port`` offers no TLS, ``port`` offers STARTTLS and takes a login only under it,
+    ``tls_port`` begins with TLS.
+    """
 
-    def __init__(self, certificates: Certificates, *, plain: int, starttls: int, tls: int, auth_socket: Path | None = None) -> None:
+    def __init__(
+        self, certificates: Certificates, *, plain: int, starttls: int, tls: int, auth_socket: Path | None = None
+    ) -> None:
         needs_root("Postfix")
         find("postfix")
         master = find("master", under="/usr/lib/postfix/sbin")
@@ -34,7 +40,14 @@ class Postfix:
         _make_queue(self.directory / "spool", self.directory / "data")
         config = self.directory / "config"
         config.mkdir()
-        values = {"d": self.directory, "host": HOST, "c": certificates, "uid": owner[0], "gid": owner[1], "limit": SIZE_LIMIT}
+        values = {
+            "d": self.directory,
+            "host": HOST,
+            "c": certificates,
+            "uid": owner[0],
+            "gid": owner[1],
+            "limit": SIZE_LIMIT,
+        }
         sasl = "" if auth_socket is None else _SASL.format(auth_socket=auth_socket)
         (config / "main.cf").write_text(_MAIN.format(**values) + sasl)
         (config / "master.cf").write_text(_MASTER.format(host=HOST, plain=plain, starttls=starttls, tls=tls))
@@ -42,7 +55,8 @@ class Postfix:
         (config / "recipients").write_text("/^later@/ 450 4.2.1 The mailbox is busy, try again later\n")
         (config / "owners").write_text("/^boss@/ boss@example.cz\n/./ info@example.cz, jan\n")
         for file in config.iterdir():
-            os.utime(file, (1e9, 1e9))  # Postfix waits for seconds while a file is fresh: somebody may still be writing it
+            # Postfix waits for seconds while a file is fresh: somebody may still be writing it
+            os.utime(file, (1e9, 1e9))
         log = self.directory / "log"
         self.daemon = Daemon([master, "-c", config, "-d"], ports=[plain, starttls, tls], log=log, cwd=Path("/"))
 
@@ -50,7 +64,9 @@ class Postfix:
         self.daemon.stop()
 
     def settle(self) -> None:
-        """Wait until nobody is connected and everything that was accepted has been delivered: what is not in ``inbox`` now never comes."""
+        """Wait until nobody is connected and everything that was accepted has been delivered: what is not in ``inbox``
+        now never comes.
+        """
         spool = self.directory / "spool"
         deadline = time.monotonic() + START
         while in_use((self.plain_port, self.port, self.tls_port)) or any(

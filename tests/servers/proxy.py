@@ -1,9 +1,11 @@
-"""A proxy before a real SMTP server that follows the dialogue and misbehaves once, at one step. What comes of it, the server's own record tells.
+"""A proxy before a real SMTP server that follows the dialogue and misbehaves once, at one step. What comes of it, the
+server's own record tells.
 
-It reads commands and replies on both sides, ends TLS and begins it anew, and knows which reply answers what. Faults and steps are those of
-``fault_table.py``. A refusal (4xx, 5xx, 421, a 550 of strange octets) comes *instead of* the command, which the server never hears; every other fault
-spoils the reply to a command that was executed: the worse case for whoever has to say what became of a message. When the client has gone, the
-server gets everything that was meant for it and an orderly end, and the proxy waits until it has closed: after ``wait`` nothing more can happen.
+It reads commands and replies on both sides, ends TLS and begins it anew, and knows which reply answers what. Faults and
+steps are those of ``fault_table.py``. A refusal (4xx, 5xx, 421, a 550 of strange octets) comes *instead of* the
+command, which the server never hears; every other fault spoils the reply to a command that was executed: the worse case
+for whoever has to say what became of a message. When the client has gone, the server gets everything that was meant for
+it and an orderly end, and the proxy waits until it has closed: after ``wait`` nothing more can happen.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Injection:
 
 
 class Proxy:
-    """Carry connections to ``target`` on this machine; a context manager. ``done`` is set as soon as the fault has happened."""
+    """Carry connections to ``target`` on this machine; a context manager. ``done`` is set as soon as the fault has
+    happened.
+    """
 
     def __init__(
         self,
@@ -73,13 +77,20 @@ class Proxy:
         context: ssl.SSLContext | None = None,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        self.target, self.injection, self.security, self.context, self.trust = target, injection, security, context, trust
+        self.target, self.injection, self.security, self.context, self.trust = (
+            target,
+            injection,
+            security,
+            context,
+            trust,
+        )
         self.done = threading.Event()
         self.over = threading.Event()  # the client has its verdict: what would last for ever may end
         self.ready = threading.Event()  # the client has come as far as the greeting
         self.connections = 0
         self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # a large content does not vanish in the kernel
+        # a large content does not vanish in the kernel
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
         self.port: int = self._listener.getsockname()[1]
@@ -117,7 +128,9 @@ class Proxy:
 
 
 class Dripping:
-    """Carry one connection to ``target``, each octet in a segment of its own; a context manager. It understands nothing of what it carries."""
+    """Carry one connection to ``target``, each octet in a segment of its own; a context manager. It understands nothing
+    of what it carries.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -165,7 +178,8 @@ class _Relay:
         self.client: Any = client
         self.server: Any = None
         self.said = self.heard = b""  # read and not yet understood, from the client and from the server
-        self.asked: deque[tuple[str, bool, bool]] = deque()  # step, whether the fault is due, whether the server was asked at all
+        # step, whether the fault is due, whether the server was asked at all
+        self.asked: deque[tuple[str, bool, bool]] = deque()
         self.counts: dict[str, int] = {}
         self.octets = 0  # of a BDAT that are still to come
         self.dotted = self.answering = self.secure = self.mute = self.dropping = False

@@ -1,4 +1,6 @@
-"""An HTTPS server that reads real requests and answers with octets as a test wrote them: for everything that no proper server says."""
+"""An HTTPS server that reads real requests and answers with octets as a test wrote them: for everything that no proper
+server says.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ class RawServer:
     """Answer the next request with each act of ``acts`` in turn, others with ``otherwise``; every request is kept."""
 
     def __init__(
-        self, authority: Authority | None = None, *, otherwise: Callable[[str], bytes], context: ssl.SSLContext | None = None
+        self,
+        authority: Authority | None = None,
+        *,
+        otherwise: Callable[[str], bytes],
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.acts: list[Wire] = []
         self.before_body: list[Wire] = []  # taken instead, as soon as the head is there

@@ -1,4 +1,6 @@
-"""A provider whose answers a test writes down beforehand: for the mailer and for bulk, where the order of events is what counts."""
+"""A provider whose answers a test writes down beforehand: for the mailer and for bulk, where the order of events is
+what counts.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import franking
+from franking.account.fields import Field
+from franking.auth.secret import Secret
 from franking.errors import ConnectError, FrankingError, LoginError
-from franking.provider import Facts, Observer, Receipt, RouteFacts, Secret, Step
+from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 
 
 class ScriptedProvider:
-    """Answer each opening from ``openings`` and each send from ``answers`` (per recipient address, else in order); then always well."""
+    """Answer each opening from ``openings`` and each send from ``answers`` (per recipient address, else in order); then
+    always well.
+    """
 
     name = "scripted"
     title = "A script"
-    fields = (franking.account.Field("username", help="Login name."),)
+    fields = (Field("username", help="Login name."),)
     rules = ()
 
     def __init__(self, *, many: bool = False, per_minute: int | None = None) -> None:
@@ -61,7 +67,10 @@ class ScriptedSession:
         assert self.is_open, "a closed session was used"
         provider = self.provider
         with provider.lock:
-            queue = next((provider.by_recipient[one] for one in envelope.recipients if provider.by_recipient.get(one)), provider.answers)
+            queue = next(
+                (provider.by_recipient[one] for one in envelope.recipients if provider.by_recipient.get(one)),
+                provider.answers,
+            )
             answer = queue.pop(0) if queue else None
             provider.sent.append((envelope.recipients, content.message_id))
         if isinstance(answer, FrankingError):
@@ -81,7 +90,9 @@ class ScriptedSession:
 
 
 class ScriptedManySession(ScriptedSession):
-    """Keep ``window`` messages unanswered, as an SMTP session does; a connection error ends it for all that were drawn."""
+    """Keep ``window`` messages unanswered, as an SMTP session does; a connection error ends it for all that were
+    drawn.
+    """
 
     def send_many(
         self, jobs: Iterable[tuple[Any, franking.Envelope, Any]], *, window: int

@@ -1,4 +1,6 @@
-"""Gmail and Graph, each with somebody signed in whose access token has ended: for tests and measurements that send by either in the same words."""
+"""Gmail and Graph, each with somebody signed in whose access token has ended: for tests and measurements that send by
+either in the same words.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import franking
+from franking.auth.store import FileStore
 from franking.registry import provider as find_provider
-from franking.stores import FileStore
 from servers import google as google_faults
 from servers.google import UPLOAD, Google, api_error
 from servers.graph import failure
@@ -45,7 +47,9 @@ def _gmail(directory: Path) -> Iterator[Described]:
             name="shop", provider="gmail", sender="me@gmail.com", client_secrets=str(directory / "client.json"), api_endpoint=google.url,
             ca_file=ca_file, timeout=20,
         )  # fmt: skip
-        too_much = api_error(429, "rateLimitExceeded", "Too many concurrent requests for user", headers={"Retry-After": "1"})
+        too_much = api_error(
+            429, "rateLimitExceeded", "Too many concurrent requests for user", headers={"Retry-After": "1"}
+        )
         yield (
             account,
             Person(lambda url: browse(url, ca_file)),
@@ -53,7 +57,9 @@ def _gmail(directory: Path) -> Iterator[Described]:
                 "api": google.web,
                 "send": f"POST {UPLOAD}",
                 "renewals": lambda: sum(form["grant_type"] == "refresh_token" for form in google.token_requests),
-                "subjects": lambda: [message.raw.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for message in google.messages],
+                "subjects": lambda: [
+                    message.raw.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for message in google.messages
+                ],
                 "throttle": lambda: google.faults.append(google_faults.answer(too_much)),
             },
         )
@@ -63,9 +69,15 @@ def _gmail(directory: Path) -> Iterator[Described]:
 def _graph(directory: Path) -> Iterator[Described]:
     with Microsoft(directory) as microsoft:
         account = franking.Account(
-            name="shop", provider="outlook", sender="jan@contoso.com", large_attachments=True, **microsoft.settings(timeout=20)
+            name="shop",
+            provider="outlook",
+            sender="jan@contoso.com",
+            large_attachments=True,
+            **microsoft.settings(timeout=20),
         )
-        too_much = failure(429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit.", {"Retry-After": "1"})
+        too_much = failure(
+            429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit.", {"Retry-After": "1"}
+        )
         yield (
             account,
             Person(microsoft.browser),
@@ -85,7 +97,9 @@ def _signed_in(described: Callable[[Path], AbstractContextManager[Described]], d
     with described(directory / "service") as (account, person, seen):
         provider: Any = find_provider(account.provider)
         store = FileStore(directory / "state", "file")
-        store.save("shop", replace(provider.login(account, person, options={}), access_token="ended", expires_at=0.0).dumps())
+        store.save(
+            "shop", replace(provider.login(account, person, options={}), access_token="ended", expires_at=0.0).dumps()
+        )
         yield Service(account, store, **seen)
 
 

@@ -1,9 +1,10 @@
-"""A fast SMTP server that keeps nothing, for measuring clients: takes every login, every recipient and every message, in a process of its own.
+"""A fast SMTP server that keeps nothing, for measuring clients: takes every login, every recipient and every message,
+in a process of its own.
 
     with Sink() as sink: ... sink.port ... sink.tls_port
 
-Offers PIPELINING, CHUNKING, 8BITMIME, SMTPUTF8, SIZE and AUTH unless told otherwise, and answers everything that came in one read with one write. It is no
-judge of what clients may do: the strict servers are elsewhere.
+Offers PIPELINING, CHUNKING, 8BITMIME, SMTPUTF8, SIZE and AUTH unless told otherwise, and answers everything that came
+in one read with one write. It is no judge of what clients may do: the strict servers are elsewhere.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ EXTENSIONS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "SIZE 52428800",
 
 
 class Sink:
-    """A sink in its own process. ``without`` names extensions that it does not offer; ``certificates`` (chain and key) add STARTTLS and ``tls_port``."""
+    """A sink in its own process. ``without`` names extensions that it does not offer; ``certificates`` (chain and key)
+    add STARTTLS and ``tls_port``.
+    """
 
-    def __init__(self, *, without: tuple[str, ...] = (), certificates: tuple[Path, Path] | None = None, tls12: bool = False) -> None:
+    def __init__(
+        self, *, without: tuple[str, ...] = (), certificates: tuple[Path, Path] | None = None, tls12: bool = False
+    ) -> None:
         command = [sys.executable, str(Path(__file__).resolve()), "--without", ",".join(without)]
         if certificates:
             command += ["--chain", str(certificates[0]), "--key", str(certificates[1])]
@@ -170,7 +175,9 @@ def main() -> None:
             if key.data is None:  # our starter closed the pipe or died
                 return
             sock, _ = listeners[key.data].accept()
-            threading.Thread(target=serve, args=(sock, offered, context), kwargs={"implicit": key.data == 1}, daemon=True).start()
+            threading.Thread(
+                target=serve, args=(sock, offered, context), kwargs={"implicit": key.data == 1}, daemon=True
+            ).start()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@
     server.messages        what was accepted, in order
     server.sessions        one Heard per connection: every command line, and every octet
 
-A fault is a step and an act. Steps: ``connect`` (before the greeting), ``greet``, ``handshake``, ``ehlo``, ``helo``, ``starttls``, ``auth``, ``auth-answer``, ``mail``,
-``rcpt``, ``data``, ``bdat``, ``content`` (in the middle of it), ``body`` (the content has been read; its reply is due), ``rset``, ``noop``, ``quit``. An act is what happens instead of the reply; with
-``executed=True`` the command takes effect first (a message is accepted, and then …). ``Dialogue`` at the end needs no sockets at all.
+A fault is a step and an act. Steps: ``connect`` (before the greeting), ``greet``, ``handshake``, ``ehlo``, ``helo``,
+``starttls``, ``auth``, ``auth-answer``, ``mail``, ``rcpt``, ``data``, ``bdat``, ``content`` (in the middle of it),
+``body`` (the content has been read; its reply is due), ``rset``, ``noop``, ``quit``. An act is what happens instead of
+the reply; with ``executed=True`` the command takes effect first (a message is accepted, and then …). ``Dialogue`` at
+the end needs no sockets at all.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Welcome(Exception):
 
 
 def says(*lines: str) -> Act:
-    """Say these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset overtakes the reply."""
+    """Say these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset
+    overtakes the reply.
+    """
 
     def act(peer: Peer, reply: str) -> None:
         peer.send("".join(line + "\r\n" for line in lines).encode())
@@ -127,7 +131,9 @@ def garbage(peer: Peer, reply: str) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """At ``step``, do ``act`` instead of replying; at its ``nth`` time on one connection (None: always), on the ``connection``-th connection (None: all)."""
+    """At ``step``, do ``act`` instead of replying; at its ``nth`` time on one connection (None: always), on the
+    ``connection``-th connection (None: all).
+    """
 
     step: str
     act: Act
@@ -187,9 +193,11 @@ class SmtpServer:
         cut_received: int | None = None,
         cut_sent: int | None = None,
     ) -> None:
-        """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that many were sent.
+        """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that
+        many were sent.
 
-        ``refused`` maps an address (sender or recipient) to the reply that refuses it. ``context`` turns TLS on: STARTTLS, or from the first octet.
+        ``refused`` maps an address (sender or recipient) to the reply that refuses it. ``context`` turns TLS on:
+        STARTTLS, or from the first octet.
         """
         self.host = host
         self.extensions = tuple(extensions)
@@ -394,7 +402,11 @@ class Peer:
     def fault(self, step: str) -> Fault | None:
         self.counts[step] = self.counts.get(step, 0) + 1
         for fault in self.server.faults:
-            if fault.step == step and fault.nth in (None, self.counts[step]) and fault.connection in (None, self.number):
+            if (
+                fault.step == step
+                and fault.nth in (None, self.counts[step])
+                and fault.connection in (None, self.number)
+            ):
                 return fault
         return None
 
@@ -440,7 +452,9 @@ class Peer:
             self.greeted = True
             self._forget()
             lines = [f"{self.server.name} greets {name}", *self._offer()]
-            return "\r\n".join(f"250{'-' if number < len(lines) - 1 else ' '}{line}" for number, line in enumerate(lines))
+            return "\r\n".join(
+                f"250{'-' if number < len(lines) - 1 else ' '}{line}" for number, line in enumerate(lines)
+            )
 
         self.at("ehlo", normal)
 
@@ -577,7 +591,9 @@ class Peer:
         def normal() -> str:
             with self.server.lock:
                 if self.recipients:
-                    message = Received(self.sender or "", self.recipients, data, self.parameters, self.user, self.tls, by)
+                    message = Received(
+                        self.sender or "", self.recipients, data, self.parameters, self.user, self.tls, by
+                    )
                     self.server.messages.append(message)
                 number = len(self.server.messages)
             valid = bool(self.recipients)
@@ -646,7 +662,12 @@ class Peer:
 
     def _auth_oauthbearer(self, initial: bytes | None) -> str | None:
         header, host, port, auth, *rest = (initial if initial is not None else self.ask(b"")).decode().split("\x01")
-        assert rest == ["", ""] and header.startswith("n,a=") and host.startswith("host=") and port == f"port={self.server.port}"
+        assert (
+            rest == ["", ""]
+            and header.startswith("n,a=")
+            and host.startswith("host=")
+            and port == f"port={self.server.port}"
+        )
         user = header[4:-1].replace("=2C", ",").replace("=3D", "=")
         return self._bearer(user, auth.removeprefix("auth=Bearer "), b"\x01")
 

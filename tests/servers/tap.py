@@ -1,7 +1,9 @@
-"""Between a fake issuer or API and its clients: it learns every secret that crosses the line, and answers once in the fake's place.
+"""Between a fake issuer or API and its clients: it learns every secret that crosses the line, and answers once in the
+fake's place.
 
-What it learns comes from the requests and replies themselves, so that a test misses no secret that it did not think of. ``faults`` are the ways
-of going wrong that repeat what was sent, in every form and in every place where a server may put words.
+What it learns comes from the requests and replies themselves, so that a test misses no secret that it did not think of.
+``faults`` are the ways of going wrong that repeat what was sent, in every form and in every place where a server may
+put words.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ IN_FORMS = {
     "assertion": "assertion",
     "client_assertion": "client assertion",
 }
-IN_QUERIES = {"state": "state", "code": "authorisation code", "authtoken": "upload address", "upload_id": "upload address"}
+IN_QUERIES = {
+    "state": "state",
+    "code": "authorisation code",
+    "authtoken": "upload address",
+    "upload_id": "upload address",
+}
 IN_ANSWERS = {
     "access_token": "access token",
     "refresh_token": "refresh token",
@@ -56,7 +63,12 @@ class Seen:
         forms = (
             form
             for one in self.secrets
-            for form in (one, quote(one, safe=""), base64.b64encode(one.encode()).decode(), base64.urlsafe_b64encode(one.encode()).decode())
+            for form in (
+                one,
+                quote(one, safe=""),
+                base64.b64encode(one.encode()).decode(),
+                base64.urlsafe_b64encode(one.encode()).decode(),
+            )
         )
         return " | ".join((*forms, self.raw))
 
@@ -129,7 +141,9 @@ class Tap:
 
     def _learn_answer(self, reply: Reply) -> None:
         if isinstance(reply.body, dict):
-            list(self._learn(((name, value) for name, value in reply.body.items() if isinstance(value, str)), IN_ANSWERS))
+            list(
+                self._learn(((name, value) for name, value in reply.body.items() if isinstance(value, str)), IN_ANSWERS)
+            )
             list(self._learn(parse_qsl(urlsplit(str(reply.body.get("uploadUrl", ""))).query), IN_QUERIES))
             list(self._learn(dict(reply.body.get("fields") or {}).items(), IN_QUERIES))
         list(self._learn(parse_qsl(urlsplit(reply.headers.get("Location", "")).query), IN_QUERIES))
@@ -166,8 +180,23 @@ def every_word(status: int) -> Fault:
 
     def fault(seen: Seen) -> Reply:
         said = " ".join(seen.secrets)
-        names = ("suberror", "classification", "correlation_id", "trace_id", "timestamp", "claims", "error_subtype", "error_uri")
-        inner = {"code": said, "request-id": said, "client-request-id": said, "date": said, "innerError": {"code": said}}
+        names = (
+            "suberror",
+            "classification",
+            "correlation_id",
+            "trace_id",
+            "timestamp",
+            "claims",
+            "error_subtype",
+            "error_uri",
+        )
+        inner = {
+            "code": said,
+            "request-id": said,
+            "client-request-id": said,
+            "date": said,
+            "innerError": {"code": said},
+        }
         details = [{"reason": said, "domain": said}]
         api = {
             "code": said,
@@ -178,7 +207,9 @@ def every_word(status: int) -> Fault:
             "innerError": inner,
         }
         body = (
-            {"error": api} if seen.api else {"error": said, "error_description": said, "error_codes": [said], **dict.fromkeys(names, said)}
+            {"error": api}
+            if seen.api
+            else {"error": said, "error_description": said, "error_codes": [said], **dict.fromkeys(names, said)}
         )
         return Reply(status, body, _words(seen), words=said)
 
@@ -230,7 +261,9 @@ def repeats(seen: Seen) -> Reply:
 
 
 def redirects(status: int) -> Fault:
-    return lambda seen: Reply(status, b"", {"Location": f"https://localhost:1/elsewhere?{urlencode({'was': seen.echo})}"})
+    return lambda seen: Reply(
+        status, b"", {"Location": f"https://localhost:1/elsewhere?{urlencode({'was': seen.echo})}"}
+    )
 
 
 ISSUERS: dict[str, Fault] = {

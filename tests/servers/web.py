@@ -1,8 +1,8 @@
 """A small HTTPS server on loopback with a certificate authority of its own: what the fakes of API providers stand on.
 
-``WebServer(answer)`` calls ``answer(request)`` in a thread per connection; the reply is sent with keep-alive. A reply may also be a way
-of misbehaving: ``CUT`` closes the connection without an answer. Connections and requests are counted. ``answer`` may be replaced while the
-server runs, by one that looks on or stands in (``tap.py``).
+``WebServer(answer)`` calls ``answer(request)`` in a thread per connection; the reply is sent with keep-alive. A reply
+may also be a way of misbehaving: ``CUT`` closes the connection without an answer. Connections and requests are counted.
+``answer`` may be replaced while the server runs, by one that looks on or stands in (``tap.py``).
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ CUT = Reply(0)
 class WebServer:
     """Serve HTTPS on 127.0.0.1; use as a context manager. ``url`` is ``https://localhost:PORT``."""
 
-    def __init__(self, answer: Callable[[Request], Reply], authority: Authority, *, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Reply], authority: Authority, *, context: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer
         self.connections = 0
         self.requests: list[str] = []
@@ -118,7 +120,13 @@ class WebServer:
                 parts = urlsplit(self.path)
                 length = int(self.headers.get("Content-Length", 0))
                 request = Request(
-                    self.command, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), self.headers, length, self.rfile, length
+                    self.command,
+                    parts.path,
+                    dict(parse_qsl(parts.query, keep_blank_values=True)),
+                    self.headers,
+                    length,
+                    self.rfile,
+                    length,
                 )
                 with outer._lock:
                     outer.requests.append(f"{self.command} {parts.path}")

@@ -1,4 +1,6 @@
-"""A shop that sends mail with the account "shop": ``python manage.py runserver``, then POST to=you@example.com to /orders/."""
+"""A shop that sends mail with the account "shop": ``python manage.py runserver``, then POST to=you@example.com to
+/orders/.
+"""
 
 import os
 import sys

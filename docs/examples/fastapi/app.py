@@ -1,4 +1,6 @@
-"""A shop that confirms orders by mail with the account "shop": ``uvicorn app:app``, then POST {"to": "you@example.com"} to /orders/."""
+"""A shop that confirms orders by mail with the account "shop": ``uvicorn app:app``, then POST {"to": "you@example.com"}
+to /orders/.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

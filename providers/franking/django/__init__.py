@@ -5,8 +5,9 @@
 
     MAILERS = {"default": {"BACKEND": "franking.django.EmailBackend", "OPTIONS": {"account": "shop"}}}
 
-It composes nothing: Django's own message is sent by the same path as every other. It works without an entry in ``INSTALLED_APPS``; with
-``franking.django`` there, ``manage.py check`` reports a missing password or sign-in (``checks.py``), and ``manage.py franking_login`` mends it.
+It composes nothing: Django's own message is sent by the same path as every other. It works without an entry in
+``INSTALLED_APPS``; with ``franking.django`` there, ``manage.py check`` reports a missing password or sign-in
+(``checks.py``), and ``manage.py franking_login`` mends it.
 """
 
 from __future__ import annotations
@@ -18,49 +19,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from email.encoders import encode_quopri
 from typing import TYPE_CHECKING, Any
 
-import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
-from franking.address import Address, Envelope
+import django
 from franking.errors import FrankingError, LoginRequired, MessageError, SendError, SettingsError
-from franking.mailer import Mailer, connect
+from franking.message.address import Address, Envelope
+from franking.sending.mailer import Mailer, connect
 
 if TYPE_CHECKING:
     from email.message import Message as MIMEMessage
 
     from django.core.mail import EmailMessage
 
-    from franking.account import Account
-    from franking.prepare import Prepared
+    from franking.account.account import Account
+    from franking.message.prepare import Prepared
 
 __all__ = ["EmailBackend", "account_of"]
 
 PLACEHOLDERS = ("webmaster@localhost", "root@localhost")
-"""Django's defaults for DEFAULT_FROM_EMAIL and SERVER_EMAIL: nobody chose them, and no mailbox provider would take them."""
+"""Django's defaults for DEFAULT_FROM_EMAIL and SERVER_EMAIL: nobody chose them, and no mailbox provider would take
+them.
+"""
 
 _UNDELIVERABLE = (SendError, LoginRequired)
-_SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")  # fits every server; Django's default assumes 8BITMIME without asking
+# fits every server; Django's default assumes 8BITMIME without asking
+_SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")
 _log = logging.getLogger("franking.django")
 
 
 def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
     """Make an account of a setting: a name, an account URL, a dict, or None for the default account.
 
-    A dict holds ``provider`` (``smtp`` without), ``from`` (DEFAULT_FROM_EMAIL without) and the provider's keys; ``name`` is what its secret is stored
-    under, by default made of provider, user name and server; ``password`` is no part of the account. Raises ``SettingsError`` that names the key.
+    A dict holds ``provider`` (``smtp`` without), ``from`` (DEFAULT_FROM_EMAIL without) and the provider's keys;
+    ``name`` is what its secret is stored under, by default made of provider, user name and server; ``password`` is no
+    part of the account. Raises ``SettingsError`` that names the key.
     """
-    from franking.config import resolve, with_defaults
+    from franking.account.config import resolve, with_defaults
+    from franking.account.url import derived_name
     from franking.registry import provider as provider_named
-    from franking.urls import derived_name
 
     if not isinstance(value, Mapping):
         return resolve(value)
     given = {str(key): setting for key, setting in value.items() if key != "password"}
     provider = provider_named(given.pop("provider", "smtp"))
     chosen, username = settings.DEFAULT_FROM_EMAIL, given.get("username") or ""
-    sender = given.pop("from", None) or (chosen if chosen not in PLACEHOLDERS else username if "@" in username else None)
+    sender = given.pop("from", None) or (
+        chosen if chosen not in PLACEHOLDERS else username if "@" in username else None
+    )
     if not sender:
         raise SettingsError("from: say who sends, in the account or as DEFAULT_FROM_EMAIL.", field="from")
     name = given.pop("name", None) or derived_name(provider, sender, given)
@@ -68,11 +75,13 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no types
-    """Send Django's messages with an account of Franking, over one session per ``send_messages``, or from ``open`` to ``close``.
+    """Send Django's messages with an account of Franking, over one session per ``send_messages``, or from ``open`` to
+    ``close``.
 
-    ``account`` as in ``account_of``, by default the setting ``FRANKING_ACCOUNT``; ``window`` is how many messages may be unanswered on the session.
-    ``username`` and ``password`` are what ``send_mail(auth_user=…, auth_password=…)`` hands over. ``fail_silently`` swallows what cannot be
-    delivered, never a wrong setting or message. Raises ``ImproperlyConfigured`` (``InvalidMailer`` for an entry of MAILERS).
+    ``account`` as in ``account_of``, by default the setting ``FRANKING_ACCOUNT``; ``window`` is how many messages may
+    be unanswered on the session. ``username`` and ``password`` are what ``send_mail(auth_user=…, auth_password=…)``
+    hands over. ``fail_silently`` swallows what cannot be delivered, never a wrong setting or message. Raises
+    ``ImproperlyConfigured`` (``InvalidMailer`` for an entry of MAILERS).
     """
 
     def __init__(
@@ -86,7 +95,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         **options: Any,
     ) -> None:
         alias = options.get("alias")
-        if alias is None and options:  # Django before 6.1 drops them in silence: a misspelt account would become the default one
+        # Django before 6.1 drops them in silence: a misspelt account would become the default one
+        if alias is None and options:
             raise TypeError(f"{type(self).__name__} does not know {', '.join(sorted(options))}")
         super().__init__(**options)
         self.alias, self.fail_silently, self._window = alias, fail_silently, window
@@ -96,8 +106,12 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
             if username is not None:
                 self.account = self.account.replace(username=username)
         except SettingsError as problem:
-            raise _misconfigured(f"{'account' if account is not None else 'FRANKING_ACCOUNT'}: {problem}", alias) from problem
-        self._secret = password if password is not None else chosen.get("password") if isinstance(chosen, Mapping) else None
+            raise _misconfigured(
+                f"{'account' if account is not None else 'FRANKING_ACCOUNT'}: {problem}", alias
+            ) from problem
+        self._secret = (
+            password if password is not None else chosen.get("password") if isinstance(chosen, Mapping) else None
+        )
         self._mailer: Mailer | None = None
         self._lock = threading.RLock()
 
@@ -107,7 +121,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         return self._secret is not None
 
     def open(self) -> bool | None:
-        """Open a session and log in; tell whether this call did it (None: it failed, silently). Raises ``FrankingError``."""
+        """Open a session and log in; tell whether this call did it (None: it failed, silently). Raises
+        ``FrankingError``.
+        """
         with self._lock:
             if self._mailer is not None:
                 return False
@@ -133,8 +149,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Send messages over one session, with PIPELINING where the server has it; give the number of those accepted.
 
-        A message that cannot be delivered stops no other; nothing is tried again later. Once all have been tried, the first error is raised (``FrankingError``),
-        unless ``fail_silently``. What Django itself will not compose (its ``ValueError``) ends the sending at that message.
+        A message that cannot be delivered stops no other; nothing is tried again later. Once all have been tried, the
+        first error is raised (``FrankingError``), unless ``fail_silently``. What Django itself will not compose (its
+        ``ValueError``) ends the sending at that message.
         """
         wanted = [message for message in email_messages or () if message.recipients()]
         if not wanted:
@@ -150,14 +167,16 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
                     self.close()
 
     def _send(self, mailer: Mailer, messages: Sequence[EmailMessage]) -> int:
-        from franking.retry import NEVER  # somebody is waiting for the page
+        from franking.sending.retry import NEVER  # somebody is waiting for the page
 
         failed: list[FrankingError] = []
         for result in mailer.send_many(self._prepared(mailer, messages, failed), policy=NEVER):
             if result.error is not None:
                 failed.append(result.error)
             elif result.receipt is not None and result.receipt.refused:
-                _log.info("%s was refused for %d of its recipients.", result.receipt.message_id, len(result.receipt.refused))
+                _log.info(
+                    "%s was refused for %d of its recipients.", result.receipt.message_id, len(result.receipt.refused)
+                )
         for error in failed:
             _log.info("A message was not accepted: %s", error)
         for error in failed:
@@ -167,7 +186,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
                 raise error
         return len(messages) - len(failed)
 
-    def _prepared(self, mailer: Mailer, messages: Sequence[EmailMessage], failed: list[FrankingError]) -> Iterator[Prepared]:
+    def _prepared(
+        self, mailer: Mailer, messages: Sequence[EmailMessage], failed: list[FrankingError]
+    ) -> Iterator[Prepared]:
         for message in messages:
             mime: Any = _mime(message)
             try:
@@ -182,7 +203,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
 
 
 def _mime(message: EmailMessage) -> MIMEMessage:
-    """Make Django's own MIME message; Bcc goes in (each route takes it out again), and a From that nobody chose comes off."""
+    """Make Django's own MIME message; Bcc goes in (each route takes it out again), and a From that nobody chose comes
+    off.
+    """
     mime: MIMEMessage
     if django.VERSION >= (6,):
         mime = message.message(policy=_SEVEN_BIT)

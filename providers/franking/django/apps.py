@@ -1,4 +1,6 @@
-"""The Django application ``franking.django``: for the system check and the command ``franking_login``. It has no models."""
+"""The Django application ``franking.django``: for the system check and the command ``franking_login``. It has no
+models.
+"""
 
 from django.apps import AppConfig
 from django.core.checks import register

@@ -1,7 +1,8 @@
-"""What ``manage.py check`` says of Franking before the first mail is sent: the account, and its password or sign-in. Nothing is opened or renewed.
+"""What ``manage.py check`` says of Franking before the first mail is sent: the account, and its password or sign-in.
+Nothing is opened or renewed.
 
-``franking.E001`` the account, or an option, is wrong · ``franking.E002`` nobody has signed in, or no password is there · ``franking.W001`` the account is
-switched off.
+``franking.E001`` the account, or an option, is wrong · ``franking.E002`` nobody has signed in, or no password is there
+· ``franking.W001`` the account is switched off.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def check_accounts(app_configs: Any = None, **options: Any) -> list[checks.Check
 
 
 def backends(using: str | None = None) -> Iterator[tuple[str | None, EmailBackend | Exception]]:
-    """Go through the mailers that send by Franking (or only the one called ``using``): the backend, or why it cannot be made."""
+    """Go through the mailers that send by Franking (or only the one called ``using``): the backend, or why it cannot be
+    made.
+    """
     for alias, path, options in _configured():
         if using not in (None, alias):
             continue
@@ -62,14 +65,16 @@ def _configured() -> Iterator[tuple[str | None, str, dict[str, Any]]]:
 
 
 def _look(alias: str | None, backend: EmailBackend) -> Iterator[checks.CheckMessage]:
-    from franking.credentials import state_of
+    from franking.auth.status import state_of
+    from franking.auth.store import open_store
     from franking.errors import SettingsError
     from franking.registry import provider
-    from franking.stores import open_store
 
     account = backend.account
     if not account.enabled:
-        yield checks.Warning(f"The account {account.name!r} is switched off, so that every mail will fail.", id="franking.W001")
+        yield checks.Warning(
+            f"The account {account.name!r} is switched off, so that every mail will fail.", id="franking.W001"
+        )
     if backend.has_secret:
         return
     try:

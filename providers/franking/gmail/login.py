@@ -1,10 +1,10 @@
 """Sign in with Google, and keep the grant usable: browser or pasted login, refresh, revocation, service accounts.
 
-The flow and the refresh are google-auth-oauthlib's and google-auth's; their traffic goes through ``franking.http`` (our TLS, one attempt,
-no redirects). Locks and stores are ``tokens.py``'s business, how a message is sent ``send.py``'s.
+The flow and the refresh are google-auth-oauthlib's and google-auth's; their traffic goes through ``franking.http`` (our
+TLS, one attempt, no redirects). Locks and stores are ``tokens.py``'s business, how a message is sent ``send.py``'s.
 
-Sources: developers.google.com/identity/protocols/oauth2/native-app (PKCE, loopback, revocation), …/oauth2/service-account (delegation),
-…/openid-connect/openid-connect (ID token).
+Sources: developers.google.com/identity/protocols/oauth2/native-app (PKCE, loopback, revocation),
+…/oauth2/service-account (delegation), …/openid-connect/openid-connect (ID token).
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from franking import http
-from franking.account import Account
+from franking.account.account import Account
+from franking.auth.redirect import Listener, answer
+from franking.auth.secret import Grant
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
-from franking.gmail.keyfiles import Client, read_client, read_service_account
-from franking.loopback import Listener, answer
+from franking.gmail.client_files import Client, read_client, read_service_account
+from franking.net import http, http_errors
 from franking.provider import LoginUI
-from franking.tokens import Grant
+from franking.text import bounded
 
 if TYPE_CHECKING:
     import requests
@@ -48,9 +49,9 @@ Clock = Callable[[], float]
 def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Clock = time.time) -> Grant:
     """Lead a person through Google's consent (PKCE S256, ``state`` checked) and give the grant.
 
-    Raises ``SettingsError`` for an unusable ``client_secrets`` file, ``LoginRequired`` with evidence when the sign-in did not come about
-    (``access_denied``, ``sign-in-timeout``, ``scope-missing``, ``no-refresh-token``, ``wrong-account`` …), ``ConnectError`` or ``TLSError``
-    where Google cannot be reached.
+    Raises ``SettingsError`` for an unusable ``client_secrets`` file, ``LoginRequired`` with evidence when the sign-in
+    did not come about (``access_denied``, ``sign-in-timeout``, ``scope-missing``, ``no-refresh-token``,
+    ``wrong-account`` …), ``ConnectError`` or ``TLSError`` where Google cannot be reached.
     """
     if ui.device:
         raise SettingsError(
@@ -70,14 +71,18 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
         with Listener() as listener:
             flow.redirect_uri = listener.redirect_uri
             with _undisclosed():
-                url, state = flow.authorization_url(access_type="offline", prompt="consent", login_hint=account.sender.address)
+                url, state = flow.authorization_url(
+                    access_type="offline", prompt="consent", login_hint=account.sender.address
+                )
             answered = answer(ui, listener, url, state)
         if "code" not in answered:
             raise _not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
         token = _exchange(flow, answered["code"], client)
     grant = _grant(token, client, account, scopes, clock())
     if not _from_google(token, client, answered):
-        ui.show("This sign-in is not Google's: its issuer knows none of Gmail's permissions, so they are taken as given.")
+        ui.show(
+            "This sign-in is not Google's: its issuer knows none of Gmail's permissions, so they are taken as given."
+        )
         grant = replace(grant, details={**grant.details, "foreign": True})
     _check(grant, account, scopes, ui)
     return grant
@@ -92,7 +97,8 @@ def _exchange(flow: Any, code: str, client: Client) -> Mapping[str, Any]:
     except OAuth2Error as problem:  # an error answer, or one without a token
         reason = "unreadable-answer" if problem.error == "missing_token" else problem.error or "unreadable-answer"
         raise _not_signed_in(reason, problem.description or "") from None
-    except Warning as changed:  # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
+    # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
+    except Warning as changed:
         token = getattr(changed, "token", {})
     except (ValueError, TypeError, OverflowError, RecursionError) as problem:
         if isinstance(problem, FrankingError):
@@ -129,10 +135,17 @@ def _grant(token: Mapping[str, Any], client: Client, account: Account, scopes: t
 
 
 def _from_google(token: Mapping[str, Any], client: Client, answered: Mapping[str, str]) -> bool:
-    """Tell whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it granted twice."""
+    """Tell whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it
+    granted twice.
+    """
     issuer = str(_claims(token.get("id_token"), client.client_id).get("iss", ""))
     granted = str(token.get("scope") or "")
-    return issuer.removeprefix("https://") == "accounts.google.com" or not granted or "google" in granted or "scope" in answered
+    return (
+        issuer.removeprefix("https://") == "accounts.google.com"
+        or not granted
+        or "google" in granted
+        or "scope" in answered
+    )
 
 
 def _check(grant: Grant, account: Account, scopes: tuple[str, ...], ui: LoginUI) -> None:
@@ -166,8 +179,8 @@ def _check(grant: Grant, account: Account, scopes: tuple[str, ...], ui: LoginUI)
 def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, clock: Clock = time.time) -> Grant:
     """Make a fresh access token; nothing is saved.
 
-    Raises ``LoginRequired`` where a person must sign in again, ``LoginError`` where Google refuses a service account, ``SettingsError`` for
-    its key file, ``ConnectError`` or ``TLSError`` where Google cannot be reached.
+    Raises ``LoginRequired`` where a person must sign in again, ``LoginError`` where Google refuses a service account,
+    ``SettingsError`` for its key file, ``ConnectError`` or ``TLSError`` where Google cannot be reached.
     """
     if account.service_account:
         return _refresh_service_account(account, scopes, clock())
@@ -242,18 +255,24 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
 
 
 def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None = None) -> None:
-    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries its own ways.
+    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries
+    its own ways.
 
-    ``basic`` are client id and secret for the header, which every issuer takes (RFC 6749 §2.3.1); google-auth puts them in the body, as Google has it.
+    ``basic`` are client id and secret for the header, which every issuer takes (RFC 6749 §2.3.1); google-auth puts them
+    in the body, as Google has it.
     """
     from google.auth.exceptions import GoogleAuthError
 
     with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
         request = _requester(session)
 
-        def transport(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
+        def transport(
+            url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any
+        ) -> Any:
             if basic and body:
-                body = urlencode([pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]).encode()
+                body = urlencode(
+                    [pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]
+                ).encode()
             response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
                 raise _refused(_json(response.content), account)
@@ -272,17 +291,21 @@ def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None 
 def _refused(body: Mapping[str, Any], account: Account) -> FrankingError:
     if not isinstance(body.get("error"), str):
         return _unreadable()
-    reason, text = http.bounded(body["error"], 100), http.bounded(str(body.get("error_description") or ""))
-    details = {"subtype": http.bounded(str(body["error_subtype"]), 100)} if body.get("error_subtype") else {}
+    reason, text = bounded(body["error"], 100), bounded(str(body.get("error_description") or ""))
+    details = {"subtype": bounded(str(body["error_subtype"]), 100)} if body.get("error_subtype") else {}
     evidence = Evidence("oauth", text=text, reason=reason, details=details)
     said = f"{reason}: {text}" if text else reason
     if account.service_account:
         return LoginError(f"Google refused the service account ({said}).", step="secret", evidence=evidence)
-    return LoginRequired(f"Google no longer accepts the sign-in of the account {account.name!r} ({said}).", evidence=evidence)
+    return LoginRequired(
+        f"Google no longer accepts the sign-in of the account {account.name!r} ({said}).", evidence=evidence
+    )
 
 
 def revoke(account: Account, grant: Grant) -> str:
-    """Revoke the grant at Google: every machine's sign-in of this person with this client ends. A sentence tells what happened."""
+    """Revoke the grant at Google: every machine's sign-in of this person with this client ends. A sentence tells what
+    happened.
+    """
     token = grant.data.get("refresh_token")
     if account.service_account or not token:
         return "There was nothing to revoke: a service account's right is taken away in the Google Workspace admin console."
@@ -295,11 +318,13 @@ def revoke(account: Account, grant: Grant) -> str:
         return "Google says that the grant had already ended."
     if response.status_code in (404, 405):
         return "The issuer has no place to revoke a sign-in; it was only forgotten here."
-    raise http.verdict(response.status_code, response.headers, service=SERVICE, text=response.text, final=False)
+    raise http_errors.verdict(response.status_code, response.headers, service=SERVICE, text=response.text, final=False)
 
 
 def _revoke_uri(token_uri: str) -> str:
-    """Find where the issuer revokes: Google's one place, else beside the token endpoint, as ``…/token`` → ``…/revoke``."""
+    """Find where the issuer revokes: Google's one place, else beside the token endpoint, as ``…/token`` →
+    ``…/revoke``.
+    """
     parts = urlsplit(token_uri)
     if (parts.hostname or "").endswith((".googleapis.com", ".google.com")):
         return REVOKE_URI
@@ -308,16 +333,22 @@ def _revoke_uri(token_uri: str) -> str:
 
 def _require_scopes(grant: Grant, account: Account, scopes: tuple[str, ...]) -> None:
     """See that the mail scope was granted: people untick boxes, and accounts change their route."""
-    missing = [scope for scope in scopes if "/" in scope and scope not in grant.scopes and not grant.details.get("foreign")]
+    missing = [
+        scope for scope in scopes if "/" in scope and scope not in grant.scopes and not grant.details.get("foreign")
+    ]
     if missing:
         raise LoginRequired(
             f"The sign-in lacks the permission {missing[0]} that the route {account.route} needs. Sign in again and leave its box ticked.",
-            evidence=Evidence("oauth", reason="scope-missing", details={"missing": tuple(missing), "granted": grant.scopes}),
+            evidence=Evidence(
+                "oauth", reason="scope-missing", details={"missing": tuple(missing), "granted": grant.scopes}
+            ),
         )
 
 
 def _requester(session: requests.Session) -> Callable[..., requests.Response]:
-    """Make the function through which an SDK talks: bounded answers, and our errors for what is no answer of an issuer."""
+    """Make the function through which an SDK talks: bounded answers, and our errors for what is no answer of an
+    issuer.
+    """
 
     def request(method: str, url: str, **settings: Any) -> requests.Response:
         from requests.exceptions import RequestException
@@ -326,14 +357,20 @@ def _requester(session: requests.Session) -> Callable[..., requests.Response]:
             response = session.request(method, url, stream=True, **settings)
             response._content = http.body(response)
         except RequestException as problem:
-            raise http.broken(problem, service=SERVICE, url=url, step="secret") from None
-        if response.status_code == 429 or response.status_code >= 500:  # google-auth would sleep and try again, three times
-            wait = http.retry_after(response.headers.get("Retry-After"))
-            said = http.bounded(response.text, 300)
+            raise http_errors.broken(problem, service=SERVICE, url=url, step="secret") from None
+        # google-auth would sleep and try again, three times
+        if response.status_code == 429 or response.status_code >= 500:
+            wait = http_errors.retry_after(response.headers.get("Retry-After"))
+            said = bounded(response.text, 300)
             raise ConnectError(
                 f"{SERVICE} is busy or broken at the moment: it answered {response.status_code}.",
                 step="secret",
-                evidence=Evidence("http", code=response.status_code, text=said, details={"retry_after": wait} if wait is not None else {}),
+                evidence=Evidence(
+                    "http",
+                    code=response.status_code,
+                    text=said,
+                    details={"retry_after": wait} if wait is not None else {},
+                ),
             )
         return response
 
@@ -349,7 +386,9 @@ class _Answer:
 
 @contextmanager
 def _undisclosed() -> Iterator[None]:
-    """Keep requests-oauthlib from logging state, codes, tokens and the client secret at DEBUG, which it does in full."""
+    """Keep requests-oauthlib from logging state, codes, tokens and the client secret at DEBUG, which it does in
+    full.
+    """
     import logging
     import threading
 
@@ -367,7 +406,9 @@ def _undisclosed() -> Iterator[None]:
 
 
 def _claims(id_token: object, client_id: str) -> Mapping[str, Any]:
-    """Read the ID token that came straight from the token endpoint: TLS vouches for it (OpenID Connect Core §3.1.3.7, 6)."""
+    """Read the ID token that came straight from the token endpoint: TLS vouches for it (OpenID Connect Core §3.1.3.7,
+    6).
+    """
     if not isinstance(id_token, str) or id_token.count(".") != 2:
         return {}
     payload = id_token.split(".")[1]
@@ -382,7 +423,13 @@ def _claims(id_token: object, client_id: str) -> Mapping[str, Any]:
 
 
 def _names(scopes: object) -> tuple[str, ...]:
-    words = scopes.split() if isinstance(scopes, str) else [str(scope) for scope in scopes] if isinstance(scopes, list | tuple) else []
+    words = (
+        scopes.split()
+        if isinstance(scopes, str)
+        else [str(scope) for scope in scopes]
+        if isinstance(scopes, list | tuple)
+        else []
+    )
     return tuple(dict.fromkeys(_LONG_NAMES.get(word, word) for word in words))
 
 
@@ -419,9 +466,11 @@ def _json(data: bytes) -> Mapping[str, Any]:
 
 
 def _not_signed_in(reason: str, text: str) -> LoginRequired:
-    reason, text = http.bounded(reason, 100), http.bounded(text)
+    reason, text = bounded(reason, 100), bounded(text)
     said = f"{reason}: {text}" if text else reason
-    return LoginRequired(f"The sign-in did not come about ({said}).", evidence=Evidence("oauth", text=text, reason=reason))
+    return LoginRequired(
+        f"The sign-in did not come about ({said}).", evidence=Evidence("oauth", text=text, reason=reason)
+    )
 
 
 def _unreadable() -> ConnectError:
@@ -437,5 +486,7 @@ def missing_extra(problem: ImportError) -> SettingsError:
     return SettingsError(
         "The gmail provider needs more packages. Install them with: pip install 'franking[gmail]'",
         field="provider",
-        evidence=Evidence("settings", text=http.bounded(str(problem), 200), reason="extra-missing", details={"extra": "gmail"}),
+        evidence=Evidence(
+            "settings", text=bounded(str(problem), 200), reason="extra-missing", details={"extra": "gmail"}
+        ),
     )

@@ -1,7 +1,7 @@
 """How failures of Gmail and Google Workspace are recognised: SMTP, sign-in, Gmail API. Words are in texts/.
 
-Google ends its SMTP replies with ``- gsmtp`` and names a help page (``?p=BadCredentials``), which is steadier than the sentence. The
-rules of every SMTP server follow at the end.
+Google ends its SMTP replies with ``- gsmtp`` and names a help page (``?p=BadCredentials``), which is steadier than the
+sentence. The rules of every SMTP server follow at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from franking.diagnosis import Rule
+from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
 from franking.smtp.rules import RULES as SMTP_RULES
 from franking.smtp.rules import by_token, other_mailbox
@@ -50,8 +50,21 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule("google.scope-missing", _SMTP, _LOGIN, (535,), when=_no_smtp_scope, adds=_road, temporary=False, note="G4 G5"),
     Rule("login.other-mailbox", _SMTP, _LOGIN, (535,), when=other_mailbox, temporary=False, note="G4 G5"),
     Rule("protocol.error", _SMTP, codes=(535,), text="Optional Argument not permitted", temporary=False, note="G12"),
-    Rule("google.app-password-needed", _SMTP, text="Application-specific password|InvalidSecondFactor", temporary=False, note="G2"),
-    Rule("google.web-login-needed", _SMTP, text="web browser|WebLoginRequired|answer/78754", temporary=True, adds=_road, note="G3"),
+    Rule(
+        "google.app-password-needed",
+        _SMTP,
+        text="Application-specific password|InvalidSecondFactor",
+        temporary=False,
+        note="G2",
+    ),
+    Rule(
+        "google.web-login-needed",
+        _SMTP,
+        text="web browser|WebLoginRequired|answer/78754",
+        temporary=True,
+        adds=_road,
+        note="G3",
+    ),
     Rule("google.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_road, temporary=False, note="G1 G4 G5"),
     Rule("google.password-refused", _SMTP, codes=(535,), text=_REFUSED, temporary=False, note="G1"),
     Rule(
@@ -62,19 +75,38 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
     ),
     # the connection
-    Rule("greet.name-refused", _SMTP, codes=(421,), text="Try again later, closing connection", temporary=True, note="G15"),
+    Rule(
+        "greet.name-refused",
+        _SMTP,
+        codes=(421,),
+        text="Try again later, closing connection",
+        temporary=True,
+        note="G15",
+    ),
     Rule("recipient.policy", _SMTP, text="not in whitelist", who="admin", temporary=False, note="G16"),
     Rule("google.message-id-reused", _SMTP, text="same Message-ID", temporary=False, note="G33"),
     Rule("rate.limited", _SMTP, text="unusual rate of", temporary=True, note="G17"),
     Rule("connect.lost", _SMTP, text="Connection expired|Timeout - closing connection", temporary=True, note="G18 G43"),
     # limits
     Rule("quota.exceeded", _SMTP, text="relay limit exceeded for customer", who="admin", temporary=True, note="G37"),
-    Rule("quota.exceeded", _SMTP, text="Daily (user )?sending quota|relay limit exceeded for user|DailyLimit", temporary=True, note="G20"),
+    Rule(
+        "quota.exceeded",
+        _SMTP,
+        text="Daily (user )?sending quota|relay limit exceeded for user|DailyLimit",
+        temporary=True,
+        note="G20",
+    ),
     Rule("recipient.too-many", _SMTP, text="message has too many recipients", temporary=False, note="G21"),
     Rule("recipient.too-many", _SMTP, text="Domain policy size per transaction", temporary=True, note="G22"),
     Rule("recipient.busy", _SMTP, text="receiving mail (too quickly|at a rate)", temporary=True, note="G23"),
     # the message
-    Rule("message.blocked-content", _SMTP, text="potential security issue|illegal attachment|BlockedMessage", temporary=False, note="G29"),
+    Rule(
+        "message.blocked-content",
+        _SMTP,
+        text="potential security issue|illegal attachment|BlockedMessage",
+        temporary=False,
+        note="G29",
+    ),
     Rule(
         "message.too-large",
         _SMTP,
@@ -101,7 +133,13 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="G35 G36",
     ),
-    Rule("server.not-for-sending", _SMTP, text="send email directly to our servers|NotAuthorizedError", temporary=False, note="G38"),
+    Rule(
+        "server.not-for-sending",
+        _SMTP,
+        text="send email directly to our servers|NotAuthorizedError",
+        temporary=False,
+        note="G38",
+    ),
     Rule("recipient.policy", _SMTP, text="policy that prohibited|- gcdp", who="admin", temporary=False, note="G41"),
     Rule(
         "sender.domain-unauthenticated",
@@ -111,7 +149,9 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="G39",
     ),
-    Rule("client.no-reverse-dns", _SMTP, enhanced=("4.7.23", "4.7.25", "5.7.23", "5.7.25"), temporary=False, note="G40"),
+    Rule(
+        "client.no-reverse-dns", _SMTP, enhanced=("4.7.23", "4.7.25", "5.7.23", "5.7.25"), temporary=False, note="G40"
+    ),
     Rule("tls.required", _SMTP, enhanced=("4.7.29", "5.7.29"), temporary=False, note="G40"),
     Rule(
         "sender.domain-unauthenticated",
@@ -151,7 +191,14 @@ SIGN_IN: tuple[Rule, ...] = (
     Rule("google.client-invalid", _OAUTH, reason=("invalid_client", "deleted_client"), temporary=False, note="O6 O7"),
     Rule("google.redirect-mismatch", _OAUTH, reason=("redirect_uri_mismatch",), temporary=False, note="O8"),
     Rule("google.request-refused", _OAUTH, reason=("invalid_request",), temporary=False, note="O9"),
-    Rule("google.not-a-tester", _OAUTH, reason=("access_denied",), text="verification process|testers", temporary=False, note="O11"),
+    Rule(
+        "google.not-a-tester",
+        _OAUTH,
+        reason=("access_denied",),
+        text="verification process|testers",
+        temporary=False,
+        note="O11",
+    ),
     Rule("login.cancelled", _OAUTH, reason=("access_denied",), temporary=False, note="O10"),
     Rule(
         "google.admin-policy",
@@ -164,11 +211,20 @@ SIGN_IN: tuple[Rule, ...] = (
     Rule("google.internal-only", _OAUTH, reason=("org_internal",), temporary=False, note="O13"),
     Rule("google.embedded-browser", _OAUTH, reason=("disallowed_useragent",), temporary=False, note="O15"),
     Rule("google.device-not-allowed", _OAUTH, reason=("no-device-flow",), temporary=False, note="O17"),
-    Rule("google.device-not-allowed", _OAUTH, reason=("invalid_scope",), text="device flow", temporary=False, note="O17"),
+    Rule(
+        "google.device-not-allowed", _OAUTH, reason=("invalid_scope",), text="device flow", temporary=False, note="O17"
+    ),
     Rule("google.invalid-scope", _OAUTH, reason=("invalid_scope",), temporary=False, note="O16"),
     Rule("google.user-cap", _OAUTH, reason=("rate_limit_exceeded",), temporary=False, note="O18"),
     Rule("google.no-refresh-token", _OAUTH, reason=("no-refresh-token",), temporary=False, note="O19"),
-    Rule("google.scope-missing", _OAUTH, reason=("scope-missing", "missing-scope"), adds=_road, temporary=False, note="O20"),
+    Rule(
+        "google.scope-missing",
+        _OAUTH,
+        reason=("scope-missing", "missing-scope"),
+        adds=_road,
+        temporary=False,
+        note="O20",
+    ),
     Rule("google.scope-missing", _OAUTH, text="Scope has changed", adds=_road, temporary=False, note="O20"),
     Rule("google.invalid-grant", _OAUTH, reason=("grant-incomplete",), temporary=False, note="O24"),
     Rule("server.trouble", _OAUTH, codes=(5,), who="provider", temporary=True),
@@ -185,18 +241,45 @@ BY_API: tuple[Rule, ...] = (
         temporary=False,
         note="A2",
     ),
-    Rule("google.scope-missing", _HTTP, codes=(403,), text="insufficient authentication scopes", adds=_road, temporary=False, note="A2"),
-    Rule("google.api-disabled", _HTTP, reason=("accessNotConfigured", "SERVICE_DISABLED"), adds=_project, temporary=True, note="A3"),
+    Rule(
+        "google.scope-missing",
+        _HTTP,
+        codes=(403,),
+        text="insufficient authentication scopes",
+        adds=_road,
+        temporary=False,
+        note="A2",
+    ),
+    Rule(
+        "google.api-disabled",
+        _HTTP,
+        reason=("accessNotConfigured", "SERVICE_DISABLED"),
+        adds=_project,
+        temporary=True,
+        note="A3",
+    ),
     Rule("google.api-disabled", _HTTP, text="has not been used in project", adds=_project, temporary=True, note="A3"),
     Rule("rate.connections", _HTTP, text="Too many concurrent requests", temporary=True, note="A9"),
     Rule("quota.exceeded", _HTTP, text=r"\(Mail sending\)", temporary=True, note="A10"),
     Rule("google.project-quota", _HTTP, reason=("dailyLimitExceeded",), temporary=True, note="A6"),
-    Rule("rate.limited", _HTTP, reason=("rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"), temporary=True, note="A4 A5"),
+    Rule(
+        "rate.limited",
+        _HTTP,
+        reason=("rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"),
+        temporary=True,
+        note="A4 A5",
+    ),
     Rule("rate.limited", _HTTP, codes=(429,), temporary=True, note="A11"),
     Rule("google.admin-policy", _HTTP, reason=("domainPolicy",), who="admin", adds=_road, temporary=False, note="A7"),
     Rule("google.delegation-denied", _HTTP, text="Delegation denied", temporary=False, note="A8"),
     Rule("google.no-mailbox", _HTTP, text="Mail service not enabled", temporary=False, note="A12"),
-    Rule("google.service-account-subject", _HTTP, reason=("failedPrecondition", "FAILED_PRECONDITION"), temporary=False, note="A13"),
+    Rule(
+        "google.service-account-subject",
+        _HTTP,
+        reason=("failedPrecondition", "FAILED_PRECONDITION"),
+        temporary=False,
+        note="A13",
+    ),
     Rule(
         "address.syntax",
         _HTTP,

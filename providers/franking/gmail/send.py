@@ -1,8 +1,8 @@
 """Send by the Gmail API: one message is one media upload, simple when small and resumable when large.
 
-google-api-python-client speaks the protocol over an http object of ours (``wire.py``). The message is made while it is sent and never held
-whole. How to recover is the mailer's business, with one exception: an upload that breaks off goes on from where Gmail says it came, because
-only this session knows its address.
+google-api-python-client speaks the protocol over an http object of ours (``wire.py``). The message is made while it is
+sent and never held whole. How to recover is the mailer's business, with one exception: an upload that breaks off goes
+on from where Gmail says it came, because only this session knows its address.
 
 Sources: developers.google.com/workspace/gmail/api/guides/uploads (resumable protocol).
 """
@@ -15,22 +15,24 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import Message as Parsed
 from typing import Any
 
-from franking import http
-from franking.account import Account
-from franking.address import Envelope
-from franking.api import Progress, check_recipients, interruptible, sender_unused, since
-from franking.content import Content
+from franking.account.account import Account
+from franking.api_session import Progress, check_recipients, interruptible, sender_unused, since
+from franking.auth.secret import Secret
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused, Throttled
-from franking.gmail import API, FACTS
+from franking.gmail.client import PIECE, SERVICE, Wire, odd
+from franking.gmail.facts import API, FACTS
 from franking.gmail.login import missing_extra
-from franking.gmail.wire import PIECE, SERVICE, Wire, odd
+from franking.message.address import Envelope
+from franking.message.content import Content
+from franking.net import http
 from franking.provider import Observer, Receipt
-from franking.tokens import Secret
-from franking.turn import Turn
+from franking.session_guard import Turn
+from franking.text import bounded
 
 __all__ = ["GmailSession", "open_session"]
 
-SIMPLE_LIMIT = 1024 * 1024  # octets; beyond, losing a connection should not mean to begin again, which is worth one more round trip
+# octets; beyond, losing a connection should not mean to begin again, which is worth one more round trip
+SIMPLE_LIMIT = 1024 * 1024
 CHUNK = 32 * 256 * 1024  # octets; Google wants multiples of 256 KiB
 RESUMES = 5  # breaks of one upload that are survived
 STALLED = 3  # answers in a row that accept nothing
@@ -65,7 +67,13 @@ class GmailSession:
     quiet_after_fork = True
 
     def __init__(
-        self, account: Account, service: Any, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None
+        self,
+        account: Account,
+        service: Any,
+        wire: Wire,
+        observer: Observer,
+        *,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self._sender = account.sender
         self._service = service
@@ -76,7 +84,8 @@ class GmailSession:
         self._pause = pause or self._aborted.wait
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
-        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``.
+        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of
+        ``franking.http``.
 
         An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
         """
@@ -96,10 +105,12 @@ class GmailSession:
             told.failed(problem)
             raise
         except http.Changed as problem:  # the chunks did not add up to the size that was announced
-            wrong = MessageError(f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed"))
+            wrong = MessageError(
+                f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed")
+            )
             told.failed(wrong)
             raise wrong from None
-        provider_id = http.bounded(answered["id"], 200)
+        provider_id = bounded(answered["id"], 200)
         reply = f"200 OK id={provider_id}"
         told.accepted(reply)
         return Receipt(
@@ -125,7 +136,12 @@ class GmailSession:
                 _, done = request.next_chunk(num_retries=0)  # after a break it first asks how far the upload came
             except FrankingError as problem:
                 breaks += 1
-                if request.resumable_uri is None or breaks > RESUMES or self._aborted.is_set() or not _may_resume(problem):
+                if (
+                    request.resumable_uri is None
+                    or breaks > RESUMES
+                    or self._aborted.is_set()
+                    or not _may_resume(problem)
+                ):
                     raise self._wire.outcome(problem) from None
                 self._pause(2.0 ** (breaks - 1) - 1)  # seconds: at once, then 1, 3, 7, 15
                 continue
@@ -139,7 +155,9 @@ class GmailSession:
         self._wire.close()
 
     def abort(self) -> None:
-        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have
+        been accepted.
+        """
         if self._turn.ours:
             self._aborted.set()
             self._wire.abort()
@@ -214,7 +232,9 @@ def _media(content: Content, size: int) -> Any:
 
 
 def _may_resume(problem: FrankingError) -> bool:
-    """Tell whether an upload goes on after this: a broken connection or a 5xx, never a refusal (resumable protocol, "Resume")."""
+    """Tell whether an upload goes on after this: a broken connection or a 5xx, never a refusal (resumable protocol,
+    "Resume").
+    """
     code = problem.evidence.code if problem.evidence else None
     if isinstance(problem, ConnectError | OutcomeUnknown):
         return True
@@ -235,6 +255,8 @@ def _check(envelope: Envelope, content: Content, size: int) -> Parsed:
         raise MessageError(
             f"The message has {count} recipients; Gmail takes {facts.recipients} for each message. Send it in parts.",
             field="to",
-            evidence=Evidence("message", reason="too-many-recipients", details={"count": count, "limit": facts.recipients}),
+            evidence=Evidence(
+                "message", reason="too-many-recipients", details={"count": count, "limit": facts.recipients}
+            ),
         )
     return check_recipients(envelope, content, SERVICE)

@@ -1,35 +1,37 @@
-"""Sign in with Microsoft, and renew: MSAL does the protocol, this file decides how it is used and what its answers mean.
+"""Sign in with Microsoft, and renew: MSAL does the protocol, this file decides how it is used and what its answers
+mean.
 
-Ways in: the browser (PKCE, answer posted to our loopback listener), a pasted address, a device code, and app-only with a secret or a
-certificate. Grants are values: nothing is stored here, and MSAL's cache travels inside ``Grant.data``. An MSAL application is made for each
-use, because one that lives on replays an identical 400 from memory for 60 seconds. MSAL gets our HTTP session and asks no other host
-whether an issuer is known (``instance_discovery=False``).
+Ways in: the browser (PKCE, answer posted to our loopback listener), a pasted address, a device code, and app-only with
+a secret or a certificate. Grants are values: nothing is stored here, and MSAL's cache travels inside ``Grant.data``. An
+MSAL application is made for each use, because one that lives on replays an identical 400 from memory for 60 seconds.
+MSAL gets our HTTP session and asks no other host whether an issuer is known (``instance_discovery=False``).
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking import http
-from franking.account import Account
+from franking.account.account import Account
+from franking.auth.redirect import Listener, answer
+from franking.auth.secret import Grant, Password
 from franking.errors import ConnectError, Evidence, FrankingError, LoginRequired, SettingsError
-from franking.loopback import Listener, answer
-from franking.outlook import GRAPH, SMTP, authority, scopes
-from franking.outlook.failures import explained, sign_in_needed, transport_failure, unreadable
+from franking.net import http, http_errors
+from franking.outlook.certificate import certificate_end, pem
+from franking.outlook.facts import GRAPH, SMTP, authority, scopes
+from franking.outlook.signin_errors import explained, sign_in_needed, transport_failure, unreadable
 from franking.provider import LoginUI
-from franking.tokens import Grant, Password
+from franking.text import bounded
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["certificate_end", "login", "refresh", "revoke"]
+__all__ = ["login", "refresh", "revoke"]
+
 
 DEVICE_SECONDS = 900.0
 """How long a device code lives at Microsoft; one that claims to live longer is given up then."""
@@ -39,7 +41,6 @@ UNUSED_SECONDS = 90 * 86_400.0
 
 _ROUTES = (GRAPH, SMTP)
 _NOT_FOR_LOGS = frozenset({"code", "code_verifier", "device_code", "client_assertion"})
-_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
 def login(
@@ -51,13 +52,14 @@ def login(
 ) -> Grant:
     """Lead a person through the sign-in and give the grant.
 
-    ``options``: ``large_attachments`` also asks for what large messages need. Raises ``LoginRequired`` (declined, timed out, not
-    allowed), ``SettingsError`` (the app registration or a setting is wrong) and ``ConnectError`` (Microsoft cannot be reached), all with
-    evidence of kind ``oauth``, ``http`` or of the network.
+    ``options``: ``large_attachments`` also asks for what large messages need. Raises ``LoginRequired`` (declined, timed
+    out, not allowed), ``SettingsError`` (the app registration or a setting is wrong) and ``ConnectError`` (Microsoft
+    cannot be reached), all with evidence of kind ``oauth``, ``http`` or of the network.
     """
     if account.app_only:
         raise SettingsError(
-            "app_only: nobody signs in for an app-only account; give it its client secret or certificate instead.", field="app_only"
+            "app_only: nobody signs in for an app-only account; give it its client secret or certificate instead.",
+            field="app_only",
         )
     large = bool(options.get("large_attachments"))
     own = scopes(account, account.route, large=large)
@@ -67,10 +69,16 @@ def login(
         if ui.device:
             way, result = "device", _device(account, app, ui, own, sleep)
         else:
-            way, result, consented = "pasted" if ui.no_browser else "browser", _browser(account, app, ui, own, other), _ROUTES
+            way, result, consented = (
+                "pasted" if ui.no_browser else "browser",
+                _browser(account, app, ui, own, other),
+                _ROUTES,
+            )
             if _other_scope_refused(result):
                 # MSAL is finished with this flow; the person has to go through the page once more, and is told why
-                ui.show("Your organisation does not allow all that was asked for. Asking again for what this account needs and no more.")
+                ui.show(
+                    "Your organisation does not allow all that was asked for. Asking again for what this account needs and no more."
+                )
                 result, consented = _browser(account, app, ui, own, ()), (account.route,)
         grant = _grant(account, app, result, own, consented, way)
     _settle_who(account, ui, grant.who)
@@ -81,14 +89,17 @@ def login(
 
 
 def _settle_who(account: Account, ui: LoginUI, who: str | None) -> None:
-    """Say that somebody else signed in than the account sends as, and let the person decide; a work account's login name may differ from its address.
+    """Say that somebody else signed in than the account sends as, and let the person decide; a work account's login
+    name may differ from its address.
 
     A shared mailbox is opened by somebody else's rights.
     """
     expected = account.sender.address
     if not who or account.mailbox or who.casefold() in (expected.casefold(), str(account.username or "").casefold()):
         return
-    ui.show(f"{who} signed in, but the account sends as {expected}. Microsoft takes that From only if {who} may send as it.")
+    ui.show(
+        f"{who} signed in, but the account sends as {expected}. Microsoft takes that From only if {who} may send as it."
+    )
     if ui.interactive and not ui.confirm("Keep this sign-in?"):
         raise sign_in_needed(
             f"{who} signed in, but the account {account.name!r} sends as {expected}.",
@@ -99,8 +110,9 @@ def _settle_who(account: Account, ui: LoginUI, who: str | None) -> None:
 def refresh(account: Account, grant: Grant | None, secret: str | None) -> Grant:
     """Make a fresh access token for the account's route; always asks the issuer.
 
-    ``secret`` is the client secret of an app-only account. Raises ``LoginRequired`` where a person must sign in (again), ``SettingsError``
-    where the app registration, its secret or its certificate is at fault, ``ConnectError`` (temporary) where the issuer cannot be reached.
+    ``secret`` is the client secret of an app-only account. Raises ``LoginRequired`` where a person must sign in
+    (again), ``SettingsError`` where the app registration, its secret or its certificate is at fault, ``ConnectError``
+    (temporary) where the issuer cannot be reached.
     """
     if not account.app_only:
         _known_cache(account, grant)  # nobody is asked where there is nothing to renew
@@ -134,10 +146,14 @@ def _renewed(account: Account, app: _Application, grant: Grant | None, secret: s
     known = app.msal.get_accounts()
     if not known:
         raise _nothing_to_renew(account)
-    result = _asked(account, lambda: app.msal.acquire_token_silent_with_error(list(wanted), account=known[0], force_refresh=True))
+    result = _asked(
+        account, lambda: app.msal.acquire_token_silent_with_error(list(wanted), account=known[0], force_refresh=True)
+    )
     if result is None:
         raise _nothing_to_renew(account)
-    renewed = _grant(account, app, result, wanted, tuple(grant.details.get("consented", ())), str(grant.details.get("way", "")))
+    renewed = _grant(
+        account, app, result, wanted, tuple(grant.details.get("consented", ())), str(grant.details.get("way", ""))
+    )
     return replace(
         renewed,
         who=renewed.who or grant.who,
@@ -164,7 +180,9 @@ def revoke(account: Account, grant: Grant) -> str:
 
 @dataclass(frozen=True)
 class _Application:
-    """An MSAL application, its token cache, the answers that it would replay (``remembered``), and the issuer's discovery document."""
+    """An MSAL application, its token cache, the answers that it would replay (``remembered``), and the issuer's
+    discovery document.
+    """
 
     msal: Any = field(repr=False)
     cache: Any = field(repr=False)
@@ -184,18 +202,21 @@ def _application(account: Account, secret: Password | None = None) -> Iterator[_
     try:
         import msal
     except ImportError:
-        raise SettingsError('Signing in with Microsoft needs one more package; run: pip install "franking[outlook]"') from None
+        raise SettingsError(
+            'Signing in with Microsoft needs one more package; run: pip install "franking[outlook]"'
+        ) from None
     issuer, microsoft = authority(account)
     known = _quiet_cache(msal)
     discovery: dict[str, Any] = {}
     remembered: dict[str, Any] = {}
 
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
-        response._content = http.body(response)  # an endless one is cut short, and MSAL logs errors: nothing secret is left in them
+        # an endless one is cut short, and MSAL logs errors: nothing secret is left in them
+        response._content = http.body(response)
         if response.request.method == "GET" and response.ok:
             discovery.update(_object(response.text))
         elif response.status_code == 429:
-            wait = http.retry_after(response.headers.get("Retry-After"))
+            wait = http_errors.retry_after(response.headers.get("Retry-After"))
             raise ConnectError(
                 "The sign-in server asks for less, or for later: it answered 429.",
                 step="secret",
@@ -208,12 +229,20 @@ def _application(account: Account, secret: Password | None = None) -> Iterator[_
         session.stream = True
         session.hooks["response"].append(look)
         where = {"authority": issuer} if microsoft else {"oidc_authority": issuer}
-        settings = {**where, "instance_discovery": False, "http_client": session, "token_cache": known, "http_cache": remembered}
+        settings = {
+            **where,
+            "instance_discovery": False,
+            "http_client": session,
+            "token_cache": known,
+            "http_cache": remembered,
+        }
 
         def make() -> Any:
             if account.app_only:
                 return msal.ConfidentialClientApplication(
-                    account.client_id, client_credential=_credential(account, secret.value if secret else None), **settings
+                    account.client_id,
+                    client_credential=_credential(account, secret.value if secret else None),
+                    **settings,
                 )
             return msal.PublicClientApplication(account.client_id, **settings)
 
@@ -247,7 +276,8 @@ def _asked(account: Account, ask: Callable[[], Any]) -> Any:
 def _readable(found: Mapping[str, Any]) -> bool:
     """Tell whether an answer is one of a token endpoint as far as types go (RFC 6749 §5); MSAL takes them on trust."""
     words = all(
-        isinstance(found.get(name, ""), str) for name in ("access_token", "refresh_token", "id_token", "error", "error_description")
+        isinstance(found.get(name, ""), str)
+        for name in ("access_token", "refresh_token", "id_token", "error", "error_description")
     )
     seconds = str(found.get("expires_in", 0)).partition(".")[0]
     return bool(found) and words and seconds.isascii() and seconds.isdigit() and len(seconds) < 12
@@ -261,7 +291,9 @@ def _object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _browser(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], extra: tuple[str, ...]) -> Mapping[str, Any]:
+def _browser(
+    account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], extra: tuple[str, ...]
+) -> Mapping[str, Any]:
     """Send the person to the sign-in page, wait for the answer, redeem the code for the account's own scopes."""
     microsoft = authority(account)[1]
     with Listener(host="localhost") as listener:
@@ -276,15 +308,20 @@ def _browser(account: Account, app: _Application, ui: LoginUI, own: tuple[str, .
         url = str(flow["auth_uri"])
         modes = app.discovery.get("response_modes_supported")
         if ui.no_browser or (isinstance(modes, list) and "form_post" not in modes):
-            url = url.replace("response_mode=form_post", "response_mode=query")  # what can be pasted is in the address line
+            # what can be pasted is in the address line
+            url = url.replace("response_mode=form_post", "response_mode=query")
         parameters = dict(answer(ui, listener, url, flow["state"]))
     parameters["state"] = flow["state"]  # checked above; a pasted bare code comes without
-    result: Mapping[str, Any] = _asked(account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own)))
+    result: Mapping[str, Any] = _asked(
+        account, lambda: app.msal.acquire_token_by_auth_code_flow(flow, parameters, scopes=list(own))
+    )
     return result
 
 
 def _other_scope_refused(result: Mapping[str, Any]) -> bool:
-    """Tell whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an administrator grants."""
+    """Tell whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an
+    administrator grants.
+    """
     if "access_token" in result:
         return False
     text = str(result.get("error_description", ""))
@@ -293,8 +330,12 @@ def _other_scope_refused(result: Mapping[str, Any]) -> bool:
     )
 
 
-def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]) -> Mapping[str, Any]:
-    """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 says: not faster, slower when told so, bounded."""
+def _device(
+    account: Account, app: _Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]
+) -> Mapping[str, Any]:
+    """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 says: not faster, slower when told so,
+    bounded.
+    """
     flow: dict[str, Any] = _asked(account, lambda: app.msal.initiate_device_flow(scopes=list(own)))
     if "user_code" not in flow:
         return flow
@@ -322,9 +363,9 @@ def _device(account: Account, app: _Application, ui: LoginUI, own: tuple[str, ..
 def _instructions(flow: Mapping[str, Any]) -> str:
     """Give the issuer's own message, or one like it."""
     if flow.get("message"):
-        return http.bounded(str(flow["message"]), 600)
-    where = http.bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
-    return f"To sign in, open {where} in a browser, on any device, and type the code {http.bounded(str(flow['user_code']), 60)}."
+        return bounded(str(flow["message"]), 600)
+    where = bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
+    return f"To sign in, open {where} in a browser, on any device, and type the code {bounded(str(flow['user_code']), 60)}."
 
 
 def _grant(
@@ -348,7 +389,8 @@ def _grant(
         "tenant": claims.get("tid"),
         "way": way,
         "consented": list(consented),
-        # ended by disuse: 90 days from each renewal (https://learn.microsoft.com/entra/identity-platform/refresh-tokens)
+        # ended by disuse: 90 days from each renewal
+        # (https://learn.microsoft.com/entra/identity-platform/refresh-tokens)
         "refresh_expires_at": now + UNUSED_SECONDS if authority(account)[1] and not account.app_only else None,
         "credential_expires_at": certificate_end(account) if account.app_only and account.certificate else None,
     }
@@ -376,7 +418,7 @@ def _nothing_to_renew(account: Account) -> LoginRequired:
 def _credential(account: Account, secret: str | None) -> Any:
     """Give MSAL's form of the app's own proof: the secret, or private key and certificate of the PEM file."""
     if account.certificate:
-        key, certificate = _pem(account)
+        key, certificate = pem(account)
         return {"private_key": key, "public_certificate": certificate}
     if secret:
         return secret
@@ -385,47 +427,3 @@ def _credential(account: Account, secret: str | None) -> Any:
         step="secret",
         evidence=Evidence("settings", reason="no-client-secret"),
     )
-
-
-def _pem(account: Account) -> tuple[str, str]:
-    """Read private key and certificate, the first PEM block of each, and check that they belong together."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    path = Path(account.certificate).expanduser()
-
-    def wrong(why: str) -> SettingsError:
-        evidence = Evidence("settings", reason="certificate", details={"path": str(path)})
-        return SettingsError(f"certificate: {str(path)!r} {why}", field="certificate", evidence=evidence)
-
-    try:
-        text = path.read_text("ascii")
-    except OSError as problem:
-        raise wrong(f"cannot be read: {problem.strerror}.") from None
-    except UnicodeError:
-        raise wrong("is no PEM file; it must be text that begins with -----BEGIN.") from None
-    blocks = {match[1]: match[0] for match in reversed(list(_BLOCK.finditer(text)))}
-    key = next((block for label, block in blocks.items() if label.endswith("PRIVATE KEY")), None)
-    certificate = blocks.get("CERTIFICATE")
-    if not key or not certificate:
-        raise wrong("must hold both, the private key and the certificate, as PEM blocks.")
-    if "ENCRYPTED" in key:
-        raise wrong("holds a key that is protected by a password; take it off with: openssl pkey -in FILE -out NEW")
-    try:
-        loaded = load_pem_private_key(key.encode(), None)
-        public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
-    except ValueError:
-        raise wrong("is damaged: its PEM blocks cannot be read.") from None
-    if not isinstance(loaded, RSAPrivateKey):
-        raise wrong("holds no RSA key, and Microsoft Entra takes RSA keys only.")
-    if loaded.public_key() != public:
-        raise wrong("holds a key and a certificate that do not belong together.")
-    return key, certificate
-
-
-def certificate_end(account: Account) -> float:
-    """Give the last moment of the account's certificate, in seconds since the epoch. Raises ``SettingsError``."""
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(_pem(account)[1].encode()).not_valid_after_utc.timestamp()

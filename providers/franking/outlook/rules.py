@@ -1,9 +1,9 @@
 """How failures of Outlook.com and Microsoft 365 are recognised: SMTP, sign-in, Microsoft Graph. Words are in texts/.
 
-Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide on SMTP. At the sign-in OAuth's
-``error`` and Microsoft's ``suberror`` decide what the program does; AADSTS numbers, which may change, only choose the explanation
-(https://learn.microsoft.com/entra/identity-platform/reference-error-codes). Graph is told by its most specific ``error.code``.
-The rules of every SMTP server follow at the end.
+Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide on SMTP. At the
+sign-in OAuth's ``error`` and Microsoft's ``suberror`` decide what the program does; AADSTS numbers, which may change,
+only choose the explanation (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). Graph is told
+by its most specific ``error.code``. The rules of every SMTP server follow at the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from franking.diagnosis import Rule
+from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
 from franking.smtp.rules import RULES as SMTP_RULES
 from franking.smtp.rules import by_token, other_mailbox
@@ -61,7 +61,13 @@ def _secret_id(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 BY_SMTP: tuple[Rule, ...] = (
     # 535 5.7.139: the words behind "Authentication unsuccessful," decide
-    Rule("microsoft.basic-auth-off", _SMTP, text="basic authentication is (disabled|not supported)", temporary=False, note="M1 M10"),
+    Rule(
+        "microsoft.basic-auth-off",
+        _SMTP,
+        text="basic authentication is (disabled|not supported)",
+        temporary=False,
+        note="M1 M10",
+    ),
     Rule("microsoft.smtp-auth-disabled", _SMTP, text="disabled for the Tenant", adds=_road, temporary=False, note="M2"),
     Rule(
         "microsoft.smtp-auth-disabled-mailbox",
@@ -71,26 +77,76 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M3",
     ),
-    Rule("microsoft.smtp-auth-disabled", _SMTP, text="SmtpClientAuth|smtp_auth_disabled", adds=_road, temporary=False, note="M2"),
+    Rule(
+        "microsoft.smtp-auth-disabled",
+        _SMTP,
+        text="SmtpClientAuth|smtp_auth_disabled",
+        adds=_road,
+        temporary=False,
+        note="M2",
+    ),
     Rule("microsoft.security-defaults", _SMTP, text="security defaults", adds=_road, temporary=False, note="M4"),
     Rule("microsoft.policy-blocked", _SMTP, text="did not meet the criteria", adds=_road, temporary=False, note="M5"),
     Rule("microsoft.password-refused", _SMTP, text="credentials were incorrect", temporary=False, note="M6"),
     Rule("microsoft.password-expired", _SMTP, _LOGIN, text="password.*expired", temporary=False, note="M7"),
-    Rule("microsoft.account-locked", _SMTP, _LOGIN, text="account (is|has been) (locked|blocked|disabled)", temporary=False, note="M7"),
+    Rule(
+        "microsoft.account-locked",
+        _SMTP,
+        _LOGIN,
+        text="account (is|has been) (locked|blocked|disabled)",
+        temporary=False,
+        note="M7",
+    ),
     Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=_road, temporary=False, note="M5"),
     # 535 5.7.3: no words at all; what is known of the token decides
     Rule("microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=_road, temporary=False, note="M8"),
     Rule("microsoft.scope-missing", _SMTP, _LOGIN, (535,), when=_no_smtp_scope, adds=_road, temporary=False, note="M8"),
-    Rule("microsoft.app-only-mailbox", _SMTP, _LOGIN, (535,), when=_app_only, who="admin", adds=_road, temporary=False, note="M8"),
-    Rule("microsoft.shared-mailbox", _SMTP, _LOGIN, (535,), when=_shared, who="admin", adds=_road, temporary=False, note="M8"),
+    Rule(
+        "microsoft.app-only-mailbox",
+        _SMTP,
+        _LOGIN,
+        (535,),
+        when=_app_only,
+        who="admin",
+        adds=_road,
+        temporary=False,
+        note="M8",
+    ),
+    Rule(
+        "microsoft.shared-mailbox",
+        _SMTP,
+        _LOGIN,
+        (535,),
+        when=_shared,
+        who="admin",
+        adds=_road,
+        temporary=False,
+        note="M8",
+    ),
     Rule("login.other-mailbox", _SMTP, _LOGIN, (535,), when=other_mailbox, temporary=False, note="M8"),
     Rule("microsoft.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_road, temporary=False, note="M8"),
     Rule("microsoft.password-refused", _SMTP, _LOGIN, (535,), ("5.7.3",), temporary=False, note="M6 M8"),
     # sender and account
     Rule("login.missing", _SMTP, enhanced=("5.7.57",), temporary=False, note="M9"),
-    Rule("microsoft.send-as-denied", _SMTP, text="SendAsDenied|send as this sender", adds=_road, temporary=False, note="M12 M13 M14"),
-    Rule("microsoft.send-as-denied", _SMTP, enhanced=("5.7.60", "5.2.252"), adds=_road, temporary=False, note="M12 M13"),
-    Rule("microsoft.account-suspended", _SMTP, codes=(5,), text="OutboundSpam|WASCL|STOREDRV.Submission", temporary=True, note="M15"),
+    Rule(
+        "microsoft.send-as-denied",
+        _SMTP,
+        text="SendAsDenied|send as this sender",
+        adds=_road,
+        temporary=False,
+        note="M12 M13 M14",
+    ),
+    Rule(
+        "microsoft.send-as-denied", _SMTP, enhanced=("5.7.60", "5.2.252"), adds=_road, temporary=False, note="M12 M13"
+    ),
+    Rule(
+        "microsoft.account-suspended",
+        _SMTP,
+        codes=(5,),
+        text="OutboundSpam|WASCL|STOREDRV.Submission",
+        temporary=True,
+        note="M15",
+    ),
     Rule("microsoft.sender-blocked", _SMTP, text="bad outbound sender", who="admin", temporary=False, note="M20"),
     Rule(
         "microsoft.sender-banned",
@@ -124,9 +180,19 @@ BY_SMTP: tuple[Rule, ...] = (
     ),
     Rule("tls.client-outdated", _SMTP, text=r"TLS 1\.0 and 1\.1", temporary=False, note="M35"),
     Rule("quota.exceeded", _SMTP, enhanced=("5.7.232", "5.7.233"), who="admin", temporary=True, note="M25"),
-    Rule("quota.exceeded", _SMTP, text="submission quota|daily limit for message recipients", temporary=True, note="M26"),
+    Rule(
+        "quota.exceeded", _SMTP, text="submission quota|daily limit for message recipients", temporary=True, note="M26"
+    ),
     Rule("quota.exceeded", _SMTP, enhanced=("5.1.90",), temporary=True, note="M26"),
-    Rule("server.trouble", _SMTP, codes=(4,), text="not accepting network messages|PRX", who="provider", temporary=True, note="M19"),
+    Rule(
+        "server.trouble",
+        _SMTP,
+        codes=(4,),
+        text="not accepting network messages|PRX",
+        who="provider",
+        temporary=True,
+        note="M19",
+    ),
     Rule("server.trouble", _SMTP, enhanced=("4.4.316", "4.3.2"), who="provider", temporary=True, note="M19"),
     Rule("recipient.too-many", _SMTP, text="too many recipients", temporary=False, note="M30"),
     # the message
@@ -134,7 +200,13 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule("message.too-large", _SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="M28"),
     Rule("message.line-ends", _SMTP, enhanced=("5.6.11",), temporary=False, note="M29"),
     # servers that only receive
-    Rule("server.not-for-sending", _SMTP, text="Relay Access Denied|Direct Send not allowed", temporary=False, note="M32 M33"),
+    Rule(
+        "server.not-for-sending",
+        _SMTP,
+        text="Relay Access Denied|Direct Send not allowed",
+        temporary=False,
+        note="M32 M33",
+    ),
     Rule("server.not-for-sending", _SMTP, enhanced=("5.7.64", "5.7.68"), temporary=False, note="M32 M33"),
     Rule("server.not-for-sending", _SMTP, codes=(550,), text="Unable to relay", temporary=False, note="M32"),
     Rule("recipient.unknown", _SMTP, enhanced=("5.4.1",), temporary=False, note="M31"),
@@ -237,7 +309,13 @@ SIGN_IN: tuple[Rule, ...] = (
     _sub("microsoft.consent-needed", "consent_required"),
     _sub("microsoft.password-expired", "user_password_expired"),
     _sub("microsoft.invalid-grant", "bad_token", "token_expired"),
-    _sub("microsoft.device-policy", "protection_policy_required", "client_mismatch", "device_authentication_failed", who="admin"),
+    _sub(
+        "microsoft.device-policy",
+        "protection_policy_required",
+        "client_mismatch",
+        "device_authentication_failed",
+        who="admin",
+    ),
     _sub("microsoft.interaction-required", "basic_action", "additional_action"),
     _sub("microsoft.policy-blocked", "message_only", who="admin"),
     # not even that: what OAuth's error says, and what Franking itself saw
@@ -254,7 +332,14 @@ SIGN_IN: tuple[Rule, ...] = (
     _error("login.cancelled", "access_denied", "authorization_declined"),
     _error("login.timeout", "expired_token", "code_expired"),
     _error("login.code-refused", "bad_verification_code", "nonce-mismatch"),
-    _error("server.trouble", "temporarily_unavailable", "server_error", "service_unavailable", who="provider", temporary=True),
+    _error(
+        "server.trouble",
+        "temporarily_unavailable",
+        "server_error",
+        "service_unavailable",
+        who="provider",
+        temporary=True,
+    ),
     _error("api.bad-request", "invalid_request"),
     Rule("microsoft.client-secret-missing", ("settings",), reason=("no-client-secret",), temporary=False),
     Rule("microsoft.certificate-refused", ("settings",), reason=("certificate",), temporary=False),
@@ -269,7 +354,9 @@ BY_GRAPH: tuple[Rule, ...] = (
     _graph("microsoft.interaction-required", "insufficient_claims", note="H2"),
     Rule("microsoft.interaction-required", _HTTP, codes=(401,), when=_claims, temporary=False, note="H2"),
     _graph("microsoft.no-mailbox", "OrganizationFromTenantGuidNotFound", adds=_road, note="H10"),
-    _graph("microsoft.no-mailbox", "MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", adds=_road, note="H9"),
+    _graph(
+        "microsoft.no-mailbox", "MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", adds=_road, note="H9"
+    ),
     _graph("microsoft.wrong-audience", "InvalidAuthenticationToken", text="audience", adds=_road, note="H1"),
     _graph("microsoft.token-refused", "InvalidAuthenticationToken", adds=_road, note="H1"),
     _graph("microsoft.access-policy", "ErrorAccessDenied", text="Access to OData is disabled", who="admin", note="H4"),
@@ -298,14 +385,37 @@ BY_GRAPH: tuple[Rule, ...] = (
         note="H20",
     ),
     _graph("microsoft.account-suspended", "ErrorMessageSubmissionBlocked", temporary=True, note="H21"),
-    _graph("microsoft.account-suspended", "ErrorAccountSuspend", "ErrorAccountSuspendShowTierUpgrade", temporary=True, note="H29"),
-    _graph("quota.exceeded", "ErrorSubmissionQuotaExceeded", "ErrorRecipientSubmissionQuotaExceeded", temporary=True, note="H22"),
-    _graph("rate.limited", "TooManyRequests", "activityLimitReached", "ErrorTooManyRequests", temporary=True, note="H19"),
+    _graph(
+        "microsoft.account-suspended",
+        "ErrorAccountSuspend",
+        "ErrorAccountSuspendShowTierUpgrade",
+        temporary=True,
+        note="H29",
+    ),
+    _graph(
+        "quota.exceeded",
+        "ErrorSubmissionQuotaExceeded",
+        "ErrorRecipientSubmissionQuotaExceeded",
+        temporary=True,
+        note="H22",
+    ),
+    _graph(
+        "rate.limited", "TooManyRequests", "activityLimitReached", "ErrorTooManyRequests", temporary=True, note="H19"
+    ),
     Rule("rate.limited", _HTTP, codes=(429,), temporary=True, note="H19 H28"),
     _graph("api.upload-interrupted", "ErrorItemNotFound", note="H25"),
-    _graph("api.upload-interrupted", "invalidRange", "fragmentOutOfOrder", "fragmentOverlap", "uploadSessionNotFound", note="H26"),
+    _graph(
+        "api.upload-interrupted",
+        "invalidRange",
+        "fragmentOutOfOrder",
+        "fragmentOverlap",
+        "uploadSessionNotFound",
+        note="H26",
+    ),
     Rule("api.upload-interrupted", _HTTP, codes=(416,), temporary=False, note="H26"),
-    Rule("microsoft.app-only-token", _HTTP, text="only valid with delegated authentication", temporary=False, note="H30"),
+    Rule(
+        "microsoft.app-only-token", _HTTP, text="only valid with delegated authentication", temporary=False, note="H30"
+    ),
     Rule("microsoft.app-only-token", _HTTP, codes=(405,), temporary=False, note="H30"),
     _graph(
         "server.trouble",

@@ -5,10 +5,11 @@
             in Sent Items
     draft   a draft, its files in upload sessions, then POST send (``upload.py``): up to 150 MB, needs Mail.ReadWrite
 
-202 means accepted, not delivered: Exchange looks at recipients and policy afterwards. How to recover is the mailer's business.
+202 means accepted, not delivered: Exchange looks at recipients and policy afterwards. How to recover is the mailer's
+business.
 
-Sources: learn.microsoft.com/graph/api/user-sendmail, /graph/outlook-send-mime-message, /graph/outlook-large-attachments,
-/graph/outlook-things-to-know-about-send-mail.
+Sources: learn.microsoft.com/graph/api/user-sendmail, /graph/outlook-send-mime-message,
+/graph/outlook-large-attachments, /graph/outlook-things-to-know-about-send-mail.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from franking import http
-from franking.account import Account, repair_command
-from franking.address import Envelope
-from franking.api import Progress, check_recipients, header_of, interruptible, sender_unused, since
-from franking.content import Content
+from franking.account.account import Account
+from franking.api_session import Progress, check_recipients, header_of, interruptible, sender_unused, since
+from franking.auth.secret import Secret
 from franking.errors import Evidence, FrankingError, MessageError
-from franking.outlook import FACTS, GRAPH
-from franking.outlook.compose import (
-    FILE_LIMIT,
+from franking.message.address import Envelope
+from franking.message.content import Content
+from franking.net import http
+from franking.outlook.client import SERVICE, Body, Wire
+from franking.outlook.facts import GRAPH
+from franking.outlook.graph_json import (
     Segments,
     base64_length,
     base64_of,
@@ -35,107 +36,15 @@ from franking.outlook.compose import (
     lost_headers,
     message_json,
 )
+from franking.outlook.plan import MOST_RECIPIENTS, Plan, plan
 from franking.outlook.upload import deliver
-from franking.outlook.wire import SERVICE, Body, Wire
-from franking.parts import Parts
 from franking.provider import Observer, Receipt
-from franking.tokens import Secret
-from franking.turn import Turn
+from franking.session_guard import Turn
+from franking.text import bounded
 
-__all__ = ["GraphSession", "Plan", "open_session", "plan"]
+__all__ = ["GraphSession", "open_session"]
 
-MIME_LIMIT = 3_000_000  # octets; base64 makes 4,000,000 of them, and a request has at most 4 MB
-REQUEST_LIMIT = 4_000_000
-USUAL_LIMIT = 35 * 1024 * 1024  # Exchange's default for a whole message; an administrator may allow more
-MOST_RECIPIENTS = 1_000  # that an administrator can allow; the default is 500
 REPLY = "202 Accepted (accepted, not yet delivered)"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Say by which way a message goes and what that changes in it; ``str(plan)`` is one line for a person."""
-
-    way: str  # "mime", "json", "draft"
-    size: int
-    warnings: tuple[str, ...] = ()
-    as_mime: bool = False  # whether the draft is made of MIME
-    parts: Parts | None = field(default=None, repr=False, compare=False)
-
-    def __str__(self) -> str:
-        words = {
-            "mime": "one request, the message as it is (MIME)",
-            "json": "one request, the message taken apart (JSON)",
-            "draft": f"a draft and {len(self.parts.attachments) if self.parts else 0} uploads, then the send",
-        }
-        return "; ".join((words[self.way], *self.warnings))
-
-
-def plan(account: Account, content: Content, *, clock: Callable[[], float] = time.time) -> Plan:
-    """Choose the way of a message. Raises ``MessageError`` where there is none, with what would open one."""
-    size = content.size_with_bcc()
-    limit = FACTS.route(GRAPH).size
-    assert limit is not None
-    if size > limit:
-        raise _too_large(f"The message has {size} bytes; Exchange takes at most {limit}. Send a link instead.", size, limit)
-    if size <= MIME_LIMIT and account.save_to_sent:
-        return Plan("mime", size)
-    parts = content.parts()
-    if not parts.complete:
-        raise MessageError(
-            "The message is signed or holds more forms than text and HTML, which only survives unchanged: "
-            f"up to {MIME_LIMIT} bytes with a copy in Sent Items, or on the route smtp.",
-            evidence=Evidence("message", reason="not-divisible", details={"size": size, "limit": MIME_LIMIT}),
-        )
-    lost = lost_headers(parts, clock())
-    both = parts.text is not None and parts.html is not None
-    usual = (f"Exchange refuses more than {USUAL_LIMIT} bytes unless the administrator has raised the limit",) if size > USUAL_LIMIT else ()
-    rewritten = ("the plain text is made anew from the HTML by Exchange",) if both else ()
-    fits = (
-        all(part.size < FILE_LIMIT for part in parts.attachments)
-        and Segments(json_segments(parts, content.message_id, save=account.save_to_sent)).length <= REQUEST_LIMIT
-    )
-    if not account.save_to_sent:
-        if lost:
-            raise _headers_lost(
-                lost, "Without a copy in Sent Items (save_to_sent = false) Graph cannot carry the header fields", "set save_to_sent = true"
-            )
-        if not fits:
-            raise _too_large(
-                f"The message has {size} bytes; without a copy in Sent Items (save_to_sent = false) Graph takes about 3 MB.",
-                size,
-                MIME_LIMIT,
-            )
-        return Plan("json", size, rewritten, parts=parts)
-    if fits and not lost and not (both and account.large_attachments):
-        return Plan("json", size, rewritten, parts=parts)
-    if not account.large_attachments:
-        raise _needs_permission(account, size, lost if fits else ())
-    if len(draft_mime(header_of(content), parts)) > MIME_LIMIT:
-        raise _too_large(f"The text of the message has more than {MIME_LIMIT} bytes; attach it as a file.", size, MIME_LIMIT)
-    return Plan("draft", size, usual, as_mime=bool(lost or both), parts=parts)
-
-
-def _too_large(words: str, size: int, limit: int) -> MessageError:
-    return MessageError(words, evidence=Evidence("message", reason="too-large", details={"size": size, "limit": limit}))
-
-
-def _headers_lost(lost: tuple[str, ...], words: str, remedy: str) -> MessageError:
-    names = ", ".join(lost[:10])
-    return MessageError(
-        f"{words} {names}; leave them out, or {remedy}.",
-        field="headers",
-        evidence=Evidence("message", reason="headers-lost", details={"headers": lost[:10]}),
-    )
-
-
-def _needs_permission(account: Account, size: int, lost: tuple[str, ...]) -> MessageError:
-
-    command = repair_command("login", account.reference if account.words else account.name, "--large-attachments")
-    why = f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON" if lost else "more than Graph takes in one request"
-    return MessageError(
-        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). Sign in once with: {command}",
-        evidence=Evidence("message", reason="large-attachments", details={"size": size, "limit": MIME_LIMIT}),
-    )
 
 
 def open_session(account: Account, secret: Secret, observer: Observer) -> GraphSession:
@@ -154,7 +63,9 @@ class GraphSession:
 
     quiet_after_fork = True
 
-    def __init__(self, account: Account, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self, account: Account, wire: Wire, observer: Observer, *, pause: Callable[[float], object] | None = None
+    ) -> None:
         self._account = account
         self._wire = wire
         self._observer = observer
@@ -163,7 +74,8 @@ class GraphSession:
         self._pause = pause or self._aborted.wait
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
-        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of ``franking.http``.
+        """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the verdicts of
+        ``franking.http``.
 
         An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
         """
@@ -176,7 +88,9 @@ class GraphSession:
             raise MessageError(
                 f"The message has {count} recipients; Exchange takes {MOST_RECIPIENTS} for each message at most. Send it in parts.",
                 field="to",
-                evidence=Evidence("message", reason="too-many-recipients", details={"count": count, "limit": MOST_RECIPIENTS}),
+                evidence=Evidence(
+                    "message", reason="too-many-recipients", details={"count": count, "limit": MOST_RECIPIENTS}
+                ),
             )
         header = check_recipients(envelope, content, SERVICE)
         chosen = plan(self._account, content)
@@ -196,7 +110,9 @@ class GraphSession:
             told.failed(problem)
             raise
         except http.Changed as problem:  # the chunks did not add up to the size that was announced
-            wrong = MessageError(f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed"))
+            wrong = MessageError(
+                f"The message changed while it was sent: {problem}.", evidence=Evidence("message", reason="changed")
+            )
             told.failed(wrong)
             raise wrong from None
         told.accepted(REPLY)
@@ -219,7 +135,7 @@ class GraphSession:
             kind, chunks, length = "application/json", iter(segments), segments.length
         body = http.Streamed(chunks, length, lambda given: told.running(given * 3 // 4))
         answer = self._wire.ask("POST", f"{self._wire.mailbox}/sendMail", body, kind=kind, expected=(202,), final=True)
-        return http.bounded(answer.headers.get("request-id", answer.headers["client-request-id"]), 100)
+        return bounded(answer.headers.get("request-id", answer.headers["client-request-id"]), 100)
 
     def _draft(self, content: Content, chosen: Plan, told: Progress) -> tuple[str, int]:
         parts = chosen.parts
@@ -252,7 +168,9 @@ class GraphSession:
         self._wire.close()
 
     def abort(self) -> None:
-        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have
+        been accepted.
+        """
         if self._turn.ours:
             self._aborted.set()
             self._wire.abort()

@@ -1,12 +1,14 @@
-"""Carry what is too large for one request: a draft, its attachments one by one, large ones in ranges, and then the send.
+"""Carry what is too large for one request: a draft, its attachments one by one, large ones in ranges, and then the
+send.
 
     POST messages (MIME or JSON, without attachments) → POST …/attachments (under 3 MB)
     or POST …/createUploadSession, PUT range, PUT range … → POST …/send
 
-Every step but the last may be repeated: until then nothing is accepted. An upload that breaks off goes on where Graph says it came to. A
-draft that is given up is removed. Needs Mail.ReadWrite.
+Every step but the last may be repeated: until then nothing is accepted. An upload that breaks off goes on where Graph
+says it came to. A draft that is given up is removed. Needs Mail.ReadWrite.
 
-Source: learn.microsoft.com/graph/outlook-large-attachments (ranges up to 4 MB, in order, no Authorization header on a PUT).
+Source: learn.microsoft.com/graph/outlook-large-attachments (ranges up to 4 MB, in order, no Authorization header on a
+PUT).
 """
 
 from __future__ import annotations
@@ -17,21 +19,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from franking import http
-from franking.api import Progress
+from franking.api_session import Progress
 from franking.errors import ConnectError, FrankingError, Refused, Throttled
-from franking.outlook.compose import FILE_LIMIT, Segments, file_json, file_segments
-from franking.outlook.wire import Body, Wire, odd
-from franking.parts import Part
+from franking.message.content import Part
+from franking.net import http
+from franking.outlook.client import Body, Wire, odd
+from franking.outlook.graph_json import FILE_LIMIT, Segments, file_json, file_segments
 
 __all__ = ["deliver"]
 
-RANGE = 10 * 320 * 1024  # octets of a range: below 4 MB, and a multiple of 320 KiB, which Microsoft's own upload code keeps to
+# octets of a range: below 4 MB, and a multiple of 320 KiB, which Microsoft's own upload code keeps to
+RANGE = 10 * 320 * 1024
 RESUMES = 5  # breaks in a row of one upload that are survived
 
 
 def deliver(
-    wire: Wire, drafts: list[tuple[str, Callable[[], Body]]], files: tuple[Part, ...], told: Progress, pause: Callable[[float], object]
+    wire: Wire,
+    drafts: list[tuple[str, Callable[[], Body]]],
+    files: tuple[Part, ...],
+    told: Progress,
+    pause: Callable[[float], object],
 ) -> tuple[str, int]:
     """Make a draft, attach the files, send it. Gives the message's id, and which of ``drafts`` Graph took.
 
@@ -77,7 +84,12 @@ def _attach(wire: Wire, draft: str, part: Part, told: Progress, done: int, pause
         return
     item = {**file_json(part), "attachmentType": "file", "size": part.size}
     item.pop("@odata.type")
-    made = wire.ask("POST", f"{draft}/attachments/createUploadSession", json.dumps({"AttachmentItem": item}).encode(), expected=(200, 201))
+    made = wire.ask(
+        "POST",
+        f"{draft}/attachments/createUploadSession",
+        json.dumps({"AttachmentItem": item}).encode(),
+        expected=(200, 201),
+    )
     url = made.json.get("uploadUrl")
     if not isinstance(url, str) or urlsplit(url).scheme != "https":
         raise odd("gave no address for the upload")
@@ -112,7 +124,9 @@ def _put(wire: Wire, url: str, part: Part, reader: _Reader, at: int, told: Progr
     end = min(at + RANGE, part.size)
     body = http.Streamed(reader.span(at, end), end - at, lambda given: told.running(done + at + given))
     span = {"Content-Range": f"bytes {at}-{end - 1}/{part.size}"}
-    answer = wire.ask("PUT", url, body, kind="application/octet-stream", headers=span, expected=(200, 201, 202), token=False)
+    answer = wire.ask(
+        "PUT", url, body, kind="application/octet-stream", headers=span, expected=(200, 201, 202), token=False
+    )
     following = _expected(answer.json, part.size)
     if answer.status == 201 or (end == part.size and following is None):
         return None
@@ -139,11 +153,18 @@ def _expected(answer: dict[str, Any], size: int) -> int | None:
 
 
 def _may_resume(problem: FrankingError) -> bool:
-    """Tell whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a refusal."""
+    """Tell whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a
+    refusal.
+    """
     if isinstance(problem, ConnectError):
         return True
     code = problem.evidence.code if problem.evidence else None
-    return isinstance(problem, Refused) and not isinstance(problem, Throttled) and code is not None and (code >= 500 or code == 416)
+    return (
+        isinstance(problem, Refused)
+        and not isinstance(problem, Throttled)
+        and code is not None
+        and (code >= 500 or code == 416)
+    )
 
 
 class _Reader:

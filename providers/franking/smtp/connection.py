@@ -1,7 +1,7 @@
 """One open connection to a mail server: octets in and out, TLS, time-outs, the wire log. It decides nothing about mail.
 
-The socket never blocks: whoever writes also reads, so that two full buffers cannot wait for each other for ever. ``sent`` counts the octets
-that the kernel took, which is what decides whether a message was handed over.
+The socket never blocks: whoever writes also reads, so that two full buffers cannot wait for each other for ever.
+``sent`` counts the octets that the kernel took, which is what decides whether a message was handed over.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, TLSError
+from franking.net import tcp as dial
+from franking.net.tcp import Place
 from franking.redaction import without_queries
-from franking.smtp import dial
-from franking.smtp.dial import Place
 from franking.smtp.protocol import Line, Reply, ReplyReader, visible
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Dialogue"]
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-"""Linux: acknowledge at once while waiting for a reply. A server that writes its replies in several pieces (Postfix under TLS, with PIPELINING
-alone) otherwise waits for our delayed acknowledgement, 40 ms per message (RFC 896 meets RFC 1122 §4.2.3.2)."""
+"""Linux: acknowledge at once while waiting for a reply. A server that writes its replies in several pieces (Postfix
+under TLS, with PIPELINING alone) otherwise waits for our delayed acknowledgement, 40 ms per message (RFC 896 meets RFC
+1122 §4.2.3.2)."""
 READ = 65536
 GOODBYE = 0.5  # seconds for the answer to QUIT: politeness, nothing depends on it
 
@@ -52,9 +53,17 @@ class Connection:
     """Hold a socket, its reader and its counters. ``step`` names what is going on, for errors."""
 
     def __init__(
-        self, sock: socket.socket, place: Place, *, timeout: float, patience: float, clock: Callable[[], float] = time.monotonic
+        self,
+        sock: socket.socket,
+        place: Place,
+        *,
+        timeout: float,
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips: progress that never ends is none."""
+        """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips:
+        progress that never ends is none.
+        """
         self.place = place
         self.step = "connect"
         self.peer = self.local = ""
@@ -77,7 +86,8 @@ class Connection:
         self._polls: dict[int, select.poll] = {}
         self._pid = os.getpid()
         self._wire = _wire()
-        self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)  # nothing to read, or no room to write
+        # nothing to read, or no room to write
+        self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
         self._reading_first: tuple[type[OSError], ...] = ()  # TLS must read before it can write
         self._more_to_come = False  # something was read since the last octet left, and more is waited for
         sock.setblocking(False)
@@ -86,7 +96,11 @@ class Connection:
 
     def failure(self, reason: str, *, text: str = "", kind: str = "connect", number: int | None = None) -> ConnectError:
         """Make the error for a connection that broke (it is closed by whoever sees it)."""
-        details = {**self.place.details, "errno": number, "tried": [{"address": self.peer, "reason": reason, "errno": number}]}
+        details = {
+            **self.place.details,
+            "errno": number,
+            "tried": [{"address": self.peer, "reason": reason, "errno": number}],
+        }
         evidence = Evidence(kind, text=text, reason=reason, details=details)
         made = ConnectTimeout if reason == "timeout" else ConnectError
         return made(f"{self.place} {_SENTENCES.get(reason, _NOT_SMTP)}.", step=self.step, evidence=evidence)
@@ -96,7 +110,11 @@ class Connection:
 
         if isinstance(problem, ssl.SSLError):
             return self.failure("reset", kind="tls", text=problem.reason or "", number=problem.errno)
-        reason = "reset" if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN) else dial.why(problem)
+        reason = (
+            "reset"
+            if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN)
+            else dial.why(problem)
+        )
         return self.failure(reason, number=problem.errno)
 
     # — waiting —
@@ -125,7 +143,9 @@ class Connection:
     # — reading —
 
     def take(self) -> bool:
-        """Read what is there without waiting; False when there is nothing. Raises ``ConnectError`` at the end of the stream."""
+        """Read what is there without waiting; False when there is nothing. Raises ``ConnectError`` at the end of the
+        stream.
+        """
         try:
             data = self._sock.recv(READ)
         except self._nothing:
@@ -149,7 +169,9 @@ class Connection:
         return self.tls is None and self.reader.idle and not self._wait(write=False, seconds=0)[0]
 
     def fill(self, seconds: float | None = None) -> None:
-        """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the time-out)."""
+        """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the
+        time-out).
+        """
         seconds = self._timeout if seconds is None else seconds
         if self.reader.partial:
             seconds = min(seconds, self._patience_left())
@@ -188,7 +210,9 @@ class Connection:
         return self.reader.replies.popleft()
 
     def hear_greeting(self) -> Reply:
-        """Wait for the first line. Whatever else than SMTP listens here shows by what it says, even if it never ends the line."""
+        """Wait for the first line. Whatever else than SMTP listens here shows by what it says, even if it never ends
+        the line.
+        """
         try:
             reply = self.listen()
         except ConnectError as problem:
@@ -203,7 +227,12 @@ class Connection:
 
     def _not_smtp(self, text: str) -> ConnectError:
         evidence = Evidence("smtp", text=text, reason="not-smtp", details=self.place.details)
-        return ConnectError(f"{self.place} is no mail server for SMTP: it says {text!r}.", step="greet", temporary=False, evidence=evidence)
+        return ConnectError(
+            f"{self.place} is no mail server for SMTP: it says {text!r}.",
+            step="greet",
+            temporary=False,
+            evidence=evidence,
+        )
 
     def check(self) -> None:
         """Raise ``ConnectError`` if something that is no reply came in, and every reply before it was heard."""
@@ -216,8 +245,8 @@ class Connection:
     def write(self, data: bytes, enough: Callable[[], bool] | None = None) -> None:
         """Hand octets to the kernel, all of them, reading meanwhile what the server says.
 
-        While nothing can leave, ``enough`` is asked after everything that was read: True ends the writing half way (a server that refuses in the
-        middle of a content may read no more of it).
+        While nothing can leave, ``enough`` is asked after everything that was read: True ends the writing half way (a
+        server that refuses in the middle of a content may read no more of it).
         """
         self.offered = self.sent + len(data)
         done = self._send(data)
@@ -246,7 +275,8 @@ class Connection:
         except self._nothing:
             return 0
         except OSError as problem:
-            if problem.errno is None:  # raised by a signal's handler, perhaps when the octets had left: ``offered`` counts then
+            # raised by a signal's handler, perhaps when the octets had left: ``offered`` counts then
+            if problem.errno is None:
                 raise
             with contextlib.suppress(ConnectError):  # its last words tell more than a broken pipe
                 while self.take():
@@ -285,12 +315,16 @@ class Connection:
         if not self.reader.idle:
             evidence = self._tls_evidence("plaintext-injected", visible(self._unread(), 200))
             raise TLSError(
-                "Something was sent in plain text where only TLS may follow; somebody may be tampering.", step="tls", evidence=evidence
+                "Something was sent in plain text where only TLS may follow; somebody may be tampering.",
+                step="tls",
+                evidence=evidence,
             )
         raw = self._sock
         try:
             raw.settimeout(self._timeout)
-            self._sock = wrapped = context.wrap_socket(raw, server_hostname=self.place.wire, do_handshake_on_connect=False)
+            self._sock = wrapped = context.wrap_socket(
+                raw, server_hostname=self.place.wire, do_handshake_on_connect=False
+            )
             wrapped.do_handshake()
             wrapped.setblocking(False)
         except (OSError, ValueError) as problem:
@@ -310,22 +344,32 @@ class Connection:
         if isinstance(problem, ssl.SSLCertVerificationError):
             names = _names(self._sock)
             evidence = self._tls_evidence(
-                "certificate", problem.verify_message, verify_code=problem.verify_code, verify_message=problem.verify_message, names=names
+                "certificate",
+                problem.verify_message,
+                verify_code=problem.verify_code,
+                verify_message=problem.verify_message,
+                names=names,
             )
             words = f"The certificate of {self.place} cannot be trusted: {problem.verify_message.rstrip('.')}."
             return TLSError(words, step="tls", evidence=evidence)
         if isinstance(problem, TimeoutError):
             return ConnectTimeout(
-                f"{self.place} did not answer the TLS handshake in time.", step="tls", evidence=self._tls_evidence("timeout")
+                f"{self.place} did not answer the TLS handshake in time.",
+                step="tls",
+                evidence=self._tls_evidence("timeout"),
             )
         if isinstance(problem, ssl.SSLError):
             reason = problem.reason or "handshake"
             ended = isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError)
             words = f"TLS with {self.place} did not come about ({reason.replace('_', ' ').lower()})."
-            return TLSError(words, step="tls", temporary=ended, evidence=self._tls_evidence(reason, errno=problem.errno))
+            return TLSError(
+                words, step="tls", temporary=ended, evidence=self._tls_evidence(reason, errno=problem.errno)
+            )
         reason, number = ("reset", problem.errno) if isinstance(problem, OSError) else ("bad-name", None)
         words = f"TLS with {self.place} did not come about ({reason})."
-        return TLSError(words, step="tls", temporary=reason == "reset", evidence=self._tls_evidence(reason, errno=number))
+        return TLSError(
+            words, step="tls", temporary=reason == "reset", evidence=self._tls_evidence(reason, errno=number)
+        )
 
     def describe_tls(self) -> str:
         """Say in a line what TLS came to: version, and how long the certificate holds."""
@@ -374,12 +418,15 @@ class Connection:
         if os.getpid() != self._pid:
             return
         with contextlib.suppress(OSError):
-            # not SSLSocket.shutdown: it drops the TLS layer, and a thread in the middle of a write would go on in plain text
+            # not SSLSocket.shutdown: it drops the TLS layer, and a thread in the middle of a write would go on in plain
+            # text
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def _wire() -> Logger | None:
-    """Give the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits 5 ms for it."""
+    """Give the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits
+    5 ms for it.
+    """
     if "logging" not in sys.modules:
         return None
     import logging

@@ -1,4 +1,5 @@
-"""Messages in flight: what each reply means for which message, and what becomes of each when the connection ends. No sockets.
+"""Messages in flight: what each reply means for which message, and what becomes of each when the connection ends. No
+sockets.
 
     octets = pipeline.outgoing()      b"" = nothing may leave before a reply comes
     pipeline.receive(reply)           replies come in the order of the commands (RFC 2920)
@@ -15,17 +16,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from franking.address import Envelope
-from franking.content import Content
-from franking.errors import (
-    ConnectError,
-    FrankingError,
-    MessageError,
-    OutcomeUnknown,
-)
+from franking.errors import ConnectError, FrankingError, MessageError, OutcomeUnknown
+from franking.message.address import Envelope
+from franking.message.content import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, Reply
-from franking.smtp.refusal import refusal
+from franking.smtp.replies import refusal
 from franking.smtp.transaction import Transaction, plan
 from franking.smtp.writer import BATCH, BODY, DATA, MAIL, ONE_FLIGHT, RCPT, RSET, Asked, Writer
 
@@ -64,13 +60,21 @@ class Pipeline:
         self._clock = clock
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()
         self._writer = Writer(
-            self._outstanding, self._finish, chunking=self.chunking, pipelining=self.pipelining, made=sent, log=log, clock=clock
+            self._outstanding,
+            self._finish,
+            chunking=self.chunking,
+            pipelining=self.pipelining,
+            made=sent,
+            log=log,
+            clock=clock,
         )
 
     # — what goes in —
 
     def plan(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
-        """Check a message against what the server can do. Raises ``MessageError`` or ``Refused`` before anything leaves."""
+        """Check a message against what the server can do. Raises ``MessageError`` or ``Refused`` before anything
+        leaves.
+        """
         transaction = plan(self._capabilities, tag, envelope, content, guarded=guarded)
         small = transaction.size <= ONE_FLIGHT and len(transaction.paths) <= BATCH
         transaction.brief = small and self.pipelining and not (guarded and self.chunking)
@@ -82,7 +86,9 @@ class Pipeline:
         self._writer.add(transaction)
 
     def room(self, window: int) -> bool:
-        """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content before it."""
+        """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
+        before it.
+        """
         if self._writer.transaction is not None or self.closing:
             return False
         if self.chunking:
@@ -97,7 +103,9 @@ class Pipeline:
     # — what goes out —
 
     def outgoing(self) -> bytes:
-        """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to the kernel."""
+        """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to
+        the kernel.
+        """
         transaction = self._writer.transaction
         if transaction is None or self.closing:
             return b""
@@ -116,7 +124,9 @@ class Pipeline:
                 self.receive(replies.popleft())
 
     def _all_well(self, replies: deque[Reply]) -> bool:
-        """Take the replies to all that left at once, if they are all there and all say yes: half the price of one by one."""
+        """Take the replies to all that left at once, if they are all there and all say yes: half the price of one by
+        one.
+        """
         if not self._outstanding:
             return False
         transaction = self._outstanding[0][0]
@@ -230,20 +240,29 @@ class Pipeline:
         first = asked in (RSET, MAIL) and not transaction.heard
         if first and (self.used or transaction.guarded) and not (reply.enhanced or "").startswith("4.7."):
             error: FrankingError = ConnectError(
-                f"The server had closed the connection: {reply}", stale=True, step="message", evidence=reply.evidence("smtp")
+                f"The server had closed the connection: {reply}",
+                stale=True,
+                step="message",
+                evidence=reply.evidence("smtp"),
             )
         else:
-            error = transaction.known_refusal or refusal(reply, "message", step="accepted" if asked is BODY else "message")
+            error = transaction.known_refusal or refusal(
+                reply, "message", step="accepted" if asked is BODY else "message"
+            )
         self._finish(transaction, error)
         while self.unfinished:
             behind = ConnectError(
-                f"The server closed the connection before it came to this message: {reply}", step="message", evidence=reply.evidence("smtp")
+                f"The server closed the connection before it came to this message: {reply}",
+                step="message",
+                evidence=reply.evidence("smtp"),
             )
             self._finish(self.unfinished[0], behind)
         self._outstanding.clear()
 
     def lost(self, sent: int, cause: ConnectError) -> None:
-        """Give every unfinished message its verdict: ``sent`` octets were handed to the kernel when the connection died of ``cause``."""
+        """Give every unfinished message its verdict: ``sent`` octets were handed to the kernel when the connection died
+        of ``cause``.
+        """
         self.closing = True
         while self.unfinished:
             transaction = self.unfinished[0]
@@ -262,7 +281,8 @@ class Pipeline:
         self._outstanding.clear()
 
     def doubt(self, reply: Reply, cause: ConnectError) -> None:
-        """Take an acceptance back that came in one breath with a refusal too many: which of them answered the message, nobody can tell.
+        """Take an acceptance back that came in one breath with a refusal too many: which of them answered the message,
+        nobody can tell.
 
         A further 2xx changes nothing, whichever it was; 421 neither: a server may accept and then close.
         """
@@ -274,9 +294,13 @@ class Pipeline:
                 transaction.result = OutcomeUnknown(words, accepted=transaction.accepted, evidence=cause.evidence)
 
     def _unreadable(self, transaction: Transaction, problem: FrankingError | OSError) -> None:
-        """The content could not be read: this message fails alone if none of it has left, else the connection ends with it."""
+        """The content could not be read: this message fails alone if none of it has left, else the connection ends with
+        it.
+        """
         if isinstance(problem, OSError) and not isinstance(problem, FrankingError):
-            problem = MessageError(f"The message could not be read: {problem.strerror or problem}.", field="attachments")
+            problem = MessageError(
+                f"The message could not be read: {problem.strerror or problem}.", field="attachments"
+            )
         self._writer.stop()
         self.closing = transaction.begun or transaction.data is not None
         self._finish(transaction, problem)

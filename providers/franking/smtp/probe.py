@@ -1,13 +1,15 @@
-"""Look at a server without logging in: what it says of itself, and what TLS comes to. Which ports to try is ``franking/probe.py``'s business."""
+"""Look at a server without logging in: what it says of itself, and what TLS comes to. Which ports to try is
+``franking/probe.py``'s business.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+from franking.net.tcp import Place, Resolver
 from franking.provider import Observer, silent
-from franking.smtp.dial import Place, Resolver
-from franking.smtp.send import Clock, Opening, Steps
+from franking.smtp.open import Clock, Opening, Steps
 
 __all__ = ["Probe", "probe"]
 
@@ -39,7 +41,9 @@ def probe(
 ) -> Probe:
     """Connect, agree on TLS and say EHLO; no login, no address. Raises what ``open_session`` raises."""
     place = Place(host, port, security)
-    connection, capabilities = Opening(place, timeout, timeout, ehlo_name, ca_file, resolver, clock).open(Steps(observer, clock))
+    connection, capabilities = Opening(place, timeout, timeout, ehlo_name, ca_file, resolver, clock).open(
+        Steps(observer, clock)
+    )
     connection.close(quit_first=True)
     return Probe(
         place,

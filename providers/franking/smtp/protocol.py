@@ -1,7 +1,8 @@
 """SMTP as bytes and values: replies, capabilities, command lines, dot-stuffing.
 
-No sockets, no clock, no decisions: what a reply means for a message is decided in ``pipeline.py``, for a login in ``sasl.py``.
-RFC 5321 (SMTP), 1870 (SIZE), 2034 (enhanced codes), 3030 (CHUNKING), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
+No sockets, no clock, no decisions: what a reply means for a message is decided in ``pipeline.py``, for a login in
+``sasl.py``. RFC 5321 (SMTP), 1870 (SIZE), 2034 (enhanced codes), 3030 (CHUNKING), 4954 (AUTH), 6152 (8BITMIME), 6531
+(SMTPUTF8).
 """
 
 from __future__ import annotations
@@ -14,14 +15,26 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from franking.address import Address
 from franking.errors import Evidence, MessageError
+from franking.message.address import Address
 from franking.redaction import without_queries
-from franking.visible import visible as readable
+from franking.text import visible as readable
 
-__all__ = ["BadReply", "Capabilities", "DotStuffer", "Line", "Reply", "ReplyReader", "command", "parse_ehlo", "path", "visible"]
+__all__ = [
+    "BadReply",
+    "Capabilities",
+    "DotStuffer",
+    "Line",
+    "Reply",
+    "ReplyReader",
+    "command",
+    "parse_ehlo",
+    "path",
+    "visible",
+]
 
-LINE_LIMIT = 8192  # octets of one reply line; RFC 5321 §4.5.3.1.5 allows 512, OAuth challenges and chatty servers need more
+# octets of one reply line; RFC 5321 §4.5.3.1.5 allows 512, OAuth challenges and chatty servers need more
+LINE_LIMIT = 8192
 LINES_LIMIT = 500  # lines of one reply: an endless continuation must end
 REPLY_LIMIT = 65536  # octets of one reply
 TEXT_LIMIT = 2000  # characters of a reply that are kept for people: Google's longest is about 600
@@ -44,7 +57,9 @@ class BadReply(Exception):
 
 
 def visible(data: bytes, limit: int = TEXT_LIMIT) -> str:
-    r"""Make a server's octets readable on one bounded line: UTF-8 where it is, everything else and control characters as ``\x1b``."""
+    r"""Make a server's octets readable on one bounded line: UTF-8 where it is, everything else and control characters
+    as ``\x1b``.
+    """
     return readable(data[: 4 * limit].decode("utf-8", "backslashreplace"), limit)
 
 
@@ -72,7 +87,8 @@ class Reply(NamedTuple):
         line = self.lines[0]
         if len(self.lines) == 1 and 0 < len(line) < 200 and b"  " not in line and b"//" not in line and line.isascii():
             text = line.decode()
-            if text.isprintable() and text == text.strip():  # nearly every reply: nothing to take apart and put together again
+            # nearly every reply: nothing to take apart and put together again
+            if text.isprintable() and text == text.strip():
                 return f"{self.code} {text}"
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
@@ -92,8 +108,8 @@ class Line:
 class ReplyReader:
     """Turn octets into replies, bounded in every direction.
 
-    Complete replies stand in ``replies``; the first thing that is no reply is kept in ``fault``, and nothing behind it is read.
-    ``redact`` may rewrite a line's octets before anything else sees them (a server that echoes a secret).
+    Complete replies stand in ``replies``; the first thing that is no reply is kept in ``fault``, and nothing behind it
+    is read. ``redact`` may rewrite a line's octets before anything else sees them (a server that echoes a secret).
     """
 
     __slots__ = ("_code", "_lines", "_rest", "_size", "fault", "redact", "replies")
@@ -135,7 +151,9 @@ class ReplyReader:
                 mark = line[3:4]
                 text = line[4:-1] if line[-1:] == b"\r" else line[4:]
                 if code is None or mark not in _MARKS or len(line) > LINE_LIMIT:
-                    raise BadReply("line-too-long" if len(line) > LINE_LIMIT else "not-smtp", self._shown(line.rstrip(b"\r")))
+                    raise BadReply(
+                        "line-too-long" if len(line) > LINE_LIMIT else "not-smtp", self._shown(line.rstrip(b"\r"))
+                    )
                 if redact is not None:
                     text = redact(text)
                 if mark == b"-" or self._lines:
@@ -192,7 +210,9 @@ class Capabilities:
     def without(self, names: Iterable[str]) -> Capabilities:
         """Leave out extensions that must not be used."""
         gone = {name.upper() for name in names}
-        return Capabilities(self.name, MappingProxyType({word: value for word, value in self.words.items() if word not in gone}))
+        return Capabilities(
+            self.name, MappingProxyType({word: value for word, value in self.words.items() if word not in gone})
+        )
 
 
 def parse_ehlo(reply: Reply) -> Capabilities:
@@ -219,34 +239,43 @@ def command(text: str) -> bytes:
     try:
         line = text.encode()
     except UnicodeEncodeError:
-        raise MessageError("A command for the mail server would contain half a character (a lone surrogate).", field="command") from None
+        raise MessageError(
+            "A command for the mail server would contain half a character (a lone surrogate).", field="command"
+        ) from None
     if b"\r" in line or b"\n" in line or b"\0" in line:
         raise MessageError("A command for the mail server would contain a line break or a NUL.", field="command")
     return line + b"\r\n"
 
 
 def path(address: str) -> tuple[bytes, bool]:
-    """Give an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a bounce.
+    """Give an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
+    bounce.
 
-    Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside quotes.
+    Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside
+    quotes.
     """
     utf8 = False
     if not address.isascii():
         parsed = Address(address)
         address, utf8 = parsed.wire, parsed.smtputf8
     if not _PLAIN_PATH.match(address) and not _QUOTED_PATH.match(address):
-        raise MessageError(f"{address!r} cannot be used as an address: it contains signs that no address may.", field="address")
+        raise MessageError(
+            f"{address!r} cannot be used as an address: it contains signs that no address may.", field="address"
+        )
     try:
         return address.encode(), utf8
     except UnicodeEncodeError:
-        raise MessageError(f"{address!r} cannot be used as an address: it contains half a character.", field="address") from None
+        raise MessageError(
+            f"{address!r} cannot be used as an address: it contains half a character.", field="address"
+        ) from None
 
 
 class DotStuffer:
     """Double the dots at the beginnings of lines, chunk by chunk (RFC 5321 §4.5.2).
 
     A line begins after any LF here: content has CRLF only, and should a bare LF slip in, a lenient server must not take
-    ``LF.CRLF`` for the end of the message. One ``bytes.replace`` per chunk, which copies only where there is something to double.
+    ``LF.CRLF`` for the end of the message. One ``bytes.replace`` per chunk, which copies only where there is something
+    to double.
     """
 
     __slots__ = ("_tail",)

@@ -1,7 +1,7 @@
 """How failures of any SMTP server are recognised, and what looks wrong in settings and passwords. Words are in texts/.
 
-The rules go from the particular to the general: texts that mean one thing, then enhanced codes, then bare codes. An enhanced code alone
-often lies (5.7.1 is relaying, spam, policy and SPF at once), hence the order.
+The rules go from the particular to the general: texts that mean one thing, then enhanced codes, then bare codes. An
+enhanced code alone often lies (5.7.1 is relaying, spam, policy and SPF at once), hence the order.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from franking.diagnosis import Rule
+from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
-from franking.known import service_at
-from franking.smtp.hygiene import hints, wants_address
+from franking.smtp.hints import hints, wants_address
+from franking.smtp.services import service_at
 
 __all__ = ["RULES", "by_token", "hints", "other_mailbox"]
 
 _APP_PASSWORD = ("app-password", "authorisation-code", "secure-mail-key")
 _OWN_CREDENTIALS = ("ses", "api-key", "mailgun", "postmark", "smtp-key", "mailjet")
-"""What the table of well-known services remarks of those that never take the mailbox's, or the customer account's, own password."""
+"""What the table of well-known services remarks of those that never take the mailbox's, or the customer account's, own
+password.
+"""
 
 
 UNAUTHENTICATED = ("5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.24", "5.7.26")
@@ -46,14 +48,20 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts whether a password was held back; an access token never travels in the open, whatever the settings allow."""
+    """Tell the texts whether a password was held back; an access token never travels in the open, whatever the settings
+    allow.
+    """
     return {"by_password": not seen.details.get("token")}
 
 
 def _whole_address(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Offer the address as the login name, where that is no address and the server is not known to want it so."""
     name = str(values.get("username") or "")
-    return {"whole_address": values.get("address")} if name and "@" not in name and wants_address(values.get("host")) else {}
+    return (
+        {"whole_address": values.get("address")}
+        if name and "@" not in name and wants_address(values.get("host"))
+        else {}
+    )
 
 
 _SMTP = ("smtp", "sasl")
@@ -93,9 +101,18 @@ RULES: tuple[Rule, ...] = (
     Rule("connect.lost", text="please run connect\\(\\) first|Server not connected", temporary=True, note="N32"),
     # words of other programs, pasted: each says less than the server's own reply
     Rule("login.refused", text=r"SMTP Error: Could not authenticate|\bEAUTH\b", temporary=False, note="N34"),
-    Rule("connect.failed", text=r"SMTP connect\(\) failed|Could not connect to SMTP host|\bECONNECTION\b|\bESOCKET\b", note="N34"),
+    Rule(
+        "connect.failed",
+        text=r"SMTP connect\(\) failed|Could not connect to SMTP host|\bECONNECTION\b|\bESOCKET\b",
+        note="N34",
+    ),
     Rule("connect.timeout", text=r"\bETIMEDOUT\b", temporary=True, note="N34"),
-    Rule("send.refused", text=r"SMTP Error: data not accepted|From address failed|\bEMESSAGE\b", temporary=False, note="N34"),
+    Rule(
+        "send.refused",
+        text=r"SMTP Error: data not accepted|From address failed|\bEMESSAGE\b",
+        temporary=False,
+        note="N34",
+    ),
     Rule("recipient.refused", text=r"\bEENVELOPE\b", temporary=False, note="N34"),
     Rule("login.required", text=r"\bEOAUTH2\b", temporary=False, note="N34"),
     Rule("login.missing", text=r"Missing credentials for", temporary=False, note="N34"),
@@ -117,7 +134,13 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P38",
     ),
-    Rule("greet.name-refused", kind=_SMTP, text=r"(HELO|EHLO).*(rejected|invalid|not allowed|argument)", temporary=False, note="P20 G19"),
+    Rule(
+        "greet.name-refused",
+        kind=_SMTP,
+        text=r"(HELO|EHLO).*(rejected|invalid|not allowed|argument)",
+        temporary=False,
+        note="P20 G19",
+    ),
     Rule(
         "client.no-reverse-dns",
         kind=_SMTP,
@@ -127,12 +150,25 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("client.ip-not-allowed", kind=_SMTP, text="Unauthorized IP", temporary=False, note="P44"),
     Rule(
-        "rate.connections", kind=_SMTP, text=r"too many (concurrent )?(SMTP )?connections|concurrent connection", temporary=True, note="P35"
+        "rate.connections",
+        kind=_SMTP,
+        text=r"too many (concurrent )?(SMTP )?connections|concurrent connection",
+        temporary=True,
+        note="P35",
     ),
     Rule("protocol.error", kind=_SMTP, text="synchroni[sz]ation error", temporary=False, note="P39"),
-    Rule("connect.lost", kind=_SMTP, text="timeout exceeded|idle timeout|timed out", codes=(421,), temporary=True, note="P36"),
+    Rule(
+        "connect.lost",
+        kind=_SMTP,
+        text="timeout exceeded|idle timeout|timed out",
+        codes=(421,),
+        temporary=True,
+        note="P36",
+    ),
     # the login
-    Rule("login.too-many", kind=_SMTP, text="too many AUTH|too many (login|authentication)", temporary=True, note="P5 G6"),
+    Rule(
+        "login.too-many", kind=_SMTP, text="too many AUTH|too many (login|authentication)", temporary=True, note="P5 G6"
+    ),
     Rule(
         "login.app-password",
         kind=_SMTP,
@@ -140,17 +176,34 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P41",
     ),
-    Rule("login.app-password", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(_APP_PASSWORD), temporary=False, note="P41 P42"),
+    Rule(
+        "login.app-password",
+        kind=_SMTP,
+        step=_LOGIN,
+        codes=(535,),
+        when=_at(_APP_PASSWORD),
+        temporary=False,
+        note="P41 P42",
+    ),
     Rule(
         "login.service-credentials",
         kind=_SMTP,
         codes=(535,),
         text="Authentication Credentials Invalid|Bad username / password",
-        when=lambda seen, values: seen.enhanced is None,  # the services send none; with 5.7.8 these words are any server's
+        # the services send none; with 5.7.8 these words are any server's
+        when=lambda seen, values: seen.enhanced is None,
         temporary=False,
         note="P43 P44",
     ),
-    Rule("login.service-credentials", kind=_SMTP, step=_LOGIN, codes=(535,), when=_at(_OWN_CREDENTIALS), temporary=False, note="P43 P44"),
+    Rule(
+        "login.service-credentials",
+        kind=_SMTP,
+        step=_LOGIN,
+        codes=(535,),
+        when=_at(_OWN_CREDENTIALS),
+        temporary=False,
+        note="P43 P44",
+    ),
     Rule(
         "login.account-disabled",
         kind=_SMTP,
@@ -164,16 +217,39 @@ RULES: tuple[Rule, ...] = (
     Rule("login.needs-tls", kind=_SMTP, codes=(538,), temporary=False, note="P9"),
     Rule("login.needs-tls", kind=_SMTP, enhanced=("5.7.11",), temporary=False, note="P9"),
     Rule(
-        "login.too-long", kind=_SMTP, step=_LOGIN, codes=(500,), text="line too long|too long", who="provider", temporary=False, note="P10"
+        "login.too-long",
+        kind=_SMTP,
+        step=_LOGIN,
+        codes=(500,),
+        text="line too long|too long",
+        who="provider",
+        temporary=False,
+        note="P10",
     ),
     Rule("login.too-long", kind=_SMTP, enhanced=("5.5.6",), who="provider", temporary=False, note="P10"),
     Rule(
-        "login.not-offered", kind=_SMTP, text="AUTH command used when not advertised|authentication not enabled", temporary=False, note="P6"
+        "login.not-offered",
+        kind=_SMTP,
+        text="AUTH command used when not advertised|authentication not enabled",
+        temporary=False,
+        note="P6",
     ),
-    Rule("login.not-offered", kind=_SMTP, step=_LOGIN, codes=(502, 503), text="not implemented|not enabled", temporary=False, note="P6"),
+    Rule(
+        "login.not-offered",
+        kind=_SMTP,
+        step=_LOGIN,
+        codes=(502, 503),
+        text="not implemented|not enabled",
+        temporary=False,
+        note="P6",
+    ),
     Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504, 534), temporary=False, note="G10 M11"),
     Rule(
-        "protocol.error", kind=_SMTP, text="Invalid base64|Authentication cancelled|Initial data not expected", temporary=False, note="P8"
+        "protocol.error",
+        kind=_SMTP,
+        text="Invalid base64|Authentication cancelled|Initial data not expected",
+        temporary=False,
+        note="P8",
     ),
     Rule("login.refused", kind=_SMTP, codes=(535,), adds=_whole_address, temporary=False, note="P1 P2 P3 P42 P43 P44"),
     Rule(
@@ -194,7 +270,13 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P11 G9",
     ),
-    Rule("sender.not-verified", kind=_SMTP, text="Email address is not verified|verified Sender Identity", temporary=False, note="P43 P44"),
+    Rule(
+        "sender.not-verified",
+        kind=_SMTP,
+        text="Email address is not verified|verified Sender Identity",
+        temporary=False,
+        note="P43 P44",
+    ),
     Rule(
         "sender.not-owned",
         kind=_SMTP,
@@ -229,7 +311,13 @@ RULES: tuple[Rule, ...] = (
         temporary=False,
         note="P12",
     ),
-    Rule("sender.domain-unknown", kind=_SMTP, text="Sender address rejected: Domain not found", temporary=False, note="P18"),
+    Rule(
+        "sender.domain-unknown",
+        kind=_SMTP,
+        text="Sender address rejected: Domain not found",
+        temporary=False,
+        note="P18",
+    ),
     Rule("sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), temporary=False, note="P18"),
     Rule("address.syntax", kind=_SMTP, text="need fully-qualified address", temporary=False, note="P19"),
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
@@ -241,11 +329,19 @@ RULES: tuple[Rule, ...] = (
         who="admin",
         temporary=False,
     ),
-    Rule("sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"),
+    Rule(
+        "sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"
+    ),
     Rule("client.no-reverse-dns", kind=_SMTP, enhanced=("4.7.25", "5.7.25"), temporary=False, note="P21"),
     # recipients
     Rule("greylisted", kind=_SMTP, codes=(4,), text="grey-?list|gray-?list", temporary=True, note="P22"),
-    Rule("rate.limited", kind=_SMTP, text="too much mail|Throttling failure|sending rate|rate limit", temporary=True, note="P40 P43"),
+    Rule(
+        "rate.limited",
+        kind=_SMTP,
+        text="too much mail|Throttling failure|sending rate|rate limit",
+        temporary=True,
+        note="P40 P43",
+    ),
     Rule("recipient.too-many", kind=_SMTP, codes=(4,), text="too many recipients", temporary=True, note="P25"),
     Rule("recipient.too-many", kind=_SMTP, text="too many recipients", temporary=False, note="P25"),
     Rule("recipient.refused", kind=_SMTP, text="no valid recipients", temporary=False, note="P30"),
@@ -260,7 +356,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("recipient.disabled", kind=_SMTP, codes=(5,), enhanced=("5.2.1",), temporary=False, note="G26"),
     Rule("recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), temporary=True, note="P24 G24"),
-    Rule("recipient.full", kind=_SMTP, text="quota|mailbox (is )?full|over ?quota", codes=(452, 552), temporary=True, note="P24"),
+    Rule(
+        "recipient.full",
+        kind=_SMTP,
+        text="quota|mailbox (is )?full|over ?quota",
+        codes=(452, 552),
+        temporary=True,
+        note="P24",
+    ),
     Rule(
         "recipient.unknown",
         kind=_SMTP,
@@ -285,7 +388,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("message.too-large", kind=_SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="P26"),
     Rule("message.too-large", kind=_SMTP, step=("message", "accepted"), codes=(552,), temporary=False, note="P26"),
-    Rule("message.spam", kind=_SMTP, codes=(5,), text="content rejected|spam|message rejected|virus|milter", temporary=False, note="P31"),
+    Rule(
+        "message.spam",
+        kind=_SMTP,
+        codes=(5,),
+        text="content rejected|spam|message rejected|virus|milter",
+        temporary=False,
+        note="P31",
+    ),
     Rule("message.malformed", kind=_SMTP, enhanced=("5.6.0",), temporary=False, note="P33"),
     # what is left: by its code alone
     Rule("server.trouble", kind=_SMTP, codes=(452,), enhanced=("4.3.1",), who="provider", temporary=True, note="P27"),

@@ -1,7 +1,9 @@
-"""SASL mechanisms, and which of them to use. A mechanism starts (initial response or None) and answers challenges; no I/O.
+"""SASL mechanisms, and which of them to use. A mechanism starts (initial response or None) and answers challenges; no
+I/O.
 
-PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195), XOAUTH2 (Google, Microsoft), OAUTHBEARER (RFC 7628).
-What goes over the wire and when is RFC 4954: ``login`` is that dialogue, a generator that says lines and hears replies.
+PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), CRAM-MD5 (RFC 2195), XOAUTH2 (Google, Microsoft), OAUTHBEARER (RFC
+7628). What goes over the wire and when is RFC 4954: ``login`` is that dialogue, a generator that says lines and hears
+replies.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from franking.smtp.protocol import Capabilities, Line, Reply, visible
 __all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
 
 AUTH_LINE_LIMIT = (
-    512  # octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more either)
+    # octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more
+    # either)
+    512
 )
 CHALLENGES = 8  # no mechanism of ours needs more than two
 TOKEN_MECHANISMS = ("xoauth2", "oauthbearer")
@@ -38,13 +42,17 @@ class Credentials:
     def __post_init__(self) -> None:
         for name, value in (("username", self.username), ("password", self.secret)):
             if "\0" in value or "\r" in value or "\n" in value:
-                raise SettingsError(f"The {name} contains a line break or a NUL; copy it again.", field=name, step="login")
+                raise SettingsError(
+                    f"The {name} contains a line break or a NUL; copy it again.", field=name, step="login"
+                )
             if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
                 raise SettingsError(f"The {name} contains half a character; copy it again.", field=name, step="login")
 
 
 class Redactor:
-    """Replace secrets in what a server sends: the plain form, every base64 form that went over the wire, and what a challenge holds."""
+    """Replace secrets in what a server sends: the plain form, every base64 form that went over the wire, and what a
+    challenge holds.
+    """
 
     __slots__ = ("_pattern", "_secrets")
 
@@ -56,7 +64,9 @@ class Redactor:
         return f"Redactor({len(self._secrets)} secrets)"
 
     def add(self, *secrets: bytes) -> None:
-        """Know further secrets. One of less than four octets is replaced as a whole word only: it would garble everything else."""
+        """Know further secrets. One of less than four octets is replaced as a whole word only: it would garble
+        everything else.
+        """
         self._secrets.extend(secret for secret in secrets if secret and secret not in self._secrets)
         forms = [
             re.escape(secret) if len(secret) > 3 else rb"(?<![\w.])" + re.escape(secret) + rb"(?![\w.])"
@@ -82,7 +92,8 @@ class Redactor:
 
 
 class Mechanism:
-    """One SASL exchange. ``start`` gives the initial response (None: the server speaks first), ``next`` answers a challenge.
+    """One SASL exchange. ``start`` gives the initial response (None: the server speaks first), ``next`` answers a
+    challenge.
 
     ``failure`` is what an OAuth server sent as its reason (RFC 7628 §3.2.2): JSON, untrusted.
     """
@@ -135,7 +146,9 @@ class CramMd5(Mechanism):
 
 
 class XOAuth2(Mechanism):
-    """``user=… ^A auth=Bearer … ^A ^A``; the reason for a refusal comes as a challenge and is answered with an empty line."""
+    """``user=… ^A auth=Bearer … ^A ^A``; the reason for a refusal comes as a challenge and is answered with an empty
+    line.
+    """
 
     name = "XOAUTH2"
     acknowledgement = b""
@@ -172,9 +185,11 @@ MECHANISMS: dict[str, type[Mechanism]] = {
 
 
 def choose(auth: str, *, tls: bool, token: bool = False) -> tuple[str, ...]:
-    """Give the mechanisms to try in order: the one that was asked for, or for ``auto`` what the line and the secret call for.
+    """Give the mechanisms to try in order: the one that was asked for, or for ``auto`` what the line and the secret
+    call for.
 
-    Under TLS the simplest comes first (PLAIN answers in one line); without it CRAM-MD5, which does not show the password.
+    Under TLS the simplest comes first (PLAIN answers in one line); without it CRAM-MD5, which does not show the
+    password.
     """
     if auth != "auto":
         return (auth,)
@@ -188,8 +203,8 @@ def login(
 ) -> Generator[Line, Reply, str]:
     """Log in: say AUTH lines, hear replies, return the mechanism's name.
 
-    Another mechanism is tried only after 504 or 534 (this one is not the right one), never after 535 (a wrong password tried
-    three ways locks accounts). Raises ``LoginError`` with evidence of kind ``sasl``.
+    Another mechanism is tried only after 504 or 534 (this one is not the right one), never after 535 (a wrong password
+    tried three ways locks accounts). Raises ``LoginError`` with evidence of kind ``sasl``.
     """
     offered = capabilities.auth
     wanted = tuple(wanted)
@@ -214,7 +229,9 @@ def login(
 
 
 def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply, Reply]:
-    """Speak one exchange; give the last reply, a 334 where nobody could go on. It raises nothing: its variables hold the secret in plain."""
+    """Speak one exchange; give the last reply, a 334 where nobody could go on. It raises nothing: its variables hold
+    the secret in plain.
+    """
     response = mechanism.start()
     line, shown = f"AUTH {mechanism.name}\r\n".encode(), f"AUTH {mechanism.name}"
     held = response
@@ -263,7 +280,9 @@ def _refused(reply: Reply, mechanism: Mechanism, redactor: Redactor, details: di
     temporary = 400 <= reply.code < 500
     token = isinstance(mechanism, XOAuth2) and not temporary and (reply.code == 535 or mechanism.failure is not None)
     later = " for now" if temporary else ""
-    raise LoginError(f"The server refused the login{later}: {reply}", token_refused=token, temporary=temporary, evidence=evidence)
+    raise LoginError(
+        f"The server refused the login{later}: {reply}", token_refused=token, temporary=temporary, evidence=evidence
+    )
 
 
 def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:

@@ -1,4 +1,5 @@
-"""An open SMTP session: waits, watches the clock, tells the observer. Octets go by ``connection.py``, verdicts are made in ``pipeline.py``.
+"""An open SMTP session: waits, watches the clock, tells the observer. Octets go by ``connection.py``, verdicts are made
+in ``pipeline.py``.
 
 A session never reconnects, logs in anew or tries again: it reports.
 """
@@ -12,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import Any, TypeVar
 
-from franking.address import Envelope
-from franking.content import Content
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown
+from franking.message.address import Envelope
+from franking.message.content import Content
 from franking.provider import Observer, Receipt, Step, silent
 from franking.smtp.connection import Connection
-from franking.smtp.pipeline import Misfit, Pipeline, Transaction
+from franking.smtp.pipeline import Misfit, Pipeline
 from franking.smtp.protocol import Capabilities
+from franking.smtp.transaction import Transaction
 
 __all__ = ["SmtpSession"]
 
@@ -62,7 +64,11 @@ class SmtpSession:
         self._watch: _Watch | None = None
         self._leaving = False  # closed while it was sending: to be carried out at the end
         self._pipeline = Pipeline(
-            capabilities, route=route, sent=connection.sent, log=connection.log_said if connection.logging else None, clock=clock
+            capabilities,
+            route=route,
+            sent=connection.sent,
+            log=connection.log_said if connection.logging else None,
+            clock=clock,
         )
         connection.step = "message"
 
@@ -74,8 +80,9 @@ class SmtpSession:
     def send(self, envelope: Envelope, content: Content) -> Receipt:
         """Hand one message over and wait for its acceptance.
 
-        Raises ``MessageError``, ``Refused`` and its kin (the session stays usable), ``ConnectError`` (surely not accepted; with ``stale``
-        when the server had hung up before anything of the message left) or ``OutcomeUnknown`` (handed over, no answer).
+        Raises ``MessageError``, ``Refused`` and its kin (the session stays usable), ``ConnectError`` (surely not
+        accepted; with ``stale`` when the server had hung up before anything of the message left) or ``OutcomeUnknown``
+        (handed over, no answer).
         """
         self._enter()
         try:
@@ -102,15 +109,19 @@ class SmtpSession:
             raise result
         return result
 
-    def send_many(self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int = 1) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
-        """Send messages in order with at most ``window`` unanswered; yield each tag with its receipt or error, in order of completion.
+    def send_many(
+        self, jobs: Iterable[tuple[Tag, Envelope, Content]], *, window: int = 1
+    ) -> Iterator[tuple[Tag, Receipt | FrankingError]]:
+        """Send messages in order with at most ``window`` unanswered; yield each tag with its receipt or error, in order
+        of completion.
 
-        When the connection is lost, every job drawn so far is yielded before the iterator ends; ``closed`` then tells so, and no more are
-        drawn. An exception of ``jobs`` itself, or an interruption, is raised when everything drawn has been yielded.
+        When the connection is lost, every job drawn so far is yielded before the iterator ends; ``closed`` then tells
+        so, and no more are drawn. An exception of ``jobs`` itself, or an interruption, is raised when everything drawn
+        has been yielded.
 
-        Jobs that know how many are left (``__length_hint__``, as lists do) keep nobody waiting: half a window of them is gathered and leaves
-        together, which saves a system call per message and lets the server work meanwhile. Before any other job is drawn, all that may
-        leave has left.
+        Jobs that know how many are left (``__length_hint__``, as lists do) keep nobody waiting: half a window of them
+        is gathered and leaves together, which saves a system call per message and lets the server work meanwhile.
+        Before any other job is drawn, all that may leave has left.
         """
         self._enter()
         pipeline = self._pipeline
@@ -127,7 +138,8 @@ class SmtpSession:
                     if not ready or drawn >= half:
                         drawn = 0
                         self._hand_over()
-                        if source.slow:  # a source that takes its time does not keep the results that have come meanwhile
+                        # a source that takes its time does not keep the results that have come meanwhile
+                        if source.slow:
                             self._catch_up()
                         yield from self._results()
                         if not pipeline.room(window):
@@ -164,7 +176,8 @@ class SmtpSession:
                 yield from self._results()
                 if self.closed and not pipeline.unfinished:
                     break
-        except (KeyboardInterrupt, SystemExit) as failed:  # the connection is given up, and what became of each message is still told
+        # the connection is given up, and what became of each message is still told
+        except (KeyboardInterrupt, SystemExit) as failed:
             self._interrupted(failed)
             yield from self._results()
             yield from self._unbegun(source)
@@ -179,7 +192,9 @@ class SmtpSession:
             raise source.problem
 
     def close(self) -> None:
-        """Say QUIT, without waiting long for an answer, and close. What is being sent is finished first, and no further job is drawn."""
+        """Say QUIT, without waiting long for an answer, and close. What is being sent is finished first, and no further
+        job is drawn.
+        """
         if self._busy.acquire(blocking=False):
             try:
                 self._connection.close(quit_first=not self._pipeline.closing)
@@ -189,7 +204,9 @@ class SmtpSession:
             self._leaving = True
 
     def abort(self) -> None:
-        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have been accepted."""
+        """Break the connection off, from any thread; a send under way ends with an error that says whether it may have
+        been accepted.
+        """
         self._connection.abort()
 
     # — one user at a time —
@@ -197,7 +214,9 @@ class SmtpSession:
     def _enter(self) -> None:
         if os.getpid() != self._pid:
             self._connection.close()  # the child's copy only
-            raise self._stale("This session belongs to the parent process; open one of your own after the fork.", "forked")
+            raise self._stale(
+                "This session belongs to the parent process; open one of your own after the fork.", "forked"
+            )
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this session is sending in another thread; a session belongs to one thread at a time")
         if self.closed:
@@ -232,9 +251,15 @@ class SmtpSession:
                 return
             words = connection.reader.replies[0] if connection.reader.replies else None
             evidence = (
-                words.evidence("smtp", "closed") if words is not None else connection.failure("unexpected-reply", kind="smtp").evidence
+                words.evidence("smtp", "closed")
+                if words is not None
+                else connection.failure("unexpected-reply", kind="smtp").evidence
             )
-            text = f"The server had closed the connection: {words}" if words is not None else "The server sent something unasked."
+            text = (
+                f"The server had closed the connection: {words}"
+                if words is not None
+                else "The server sent something unasked."
+            )
         except ConnectError as problem:
             words = connection.reader.replies[0] if connection.reader.replies else None
             evidence = words.evidence("smtp", "closed") if words is not None else problem.evidence
@@ -335,7 +360,9 @@ class SmtpSession:
         connection.close()
 
     def _interrupted(self, problem: BaseException) -> None:
-        """Something from outside (Ctrl-C, a closed generator) broke in: say on the exception whether a message may have been accepted."""
+        """Something from outside (Ctrl-C, a closed generator) broke in: say on the exception whether a message may have
+        been accepted.
+        """
         pipeline = self._pipeline
         if pipeline.unfinished:
             self._lost(self._connection.failure("closed", text="interrupted"), self._connection.offered)

@@ -1,18 +1,20 @@
-"""One message as the server sees it: what is to be said for it, what was answered, and what can be known of its fate. No sockets, no order.
+"""One message as the server sees it: what is to be said for it, what was answered, and what can be known of its fate.
+No sockets, no order.
 
-``plan`` checks a message against the server's capabilities before anything leaves; when what leaves is decided in ``pipeline.py``.
+``plan`` checks a message against the server's capabilities before anything leaves; when what leaves is decided in
+``pipeline.py``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from franking.address import Envelope
-from franking.content import Content
 from franking.errors import Evidence, FrankingError, MessageError, Refused
+from franking.message.address import Envelope
+from franking.message.content import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, Reply, path
-from franking.smtp.refusal import recipient_refused, refusal
+from franking.smtp.replies import recipient_refused, refusal
 
 __all__ = ["Transaction", "plan"]
 
@@ -46,7 +48,15 @@ class Transaction:
     )
 
     def __init__(
-        self, tag: Any, envelope: Envelope, content: Content, size: int, mail: bytes, paths: list[bytes], *, guarded: bool
+        self,
+        tag: Any,
+        envelope: Envelope,
+        content: Content,
+        size: int,
+        mail: bytes,
+        paths: list[bytes],
+        *,
+        guarded: bool,
     ) -> None:
         self.tag = tag
         self.envelope = envelope
@@ -67,7 +77,8 @@ class Transaction:
         self.data: Reply | None = None  # DATA's reply
         self.begun = False  # some of the content may have left
         self.doubtful = False  # a reply did not fit: what the others said proves nothing
-        self.first: int | None = None  # the stream's offset of a content whose end is not known before it is read (dots are doubled)
+        # the stream's offset of a content whose end is not known before it is read (dots are doubled)
+        self.first: int | None = None
         self.end: int | None = None  # the stream's offset behind the last octet
         self.result: Receipt | FrankingError | None = None
 
@@ -92,7 +103,9 @@ class Transaction:
 
 
 def plan(capabilities: Capabilities, tag: Any, envelope: Envelope, content: Content, *, guarded: bool) -> Transaction:
-    """Make a transaction of a message that the server can take. Raises ``MessageError`` or ``Refused`` before anything leaves."""
+    """Make a transaction of a message that the server can take. Raises ``MessageError`` or ``Refused`` before anything
+    leaves.
+    """
     if not envelope.recipients:
         raise MessageError("The message has no recipients.", field="to")
     sender, utf8 = path(envelope.sender)
@@ -111,7 +124,9 @@ def plan(capabilities: Capabilities, tag: Any, envelope: Envelope, content: Cont
     utf8 = utf8 or content.smtputf8
     if content.eight_bit or utf8:
         if content.eight_bit and "8BITMIME" not in words:
-            raise _cannot(capabilities, "8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body")
+            raise _cannot(
+                capabilities, "8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body"
+            )
         if "8BITMIME" in words:
             mail += b" BODY=8BITMIME"
     if utf8:
@@ -129,4 +144,6 @@ def _cannot(capabilities: Capabilities, extension: str, words: str, field: str) 
 
 def _too_large(size: int, limit: int) -> Refused:
     evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
-    return Refused(f"The message has {size} octets; the server takes at most {limit}.", step="message", evidence=evidence)
+    return Refused(
+        f"The message has {size} octets; the server takes at most {limit}.", step="message", evidence=evidence
+    )

@@ -1,10 +1,11 @@
-"""What leaves for each message, in which pieces, and which replies are owed for it. No sockets; what the replies mean is ``pipeline.py``'s business.
+"""What leaves for each message, in which pieces, and which replies are owed for it. No sockets; what the replies mean
+is ``pipeline.py``'s business.
 
-A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or its envelope rides with DATA and its
-content follows (PIPELINING alone). Any other is written by a generator that yields octets, or ``WAIT``: nothing more until everything sent so far is
-answered. It asks in groups (PIPELINING), or in groups of one (the plain dialogue).
-Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders do; in return every MAIL behind
-something unanswered is preceded by RSET.
+A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or its
+envelope rides with DATA and its content follows (PIPELINING alone). Any other is written by a generator that yields
+octets, or ``WAIT``: nothing more until everything sent so far is answered. It asks in groups (PIPELINING), or in groups
+of one (the plain dialogue). Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders
+do; in return every MAIL behind something unanswered is preceded by RSET.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from enum import Enum
 
 from franking.errors import FrankingError, MessageError
 from franking.smtp.protocol import DotStuffer
-from franking.smtp.refusal import recipient_refused, refusal
+from franking.smtp.replies import recipient_refused, refusal
 from franking.smtp.transaction import Transaction
 
 __all__ = ["BATCH", "BODY", "DATA", "MAIL", "ONE_FLIGHT", "RCPT", "RSET", "Asked", "Writer"]
@@ -35,7 +36,8 @@ class Asked(Enum):
     BODY = 4
 
 
-RSET, MAIL, RCPT, DATA, BODY = Asked  # names of this module: looking a member up in its class costs more than all the rest of a reply
+# names of this module: looking a member up in its class costs more than all the rest of a reply
+RSET, MAIL, RCPT, DATA, BODY = Asked
 
 
 class Writer:
@@ -52,7 +54,9 @@ class Writer:
         log: Callable[[str], None] | None,
         clock: Callable[[], float],
     ) -> None:
-        """``outstanding`` takes what replies are owed for, in order; ``settle`` is told of a message that ends without its content."""
+        """``outstanding`` takes what replies are owed for, in order; ``settle`` is told of a message that ends without
+        its content.
+        """
         self.outstanding = outstanding
         self.chunking, self.pipelining = chunking, pipelining
         self.made = made  # octets so far: the stream's offset
@@ -74,7 +78,9 @@ class Writer:
         self._script = self.transaction = None
 
     def octets(self, transaction: Transaction) -> bytes:
-        """Give the next octets that may leave, or ``b""`` until a reply comes. Raises what reading the content raises."""
+        """Give the next octets that may leave, or ``b""`` until a reply comes. Raises what reading the content
+        raises.
+        """
         if self._script is not None:
             octets = self._scripted(self._script)
         else:
@@ -96,7 +102,9 @@ class Writer:
         return b""
 
     def _opening(self, transaction: Transaction, last: bytes, asked: Asked) -> list[bytes]:
-        """Give the lines of the envelope and the ``last`` one, which leave together, and note what replies are owed for."""
+        """Give the lines of the envelope and the ``last`` one, which leave together, and note what replies are owed
+        for.
+        """
         lines = [transaction.mail, *transaction.paths, last]
         outstanding = self.outstanding
         if outstanding or self.dirty:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
@@ -127,7 +135,9 @@ class Writer:
         return flight
 
     def _ride(self, transaction: Transaction) -> bytes:
-        """With PIPELINING alone the envelope and DATA at once, on the end of the message before; the content when all of that is answered."""
+        """With PIPELINING alone the envelope and DATA at once, on the end of the message before; the content when all
+        of that is answered.
+        """
         if not transaction.expected:
             lines = self._opening(transaction, b"DATA\r\n", DATA)
             if self._log is not None:
@@ -162,7 +172,8 @@ class Writer:
     def _envelope(self, transaction: Transaction) -> Iterator[bytes | None]:
         """MAIL, RCPT and (without CHUNKING) DATA, in groups; ends with all of it answered."""
         asked = [(MAIL, transaction.mail), *((RCPT, line) for line in transaction.paths)]
-        if self.dirty or self.outstanding:  # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
+        # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
+        if self.dirty or self.outstanding:
             asked.insert(0, (RSET, b"RSET\r\n"))
         self.dirty = True
         batch = BATCH if self.pipelining else 1
@@ -191,7 +202,9 @@ class Writer:
         return None
 
     def _leave_out(self, transaction: Transaction) -> None:
-        """Count recipients that were not even asked about as refused for now: the server has said that it takes no more."""
+        """Count recipients that were not even asked about as refused for now: the server has said that it takes no
+        more.
+        """
         last = next(reversed(transaction.refused.values()))
         for address in transaction.envelope.recipients[transaction.answered :]:
             transaction.refused[address] = {"reply": last["reply"], "temporary": True}
@@ -215,7 +228,8 @@ class Writer:
                 yield chunk
         if left:
             raise MessageError(
-                "The message changed its size while it was being sent; was a file written to meanwhile?", field="attachments"
+                "The message changed its size while it was being sent; was a file written to meanwhile?",
+                field="attachments",
             )
 
     def _data(self, transaction: Transaction) -> Iterator[bytes | None]:

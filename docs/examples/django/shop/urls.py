@@ -18,7 +18,9 @@ def order(request: HttpRequest) -> JsonResponse:
     except franking.MessageError as problem:  # a wrong address, as a rule
         return JsonResponse({"error": str(problem)}, status=400)
     except franking.SendError as problem:
-        return JsonResponse({"error": str(problem), "again": problem.temporary and not problem.possibly_sent}, status=503)
+        return JsonResponse(
+            {"error": str(problem), "again": problem.temporary and not problem.possibly_sent}, status=503
+        )
     return JsonResponse({"sent": True})
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from franking.account import Account
+from franking.account.account import Account
+from franking.auth.redirect import open_in_background
 from franking.django.checks import backends
 from franking.errors import FrankingError, LoginRequired
-from franking.explanation import explain
-from franking.loopback import open_in_background
+from franking.sending.explain import explain
 
 __all__ = ["Command"]
 
@@ -27,12 +27,16 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--using", help="The MAILERS alias; 'default' without.")
-        parser.add_argument("--no-browser", action="store_true", help="Show the address, and take the one that the browser ended at.")
+        parser.add_argument(
+            "--no-browser", action="store_true", help="Show the address, and take the one that the browser ended at."
+        )
         parser.add_argument("--device", action="store_true", help="Sign in with a code on another device (Microsoft).")
 
-    def handle(self, *args: Any, using: str | None = None, no_browser: bool = False, device: bool = False, **options: Any) -> None:
-        from franking.credentials import keyed_by_settings, needs_secret
-        from franking.provider import SupportsLogin
+    def handle(
+        self, *args: Any, using: str | None = None, no_browser: bool = False, device: bool = False, **options: Any
+    ) -> None:
+        from franking.auth.sources import keyed_by_settings
+        from franking.provider import SupportsLogin, needs_secret
         from franking.registry import provider
 
         account = self._account(using)
@@ -54,13 +58,15 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         found = dict(backends(using))
         backend = found.get(using or "default", next(iter(found.values()), None))
         if backend is None:
-            raise CommandError("No mailer sends by Franking: set EMAIL_BACKEND, or a BACKEND in MAILERS, to franking.django.EmailBackend.")
+            raise CommandError(
+                "No mailer sends by Franking: set EMAIL_BACKEND, or a BACKEND in MAILERS, to franking.django.EmailBackend."
+            )
         if isinstance(backend, Exception):
             raise CommandError(str(backend)) from backend
         return backend.account
 
     def _sign_in(self, account: Account, kind: Any, screen: Screen) -> None:
-        from franking.stores import open_store
+        from franking.auth.store import open_store
 
         with open_store().lock(account.name):
             pass  # where nothing can be kept, nobody should go through the sign-in
@@ -69,7 +75,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         self._keep(account, grant.dumps(), f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
 
     def _store_password(self, account: Account) -> None:
-        from franking.tokens import Password
+        from franking.auth.secret import Password
 
         question = f"Password of {account.get('username') or account.name}: "
         password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().removesuffix("\n")
@@ -78,7 +84,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         self._keep(account, Password(password, saved_at=time.time()).dumps(), "The password is stored.")
 
     def _keep(self, account: Account, value: str, words: str) -> None:
-        from franking.stores import open_store
+        from franking.auth.store import open_store
 
         store = open_store()
         with store.lock(account.name):

@@ -1,0 +1,151 @@
+"""The journal of ``send-many``: what was begun and how it ended, line by line beside the input, so that a second run
+sends nothing twice.
+
+It is JSON lines, only ever appended to: ``{"started": 7, "sha256": "…", "message_id": "<…>"}`` before anything of the
+message leaves, and ``{"ended": 7, "outcome": "accepted"}`` afterwards. A message that was started and has not ended is
+unknown. It sends nothing and reads no input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from franking.errors import SettingsError
+
+__all__ = ["Entry", "Journal"]
+
+
+_STATES = ("", "unknown", "accepted", "refused", "failed")  # a message that was started and has not ended is unknown
+_FAILED = _STATES.index("failed")
+_MOST = 1_000_000_000  # a line number beyond it is no line number
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the journal knows of one line of the input: ``state`` is ``accepted``, ``refused``, ``failed`` or
+    ``unknown``.
+    """
+
+    state: str
+    digest: int  # the first 64 bits of the line's SHA-256; 0 where the message never began
+    message_id: str | None
+
+    def fits(self, sha256: str) -> bool:
+        """Tell whether the line is still the one that was begun."""
+        return self.digest in (0, _digest(sha256))
+
+
+class Journal:
+    """Open (and lock) the journal of an input file; ``entry`` tells what earlier runs did with a line. It takes 9
+    octets of memory for each line done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failure: SettingsError | None = None  # once it could not be written, nothing more may be begun
+        self._states = bytearray()
+        self._digests = array("Q")
+        self._ids: dict[int, str] = {}  # of messages that may be sent again
+        self._descriptor = -1
+
+    def entry(self, line: int) -> Entry | None:
+        """Tell what earlier runs did with a line, if anything."""
+        if line >= len(self._states) or not self._states[line]:
+            return None
+        return Entry(_STATES[self._states[line]], self._digests[line], self._ids.get(line))
+
+    def __enter__(self) -> Journal:
+        from filelock import FileLock, Timeout
+
+        self._lock = FileLock(f"{self.path}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        except Timeout:
+            raise SettingsError(
+                f"{self.path}: another run is working with this journal; wait until it has ended."
+            ) from None
+        except OSError as problem:
+            raise SettingsError(
+                f"{self.path}: the journal cannot be written: {problem.strerror}. It stands beside the input file."
+            ) from None
+        self._read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+        with suppress(OSError):  # Windows removes no open file; an empty one that stays does no harm
+            Path(f"{self.path}.lock").unlink()
+        self._lock.release()
+
+    def _read(self) -> None:
+        whole = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break  # a run was killed while it wrote this line: what it announces did not begin
+                try:
+                    self._take(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    raise SettingsError(
+                        f"{self.path}:{number}: this is no journal of send-many; move it away, or mend the line."
+                    ) from None
+                whole += len(line)
+        os.ftruncate(self._descriptor, whole)
+
+    def _take(self, record: dict[str, object]) -> None:
+        begun = "started" in record
+        line = int(str(record["started" if begun else "ended"]))
+        state = _STATES.index("unknown" if begun else str(record["outcome"]), 1)
+        if not 0 < line < _MOST:
+            raise ValueError(line)
+        if line >= len(self._states):
+            more = line + 1 - len(self._states)
+            self._states.extend(bytes(more))
+            self._digests.extend([0] * more)
+        self._states[line] = state
+        if begun:
+            self._digests[line] = _digest(str(record["sha256"]))
+            self._ids[line] = str(record["message_id"])
+        elif state != _FAILED:
+            self._ids.pop(line, None)
+
+    def started(self, line: int, sha256: str, message_id: str) -> None:
+        """Write down that a message is about to leave; it is with the system when this returns. Raises
+        ``SettingsError`` where it cannot be.
+        """
+        self._append({"started": line, "sha256": sha256, "message_id": message_id})
+        if self.failure is not None:
+            raise self.failure
+
+    def ended(self, line: int, outcome: str) -> None:
+        """Write down how a message ended; an unknown outcome stays without an end. Where it cannot be written,
+        ``failure`` says why.
+        """
+        if outcome != "unknown":
+            self._append({"ended": line, "outcome": outcome})
+
+    def _append(self, record: dict[str, object]) -> None:
+        if self.failure is not None:
+            return  # what was written in part must stay the last thing in the file
+        data = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        try:
+            why = "the disk is full" if os.write(self._descriptor, data) != len(data) else None
+        except OSError as problem:
+            why = problem.strerror
+        if why:
+            self.failure = SettingsError(
+                f"{self.path}: the journal cannot be written: {why}. Nothing more was begun; make room, then run the same command again."
+            )
+
+
+def _digest(sha256: str) -> int:
+    return int(sha256[:16], 16)

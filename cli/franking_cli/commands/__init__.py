@@ -1,0 +1,1 @@
+"""One file for each command word. ``franking_cli.app`` mounts them; none imports another's private names."""

@@ -1,0 +1,48 @@
+"""The exit codes of sendmail(8) (sysexits.h): which error ends with which, and how it is told."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+EX_OK = 0
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_NOUSER = 67
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_TEMPFAIL = 75
+EX_NOPERM = 77
+EX_CONFIG = 78
+
+
+def failed(error: Any) -> int:
+    title = error.diagnosis.title if error.diagnosis else ""
+    complain(f"{error} {('(' + title + ')') if title and title not in str(error) else ''}".strip())
+    return exit_code(error)
+
+
+def exit_code(error: Any) -> int:
+    """Give the code of sysexits.h for an error. Unknown is 70 and never 75: callers requeue on 75, and would send
+    twice.
+    """
+    from franking.errors import LoginError, LoginRequired, MessageError, RecipientsRefused, SettingsError
+
+    if error.possibly_sent:
+        return EX_SOFTWARE
+    if isinstance(error, MessageError):
+        return EX_NOUSER if error.field == "recipient" else EX_DATAERR
+    if isinstance(error, SettingsError):
+        return EX_CONFIG
+    if isinstance(error, LoginRequired):
+        return EX_NOPERM
+    if error.diagnosis.temporary if error.diagnosis else error.temporary:
+        return EX_TEMPFAIL
+    if isinstance(error, LoginError):
+        return EX_NOPERM
+    return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE
+
+
+def complain(text: str) -> None:
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    print(f"franking-sendmail: {' '.join(line.split())[:900]}", file=sys.stderr)

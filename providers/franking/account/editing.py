@@ -1,0 +1,164 @@
+"""Changing the settings file: comments survive, the write is whole or not at all, and two writers take turns."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from franking.account.account import Account
+from franking.account.config import Config, config_path, load, parse, rooted, toml_value
+from franking.errors import FrankingError, SettingsError
+from franking.registry import provider as provider_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["remove", "save", "set_default", "set_enabled"]
+
+
+# --- changing the file ------------------------------------------------------------------------------------------------
+
+
+def save(
+    account: Account, *, replace: bool = False, default: bool = False, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Write an account into the settings file: its own settings, without what the provider's defaults say anyway.
+
+    The first account becomes the default. Raises ``SettingsError`` where the name is taken, unless ``replace``.
+    """
+    with _edited(environ) as edit:
+        name, config, document = account.name, edit.config, edit.document
+        if name in config.tables and not replace:
+            raise SettingsError(
+                f"There is an account {name!r} already; choose another name, or replace it with --replace.",
+                field="name",
+            )
+        provider = provider_named(account.provider)
+        defaults = config.defaults_of(provider)
+        given = {
+            key: value
+            for key, value in account.given.items()
+            if key not in defaults or toml_value(defaults[key]) != toml_value(value)
+        }
+        wanted = {"provider": provider.name, "from": str(account.sender), **rooted(given, provider, os.getcwd())}
+        import tomlkit
+
+        if name in config.tables:
+            table = document["accounts"][name]
+            for key in [key for key in table if key not in wanted]:
+                del table[key]
+            for key, value in wanted.items():
+                if key not in table or table[key] != toml_value(value):
+                    table[key] = toml_value(value)
+        else:  # at the end, as a person would add it
+            added = tomlkit.dumps({"accounts": {name: {key: toml_value(value) for key, value in wanted.items()}}})
+            edit.document = tomlkit.parse(f"{tomlkit.dumps(document).rstrip()}\n\n{added}".lstrip())
+        if default or not config.tables:
+            edit.document = _put_default(edit.document, name)
+    return load(environ)
+
+
+def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
+    """Take an account out of the settings file; its secret is another matter. It also stops being the default."""
+    with _edited(environ) as edit:
+        config, document = edit.config, edit.document
+        if name not in config.tables:
+            raise config.no_account(name)
+        del document["accounts"][name]
+        if not document["accounts"]:
+            del document["accounts"]
+        if document.get("default") == name:
+            del document["default"]
+    return load(environ)
+
+
+def set_default(name: str, environ: Mapping[str, str] | None = None) -> Config:
+    """Make an account the one that is meant when nobody names one."""
+    with _edited(environ) as edit:
+        edit.config.account(name)
+        edit.document = _put_default(edit.document, name)
+    return load(environ)
+
+
+def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = None) -> Config:
+    """Switch an account's sending on or off."""
+    with _edited(environ) as edit:
+        config, document = edit.config, edit.document
+        config.account(name)
+        table = document["accounts"][name]
+        if enabled and "enabled" not in config.defaults_of(provider_named(str(table["provider"]))):
+            table.pop("enabled", None)
+        else:
+            table["enabled"] = enabled
+    return load(environ)
+
+
+class _Edit:
+    """The file while it is being changed."""
+
+    def __init__(self, config: Config, document: Any) -> None:
+        self.config, self.document = config, document
+
+
+@contextmanager
+def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
+    """Lend the file as a document whose comments survive; write it back whole when the work is done, unless it
+    failed.
+    """
+    import tomlkit
+
+    from franking.atomic import locked, make_private, write_whole
+
+    environ = os.environ if environ is None else environ
+    path = config_path(environ)
+    real = path.resolve()  # a link stays a link: what it points at is replaced
+    try:
+        make_private(path.parent)
+        with locked(real.with_name(f".{real.name}.lock"), f"The settings file {path}", 10.0):
+            data = real.read_bytes() if real.exists() else _HEADER.encode()
+            config = parse(data, str(path), environ)
+            edit = _Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
+            yield edit
+            text = tomlkit.dumps(edit.document)
+            parse(text.encode(), str(path), environ)  # what is written can be read …
+            # … and says what it should: dotted keys confuse tomlkit
+            if tomlkit.parse(text).unwrap() != edit.document.unwrap():
+                raise _unchangeable(path)
+            write_whole(real, text.encode(), like=real.stat() if real.exists() else None)
+    except tomlkit.exceptions.TOMLKitError:
+        raise _unchangeable(path) from None
+    except OSError as problem:
+        if isinstance(problem, FrankingError):
+            raise
+        raise SettingsError(f"{path} cannot be written: {problem.strerror}.") from None
+
+
+def _unchangeable(path: Path) -> SettingsError:
+    return SettingsError(
+        f"{path} is written in a way that cannot be changed safely; put each account under a line [accounts.NAME], or change it by hand. "
+        "Nothing was changed."
+    )
+
+
+_HEADER = """\
+# Franking's accounts. Passwords are not kept here: `franking login NAME` stores them.
+
+"""
+
+
+def _put_default(document: Any, name: str) -> Any:
+    """Set ``default``, above the first table, as a top-level key must stand: tomlkit would append it to the last
+    one.
+    """
+    if "default" in document:
+        document["default"] = name
+        return document
+    import tomlkit
+
+    text = tomlkit.dumps(document)
+    head = re.match(r"(?:#.*\n)+\n", text)  # a comment about the whole file stays at its top
+    place = head.end() if head else 0
+    return tomlkit.parse(f"{text[:place]}default = {tomlkit.item(name).as_string()}\n\n{text[place:]}")

@@ -1,0 +1,157 @@
+"""One key of an account: its name, type, default, choices and help. Files, URLs and flags are generated from these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
+
+from franking.errors import SettingsError
+from franking.text import nearest
+
+__all__ = ["COMMON_FIELDS", "Field", "unknown_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Describe one key of an account: the only place where that key stands.
+
+    ``name`` is the key in accounts.toml and in account URLs; with dashes it is the command-line flag. ``type`` is
+    ``str``, ``int``, ``float``, ``bool``, ``list`` (of strings) or ``path``. ``aliases`` maps other spellings of a
+    choice to the right one. ``default`` is what holds when the key is absent; a default that depends on other keys is
+    filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings file: it is
+    refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that others may read
+    is pointed at.
+    """
+
+    name: str
+    type: str = "str"
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    help: str = ""
+    aliases: Mapping[str, str] = dataclass_field(default_factory=dict)
+    secret: bool = False
+    private: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def flag(self) -> str:
+        """Give the command-line flag: ``--ca-file`` for ``ca_file``."""
+        return "--" + self.name.replace("_", "-")
+
+    def read(self, value: Any) -> Any:
+        """Turn what a file, a URL or a flag holds into the field's type.
+
+        Raises ``SettingsError`` that names the field, the reason and what to do.
+        """
+        if self.secret:
+            raise SettingsError(f"{self.name}: {self.help}", field=self.name)
+        read = _READERS[self.type](self, value)
+        if self.choices:
+            read = self.aliases.get(str(read).lower(), str(read).lower())
+            if read not in self.choices:
+                raise self._wrong(value, f"is not one of {', '.join(self.choices)}")
+        if self.minimum is not None and read < self.minimum:
+            raise self._wrong(value, f"is below {self.minimum:g}")
+        if self.maximum is not None and read > self.maximum:
+            raise self._wrong(value, f"is above {self.maximum:g}")
+        return read
+
+    def _wrong(self, value: Any, why: str) -> SettingsError:
+        return SettingsError(f"{self.name}: {value!r} {why}.", field=self.name)
+
+
+def _text(field: Field, value: Any) -> str:
+    if not isinstance(value, str):
+        raise field._wrong(value, "is not text; put it in quotes")
+    for sign in value:
+        if sign in "\r\n\0":
+            raise field._wrong(value, "contains a line break or a NUL, which no setting may")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value) and not _names_a_file(field, value):
+        raise field._wrong(value, "contains half a character (a lone surrogate), which no setting may")
+    return value
+
+
+def _names_a_file(field: Field, value: str) -> bool:
+    """Tell whether it is a path with octets that are no UTF-8, which Python spells with surrogates (PEP 383)."""
+    try:
+        return field.type == "path" and bool(os.fsencode(value))
+    except UnicodeEncodeError:
+        return False
+
+
+def _path(field: Field, value: Any) -> str:
+    return os.path.expanduser(_text(field, os.fspath(value) if isinstance(value, os.PathLike) else value))
+
+
+def _integer(field: Field, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise field._wrong(value, "is not a whole number")
+    try:
+        return int(value)
+    except ValueError:
+        raise field._wrong(value, "is not a whole number") from None
+
+
+def _number(field: Field, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise field._wrong(value, "is not a number")
+    try:
+        number = float(value)
+    except ValueError:
+        raise field._wrong(value, "is not a number") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise field._wrong(value, "is not a number of seconds")
+    return number
+
+
+def _yes_or_no(field: Field, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _YES_NO:
+        return _YES_NO[value.lower()]
+    raise field._wrong(value, "is neither true nor false")
+
+
+def _list(field: Field, value: Any) -> tuple[str, ...]:
+    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise field._wrong(value, "is not a list")
+    return tuple(_text(field, part).strip().lower() for part in parts if part)
+
+
+_YES_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_READERS: dict[str, Callable[[Field, Any], Any]] = {
+    "str": _text,
+    "path": _path,
+    "int": _integer,
+    "float": _number,
+    "bool": _yes_or_no,
+    "list": _list,
+}
+
+COMMON_FIELDS = (
+    Field("enabled", "bool", True, help="Whether this account may send."),
+    Field(
+        "rewrite_from",
+        "bool",
+        False,
+        help="Put the account's address into the header From; the original goes to Reply-To.",
+    ),
+    Field("ca_file", "path", help="Extra CA certificates (PEM) for every TLS connection of this account."),
+    Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),
+    Field(
+        "final_timeout", "float", 600.0, minimum=0.01, help="Seconds to wait for the reply that accepts the message."
+    ),
+)
+
+
+def unknown_key(key: str, where: str, known: Iterable[str]) -> str:
+    """Say that a key is not known there, and which known one is nearest."""
+    known = list(known)
+    close = nearest(key, known)
+    hint = f"did you mean {close}?" if close else f"known keys: {', '.join(known)}."
+    return f"{key} is not a setting of {where}; {hint}"

@@ -1,0 +1,149 @@
+"""Files written whole or not at all, directories of one's own, and locks between processes. It knows no content."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from franking.errors import Evidence, SendError, SettingsError
+
+__all__ = ["locked", "make_private", "write_whole"]
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those that are missing above it, for this user alone whatever the umask; one that is there
+    stays as it is.
+
+    The XDG Base Directory Specification asks for 0700 too. Who may rename a directory on the way puts their own in its
+    place. Raises ``OSError``.
+    """
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if directory.parent == directory:
+            raise
+        make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    if os.name == "posix" and stat.S_IMODE(directory.lstat().st_mode) != 0o700:
+        directory.chmod(0o700)
+
+
+def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
+    """Write a file so that every reader, at every moment, sees the whole old or the whole new content.
+
+    Its mode is 0600, or that of ``like``, whose owner it then also gets (where root edits somebody's file). Raises
+    ``OSError``; the old file is then untouched and nothing is left behind.
+    """
+    mode = stat.S_IMODE(like.st_mode) if like else 0o600
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    handle = os.open(
+        draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), mode
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if os.name == "posix":
+                if like and os.geteuid() == 0:
+                    os.fchown(handle, like.st_uid, like.st_gid)
+                os.fchmod(handle, mode)  # whatever the umask took away
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        _rename(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove drafts of this file that a killed process left behind; one of an hour ago belongs to nobody any more."""
+    for draft in path.parent.iterdir():
+        if draft.name.startswith(f".{path.name}.") and draft.suffix == ".tmp":
+            with suppress(OSError):
+                if time.time() - draft.lstat().st_mtime > 3600:
+                    draft.unlink()
+
+
+def _rename(source: Path, target: Path) -> None:
+    for attempt in range(100):
+        try:
+            source.replace(target)
+        except PermissionError:
+            if os.name != "nt" or attempt == 99:  # Windows refuses while somebody reads the old file
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def unusable(path: Path, what: str, reason: str, problem: OSError | None = None) -> SettingsError:
+    details: dict[str, Any] = {"path": str(path)}
+    if problem is not None:
+        details["errno"] = problem.errno
+    return SettingsError(
+        f"{path} {what}.", step="secret", evidence=Evidence("store", text=what, reason=reason, details=details)
+    )
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+THREAD_LOCKS: dict[str, threading.Lock] = {}
+"""One for each lock file in this process: two stores on one directory exclude each other too."""
+
+
+@contextmanager
+def locked(path: Path, what: str, wait: float) -> Iterator[None]:
+    """Hold the lock file ``path`` for this thread of this process alone; it stays behind, empty.
+
+    Raises a temporary ``SendError`` when ``wait`` seconds were not enough, ``SettingsError`` where the file cannot be
+    made.
+    """
+    with held(THREAD_LOCKS.setdefault(str(path), threading.Lock()), what, wait):
+        import filelock
+
+        # a new object each time: filelock lets the holder of an object in again, and we want nobody in
+        file_lock = filelock.FileLock(path, timeout=wait, mode=0o600, thread_local=False)
+        try:
+            file_lock.acquire()
+        except filelock.Timeout:
+            raise _busy(what, wait) from None
+        except OSError as problem:
+            raise unusable(path, f"could not be locked: {problem.strerror}", "unwritable", problem) from problem
+        try:
+            yield
+        finally:
+            file_lock.release()
+
+
+@contextmanager
+def held(lock: threading.Lock, what: str, wait: float) -> Iterator[None]:
+    if not lock.acquire(timeout=wait):
+        raise _busy(what, wait)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _busy(what: str, wait: float) -> SendError:
+    return SendError(
+        f"{what} has been in use by another program for {wait:g} seconds; try again.",
+        step="secret",
+        temporary=True,
+        evidence=Evidence("store", reason="lock-timeout", details={"seconds": wait}),
+    )

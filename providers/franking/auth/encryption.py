@@ -1,0 +1,165 @@
+"""How a stored secret is encrypted (AES-256-GCM), and where the key comes from: a passphrase, or the system's keyring.
+
+The keyring holds a random key, never the secret itself: Windows takes 1,280 characters, and a grant may be longer. No
+files here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from franking.errors import Evidence, SettingsError
+
+__all__ = [
+    "Damaged",
+    "derived_key",
+    "forget_keyring_key",
+    "keyring_key",
+    "new_keyring_key",
+    "new_salt",
+    "seal",
+    "unseal",
+]
+
+KEYRING_SECONDS = 3.0
+"""A locked desktop keyring waits for a person without end; nobody may be there."""
+
+_SERVICE = "franking"
+_Result = TypeVar("_Result")
+
+
+class Damaged(Exception):
+    """What was to be decrypted is not what was encrypted, or the key is another."""
+
+
+def seal(cipher_key: bytes, value: str, label: str) -> dict[str, str]:
+    """Encrypt a text; ``label`` is bound to it, so that one account's secret cannot be passed off as another's."""
+    nonce = os.urandom(12)
+    return {"nonce": _text(nonce), "data": _text(_cipher()(cipher_key).encrypt(nonce, value.encode(), label.encode()))}
+
+
+def unseal(cipher_key: bytes, nonce: str, data: str, label: str) -> str:
+    """Decrypt what ``seal`` made. Raises ``Damaged``."""
+    cipher = _cipher()(cipher_key)
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        plain: bytes = cipher.decrypt(_bytes(nonce), _bytes(data), label.encode())
+        return plain.decode()
+    except (InvalidTag, ValueError):
+        raise Damaged from None
+
+
+def new_salt() -> str:
+    """Make a salt for ``derived_key``."""
+    return _text(os.urandom(16))
+
+
+def derived_key(passphrase: str, salt: str) -> bytes:
+    """Make a key of a passphrase: scrypt with 16 MiB, some 50 ms. Raises ``Damaged`` for a salt that is none."""
+    import hashlib
+
+    try:
+        return hashlib.scrypt(passphrase.encode(), salt=_bytes(salt), n=2**14, r=8, p=1, dklen=32)
+    except ValueError:
+        raise Damaged from None
+
+
+def new_keyring_key(entry: str) -> bytes:
+    """Put a new random key into the system's keyring, and make sure that it is there. Raises ``SettingsError``."""
+    _cipher()
+    fresh = os.urandom(32)
+    _ask_keyring(lambda keyring: keyring.set_password(_SERVICE, entry, _text(fresh)))
+    if _ask_keyring(lambda keyring: keyring.get_password(_SERVICE, entry)) != _text(fresh):
+        raise _no_keyring("it does not keep what it is given")
+    return fresh
+
+
+def keyring_key(entry: str, path: Path) -> bytes:
+    """Fetch the key of the file ``path`` from the system's keyring. Raises ``SettingsError``: there is no other way to
+    read that file.
+    """
+    kept: str | None = _ask_keyring(lambda keyring: keyring.get_password(_SERVICE, entry), path)
+    if kept is None:
+        raise _no_keyring("it has no key for this file (another keyring, or the entry was removed)", path)
+    try:
+        return _bytes(kept)
+    except ValueError:
+        raise _no_keyring("its entry for this file was changed", path) from None
+
+
+def forget_keyring_key(entry: str) -> None:
+    """Remove a key from the system's keyring. Raises ``SettingsError``."""
+    _ask_keyring(lambda keyring: keyring.delete_password(_SERVICE, entry))
+
+
+def _ask_keyring(call: Callable[[Any], _Result], path: Path | None = None) -> _Result:
+    """Ask the keyring in a thread of its own, for at most three seconds."""
+    from concurrent.futures import Future
+
+    answer: Future[_Result] = Future()
+
+    def ask() -> None:
+        try:
+            import keyring
+
+            answer.set_result(call(keyring))
+        except Exception as problem:  # noqa: BLE001  (backends raise whatever their system raises)
+            answer.set_exception(problem)
+
+    threading.Thread(target=ask, daemon=True, name="franking-keyring").start()
+    try:
+        return answer.result(timeout=KEYRING_SECONDS)
+    except TimeoutError:
+        raise _no_keyring(f"it did not answer within {KEYRING_SECONDS:g} seconds", path) from None
+    except ImportError:
+        raise _missing("keyring") from None
+    except Exception as problem:  # noqa: BLE001  (see above; their text may hold anything, so only the kind is told)
+        raise _no_keyring(f"it answered {type(problem).__name__}", path) from None
+
+
+def _no_keyring(why: str, path: Path | None = None) -> SettingsError:
+    what = (
+        f"The key of {path} lies in the system's keyring, but {why}"
+        if path
+        else f"The system's keyring cannot be used: {why}"
+    )
+    return SettingsError(
+        f"{what}. Unlock the keyring, or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
+        step="secret",
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=why, reason="no-keyring", details={"path": str(path or "")}),
+    )
+
+
+def _missing(package: str) -> SettingsError:
+    return SettingsError(
+        f"{package} is not installed; run: pip install 'franking[keyring]'",
+        step="secret",
+        field="FRANKING_STORE",
+        evidence=Evidence("settings", reason="extra-missing", details={"extra": "keyring"}),
+    )
+
+
+def _cipher() -> Any:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        raise _missing("cryptography") from None
+    return AESGCM
+
+
+def _text(data: bytes) -> str:
+    import base64
+
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    import base64
+
+    return base64.b64decode(text, validate=True)

@@ -1,0 +1,141 @@
+"""What opens a mailbox: a password, or the grant of a sign-in. Values only; ``token.py`` renews, ``store.py`` keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from franking.errors import Evidence, SettingsError
+
+__all__ = ["Grant", "Password", "Secret"]
+
+
+VERSION = 1
+
+MARGIN = 300.0
+"""Seconds before its end at which an access token counts as over: clocks differ, and a large message takes its time.
+MSAL's number too.
+"""
+
+
+class Secret(Protocol):
+    """Give the secret of the moment."""
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        """Give the password or a fresh access token; with ``renew_after`` a newer one than this refused one.
+
+        Raises ``SettingsError`` (no password), ``LoginRequired`` (no grant, or it is dead), ``SendError`` (the issuer
+        cannot be reached).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """Hold a password or client secret that does not change; ``source`` says where it came from, and neither is ever
+    printed whole.
+
+    ``source`` is ``argument``, ``environment``, ``password_command``, ``password_file``, ``token_command`` or
+    ``store``; ``saved_at`` is when it was put into the store, in seconds since the epoch, else 0.
+    """
+
+    value: str = field(repr=False)
+    source: str = "argument"
+    saved_at: float = 0.0
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        return self.value
+
+    def dumps(self) -> str:
+        """Serialise it for a store: one line of JSON with a ``version``."""
+        import json
+
+        return json.dumps({"version": VERSION, "kind": "password", "password": self.value, "saved_at": self.saved_at})
+
+    @classmethod
+    def loads(cls, text: str) -> Password:
+        """Read what ``dumps`` wrote. Raises ``SettingsError`` for anything else, a grant above all: that must never be
+        sent as a password.
+        """
+        record = _read(text, "password", "a stored password")
+        return cls(str(record.get("password", "")), "store", float(record.get("saved_at") or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Hold what an OAuth login yielded. Times are seconds since the epoch. ``data`` is the provider's own (refresh
+    token, MSAL's cache).
+
+    ``access_token`` may be empty (not fetched yet). ``expires_at`` is the access token's end. ``details`` are facts for
+    ``status`` (tenant, consent screen in testing, refresh-token expiry …): no secrets in it. ``created_at`` is the
+    moment of the login and stays through all refreshes.
+    """
+
+    provider: str
+    route: str
+    who: str | None
+    scopes: tuple[str, ...]
+    created_at: float
+    refreshed_at: float
+    access_token: str = field(default="", repr=False)
+    expires_at: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def fresh(self, now: float) -> bool:
+        """Tell whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
+
+        A token from the future is not trusted: the clock was wrong when it was dated, or is wrong now.
+        """
+        if not self.access_token or self.refreshed_at > now + MARGIN:
+            return False
+        return self.expires_at - now > min(MARGIN, max(0.0, self.expires_at - self.refreshed_at) / 4)
+
+    def dumps(self) -> str:
+        """Serialise it for a store or for ``login --export``: one line of JSON with a ``version``."""
+        import json
+
+        record = {"version": VERSION, "kind": "grant", **{part.name: getattr(self, part.name) for part in fields(self)}}
+        return json.dumps(
+            {**record, "scopes": list(self.scopes), "data": dict(self.data), "details": dict(self.details)}
+        )
+
+    @classmethod
+    def loads(cls, text: str) -> Grant:
+        """Read what ``dumps`` wrote. Raises ``SettingsError`` that says what is wrong with it."""
+        record = _read(text, "grant", "a sign-in as `franking login NAME --export` prints it")
+        try:
+            return cls(
+                provider=str(record["provider"]),
+                route=str(record["route"]),
+                who=None if record["who"] is None else str(record["who"]),
+                scopes=tuple(str(scope) for scope in record["scopes"]),
+                created_at=float(record["created_at"]),
+                refreshed_at=float(record["refreshed_at"]),
+                access_token=str(record["access_token"]),
+                expires_at=float(record["expires_at"]),
+                data=dict(record["data"]),
+                details=dict(record["details"]),
+            )
+        except (KeyError, TypeError, ValueError) as problem:
+            missing = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else "a value has the wrong type"
+            raise _unreadable(f"The sign-in cannot be used: {missing}. Copy the whole line.") from None
+
+
+def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
+    import json
+
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _unreadable(f"This is not {what}: it is no JSON, or not all of it.") from None
+    if not isinstance(record, dict) or record.get("kind") != kind or not isinstance(record.get("version"), int):
+        raise _unreadable(f"This is not {what}.")
+    if record["version"] > VERSION:
+        raise _unreadable("This was written by a newer Franking; upgrade this one.")
+    return record
+
+
+def _unreadable(what: str) -> SettingsError:
+    return SettingsError(what, step="secret", evidence=Evidence("store", reason="not-a-grant"))

@@ -1,0 +1,350 @@
+"""Where secrets and grants live: in memory, or in one file per account, plain or encrypted. It knows strings, not their
+meaning.
+
+A file is JSON with a ``version`` and the kind of ``store`` that wrote it, so that the file itself says how it is read:
+
+    {"version": 1, "store": "file",      "key": "shop", "value": "…"} {"version": 1, "store": "encrypted", "key":
+    "shop", "salt": "…", "nonce": "…", "data": "…"}     key: scrypt of FRANKING_STORE_KEY {"version": 1, "store":
+    "keyring",   "key": "shop", "entry": "…", "nonce": "…", "data": "…"}    key: random, in the system's keyring
+
+Files are 0600 in a 0700 directory of our own; anything looser, a link, or another owner is refused with the command
+that mends it. A write is whole or not at all: temporary file, fsync, rename, fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from franking.atomic import THREAD_LOCKS, held, locked, make_private, unusable, write_whole
+from franking.auth import encryption as sealing
+from franking.errors import Evidence, SettingsError
+
+__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store"]
+
+
+VERSION = 1
+MODES = ("auto", "file", "encrypted", "keyring")
+
+LOCK_SECONDS = 60.0
+"""Longer than a renewal that runs into a 30 s time-out; whoever waits longer learns that something hangs."""
+
+_LARGEST = 4 * 1024 * 1024
+"""No grant comes near (an MSAL cache is 5 to 10 KB); bounds what a wrong file may cost."""
+
+_DEBRIS_SECONDS = 600.0
+"""Age at which a temporary file is surely left over from a process that was killed."""
+
+
+class SecretStore(Protocol):
+    """Keep one text per key, safely."""
+
+    def load(self, key: str) -> str | None: ...
+    def save(self, key: str, value: str) -> None: ...
+    def delete(self, key: str) -> None: ...
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold the key for this thread of this process alone; waiting is bounded, and a time-out is a temporary
+        error.
+        """
+        ...
+
+
+class MemoryStore:
+    """Keep secrets for as long as the object lives: for tests, and where nothing may be written."""
+
+    def __init__(self, values: Mapping[str, str] | None = None, *, wait: float = LOCK_SECONDS) -> None:
+        self._values = dict(values or {})
+        self._locks: dict[str, threading.Lock] = {}
+        self._wait = wait
+
+    def load(self, key: str) -> str | None:
+        return self._values.get(key)
+
+    def save(self, key: str, value: str) -> None:
+        self._values[key] = value
+
+    def delete(self, key: str) -> None:
+        self._values.pop(key, None)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        with held(self._locks.setdefault(key, threading.Lock()), f"The secret of {key!r}", self._wait):
+            yield
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({len(self._values)} secrets)"
+
+
+class FileStore:
+    """Keep each secret in a file of its own below ``directory``.
+
+    ``mode`` is one of ``file`` (plain), ``encrypted`` (``passphrase``, from FRANKING_STORE_KEY), ``keyring`` (a random
+    key in the system's keyring) or ``auto``: as the file was written before; a new one goes by the keyring if that
+    answers within 3 s, else it is plain. What is read says itself how it was written. ``wait`` bounds the wait for a
+    lock, in seconds.
+
+    Raises ``SettingsError`` for what a person has to mend (modes, owners, keys, a full disk), with ``Evidence("store",
+    reason=…)``.
+    """
+
+    def __init__(
+        self, directory: str | Path, mode: str = "auto", *, passphrase: str | None = None, wait: float = LOCK_SECONDS
+    ) -> None:
+        if mode not in MODES:
+            raise SettingsError(f"FRANKING_STORE: {mode!r} is not one of {', '.join(MODES)}.", field="FRANKING_STORE")
+        self.directory = Path(directory)
+        self.mode = mode
+        self._passphrase = passphrase
+        self._wait = wait
+        self._keys: dict[str, bytes] = {}  # by salt or keyring entry: both are slow, once per file is enough
+
+    def __repr__(self) -> str:
+        return f"FileStore({str(self.directory)!r}, {self.mode!r})"
+
+    def path(self, key: str) -> Path:
+        """Tell in which file a key's secret lies."""
+        return self.directory / f"{_file_name(key)}.json"
+
+    def kind(self, key: str) -> str | None:
+        """Tell how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
+        record = self._read(key)
+        return record["store"] if record else None
+
+    def load(self, key: str) -> str | None:
+        record = self._read(key)
+        if record is None:
+            return None
+        path = self.path(key)
+        try:
+            if record["store"] == "file":
+                return str(record["value"])
+            cipher_key = self._key_of(record, path)
+            return sealing.unseal(cipher_key, record["nonce"], record["data"], key)
+        except (KeyError, TypeError, sealing.Damaged):
+            if record["store"] == "encrypted":
+                raise unusable(
+                    path, "cannot be decrypted: FRANKING_STORE_KEY is not the key that it was written with", "wrong-key"
+                ) from None
+            raise unusable(path, "is damaged: its content cannot be read", "damaged") from None
+
+    def save(self, key: str, value: str) -> None:
+        self._prepare()
+        path = self.path(key)
+        try:
+            old = self._read(key)
+        except SettingsError as problem:
+            if problem.evidence is None or problem.evidence.reason != "damaged":
+                raise
+            old = None  # nothing in it can be saved any more, so it is no reason to refuse a new sign-in
+        record = self._record(key, value, old, path)
+        import json
+
+        try:
+            write_whole(path, (json.dumps(record) + "\n").encode())
+        except OSError as problem:
+            raise unusable(path, f"could not be written: {problem.strerror}", "unwritable", problem) from problem
+        if old and old["store"] == "keyring" and record.get("entry") != old.get("entry"):
+            self._forget(str(old["entry"]))
+        self._sweep(path, _DEBRIS_SECONDS)
+
+    def delete(self, key: str) -> None:
+        path = self.path(key)
+        try:
+            old = self._read(key)
+        except SettingsError:
+            old = None  # unreadable, hence no keyring entry to forget; it goes all the same
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise unusable(path, f"could not be removed: {problem.strerror}", "unwritable", problem) from problem
+        if old and old["store"] == "keyring":
+            self._forget(str(old.get("entry")))
+        self._sweep(path, 0)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        self._prepare()
+        with locked(self.directory / f"{_file_name(key)}.lock", f"The secret of {key!r}", self._wait):
+            yield
+
+    def _prepare(self) -> None:
+        """Make the directory, or refuse the one that is there."""
+        if not self.directory.is_absolute():
+            raise SettingsError(
+                f"There is no home directory to keep secrets in ({self.directory}); set FRANKING_STATE_DIR to a directory of your own.",
+                step="secret",
+                field="FRANKING_STATE_DIR",
+                evidence=Evidence("store", reason="unwritable", details={"path": str(self.directory)}),
+            )
+        try:
+            make_private(self.directory)
+            info = os.lstat(self.directory)
+        except OSError as problem:
+            raise unusable(self.directory, f"could not be made: {problem.strerror}", "unwritable", problem) from problem
+        _inspect(self.directory, info, stat.S_ISDIR, "700")
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        path = self.path(key)
+        try:
+            # without following links, and without waiting for a pipe's other end
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as problem:
+            with suppress(OSError):
+                _inspect(self.directory, os.lstat(self.directory), stat.S_ISDIR, "700")
+                _inspect(path, os.lstat(path), stat.S_ISREG, "600")
+            raise unusable(path, f"could not be read: {problem.strerror}", "unreadable", problem) from problem
+        try:
+            _inspect(path, os.fstat(handle), stat.S_ISREG, "600")
+            _inspect(self.directory, os.lstat(self.directory), stat.S_ISDIR, "700")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                text = file.read(_LARGEST)
+        finally:
+            os.close(handle)
+        import json  # most deliveries find no file here
+
+        try:
+            record = json.loads(text)
+            version, store = int(record["version"]), record["store"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise unusable(path, "is damaged: it is not what Franking writes", "damaged") from None
+        if version > VERSION or store not in MODES[1:]:
+            raise unusable(path, "was written by a newer Franking; upgrade this one", "newer")
+        if record.get("key") != key:
+            raise unusable(path, f"belongs to the account {record.get('key')!r}, not to {key!r}", "damaged")
+        return dict(record)
+
+    def _record(self, key: str, value: str, old: Mapping[str, Any] | None, path: Path) -> dict[str, Any]:
+        """Make what goes into the file. With ``auto``, what the old file says holds for ever, even while the keyring is
+        out of reach.
+        """
+        mode, entry = self.mode, old.get("entry") if old else None
+        if mode == "auto" and old:
+            mode = old["store"]
+        elif mode == "auto":
+            try:
+                mode, entry = "keyring", self._new_entry(key)
+            except SettingsError:  # no keyring, or no package for it
+                mode = "file"
+        record: dict[str, Any] = {"version": VERSION, "store": mode, "key": key}
+        if mode == "file":
+            return {**record, "value": value}
+        if mode == "encrypted":
+            record["salt"] = old["salt"] if old and "salt" in old else sealing.new_salt()
+        else:
+            record["entry"] = entry or self._new_entry(key)
+        return {**record, **sealing.seal(self._key_of(record, path), value, key)}
+
+    def _new_entry(self, key: str) -> str:
+        entry = f"{key} {os.urandom(8).hex()}"
+        self._keys[entry] = sealing.new_keyring_key(entry)
+        return entry
+
+    def _key_of(self, record: Mapping[str, Any], path: Path) -> bytes:
+        source = str(record["salt"] if record["store"] == "encrypted" else record["entry"])
+        if source not in self._keys:
+            if record["store"] == "keyring":
+                self._keys[source] = sealing.keyring_key(source, path)
+            elif self._passphrase:
+                self._keys[source] = sealing.derived_key(self._passphrase, source)
+            else:
+                raise unusable(
+                    path, "is encrypted; set FRANKING_STORE_KEY to the key that it was written with", "no-key"
+                )
+        return self._keys[source]
+
+    def _forget(self, entry: str) -> None:
+        self._keys.pop(entry, None)
+        with suppress(SettingsError):  # a key without its file opens nothing
+            sealing.forget_keyring_key(entry)
+
+    def _sweep(self, path: Path, age: float) -> None:
+        for left in self.directory.glob(f".{path.name}.*.tmp"):
+            with suppress(OSError):
+                if left.lstat().st_mtime <= time.time() - age:
+                    left.unlink()
+
+
+def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
+    """Open the store that the environment asks for: FRANKING_STATE_DIR, FRANKING_STORE, FRANKING_STORE_KEY.
+
+    Nothing is read or made before it is needed. FRANKING_STORE_KEY alone means ``encrypted``. Raises ``SettingsError``
+    for an unknown FRANKING_STORE.
+    """
+    environ = os.environ if environ is None else environ
+    passphrase = environ.get("FRANKING_STORE_KEY") or None
+    mode = environ.get("FRANKING_STORE", "").strip().lower() or ("encrypted" if passphrase else "auto")
+    if mode == "encrypted" and not passphrase:
+        raise SettingsError(
+            "FRANKING_STORE is encrypted, but FRANKING_STORE_KEY is not set; set it to a long random text and keep that safe.",
+            step="secret",
+            field="FRANKING_STORE_KEY",
+            evidence=Evidence("store", reason="no-key"),
+        )
+    named = environ.get("FRANKING_STATE_DIR")
+    if named:
+        return FileStore(Path(named).expanduser().absolute(), mode, passphrase=passphrase)
+    import platformdirs
+
+    return FileStore(platformdirs.user_state_path("franking", appauthor=False), mode, passphrase=passphrase)
+
+
+# --- who may read -----------------------------------------------------------------------------------------------------
+
+
+def _inspect(path: Path, info: os.stat_result, wanted: Callable[[int], bool], mode: str) -> None:
+    """Refuse links, other owners, and modes that let others in. Windows has no modes to check."""
+    if stat.S_ISLNK(info.st_mode):
+        way = (
+            "set FRANKING_STATE_DIR to the real directory"
+            if wanted is stat.S_ISDIR
+            else "remove the link and sign in again"
+        )
+        raise unusable(path, f"is a symbolic link; secrets are kept in real files of your own only: {way}", "link")
+    if not wanted(info.st_mode):
+        raise unusable(path, "is in the way: it is not what Franking made", "not-ours")
+    if os.name != "posix":
+        return
+    if info.st_uid != os.geteuid():
+        import shlex
+
+        repair = f"sudo chown {os.geteuid()} {shlex.quote(str(path))}"
+        raise unusable(
+            path, f"belongs to another user (uid {info.st_uid}); work as that user, or run: {repair}", "foreign-owner"
+        )
+    if info.st_mode & 0o077:
+        found = oct(stat.S_IMODE(info.st_mode))[2:]
+        import shlex
+
+        repair = f"chmod {mode} {shlex.quote(str(path))}"
+        raise unusable(path, f"is open to other users (mode {found}); run: {repair}", "loose-mode")
+
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._@+-")
+
+
+def _file_name(key: str) -> str:
+    """Make a file name of a key: one to one, safe on every system, also where upper and lower case are the same."""
+    if not key:
+        raise ValueError("a secret needs a key")
+    name = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in key.encode("utf-8", "surrogatepass"))
+    # hidden on POSIX, devices on Windows
+    if name.startswith(".") or re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name):
+        name = f"%{ord(name[0]):02x}{name[1:]}"
+    if len(name) > 180:  # file systems allow 255 bytes, and we add endings
+        import hashlib
+
+        name = f"{name[:100]}-{hashlib.sha256(key.encode()).hexdigest()}"
+    return name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THREAD_LOCKS.clear)  # a child must not wait for a thread that it does not have

@@ -1,0 +1,272 @@
+"""From evidence to a diagnosis: rules, the values that they yield, and the generic rules that hold for every provider.
+
+A ``Rule`` is a row of a table: what must have been seen, and the code of the remedy. A ``Diagnosis`` is a value; its
+words are looked up in ``texts/<language>.toml`` only when somebody reads them. Nothing here raises, retries or prints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from franking.diagnosis import texts
+from franking.diagnosis.diagnosis import Diagnosis, Hint
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    MessageError,
+    RecipientsRefused,
+    Refused,
+    SendError,
+    SettingsError,
+    Throttled,
+    TLSError,
+)
+from franking.redaction import HIDDEN, forms, redacted
+
+__all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose", "with_hints"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Recognise one failure: every condition that is given must hold; the first rule that matches decides.
+
+    ``codes`` are reply codes or HTTP statuses; one digit stands for a whole class (4 = 400 to 499). ``enhanced`` may
+    end in ``*``. ``text`` is a regular expression, searched ignoring case after white space is collapsed. ``details``
+    asks that a detail of the evidence be one of these values, or, where it is a list, hold one of them. ``temporary``
+    None means: as the error says. ``when`` is for what no column can say; ``adds`` gives further values for the texts;
+    ``route`` restricts to routes.
+    """
+
+    code: str
+    kind: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    codes: tuple[int, ...] = ()
+    enhanced: tuple[str, ...] = ()
+    text: str = ""
+    reason: tuple[str, ...] = ()
+    details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    route: tuple[str, ...] = ()
+    who: str = "you"
+    temporary: bool | None = None
+    when: Callable[[Evidence, Mapping[str, Any]], bool] | None = None
+    adds: Callable[[Evidence, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    note: str = ""  # the row of the catalogue that it recognises, for the tests and the docs
+
+    def fits(self, seen: Evidence, step: str | None, words: str, values: Mapping[str, Any]) -> bool:
+        """Tell whether every given condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
+        ``diagnose``.
+        """
+        return (
+            (not self.kind or seen.kind in self.kind)
+            and (not self.step or step in self.step)
+            and (not self.codes or seen.code in self.codes or (seen.code or 0) // 100 in self.codes)
+            and (not self.enhanced or any(_like(seen.enhanced or "", pattern) for pattern in self.enhanced))
+            and (not self.reason or seen.reason in self.reason)
+            and (not self.route or values.get("route") in self.route)
+            and all(_among(seen.details.get(name), wanted) for name, wanted in self.details.items())
+            and (not self.text or _pattern(self.text).search(words) is not None)
+            and (self.when is None or self.when(seen, values))
+        )
+
+
+def diagnose(
+    error: FrankingError, rules: Iterable[Rule], values: Mapping[str, Any], *, secrets: Iterable[str] = ()
+) -> Diagnosis:
+    """Find the first rule that matches an error's evidence; where none does, say what the error's class says.
+
+    ``values`` describe the attempt for the texts and for ``when``: ``account, provider, route, host, port, security,
+    username, sender, to, who, scopes, recommended, recommended_title`` and the account's other settings; what the
+    evidence's details say wins. ``secrets`` are taken out of everything that comes out, in case that the other side
+    echoed one.
+    """
+    seen = _evidence(error)
+    known = _values(error, seen, values)
+    words = _normal(seen)
+    rule = (
+        UNKNOWN_OUTCOME
+        if error.possibly_sent
+        else next((row for row in rules if row.fits(seen, error.step, words, known)), None)
+    )
+    if rule is None:
+        rule = next(row for kind, row in FALLBACKS if isinstance(error, kind))
+    if rule.adds is not None:
+        known |= rule.adds(seen, known)
+    hidden = forms(secrets)
+    return Diagnosis(
+        code=rule.code,
+        values={key: shown for key, value in known.items() if (shown := _shown(key, value, hidden)) is not None},
+        raw=redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
+        who=rule.who,
+        temporary=error.temporary if rule.temporary is None else rule.temporary,
+    )
+
+
+def with_hints(diagnosis: Diagnosis, hints: Iterable[Hint]) -> Diagnosis:
+    """Let the hints that explain this failure lead its remedies: those on name and password where they were refused,
+    others before it.
+    """
+    leading = tuple(hint for hint in hints if _explains(hint.code, diagnosis))
+    # no need to say it twice
+    said = {"whole_address": None} if any(hint.code == "username.not-an-address" for hint in leading) else {}
+    return replace(diagnosis, values={**diagnosis.values, **said, "hints": leading}) if leading else diagnosis
+
+
+def _explains(hint: str, diagnosis: Diagnosis) -> bool:
+    subject, step = hint.partition(".")[0], diagnosis.values.get("step")
+    refused = step == "login" and diagnosis.values.get("status", 0) // 100 == 5
+    match subject:
+        case "secret":
+            return refused
+        case "username":
+            return refused or diagnosis.code.startswith("sender.")
+        case "host":
+            return (
+                step == "tls"
+                if hint == "host.ip-with-tls"
+                else step in ("settings", "resolve", "connect", "tls", "greet")
+            )
+        case "port":
+            return hint != "port.none-with-login" and (
+                step in ("connect", "tls", "greet") or (step == "login" and not refused)
+            )
+        case _:
+            return False
+
+
+# ---------------------------------------------------------------------------------------------------- reading evidence
+
+_REPLY = re.compile(r"(\d{3})[ -]?(?:(\d\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)", re.DOTALL)
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+
+
+def _evidence(error: FrankingError) -> Evidence:
+    """Take the error's evidence; that of refused recipients is their first reply. Codes that stand in the text are read
+    from there.
+    """
+    seen = error.evidence
+    if seen is None and isinstance(error, RecipientsRefused) and error.refused:
+        address, answer = next(iter(error.refused.items()))
+        seen = Evidence("smtp", text=str(answer.get("reply", "")), details={"recipient": address})
+        if reply := _REPLY.match(seen.text):
+            seen = replace(seen, code=int(reply[1]), enhanced=reply[2], text=reply[3])
+    if seen is None:
+        return Evidence("")
+    if seen.enhanced is None and seen.kind == "smtp" and (first := _ENHANCED.match(seen.text)):
+        seen = replace(seen, enhanced=first[1])
+    return seen
+
+
+def _normal(seen: Evidence) -> str:
+    """Strip the codes that begin each line of a reply, then collapse white space."""
+    lines = seen.text.splitlines()
+    if seen.code is not None:
+        prefix = re.compile(rf"\s*{seen.code}[ -]")
+        lines = [prefix.sub("", line, count=1) for line in lines]
+    return " ".join(" ".join(_ENHANCED.sub("", line, count=1) for line in lines).split())
+
+
+def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> dict[str, Any]:
+    known = {**values, **{key: value for key, value in seen.details.items() if value is not None}}
+    sender = str(known.get("sender") or "")
+    known.setdefault("address", sender.rpartition("<")[2].rstrip("> "))
+    known.setdefault("to", known["address"])
+    if known.get("account"):
+        known.setdefault("name", known["account"])
+        known.setdefault("again", (known["account"],))
+    known["no_login"] = not known.get("username")
+    way = (known.get("port"), known.get("security"))
+    known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
+    command = f"; run: {getattr(error, 'repair', None)}"  # the remedies say that
+    problem = error.message.removesuffix(command) + "." if error.message.endswith(command) else error.message
+    known |= {
+        "step": error.step,
+        "problem": problem,
+        "said": seen.text or None,
+        "reason": seen.reason,
+        "status": seen.code,
+    }
+    for name in ("field", "repair", "retry_after"):
+        if (value := getattr(error, name, None)) is not None:
+            known[name] = round(value) if isinstance(value, float) and math.isfinite(value) else value
+    return known
+
+
+def _like(enhanced: str, pattern: str) -> bool:
+    return enhanced.startswith(pattern[:-1]) if pattern.endswith("*") else enhanced == pattern
+
+
+def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
+    return any(one in wanted for one in value) if isinstance(value, list | tuple | set | frozenset) else value in wanted
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+# ---------------------------------------------------------------------------------------------------- what may be shown
+
+_OUR_ADDRESSES = ("admin_consent_url",)  # composed by us of public parts, and of no use without their query
+_UNSHOWN = ("claims", "sasl")
+# parts of commands, typed on this side: cut short or tidied up they would not run
+_WORDS = ("account", "again", "usage")
+
+
+def _raw(seen: Evidence) -> str:
+    if seen.kind in ("", "settings", "message") and not seen.text:
+        return ""  # no other side has spoken
+    sasl = seen.details.get("sasl")
+    return f"{seen.raw} {sasl if isinstance(sasl, str) else json.dumps(sasl, ensure_ascii=False)}" if sasl else seen.raw
+
+
+def _word(word: str, hidden: tuple[str, ...]) -> str:
+    for form in hidden:
+        word = word.replace(form, HIDDEN)
+    return texts.visible(word, 2000)
+
+
+def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
+    """Give a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing
+    else.
+    """
+    if key in _UNSHOWN:
+        return None
+    if isinstance(value, bool | int | float):
+        return value
+    if key in _WORDS and isinstance(value, str | tuple):
+        words = tuple(_word(str(one), hidden) for one in ((value,) if isinstance(value, str) else value))
+        return words[0] if isinstance(value, str) else words
+    if isinstance(value, str):
+        return texts.visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(redacted(str(one), hidden, 80) for one in list(value)[:8])
+    return None
+
+
+UNKNOWN_OUTCOME = Rule("outcome.unknown")
+
+FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
+    (SettingsError, Rule("settings.invalid")),
+    (MessageError, Rule("message.invalid")),
+    (LoginRequired, Rule("login.required")),
+    (ConnectTimeout, Rule("connect.timeout")),
+    (ConnectError, Rule("connect.failed")),
+    (TLSError, Rule("tls.failed")),
+    (LoginError, Rule("login.failed")),
+    (RecipientsRefused, Rule("recipient.refused")),
+    (Throttled, Rule("rate.limited")),
+    (Refused, Rule("send.refused")),
+    (SendError, Rule("send.failed")),
+    (FrankingError, Rule("unknown")),
+)
+"""What is said where no rule matches: never an exception, never nothing."""

@@ -1,0 +1,98 @@
+"""The words of diagnoses and hints: one TOML file per language, chosen and filled here. No codes and no rules are known
+here.
+
+A text is a template or a list of templates, of which the first whose values are all known is used. ``{host}`` prints a
+value, ``{?host}`` prints nothing but asks that the value be known. What stands between backticks is a command: its
+values are quoted for a POSIX shell, and a value that is a tuple is several words, of which the options that the command
+itself gives are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from franking.text import visible
+
+__all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names", "visible"]
+
+Text = str | list[str]
+
+FOLDER = files("franking.diagnosis") / "texts"
+"""Where the languages lie; a wheel carries them beside this module."""
+
+_PLACE = re.compile(r"\{(\??)(\w+)\}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_OPTION = re.compile(r"--[a-z-]+")
+
+
+@lru_cache(maxsize=16)
+def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
+    """Give a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint.
+
+    ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
+    """
+    base = _LANGUAGE.match(language.lower())
+    file = FOLDER / f"{base.group() if base else 'en'}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def entry(code: str, language: str = "en") -> Mapping[str, Any]:
+    """Give the texts of one code, in English where the language lacks it; those of ``unknown`` for a code that nobody
+    described.
+    """
+    return entries(language).get(code) or entries().get(code) or entry("unknown", language)
+
+
+def fill(text: Text, values: Mapping[str, Any]) -> str | None:
+    """Fill the first template whose values are all known; None where none is. Values are never looked at for further
+    places.
+    """
+    for template in _choices(text):
+        if all(_known(values.get(name)) for _, name in _PLACE.findall(template)):
+            parts = template.split("`")
+            return "`".join(_filled(part, values, quote=index % 2 == 1) for index, part in enumerate(parts))
+    return None
+
+
+def names(text: Text) -> Iterable[str]:
+    """Give the names of all values that a text mentions."""
+    return [name for template in _choices(text) for _, name in _PLACE.findall(template)]
+
+
+def _choices(text: Text) -> list[str]:
+    return [text] if isinstance(text, str) else text
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value != "" and value is not False
+
+
+def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
+    def put(place: re.Match[str]) -> str:
+        if place[1]:
+            return ""
+        value = values[place[2]]
+        if isinstance(value, tuple):
+            return shlex.join(_without(value, _OPTION.findall(part))) if quote else " ".join(value)
+        shown = visible(str(value), 2000)
+        return shlex.quote(shown) if quote else shown
+
+    return _PLACE.sub(put, part)
+
+
+def _without(words: tuple[str, ...], options: list[str]) -> list[str]:
+    """Leave options out, each with its value, and the one that a login name contradicts."""
+    kept: list[str] = []
+    dropping = False
+    for word in words:
+        if word.startswith("--"):
+            dropping = word in options or (word == "--no-auth" and "--username" in options)
+        if not dropping:
+            kept.append(word)
+    return kept

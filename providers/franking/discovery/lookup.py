@@ -1,0 +1,305 @@
+"""What the network says about a mail domain: MX, SRV (RFC 6186, RFC 8314) and the settings that it publishes for mail
+programs.
+
+All questions are asked at once, in threads, under one deadline; each gets its answer or the reason why there is none.
+What the answers mean is decided in ``selector.py``. dnspython is imported when the first question is asked. Published
+settings come over HTTPS only, bounded in size, and are read by a parser that refuses document types, so that no entity
+is ever expanded.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from franking.discovery.input import host_name
+from franking.smtp.services import Server
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Fetch",
+    "Published",
+    "Resolver",
+    "ask",
+    "fetch_https",
+    "read_autoconfig",
+    "system_resolver",
+]
+
+MAX_XML = 64 * 1024  # octets; Mozilla's own files have 2 to 9 KiB
+MAX_REDIRECTS = 3
+SERVICES = (("_submissions._tcp", "tls"), ("_submission._tcp", "starttls"))
+"""RFC 8314 §5.1 and RFC 6186 §3.1, the better first."""
+
+
+class Resolver(Protocol):
+    """The part of ``dns.resolver.Resolver`` that is used."""
+
+    def resolve(self, qname: str, rdtype: str, *, lifetime: float, search: bool) -> Any: ...
+
+
+Fetch = Callable[[str, float], bytes]
+"""Get a document over HTTPS within so many seconds, or raise ``OSError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A server for sending that a domain names itself; ``username`` as in ``known.Service``, ``oauth`` where only OAuth
+    is offered.
+    """
+
+    server: Server
+    username: str = "address"
+    oauth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold what one question brought: host names or servers, the best first, or the ``problem``.
+
+    Problems: ``none`` (there is no such record or document), ``no-domain``, ``null`` (a record says that there is no
+    such service), ``timeout``, ``failed``, ``invalid``.
+    """
+
+    hosts: tuple[str, ...] = ()
+    servers: tuple[Published, ...] = ()
+    problem: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Hold the answers of one round: MX, the two SRV questions together, and the published settings."""
+
+    mx: Answer
+    srv: Answer
+    autoconfig: Answer
+
+
+def system_resolver() -> Resolver:
+    """Make a resolver from the system's settings."""
+    import dns.resolver
+
+    return dns.resolver.Resolver()
+
+
+def ask(domain: str, *, resolver: Resolver | None, fetch: Fetch | None, timeout: float) -> Answers:
+    """Ask about a domain (A-labels): everything at once, for at most ``timeout`` seconds altogether. Never raises for
+    the network.
+    """
+    names = resolver if resolver is not None else _OwnResolver()
+    get = fetch if fetch is not None else fetch_https
+    urls = (
+        f"https://autoconfig.{domain}/mail/config-v1.1.xml",
+        f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
+    )
+    jobs: dict[str, Callable[[], Answer]] = {"mx": partial(_mx, names, domain, timeout)}
+    for service, security in SERVICES:
+        jobs[service] = partial(_srv, names, f"{service}.{domain}", security, timeout)
+    for url in urls:
+        jobs[url] = partial(_autoconfig, get, url, domain, timeout)
+    came = _gather(jobs, timeout)
+    return Answers(came["mx"], _first([came[service] for service, _ in SERVICES]), _first([came[url] for url in urls]))
+
+
+def _gather(jobs: Mapping[str, Callable[[], Answer]], timeout: float) -> dict[str, Answer]:
+    """Run every job in a thread of its own; whoever has not answered at the deadline is left behind."""
+    done: SimpleQueue[tuple[str, Answer]] = SimpleQueue()
+    deadline = time.monotonic() + timeout
+
+    def work(name: str, job: Callable[[], Answer]) -> None:
+        done.put((name, job()))
+
+    for name, job in jobs.items():
+        # daemons: a name server that never answers must not hold the program's end up
+        threading.Thread(target=work, args=(name, job), name=f"ask {name}", daemon=True).start()
+    came: dict[str, Answer] = {}
+    while len(came) < len(jobs):
+        try:
+            name, answer = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            break
+        came[name] = answer
+    return {name: came.get(name, Answer(problem="timeout")) for name in jobs}
+
+
+def _first(answers: Sequence[Answer]) -> Answer:
+    """Join answers to one question asked in two ways: all servers in order, else the most telling problem."""
+    servers = tuple(server for answer in answers for server in answer.servers)
+    if servers:
+        return Answer(servers=servers, detail=next(answer.detail for answer in answers if answer.servers))
+    return min(
+        answers, key=lambda answer: ("null", "invalid", "failed", "timeout", "no-domain", "none").index(answer.problem)
+    )
+
+
+class _OwnResolver:
+    """Asks the system's resolver, which is only set up when a thread asks: reading its settings can fail."""
+
+    def resolve(self, qname: str, rdtype: str, *, lifetime: float, search: bool) -> Any:
+        return system_resolver().resolve(qname, rdtype, lifetime=lifetime, search=search)
+
+
+def _records(resolver: Resolver, name: str, kind: str, seconds: float) -> list[Any] | Answer:
+    import dns.exception
+    import dns.resolver
+
+    try:
+        return list(resolver.resolve(f"{name}.", kind, lifetime=seconds, search=False))
+    except dns.resolver.NXDOMAIN:
+        return Answer(problem="no-domain")
+    except dns.resolver.NoAnswer:
+        return Answer(problem="none")
+    except dns.exception.Timeout:
+        return Answer(problem="timeout")
+    # SERVFAIL, loops, answers that make no sense, no network
+    except (dns.exception.DNSException, OSError, ValueError) as problem:
+        return Answer(problem="failed", detail=type(problem).__name__)
+
+
+def _mx(resolver: Resolver, domain: str, seconds: float) -> Answer:
+    records = _records(resolver, domain, "MX", seconds)
+    if isinstance(records, Answer):
+        return records
+    hosts = tuple(_target(record.exchange) for record in sorted(records, key=lambda record: record.preference))
+    if not any(hosts):
+        return Answer(problem="null")  # RFC 7505
+    return Answer(hosts=tuple(dict.fromkeys(host for host in hosts if host)))
+
+
+def _srv(resolver: Resolver, name: str, security: str, seconds: float) -> Answer:
+    records = _records(resolver, name, "SRV", seconds)
+    if isinstance(records, Answer):
+        # the name of a service is missing wherever the service is: only the MX question can tell that a domain does not
+        # exist
+        return Answer(problem="none") if records.problem == "no-domain" else records
+    ordered = sorted(records, key=lambda record: (record.priority, -record.weight))
+    named = [(host, record.port) for record in ordered if (host := _target(record.target)) and record.port]
+    if not named:
+        return Answer(problem="null")  # a target of "." means: not here (RFC 2782)
+    return Answer(servers=tuple(Published(Server(host, port, security)) for host, port in named))
+
+
+def _target(name: Any) -> str:
+    """Read a host name out of a record: normalised, empty for the root and for what can be none."""
+    found = host_name(name.to_text(omit_final_dot=True))
+    return found[0] if found else ""
+
+
+def _autoconfig(fetch: Fetch, url: str, domain: str, seconds: float) -> Answer:
+    from http.client import HTTPException
+
+    try:
+        document = fetch(url, seconds)
+    except (OSError, HTTPException, ValueError) as problem:
+        # urllib wraps it
+        if isinstance(problem, TimeoutError) or isinstance(getattr(problem, "reason", None), TimeoutError):
+            return Answer(problem="timeout")
+        # hardly any domain has one: no such host, no such page, a certificate of somebody else
+        return Answer(problem="none")
+    if len(document) > MAX_XML:
+        return Answer(problem="invalid", detail=url)
+    servers = read_autoconfig(document, domain)
+    return Answer(servers=servers, detail=url) if servers else Answer(problem="invalid", detail=url)
+
+
+def read_autoconfig(document: bytes, domain: str) -> tuple[Published, ...]:
+    """Read the servers for sending out of Mozilla's ``clientConfig`` format, in the order given; nothing where it is
+    not one.
+
+    https://wiki.mozilla.org/Thunderbird:Autoconfiguration:ConfigFileFormat
+    """
+    root = _parse(document)
+    if root is None or root.tag != "clientConfig":
+        return ()
+    found = []
+    for entry in root.iter("outgoingServer"):
+        if entry.get("type") != "smtp":
+            continue
+        words = {key: (entry.findtext(key) or "").strip() for key in ("hostname", "port", "socketType", "username")}
+        host = host_name(words["hostname"].replace("%EMAILDOMAIN%", domain))
+        security = {"SSL": "tls", "STARTTLS": "starttls", "plain": "none"}.get(words["socketType"])
+        port = (
+            int(words["port"]) if words["port"].isascii() and words["port"].isdigit() and len(words["port"]) < 6 else 0
+        )
+        if host is None or "." not in host[0] or security is None or not 0 < port < 65536:
+            continue
+        ways = {(way.text or "").strip() for way in entry.findall("authentication")}
+        username = {"": "none", "%EMAILADDRESS%": "address", "%EMAILLOCALPART%": "local-part"}.get(
+            words["username"], "own"
+        )
+        found.append(Published(Server(host[0], port, security), username, oauth=ways == {"OAuth2"}))
+    return tuple(found)
+
+
+def _parse(document: bytes) -> Element | None:
+    from xml.etree.ElementTree import TreeBuilder
+    from xml.parsers import expat
+
+    class Refused(Exception):
+        """A document type was declared: entities could follow."""
+
+    def refuse(*_: Any) -> None:
+        raise Refused
+
+    parser, tree = expat.ParserCreate("utf-8"), TreeBuilder()
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = tree.start, tree.end, tree.data
+    try:
+        parser.Parse(document, True)
+        return tree.close()
+    except (expat.ExpatError, Refused, AssertionError):
+        return None
+
+
+def fetch_https(url: str, seconds: float, *, ca_file: str | None = None) -> bytes:
+    """Get a document: HTTPS from first to last, our TLS, at most three redirects and 64 KiB, ``HTTPS_PROXY`` honoured.
+
+    Raises ``OSError`` (``TimeoutError`` after ``seconds`` altogether).
+    """
+    import urllib.request
+    from urllib.error import HTTPError
+
+    from franking.net import tls
+
+    deadline = time.monotonic() + seconds
+
+    class Redirect(urllib.request.HTTPRedirectHandler):
+        max_redirections = MAX_REDIRECTS
+
+        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+            if not newurl.lower().startswith("https://"):
+                raise HTTPError(newurl, code, "a redirect away from HTTPS is not followed", headers, fp)
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    opener = urllib.request.OpenerDirector()  # not build_opener: that one would also open http:, ftp: and file:
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPSHandler(context=tls.context(ca_file)),
+        urllib.request.HTTPDefaultErrorHandler(),
+        Redirect(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, headers={"User-Agent": "franking"})  # noqa: S310  (no handler for anything but HTTPS)
+    try:
+        with opener.open(request, timeout=seconds) as response:
+            document = bytearray()
+            while len(document) <= MAX_XML and (chunk := response.read1(16 * 1024)):
+                document += chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the document did not arrive in time")
+            return bytes(document)
+    except HTTPError as problem:
+        problem.close()
+        raise

@@ -1,0 +1,115 @@
+"""What is known of Gmail: hosts, domains, routes, limits, scopes, and the keys of its accounts. No code that sends.
+
+Sources: support.google.com/a/answer/166852 (limits), developers.google.com/workspace/gmail/api (scopes, quota, upload
+size), Thunderbird's autoconfig data (hosts, MX names).
+"""
+
+from __future__ import annotations
+
+from franking.account.fields import Field
+from franking.provider import ClientFacts, Facts, RouteFacts
+from franking.smtp.fields import PORTS
+
+API, SMTP = "gmail-api", "gmail-smtp"
+_HOST = "smtp.gmail.com"
+_MX = (
+    "smtp.google.com",  # the single MX of Workspace domains since 2023
+    "gmail-smtp-in.l.google.com",
+    *(f"alt{n}.gmail-smtp-in.l.google.com" for n in range(1, 5)),
+    "aspmx.l.google.com",
+    *(f"alt{n}.aspmx.l.google.com" for n in range(1, 5)),
+    *(f"aspmx{n}.googlemail.com" for n in range(2, 6)),
+)
+_NOT_SUBMISSION = (
+    "gmail.com",
+    "www.gmail.com",
+    "googlemail.com",
+    "mail.google.com",
+    "imap.gmail.com",
+    "imap.googlemail.com",
+    "pop.gmail.com",
+    "pop.googlemail.com",
+    "accounts.google.com",
+    "oauth2.googleapis.com",
+    "gmail.googleapis.com",
+    "gmail.mtls.googleapis.com",
+    "www.googleapis.com",
+)
+
+
+def _check_client(path: str) -> object:
+    from franking.gmail.client_files import read_client
+
+    return read_client(path)
+
+
+FACTS = Facts(
+    oauth=True,
+    client=ClientFacts(
+        "client_secrets",
+        "Path of the downloaded JSON file",
+        steps=(
+            "Google wants every program to be known. Once, in a few minutes and free of charge:",
+            "1. Make a project at https://console.cloud.google.com/projectcreate and switch the Gmail API on.",
+            "2. Google Auth Platform: name the app; add yourself as a test user, or choose Internal (Workspace).",
+            "3. Clients, Create client, type Desktop app: download the JSON file.",
+        ),
+        page="docs/gmail.md",
+        check=_check_client,
+        file=True,
+        instead=("service_account",),
+    ),
+    routes=(
+        RouteFacts(
+            API,
+            settings={"api_endpoint": "https://gmail.googleapis.com"},
+            scopes=("openid", "email", "https://www.googleapis.com/auth/gmail.send"),
+            size=36_700_160,  # maxSize of the media upload in Gmail's discovery document
+            recipients=100,
+            per_minute=60,  # 6,000 quota units per user and minute, 100 for each message
+            per_day=2_000,  # Workspace; 500 on trial
+            per_day_personal=500,
+            api=True,
+            why="Asks for the right to send and nothing else; needs no mail port.",
+        ),
+        RouteFacts(
+            SMTP,
+            settings={"host": _HOST, "port": PORTS["tls"], "security": "tls"},
+            scopes=("openid", "email", "https://mail.google.com/"),
+            size=35_882_577,  # SIZE that smtp.gmail.com announces
+            recipients=100,
+            per_day=2_000,
+            per_day_personal=500,
+            window=True,
+            why="Ordinary SMTP with many messages on one connection; asks for full access to the mailbox.",
+        ),
+    ),
+    hosts=(_HOST, "smtp.googlemail.com"),
+    mail_domains=("gmail.com", "googlemail.com"),
+    mx_suffixes=(".google.com", ".googlemail.com"),
+    wrong_hosts=dict.fromkeys((*_MX, *_NOT_SUBMISSION), _HOST),
+    foreign={
+        "smtp-relay.gmail.com": "Google Workspace SMTP relay",
+        "ghs.google.com": "Google Sites (web pages, not mail)",
+    },
+)
+
+_FIELDS = (
+    Field(
+        "route",
+        default=API,
+        choices=(API, SMTP),
+        aliases={"api": API, "smtp": SMTP},
+        help="api (the right to send, nothing else) or smtp (XOAUTH2, full access to the mailbox).",
+    ),
+    Field(
+        "client_secrets", "path", private=True, help="JSON file of a desktop client, as Google's console hands it out."
+    ),
+    Field(
+        "service_account",
+        "path",
+        private=True,
+        help="Key file of a service account with domain-wide delegation; acts as the From address.",
+    ),
+    Field("api_endpoint", default="https://gmail.googleapis.com", help="Scheme and host of the Gmail API."),
+)

@@ -1,0 +1,134 @@
+"""The provider ``gmail``: Gmail and Google Workspace. Facts and fields only, no SDK; ``login.py`` signs in, ``send.py``
+sends.
+
+Sources: support.google.com/a/answer/166852 (limits), developers.google.com/workspace/gmail/api (scopes, quota, upload
+size), Thunderbird's autoconfig data (hosts, MX names).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from franking.account.account import Account
+from franking.account.fields import Field
+from franking.auth.secret import Grant, Secret
+from franking.diagnosis.rules import Rule
+from franking.errors import SettingsError
+from franking.gmail.facts import _FIELDS, _HOST, API, FACTS, SMTP
+from franking.message.address import Address
+from franking.provider import LoginUI, Observer, Session
+from franking.smtp.fields import TRANSPORT_FIELDS, settle_transport
+
+__all__ = ["GmailProvider"]
+
+_OAUTH_MECHANISMS = ("xoauth2", "oauthbearer")
+
+
+class GmailProvider:
+    """Send through Gmail and Google Workspace."""
+
+    name = "gmail"
+    title = "Gmail and Google Workspace"
+    fields: tuple[Field, ...] = (*_FIELDS, *TRANSPORT_FIELDS)
+    facts = FACTS
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        from franking.gmail.rules import RULES
+
+        return RULES
+
+    def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
+        """Complete the transport of the SMTP road (465 and tls by default); refuse roads on which the token would lie
+        open.
+        """
+        settled = dict(settings)
+        if settled["client_secrets"] and settled["service_account"]:
+            raise SettingsError(
+                "client_secrets and service_account exclude each other: a person signs in with the first, a program without a person "
+                "uses the second. Keep one.",
+                field="service_account",
+            )
+        settled["api_endpoint"] = _endpoint(settled["api_endpoint"])
+        if settled["route"] != SMTP:
+            return settled
+        if settled["auth"] not in ("auto", *_OAUTH_MECHANISMS):
+            raise SettingsError(
+                f"auth: a gmail account signs in with OAuth, never with {settled['auth']}. With an app password use "
+                f'provider = "smtp" and host = "{_HOST}".',
+                field="auth",
+            )
+        settled["host"] = settled["host"] or _HOST
+        if settled["port"] is None and settled["security"] is None:
+            settled["security"] = "tls"  # a round trip less than starttls
+        settled = settle_transport(settled)
+        if settled["security"] == "none":
+            raise SettingsError(
+                'security: an access token never travels without TLS; use security = "tls" (port 465).',
+                field="security",
+            )
+        return settled
+
+    def route(self, account: Account) -> str:
+        return str(account.route)
+
+    def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
+        if self.route(account) == API:
+            from franking.gmail.send import open_session
+
+            return open_session(account, secret, observer)
+        from franking.smtp.open import open_session as open_smtp
+
+        return open_smtp(
+            account,
+            secret,
+            observer,
+            route=SMTP,
+            username=account.username or getattr(secret, "who", None) or account.sender.address,
+            mechanisms=_OAUTH_MECHANISMS if account.auth == "auto" else (account.auth,),
+        )
+
+    def needs_login(self, account: Account) -> bool:
+        return not account.service_account
+
+    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+        from franking.gmail import login
+
+        return login.sign_in(account, ui, self._scopes(account))
+
+    def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
+        from franking.gmail import login
+
+        return login.refresh(account, grant, self._scopes(account))
+
+    def revoke(self, account: Account, grant: Grant) -> str:
+        from franking.gmail import login
+
+        return login.revoke(account, grant)
+
+    def who(self, grant: Grant) -> str | None:
+        return grant.who
+
+    def _scopes(self, account: Account) -> tuple[str, ...]:
+        return self.facts.route(self.route(account)).scopes
+
+
+def _endpoint(text: str) -> str:
+    try:
+        parts = urlsplit(text.strip())
+        whole = (
+            parts.scheme == "https"
+            and parts.hostname
+            and "@" not in parts.netloc
+            and not (parts.query or parts.fragment)
+        )
+        _ = parts.port
+    except ValueError:
+        parts, whole = urlsplit(""), False
+    if not whole or parts.path.strip("/"):
+        raise SettingsError(
+            f"api_endpoint: {text!r} is not of the form https://host or https://host:port.", field="api_endpoint"
+        )
+    return f"https://{parts.netloc}"

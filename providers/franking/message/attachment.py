@@ -1,0 +1,272 @@
+"""A file to attach: checked when it is named, opened only when it is sent, read in chunks. How it is encoded stands in
+``mime.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from franking.errors import Evidence, MessageError
+from franking.message.headers import refuse_controls
+
+__all__ = ["CHUNK", "Attachment"]
+
+CHUNK = 57 * 1024  # octets read at a time; 57 make one line of base64 (RFC 2045 section 6.8)
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+'*`{|}~%-]+"  # noqa: S105  (RFC 2045 section 5.1)
+_TYPE = rf'({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*)\Z'
+_CID = r"[!-;=?-~]{1,200}\Z"
+_TURNS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # "exe.fdp" must not look like "pdf.exe"
+_seeking = threading.Lock()  # one file object may be in several messages, sent by several threads
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Attachment:
+    """A file to attach: ``path``, ``data`` or an open binary ``file`` (re-readable: seekable; the whole of it is sent).
+
+    ``name`` is what the recipient sees (default: the file's own), ``content_type`` a media type (default: guessed from
+    the name). With ``cid`` it is inline (``<img src="cid:logo">``). Raises ``MessageError`` for what cannot be read, is
+    no ordinary file, or has a name that would mislead. The file is opened only when it is sent, and must then still
+    have the size that it had when sending began.
+    """
+
+    path: str | None
+    data: bytes | None
+    file: BinaryIO | None
+    name: str | None
+    content_type: str
+    cid: str | None
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        data: bytes | None = None,
+        file: BinaryIO | None = None,
+        name: str | None = None,
+        content_type: str | None = None,
+        cid: str | None = None,
+    ) -> None:
+        if [path, data, file].count(None) != 2:
+            raise _wrong("give one of path, data and file", field="attachments")
+        if path is not None:
+            path = _checked_path(path)
+            name = name if name is not None else Path(path).name
+        elif data is not None:
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise _wrong(f"data is bytes, not {type(data).__name__}; encode a text first", field="data")
+            data = bytes(data)
+        elif file is not None:
+            own = _name_of(file)
+            name = name if name is not None else own
+        if name is not None:
+            refuse_controls(name, "name")
+            name = name.strip()  # blanks at the ends get lost on the way
+            if not name or len(name) > 255 or "\t" in name or re.search(_TURNS, name):
+                raise _wrong(
+                    "the name is empty, longer than 255 characters, or has a sign in it that turns the direction of writing",
+                    field="name",
+                )
+        if cid is not None:
+            cid = _checked_cid(cid)
+        for key, value in (
+            ("path", path),
+            ("data", data),
+            ("file", file),
+            ("name", name),
+            ("content_type", _guessed(name) if content_type is None else _checked_type(content_type)),
+            ("cid", cid),
+        ):
+            object.__setattr__(self, key, value)
+        self.measure()
+
+    def __repr__(self) -> str:
+        source = (
+            f"path={self.path!r}"
+            if self.path is not None
+            else "file=…"
+            if self.file is not None
+            else f"data=<{len(self.data or b'')} bytes>"
+        )
+        return f"Attachment({source}, name={self.name!r}, content_type={self.content_type!r}, cid={self.cid!r})"
+
+    @property
+    def shown(self) -> str:
+        """Name it for an error."""
+        return repr(self.name or self.cid or self.content_type)
+
+    def measure(self) -> int:
+        """Give its size in octets, now. Raises ``MessageError``."""
+        if self.data is not None:
+            return len(self.data)
+        try:
+            if self.path is not None:
+                found = Path(self.path).stat()
+                _refuse_special(found.st_mode, self.shown)
+                return found.st_size
+            assert self.file is not None
+            with _seeking:
+                at = self.file.tell()
+                size = self.file.seek(0, os.SEEK_END)
+                self.file.seek(at)
+            return size
+        except (OSError, ValueError) as problem:  # ValueError: the file object is closed
+            raise self._unreadable(problem) from problem
+
+    def read(self, size: int) -> Iterator[bytes]:
+        """Give exactly ``size`` octets, in chunks of ``CHUNK`` but the last.
+
+        Raises ``MessageError`` where it vanished, shrank or grew since it was measured: before the first chunk if it
+        can be known, else at the end.
+        """
+        try:
+            yield from self._read(size)
+        except (OSError, ValueError) as problem:
+            if isinstance(problem, MessageError):
+                raise
+            raise self._unreadable(problem) from problem
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        if self.data is not None:
+            for start in range(0, size, CHUNK):
+                yield self.data[start : start + CHUNK]
+        elif self.path is not None:
+            with open(self.path, "rb", buffering=0, opener=_patiently) as file:
+                _refuse_special(os.fstat(file.fileno()).st_mode, self.shown)
+                self._expect(os.fstat(file.fileno()).st_size, size)
+                left = size
+                while left:
+                    chunk = self._full(file, min(CHUNK, left), size, size - left)
+                    left -= len(chunk)
+                    yield chunk
+                if file.read(1):
+                    raise self.changed("grew")
+        else:
+            assert self.file is not None
+            self._expect(self.measure(), size)
+            for start in range(0, size, CHUNK):
+                with _seeking:
+                    self.file.seek(start)
+                    chunk = self._full(self.file, min(CHUNK, size - start), size, start)
+                yield chunk
+            self._expect(self.measure(), size)
+
+    def _full(self, file: BinaryIO, wanted: int, size: int, at: int) -> bytes:
+        """Read exactly so many octets: a raw read may give fewer."""
+        chunk = file.read(wanted)
+        while len(chunk) < wanted:
+            more = file.read(wanted - len(chunk))
+            if not more:
+                self._expect(at + len(chunk), size)
+            chunk += more
+        return chunk
+
+    def _expect(self, found: int, size: int) -> None:
+        if found != size:
+            raise self.changed("grew" if found > size else "shrank")
+
+    def changed(self, how: str) -> MessageError:
+        """Make the error that says what happened to the file meanwhile."""
+        evidence = Evidence("message", reason="attachment-changed", details={"attachment": self.name or self.cid})
+        return MessageError(
+            f"The attachment {self.shown} {how} while the message was being sent.",
+            field="attachments",
+            evidence=evidence,
+        )
+
+    def _unreadable(self, problem: Exception) -> MessageError:
+        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        evidence = Evidence("message", reason="attachment-unreadable", details={"attachment": self.name or self.cid})
+        return MessageError(
+            f"The attachment {self.shown} cannot be read: {why}.", field="attachments", evidence=evidence
+        )
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise _wrong(f"path is text or a Path, not {type(path).__name__}", field="path")
+    text = os.fspath(path)
+    try:
+        mode = Path(text).stat().st_mode
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "this is no path"
+        raise _wrong(f"{text!r} cannot be read: {why}", field="path") from None
+    _refuse_special(mode, repr(text))
+    if not os.access(text, os.R_OK):
+        raise _wrong(f"{text!r} cannot be read: Permission denied", field="path")
+    return str(Path(text).absolute())  # it stays the same file when the program changes its directory
+
+
+def _refuse_special(mode: int, shown: str) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = (
+        "a directory"
+        if stat.S_ISDIR(mode)
+        else "a named pipe"
+        if stat.S_ISFIFO(mode)
+        else "a socket"
+        if stat.S_ISSOCK(mode)
+        else "a device"
+    )
+    raise _wrong(f"{shown} is {kind}, not a file", field="path")
+
+
+def _patiently(path: str, flags: int) -> int:
+    # a named pipe that took the file's place since must not block us before we can look at it
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _name_of(file: BinaryIO) -> str | None:
+    try:
+        if not file.seekable():
+            raise _wrong(
+                "the file object cannot be read twice (it is not seekable); read it and give data=", field="file"
+            )
+        if hasattr(file, "encoding"):
+            raise _wrong('the file is open as text; open it with "rb"', field="file")
+    except (AttributeError, OSError, ValueError) as problem:
+        if isinstance(problem, MessageError):
+            raise
+        raise _wrong(f"file is an open binary file: {problem}", field="file") from None
+    name = getattr(file, "name", None)
+    return Path(name).name if isinstance(name, str) and name.isprintable() else None
+
+
+def _checked_cid(cid: str) -> str:
+    refuse_controls(cid, "cid")
+    bare = cid[1:-1] if cid.startswith("<") and cid.endswith(">") else cid
+    if not re.match(_CID, bare):
+        raise _wrong(
+            f"{cid[:80]!r} is no content id: 1 to 200 letters, digits and signs of ASCII, without blanks", field="cid"
+        )
+    return bare
+
+
+def _checked_type(content_type: str) -> str:
+    refuse_controls(content_type, "content_type")
+    found = re.match(_TYPE, content_type)
+    if not content_type.isascii() or len(content_type) > 500 or not found or found[1].lower().startswith("multipart/"):
+        raise _wrong(f"{content_type[:80]!r} is no media type of a file, such as application/pdf", field="content_type")
+    return content_type
+
+
+def _guessed(name: str | None) -> str:
+    import mimetypes  # reads the system's table once
+
+    kind, packed = mimetypes.guess_type(name or "")
+    if packed == "gzip":
+        return "application/gzip"
+    return kind if kind and not packed else "application/octet-stream"
+
+
+def _wrong(why: str, *, field: str) -> MessageError:
+    evidence = Evidence("message", reason="attachment-unreadable") if field in ("path", "file") else None
+    return MessageError(f"Attachment: {why}.", field=field, evidence=evidence)

@@ -1,0 +1,244 @@
+"""Header fields: checked, encoded and folded on the way out; addresses read on the way in. It knows fields, not
+messages; a Date and a Message-ID it can make.
+
+ASCII values take the short way; all others are encoded by the standard library's ``email.header`` (RFC 2047). A line is
+folded at 78 characters where it has blanks, and never longer than the 998 that RFC 5322 section 2.1.1 allows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+
+from franking.errors import MessageError
+from franking.message.address import Address, what_is, without_refused
+from franking.message.idna import to_ascii
+
+__all__ = [
+    "ADDRESSED",
+    "address_field",
+    "date_now",
+    "disposition",
+    "encoded",
+    "field",
+    "groups_field",
+    "new_id",
+    "quoted",
+    "read_addresses",
+    "refuse_controls",
+]
+
+
+# the fields of RFC 5322 that hold addresses; Resent- too
+ADDRESSED = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))
+_NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
+_CONTROLS = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # a tab is a blank
+_WORDS = re.compile(r"[ \t]*[^ \t]+")
+_SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  ')
+# one address of a list without groups and comments: commas inside quotes and angle brackets separate nothing
+_ITEM = re.compile(r'(?:[^",;:()<>\\\[\]]|"(?:[^"\\]|\\.)*"|<(?:[^<>"]|"(?:[^"\\]|\\.)*")*>)+')
+_FOLD, _LONGEST = 78, 998
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def refuse_controls(value: str, name: str) -> None:
+    """Raise ``MessageError`` that names the field where a text has line breaks, NUL, other controls or lone surrogates
+    in it.
+    """
+    if not isinstance(value, str):
+        raise MessageError(f"{name}: this is text, not {type(value).__name__}.", field=name)
+    if value.isprintable():
+        return
+    found = re.search(_CONTROLS, value)
+    if found:
+        raise MessageError(f"{name}: the text {what_is(found[0])}.", field=name)
+
+
+def field(name: str, value: str, *, where: str | None = None) -> str:
+    """Write one field, folded, with its CRLF. ``where`` is what an error calls it (the name in lower case).
+
+    Raises ``MessageError`` for a name that is none, and for controls in the value.
+    """
+    where = where or name.lower()
+    refuse_controls(value, where)
+    value = value.strip()
+    if value.isascii():
+        if len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
+            return f"{name}: {value}\r\n"
+        if max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
+            value = encoded(value, name)
+    else:
+        value = encoded(value, name)
+    return _folded(name, value, where)
+
+
+def address_field(name: str, addresses: Iterable[Address]) -> str:
+    """Write a field of addresses, folded, with its CRLF."""
+    value = ", ".join([_mailbox(address) for address in addresses])
+    if len(name) + len(value) <= _FOLD - 2:
+        return f"{name}: {value}\r\n"
+    return _folded(name, value)
+
+
+def groups_field(name: str, groups: Iterable[tuple[str | None, Iterable[Address]]]) -> str:
+    """Write a field of addresses some of which stand in groups (``Friends: a@example.cz, b@example.cz;``); None is no
+    group.
+    """
+    items = []
+    for label, addresses in groups:
+        members = ", ".join(map(_mailbox, addresses))
+        items.append(members if label is None else f"{_phrase(label)}: {members};")
+    return _folded(name, ", ".join(items))
+
+
+def _folded(name: str, value: str, where: str | None = None) -> str:
+    """Fold before blanks: unfolding takes only the CRLF away, so no blank is lost or added (RFC 5322 section 2.2.3)."""
+    if not _NAME.match(name):
+        raise MessageError(f"headers: {name[:80]!r} is no name of a header field.", field="headers")
+    lines: list[str] = []
+    line = f"{name}:"
+    for word in _WORDS.findall(" " + value):
+        if len(line) + len(word) > _FOLD and len(line) > len(name) + 1:
+            lines.append(line)
+            line = word
+        else:
+            line += word
+    lines.append(line)
+    if max(map(len, lines)) > _LONGEST:
+        where = where or name.lower()
+        raise MessageError(
+            f"{where}: a line of this header field would be longer than {_LONGEST} characters.", field=where
+        )
+    return "\r\n".join(lines) + "\r\n"
+
+
+def encoded(value: str, name: str = "") -> str:
+    """Give a text as encoded words with a blank between them (RFC 2047); decoders drop these blanks."""
+    from email.header import Header  # the long way, only for what ASCII cannot say
+
+    words = Header(value, "utf-8", maxlinelen=max(40, 75 - len(name) - 2)).encode(linesep="\n")
+    return " ".join(words.split())
+
+
+@lru_cache(maxsize=4096)
+def _mailbox(address: Address) -> str:
+    return f"{_phrase(address.name)} <{address.wire}>" if address.name else address.wire
+
+
+def _phrase(name: str) -> str:
+    if not name.isascii() or len(name) > 60 or "=?" in name:
+        return encoded(name)
+    return quoted(name) if _SPECIALS.search(name) else name
+
+
+def disposition(kind: str, name: str | None) -> str:
+    """Write Content-Disposition, with the file name as RFC 2231 says where ASCII cannot hold it."""
+    if name is None:
+        return f"Content-Disposition: {kind}\r\n"
+    if name.isascii() and "%" not in name:
+        return f"Content-Disposition: {kind};\r\n filename={quoted(name)}\r\n"
+    from urllib.parse import quote  # rare: a file name that ASCII cannot hold
+
+    octets = quote(name, safe="")
+    if len(octets) <= 50:
+        return f"Content-Disposition: {kind};\r\n filename*=utf-8''{octets}\r\n"
+    lines: list[str] = []
+    while octets:
+        end = 50
+        while "%" in octets[end - 2 : end] and end < len(octets):  # never inside %C3
+            end -= 1
+        charset = "" if lines else "utf-8''"
+        lines.append(f" filename*{len(lines)}*={charset}{octets[:end]}")
+        octets = octets[end:]
+    return f"Content-Disposition: {kind};\r\n" + ";\r\n".join(lines) + "\r\n"
+
+
+def quoted(text: str) -> str:
+    """Give a parameter's value as a quoted string (RFC 2045 section 5.1)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@lru_cache(maxsize=1024)
+def read_addresses(value: str, name: str) -> tuple[Address, ...]:
+    """Read the addresses of a field that somebody else wrote; the members of groups count, groups themselves do not.
+
+    ``value`` is unfolded. Raises ``MessageError`` that names the field where an address is none that mail can be sent
+    to.
+    """
+    items = _ITEM.findall(value)
+    if ",".join(items) == value:
+        try:
+            return tuple([Address.parse(item) for item in items])
+        except MessageError:
+            pass  # the full parser knows better
+    return tuple(_read(value, name))
+
+
+def _read(value: str, name: str) -> Iterable[Address]:
+    from email import policy
+    from email.errors import MessageError as EmailError
+
+    try:
+        found = policy.default.header_factory("to", value).addresses
+        listed = [(address.username, address.domain, address.addr_spec, address.display_name) for address in found]
+    except (EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError) as problem:
+        raise MessageError(
+            f"{name}: the addresses in this header field cannot be read; please give envelope=.", field=name
+        ) from problem
+    for local, domain, address, shown in listed:
+        if not local and not domain:
+            continue
+        if not domain:
+            raise MessageError(f"{name}: {local[:80]!a} is no whole address; it lacks the @ and a domain.", field=name)
+        try:
+            yield Address(address, without_refused(shown))
+        except MessageError as problem:
+            raise MessageError(f"{name}: {problem}", field=name) from None
+
+
+_last_date = (0, "")
+
+
+def date_now() -> str:
+    """Give the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
+    global _last_date
+    now = int(time.time())
+    if _last_date[0] != now:
+        t = time.gmtime(now)
+        text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]:04} {t[3]:02}:{t[4]:02}:{t[5]:02} +0000"
+        _last_date = (now, text)
+    return _last_date[1]
+
+
+def new_id(origin: Address) -> str:
+    """Make a Message-ID that tells nothing of this machine: 128 random bits in the sender's domain."""
+    return f"<{os.urandom(16).hex()}@{_right_side(origin.domain)}>"
+
+
+@lru_cache(maxsize=256)
+def _right_side(domain: str) -> str:
+    return domain if domain.startswith("[") else to_ascii(domain)
+
+
+_ADDRESSED = {
+    "sender",
+    "disposition-notification-to",
+    "return-receipt-to",
+    "errors-to",
+    "mail-followup-to",
+    "mail-reply-to",
+}
+
+
+def custom_field(name: str, value: str) -> str:
+    if name.lower() in _ADDRESSED and not value.isascii():
+        # a name outside ASCII: the address must stay readable for machines
+        from franking.message.headers import read_addresses
+
+        return address_field(name, read_addresses(value, name.lower()))
+    return field(name, value, where="headers")

@@ -1,0 +1,95 @@
+"""A message that somebody else composed, taken apart by the standard library's parser: for routes that want JSON
+instead of MIME.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email import policy
+from email.errors import MessageError as EmailError
+from email.message import EmailMessage
+from email.parser import BytesParser
+
+from franking.errors import MessageError
+from franking.message.content import Part, Parts
+from franking.message.headers import ADDRESSED, read_addresses
+
+__all__ = ["take_apart"]
+
+_STRUCTURE = ("content-", "mime-version")
+_FAITHFUL = ("multipart/mixed", "multipart/alternative", "multipart/related")
+
+
+def take_apart(data: bytes) -> Parts:
+    """Parse a whole message. The first text and the first html are the bodies, every other leaf is an attachment."""
+    message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(data)
+    fields = tuple(
+        (name, _decoded(name, value)) for name, value in message.raw_items() if not name.lower().startswith(_STRUCTURE)
+    )
+    found: dict[str, EmailMessage] = {}
+    others: list[Part] = []
+    complete = True
+    for leaf, parents in _leaves(message, ()):
+        kind = leaf.get_content_type()
+        complete = complete and set(parents) <= set(_FAITHFUL)
+        if (
+            kind in ("text/plain", "text/html")
+            and kind not in found
+            and leaf.get_content_disposition() != "attachment"
+            and not leaf.get_filename()
+        ):
+            found[kind] = leaf
+            continue
+        if parents[-1:] == ("multipart/alternative",):
+            complete = False  # a further form of the same message, such as an invitation
+        others.append(_part(leaf))
+    text, html = (_text(found[kind]) if kind in found else None for kind in ("text/plain", "text/html"))
+    return Parts(fields, text, html, tuple(others), complete)
+
+
+def _leaves(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[tuple[EmailMessage, tuple[str, ...]]]:
+    if part.is_multipart() and part.get_content_maintype() == "multipart":
+        for child in part.get_payload():
+            assert isinstance(child, EmailMessage)
+            yield from _leaves(child, (*parents, part.get_content_type()))
+    else:
+        yield part, parents
+
+
+def _decoded(name: str, value: str) -> str:
+    text = re.sub("[\r\n]", "", value).encode(errors="surrogateescape").decode(errors="replace").strip()
+    try:
+        if name.lower().removeprefix("resent-") in ADDRESSED:
+            return ", ".join(map(str, read_addresses(text, name.lower())))
+        return str(policy.default.header_factory(name, text))
+    except (MessageError, EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError):
+        return text  # nothing that can be decoded
+
+
+def _text(leaf: EmailMessage) -> str:
+    octets = _octets(leaf)
+    charset = leaf.get_content_charset("utf-8")
+    try:
+        text = octets.decode(charset, errors="replace")
+    except LookupError:
+        text = octets.decode("utf-8", errors="replace")
+    return text.replace("\r\n", "\n")
+
+
+def _octets(leaf: EmailMessage) -> bytes:
+    if leaf.get_content_maintype() == "message":
+        return b"".join(part.as_bytes(policy=policy.SMTP) for part in leaf.iter_parts())
+    decoded = leaf.get_payload(decode=True)
+    return decoded if isinstance(decoded, bytes) else b""
+
+
+def _part(leaf: EmailMessage) -> Part:
+    octets = _octets(leaf)
+    kind = leaf.get_content_type()
+    charset = leaf.get_content_charset()
+    if charset and kind.startswith("text/"):
+        kind = f"{kind}; charset={charset}"
+    cid = str(leaf.get("Content-ID", "")).strip().removeprefix("<").removesuffix(">") or None
+    inline = leaf.get_content_disposition() == "inline" or (cid is not None and leaf.get_content_disposition() is None)
+    return Part(kind, leaf.get_filename(), cid, inline, len(octets), lambda: iter((octets,)))

@@ -1,0 +1,71 @@
+"""What an application hands over → ``Prepared``: the envelope, and the content that leaves. It composes nothing itself.
+
+Only what is needed is imported: a program that hands over ready octets does without ``Message``, one that composes with
+it needs no parser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from franking.errors import MessageError
+from franking.message.address import Address, Envelope
+from franking.message.content import Content
+
+if TYPE_CHECKING:
+    import email.message
+
+    from franking.message.message import Message
+
+__all__ = ["Prepared", "prepare"]
+
+_OCTETS = (bytes, bytearray, memoryview)  # a tuple: making the union anew costs half a microsecond per message
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message ready for a session."""
+
+    envelope: Envelope
+    content: Content
+
+
+def prepare(
+    message: Message | email.message.Message | bytes | bytearray | memoryview,
+    *,
+    sender: Address,
+    envelope: Envelope | None = None,
+    rewrite_from: bool = False,
+) -> Prepared:
+    """Make envelope and content out of what the application gave; ``sender`` is the account's From.
+
+    The envelope's sender is the address of ``sender`` unless ``envelope`` says otherwise; its recipients are To, Cc and
+    Bcc (Resent-* where present), each once, in order. A missing Date and Message-ID are added; a Message-ID stays the
+    same through every attempt. With ``rewrite_from`` the header From becomes ``sender``, and the original goes to
+    Reply-To if there is none. Raises ``MessageError``.
+    """
+    content = _content(message, sender, rewrite_from=rewrite_from)
+    if envelope is None:
+        recipients = content.recipients
+        if not recipients:
+            raise MessageError("to: the message names no recipient.", field="to")
+        envelope = Envelope.checked(sender, recipients)
+    return Prepared(envelope, content)
+
+
+def _content(
+    message: Message | email.message.Message | bytes | bytearray | memoryview, sender: Address, *, rewrite_from: bool
+) -> Content:
+    if isinstance(message, _OCTETS):
+        from franking.message.raw import from_bytes
+
+        return from_bytes(message, sender=sender, rewrite_from=rewrite_from)
+    from franking.message.message import Message
+    from franking.message.mime import compose
+
+    if isinstance(message, Message):
+        return compose(message, sender, rewrite_from=rewrite_from)
+    from franking.message.raw import from_email
+
+    return from_email(message, sender=sender, rewrite_from=rewrite_from)

@@ -1,0 +1,248 @@
+"""HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects; and what an HTTP failure means
+for a message.
+
+``session`` makes the connection pool, ``body`` reads an answer and takes out what it repeats of our secrets,
+``Streamed`` a body of known length that knows whether it was handed over, ``broken`` and ``verdict`` turn what went
+wrong into our errors. No provider is known here, and no ``requests`` is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from franking.net import response as answers
+from franking.net import response as echoes
+from franking.net import tls
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["ANSWER_LIMIT", "Changed", "Streamed", "abort", "body", "reach", "session"]
+
+
+ANSWER_LIMIT = 65_536
+"""Octets of an answer that are read; error bodies of Google and Microsoft have about 1,000."""
+
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds; a Retry-After beyond a day is a broken clock or a joke."""
+
+
+def session(ca_file: str | None, *, timeout: float, patience: float = answers.PATIENCE) -> requests.Session:
+    """Make a requests session: ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but
+    HTTPS_PROXY/NO_PROXY honoured.
+
+    Every request has ``timeout`` (seconds without progress) unless it names its own; an answer that has begun ends
+    within ``patience``. The environment's CA bundle variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False``
+    neither replace nor weaken our context; .netrc is not read.
+    """
+    import requests
+    from requests.adapters import HTTPAdapter
+    from requests.utils import get_environ_proxies
+    from urllib3.connection import HTTPSConnection
+    from urllib3.connectionpool import HTTPSConnectionPool
+
+    context = tls.context(ca_file)
+
+    longest = max(patience, timeout)
+
+    class Answer(answers.Answer):
+        patience = longest
+
+    class Line(HTTPSConnection):
+        response_class = Answer
+        debuglevel = 0  # a program that sets http.client's own to 1 would see our tokens printed
+
+        def connect(self) -> None:
+            if made.aborted:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
+            made.lines.add(self)
+            super().connect()
+
+        @property
+        def is_connected(self) -> bool:
+            return _alive(self.sock) if isinstance(self.sock, ssl.SSLSocket) else super().is_connected
+
+    class Pool(HTTPSConnectionPool):
+        ConnectionCls = Line
+
+        def reach(self) -> str:
+            line: Any = self._get_conn()
+            try:
+                if self.proxy is not None and line.is_closed:
+                    self._prepare_proxy(line)
+                self._validate_conn(line)
+                return str(line.sock.version())
+            except BaseException:
+                line.close()
+                raise
+            finally:
+                self._put_conn(line)
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **settings: Any) -> None:
+            super().init_poolmanager(*args, **settings, ssl_context=context)
+            self._ours(self.poolmanager)
+
+        def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
+            ours = {} if proxy.lower().startswith("socks") else {"proxy_ssl_context": context}
+            return self._ours(super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context))
+
+        def _ours(self, pools: Any) -> Any:
+            pools.pool_classes_by_scheme = {**pools.pool_classes_by_scheme, "https": Pool}
+            return pools
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+            # requests would load certifi's bundle into our context here
+            conn.cert_reqs = "CERT_REQUIRED"
+
+        def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+            return super().build_connection_pool_key_attributes(request, True, cert)
+
+    class Session(requests.Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: WeakSet[Any] = WeakSet()
+            self.aborted = False
+
+        def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
+            if settings.get("timeout") is None:
+                settings["timeout"] = timeout
+            settings["allow_redirects"] = False
+            settings["verify"] = True
+            if settings.get("proxies") is None:
+                settings["proxies"] = get_environ_proxies(str(url))
+            return super().request(method, url, *args, **settings)
+
+    made = Session()
+    made.trust_env = False
+    made.mount("https://", Adapter(max_retries=0))
+    made.mount("http://", Adapter(max_retries=0))
+    made.headers["User-Agent"] = "franking"
+    made.headers["Accept-Encoding"] = "identity"  # a small answer must stay small
+    logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
+    return made
+
+
+def _alive(line: ssl.SSLSocket) -> bool:
+    """Look whether the other side has closed a resting connection.
+
+    urllib3 takes every unread octet for an end, and a TLS 1.3 server's session tickets for that reason too: a
+    connection opened by ``reach`` would never be used.
+    """
+    timeout = line.gettimeout()
+    try:
+        line.settimeout(0)
+        line.recv(1)  # takes in tickets; an octet that nobody asked for is as bad as an end
+    except ssl.SSLWantReadError:
+        return True
+    except (OSError, ValueError):  # ValueError: the TLS layer is off already
+        return False
+    finally:
+        line.settimeout(timeout)
+    return False
+
+
+def reach(session: requests.Session, url: str) -> str:
+    """Open the connection that the next request to ``url`` will use, send nothing, and give the TLS version
+    (``TLSv1.3``).
+
+    ``session`` is one of ours. Raises what the transport raises: hand it to ``broken``.
+    """
+    import requests
+    from requests.utils import get_environ_proxies
+
+    adapter: Any = session.get_adapter(url)
+    prepared = requests.Request("GET", url).prepare()
+    pool = adapter.get_connection_with_tls_context(prepared, True, proxies=get_environ_proxies(url))
+    adapter.cert_verify(pool, url, True, None)
+    return str(pool.reach())
+
+
+def abort(session: requests.Session) -> None:
+    """Break off every connection of one of our sessions, from any thread, and let it make no new ones."""
+    ours: Any = session
+    ours.aborted = True
+    for line in list(ours.lines):
+        if line.sock is not None:
+            with contextlib.suppress(OSError):
+                # the plain socket's shutdown: SSLSocket's would take the encryption off under a thread that is sending
+                socket.socket.shutdown(line.sock, socket.SHUT_RDWR)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    # urllib3 logs whole targets at DEBUG, and the query of an upload URL is a bearer secret
+    if isinstance(record.args, tuple):
+        record.args = tuple(re.sub(r"\?.*", "?…", part) if isinstance(part, str) else part for part in record.args)
+    return True
+
+
+class Changed(ValueError):
+    """Say that a body's chunks did not add up to the length that was announced: what they are made of changed
+    meanwhile.
+    """
+
+
+class Streamed:
+    """Be the body of one request: chunks made while they are sent, with a length known before.
+
+    ``handed_over`` turns true just before the last octet is given away: from then on the other side may have the whole.
+    ``progress`` is told the octets given away so far. Raises ``Changed`` where the chunks do not add up to ``length``.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], length: int, progress: Callable[[int], None] | None = None) -> None:
+        self._chunks = chunks
+        self._length = length
+        self._progress = progress
+        self.handed_over = False
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        given = 0
+        for chunk in self._chunks:
+            if not chunk:
+                continue
+            given += len(chunk)
+            if given > self._length:
+                raise Changed(f"a body of {self._length} octets turned out longer")
+            self.handed_over = given == self._length
+            yield chunk
+            if self._progress is not None:
+                self._progress(given)
+        if given != self._length:
+            raise Changed(f"a body of {self._length} octets ended after {given}")
+
+
+def body(response: requests.Response) -> bytes:
+    """Read the beginning of an answer that was asked for with ``stream=True``, at most ``ANSWER_LIMIT`` octets.
+
+    What it repeats of the request's secrets is taken out, of its headers too. A longer answer's connection is closed
+    instead of being reused. Raises what the transport raises.
+    """
+    from requests.exceptions import ChunkedEncodingError
+
+    try:
+        read = b"".join(_up_to(response.iter_content(8_192), ANSWER_LIMIT))
+    except ValueError as problem:  # urllib3 takes a chunk's length on trust, a negative one too
+        raise ChunkedEncodingError(problem) from None
+    if len(read) > ANSWER_LIMIT:
+        response.close()
+    return echoes.cleaned(response, answers.unpacked(read[:ANSWER_LIMIT], response.headers, ANSWER_LIMIT))
+
+
+def _up_to(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    read = 0
+    for chunk in chunks:
+        yield chunk
+        read += len(chunk)
+        if read > limit:
+            return

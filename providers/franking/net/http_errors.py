@@ -1,0 +1,204 @@
+"""What a failed HTTP request means for a message: not accepted, temporary, or unknown. Nothing is sent here."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    OutcomeUnknown,
+    Refused,
+    Throttled,
+    TLSError,
+)
+from franking.net.http import LONGEST_WAIT
+from franking.text import bounded
+
+__all__ = ["broken", "never_left", "retry_after", "verdict"]
+
+
+def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) -> float | None:
+    """Read a Retry-After header, seconds or a date (RFC 9110 §10.2.3), as seconds from now: 0 to one day; None where it
+    says nothing.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        seconds = float(text) if len(text) < 20 else LONGEST_WAIT
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - clock()
+        except (ValueError, OverflowError, TypeError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+_SURELY_NOT = (501, 507)  # not implemented; no room, which Exchange says of a full mailbox
+
+
+def verdict(
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    service: str,
+    text: str = "",
+    reason: str | None = None,
+    final: bool = True,
+    details: Mapping[str, Any] | None = None,
+    throttled: Collection[str] = (),
+    clock: Callable[[], float] = time.time,
+) -> FrankingError:
+    """Say what an answer that is no success means for the message.
+
+    ``final`` marks the request that would have made ``service`` accept the message: after its body a 5xx leaves open
+    whether it did (``OutcomeUnknown``). 429, 503 with Retry-After, and the ``reason`` words in ``throttled`` are surely
+    not accepted (``Throttled``), 401 is a token that a newer one may replace (``LoginError``), everything else is
+    ``Refused``, temporary for 408 and for 5xx before the final request.
+    """
+    wait = retry_after(headers.get("Retry-After"), clock=clock)
+    said = bounded(text)
+    facts = {**(details or {}), **({"retry_after": wait} if wait is not None else {})}
+    evidence = Evidence("http", code=status, text=said, reason=reason, details=facts)
+    words = f"{service} answered {status}" + (f" {reason}" if reason else "") + (f": {said}" if said else "")
+    words = words if words.endswith((".", "!", "?", "…")) else words + "."
+    step = "accepted" if final else "message"
+    if status == 401:
+        return LoginError(words, token_refused=True, evidence=evidence)
+    if status == 429 or (status == 503 and wait is not None) or (reason is not None and reason in throttled):
+        return Throttled(words, retry_after=wait, step=step, evidence=evidence)
+    unclear = status >= 500 and status not in _SURELY_NOT
+    if unclear and final:
+        return OutcomeUnknown(f"{words} It may have been accepted all the same.", step=step, evidence=evidence)
+    return Refused(words, step=step, temporary=status == 408 or unclear, evidence=evidence)
+
+
+def broken(
+    problem: BaseException,
+    *,
+    service: str,
+    url: str,
+    handed_over: bool = False,
+    proxied: bool = False,
+    step: str | None = None,
+) -> FrankingError:
+    """Say what a broken or impossible connection means for the message.
+
+    ``problem`` is what requests, urllib3 or http.client raised. ``handed_over`` says that the whole of a final request
+    had left: then only the answer is missing, and the outcome is unknown. The error names host and port, never a path
+    or a query.
+    """
+    parts = urlsplit(url)
+    place = {
+        "scheme": parts.scheme,
+        "host": parts.hostname,
+        "port": parts.port or 443,
+        **({"proxy": True} if proxied else {}),
+    }
+    kind, reason, said, details = _seen(list(_causes(problem)))
+    evidence = Evidence(kind, text=said, reason=reason, details={**place, **details})
+    where = f"{service} ({place['host']})"
+    if handed_over:
+        unknown = f"{where} got the message and did not answer ({reason}); it may have been accepted."
+        return OutcomeUnknown(unknown, step="accepted", evidence=evidence)
+    if kind == "tls":
+        return TLSError(
+            f"The encrypted connection to {where} could not be made: {said}.", step=step or "tls", evidence=evidence
+        )
+    if reason == "timeout":
+        return ConnectTimeout(f"{where} was silent for too long.", step=step or "connect", evidence=evidence)
+    words = f"{where} could not be reached: {_WORDS.get(reason, 'the connection broke off')}."
+    return ConnectError(words, step=step or ("resolve" if kind == "dns" else "connect"), evidence=evidence)
+
+
+def never_left(problem: BaseException) -> bool:
+    """Tell whether a request without a body surely never left: no connection came about."""
+    names = {type(link).__name__ for link in _causes(problem)}
+    return bool(
+        names
+        & {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"}
+    )
+
+
+_WORDS = {
+    "refused": "nothing answers on that port",
+    "unreachable": "the network leads nowhere",
+    "not-found": "there is no such name",
+    "no-dns": "the name could not be looked up",
+    "no-address": "the name has no address",
+    "proxy": "the proxy refused to help",
+}
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """Go from an SDK's exception down to what the operating system said; they nest by cause, by argument and by
+    ``reason``.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = problem
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        nested = [current.__cause__, getattr(current, "reason", None), *reversed(current.args), current.__context__]
+        current = next((one for one in nested if isinstance(one, BaseException)), None)
+
+
+_RESOLVE = {
+    getattr(socket, "EAI_NONAME", None): "not-found",
+    getattr(socket, "EAI_NODATA", None): "no-address",
+    getattr(socket, "EAI_ADDRFAMILY", None): "no-address",
+    getattr(socket, "EAI_AGAIN", None): "no-dns",
+    getattr(socket, "EAI_FAIL", None): "no-dns",
+}
+
+
+def _seen(chain: list[BaseException]) -> tuple[str, str, str, dict[str, Any]]:
+    """Find the most telling link of the chain: kind, reason, the operating system's words and details for the evidence.
+
+    Only the words of system errors are kept: those of requests and urllib3 quote whole URLs.
+    """
+    for link in reversed(chain):
+        said = bounded(str(link), 300)
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return (
+                "tls",
+                link.reason or "certificate",
+                said,
+                {"verify_code": link.verify_code, "verify_message": link.verify_message},
+            )
+        if isinstance(link, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return "connect", "closed", said, {}
+        if isinstance(link, ssl.SSLError):
+            return "tls", link.reason or "handshake", said, {}
+        if isinstance(link, socket.gaierror):
+            return "dns", _RESOLVE.get(link.errno, "not-found"), said, {"errno": link.errno}
+        if isinstance(link, http.client.RemoteDisconnected | http.client.IncompleteRead):
+            return "connect", "closed", "closed", {}
+        if isinstance(link, ConnectionRefusedError):
+            return "connect", "refused", said, {"errno": link.errno}
+        if isinstance(link, TimeoutError):
+            return "connect", "timeout", said, {}
+        if isinstance(link, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+            return "connect", "reset", said, {"errno": link.errno}
+        if type(link) is OSError:
+            tunnel = said.startswith("Tunnel connection failed")  # http.client's words for a proxy's refusal of CONNECT
+            return "connect", "proxy" if tunnel else "unreachable", said, {} if tunnel else {"errno": link.errno}
+    names = {type(link).__name__ for link in chain}
+    for kind, reason, known in (
+        ("connect", "timeout", {"ReadTimeoutError", "ConnectTimeoutError", "ReadTimeout", "ConnectTimeout"}),
+        ("dns", "bad-name", {"InvalidURL", "LocationParseError", "UnicodeError"}),
+        ("connect", "proxy", {"ProxyError", "InvalidProxyURL"}),
+    ):
+        if names & known:
+            return kind, reason, reason, {}
+    return "connect", "closed", "closed", {}

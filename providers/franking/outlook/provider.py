@@ -1,0 +1,229 @@
+"""The provider ``outlook``: Outlook.com and Microsoft 365. Facts and fields only, no SDK.
+
+``login.py`` signs in, ``send.py`` sends by Microsoft Graph, ``upload.py`` carries what is too large for one request,
+``rules.py`` recognises failures. The route ``outlook-smtp`` (XOAUTH2) is spoken by ``franking.smtp``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import urlsplit
+
+from franking.account.account import Account
+from franking.auth.secret import Grant, Secret
+from franking.diagnosis.rules import Rule
+from franking.errors import LoginError, SettingsError
+from franking.message.address import Address
+from franking.message.content import Content
+from franking.outlook.facts import _SHARED_TENANTS, CLOUDS, CONSUMER_SMTP, FACTS, FIELDS, LOGIN_HOSTS, SMTP, personal
+from franking.provider import LoginUI, Observer, Session
+from franking.smtp.fields import settle_transport
+
+__all__ = ["OutlookProvider"]
+
+
+class OutlookProvider:
+    """Send through Outlook.com and Microsoft 365."""
+
+    name = "outlook"
+    title = "Outlook.com and Microsoft 365"
+    fields = FIELDS
+    facts = FACTS
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        from franking.outlook.rules import RULES
+
+        return RULES
+
+    def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
+        """Check what goes together, and choose host, port and security of the smtp route by cloud and kind of
+        mailbox.
+        """
+        settled = dict(settings)
+        settled["tenant"] = _tenant(settings["tenant"])
+        settled["authority"] = _https(settings, "authority", path=True)
+        settled["graph_endpoint"] = _https(settings, "graph_endpoint", path=False)
+        if settled["mailbox"]:
+            settled["mailbox"] = _mailbox(settled["mailbox"])
+        _check_app_only(settled, sender)
+        if settled["route"] != SMTP:
+            return settled
+        if not settled["save_to_sent"]:
+            raise SettingsError(
+                'save_to_sent: Exchange always keeps a copy of what comes by SMTP; use route = "graph", or leave save_to_sent out.',
+                field="save_to_sent",
+            )
+        if settled["auth"] not in ("auto", "xoauth2"):
+            raise SettingsError(
+                f"auth: Microsoft takes access tokens by xoauth2 only, never {settled['auth']}; leave auth out.",
+                field="auth",
+            )
+        if not settled["host"]:
+            settled["host"] = _smtp_host(settled, sender)
+        settled = settle_transport(settled)
+        if settled["security"] == "none":
+            raise SettingsError(
+                "security: an access token never travels without encryption; use starttls (port 587).", field="security"
+            )
+        return settled
+
+    def route(self, account: Account) -> str:
+        return str(account.route)
+
+    def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
+        if account.route == SMTP:
+            from franking.smtp.open import open_session
+
+            token = secret.get()
+            name = account.username or account.mailbox or getattr(secret, "who", None) or account.sender.address
+            try:
+                return open_session(account, secret, observer, route=SMTP, username=name, mechanisms=("xoauth2",))
+            except LoginError as refused:
+                from franking.outlook.signin_errors import with_token_facts
+
+                raise with_token_facts(refused, token, name) from None
+        from franking.outlook.send import open_session as open_graph
+
+        return open_graph(account, secret, observer)
+
+    def plan(self, account: Account, content: Content) -> object:
+        """Say (as text: ``str()``) how a message would go and what that changes in it. Raises ``MessageError`` where it
+        could not.
+        """
+        if account.route == SMTP:
+            return "one SMTP transaction, the message as it is"
+        from franking.outlook.plan import plan
+
+        return plan(account, content)
+
+    def needs_login(self, account: Account) -> bool:
+        """Tell whether a person must sign in; an app-only account has a secret or a certificate instead."""
+        return not account.app_only
+
+    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+        """Lead a person through Microsoft's sign-in.
+
+        ``options``: ``large_attachments`` (bool) also asks for what large messages need.
+        """
+        from franking.outlook.login import login
+
+        return login(account, ui, options=options)
+
+    def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
+        """Make a fresh access token for the account's route."""
+        from franking.outlook.login import refresh
+
+        return refresh(account, grant, secret)
+
+    def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
+        """Do what a refresh needs of the network beforehand, and lend the refresh."""
+        from franking.outlook.login import prepared
+
+        return prepared(account, secret)
+
+    def key_details(self, account: Account) -> Mapping[str, Any]:
+        """Tell when the certificate of an app-only account ends."""
+        if not account.certificate:
+            return {}
+        from franking.outlook.certificate import certificate_end
+
+        return {"credential_expires_at": certificate_end(account)}
+
+    def revoke(self, account: Account, grant: Grant) -> str:
+        """Say what signing out does at Microsoft, which lets no program revoke its own grant."""
+        from franking.outlook.login import revoke
+
+        return revoke(account, grant)
+
+    def who(self, grant: Grant) -> str | None:
+        return grant.who
+
+
+def _tenant(value: str) -> str:
+    tenant = value.strip().lower()
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", tenant):
+        raise SettingsError(
+            f"tenant: {value!r} is neither common, organizations or consumers nor a directory's ID or domain.",
+            field="tenant",
+        )
+    return tenant
+
+
+def _https(settings: Mapping[str, Any], key: str, *, path: bool) -> str | None:
+    value = settings[key]
+    if not value:
+        return None
+    text = str(value).strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        whole = (
+            parts.scheme == "https"
+            and parts.hostname
+            and not parts.query
+            and not parts.fragment
+            and "@" not in parts.netloc
+        )
+        _ = parts.port
+    except ValueError:
+        whole = False
+        parts = urlsplit("")
+    if not whole or bool(parts.path) != path:
+        wanted = "https://host/tenant" if path else "https://host, without a path"
+        raise SettingsError(f"{key}: {value!r} is not of the form {wanted}.", field=key)
+    return text
+
+
+def _mailbox(value: str) -> str:
+    try:
+        return Address.parse(value).address
+    except ValueError as problem:
+        raise SettingsError(f"mailbox: {problem}", field="mailbox") from None
+
+
+def _check_app_only(settings: Mapping[str, Any], sender: Address) -> None:
+    if not settings["app_only"]:
+        if settings["certificate"]:
+            raise SettingsError(
+                "certificate: only an account with app_only = true signs in with a certificate.", field="certificate"
+            )
+        return
+    if settings["authority"]:
+        host, tenant = (
+            urlsplit(settings["authority"]).hostname,
+            urlsplit(settings["authority"]).path.strip("/").split("/")[0].lower(),
+        )
+        shared = host in LOGIN_HOSTS and tenant in _SHARED_TENANTS
+        key = "authority"
+    else:
+        tenant, key = settings["tenant"], "tenant"
+        shared = tenant in _SHARED_TENANTS
+    if shared:
+        raise SettingsError(
+            f"{key}: app_only needs your own directory's ID or domain; {tenant!r} stands for many. "
+            "Microsoft Entra shows it as Directory (tenant) ID.",
+            field=key,
+        )
+    if not settings["authority"] and personal(sender.domain):
+        raise SettingsError(
+            f"app_only: {sender.address} is a personal mailbox, and those need a person to sign in; leave app_only out.",
+            field="app_only",
+        )
+
+
+def _smtp_host(settings: Mapping[str, Any], sender: Address) -> str:
+    named = settings["mailbox"] or settings["username"] or ""
+    domain = named.rpartition("@")[2] if "@" in named else sender.domain
+    cloud = settings["cloud"]
+    if cloud == "global" and (personal(domain) or settings["tenant"] == "consumers"):
+        return CONSUMER_SMTP
+    host = CLOUDS[cloud].smtp
+    if not host:
+        raise SettingsError(
+            f'host: Microsoft does not publish the SMTP server of the cloud {cloud!r}; ask your administrator, or use route = "graph".',
+            field="host",
+        )
+    return host

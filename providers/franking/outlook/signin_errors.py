@@ -1,0 +1,171 @@
+"""What Microsoft's sign-in answers, and what MSAL raises, mean for Franking: errors of ours with the evidence in them.
+No network here.
+
+Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for explanations only; so it
+is here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from franking.account.account import Account
+from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
+from franking.net import http_errors
+from franking.outlook.facts import authority
+from franking.text import bounded
+
+__all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable", "with_token_facts"]
+
+_TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "service_unavailable"})
+_REGISTRATION = frozenset(
+    {
+        "invalid_client",
+        "invalid_request",
+        "invalid_resource",
+        "invalid_scope",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+    }
+)
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def explained(
+    account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, secret: str | None = None
+) -> FrankingError:
+    """Make the error of an OAuth error answer (RFC 6749 §5.2, with Microsoft's additions).
+
+    ``wanted`` are the scopes that were asked for. Gives ``ConnectError`` for what passes by itself, ``SettingsError``
+    where the app registration or its secret is at fault, else ``LoginRequired``.
+    """
+    reason = bounded(str(result.get("error") or "no-answer"), 100)
+    text = bounded(str(result.get("error_description") or ""))
+    evidence = Evidence("oauth", text=text, reason=reason, details=_details(account, result, text, wanted, secret))
+    said = f"{reason}: {text}" if text else reason
+    if reason in _TEMPORARY:
+        return ConnectError(f"The sign-in server cannot help at the moment ({said})", step="secret", evidence=evidence)
+    if reason in _REGISTRATION or account.app_only:
+        return SettingsError(f"The sign-in server refused the app itself ({said})", step="secret", evidence=evidence)
+    return sign_in_needed(f"The sign-in was refused ({said})", evidence)
+
+
+def sign_in_needed(message: str, evidence: Evidence) -> LoginRequired:
+    return LoginRequired(message, evidence=evidence)
+
+
+def _details(
+    account: Account, result: Mapping[str, Any], text: str, wanted: Iterable[str], secret: str | None
+) -> dict[str, Any]:
+    numbers = [int(number) for number in result.get("error_codes") or () if str(number).isdigit()]
+    numbers += [found for found in map(int, re.findall(r"AADSTS(\d{4,9})", text)) if found not in numbers]
+    found: dict[str, Any] = {
+        name: bounded(str(result[name]), 2_000 if name == "claims" else 200)
+        for name in ("suberror", "classification", "correlation_id", "trace_id", "timestamp", "claims")
+        if result.get(name)
+    }
+    found["aadsts"] = numbers[:10]
+    found["scopes"] = list(wanted)
+    for key in ("client_id", "tenant"):
+        found[key] = account.settings[key]
+    # Microsoft's secrets have 40 letters with a ~; a GUID is what the portal shows beside it as Secret ID
+    if secret and _GUID.fullmatch(secret.strip()):
+        found["secret_id"] = True
+    if numbers and not account.app_only:
+        found["admin_consent_url"] = _admin_consent(account, wanted)
+    return found
+
+
+def _admin_consent(account: Account, wanted: Iterable[str]) -> str:
+    """Give the page on which an administrator allows the app for everybody
+    (https://learn.microsoft.com/entra/identity-platform/v2-admin-consent).
+    """
+    issuer = urlsplit(authority(account)[0])
+    tenant = issuer.path.strip("/").split("/")[0]
+    tenant = "organizations" if tenant in ("common", "consumers") else tenant
+    query = urlencode({"client_id": account.client_id, "scope": " ".join(wanted), "redirect_uri": "http://localhost"})
+    return f"{issuer.scheme}://{issuer.netloc}/{tenant}/v2.0/adminconsent?{query}"
+
+
+def transport_failure(account: Account, problem: Exception) -> FrankingError | None:
+    """Make the error of what MSAL raised; None for what is nobody's but the programmer's."""
+    issuer, _ = authority(account)
+    names = {kind.__name__ for kind in type(problem).__mro__}
+    if "RequestException" in names and not isinstance(problem, json.JSONDecodeError):
+        return http_errors.broken(problem, service="The sign-in server", url=issuer, step="secret")
+    if "MsalServiceError" in names:
+        number = re.search(r"\b[45]\d\d\b", str(problem))
+        code = int(number[0]) if number else None
+        return ConnectError(
+            f"The sign-in server cannot help at the moment (it answered {code or 'with an error'}).",
+            step="secret",
+            evidence=Evidence("oauth", code=code, reason="server_error", details={"host": urlsplit(issuer).hostname}),
+        )
+    if isinstance(problem, json.JSONDecodeError | RecursionError) or "Unable to complete OIDC Discovery" in str(
+        problem
+    ):  # a portal's redirect
+        return unreadable(issuer)
+    if isinstance(problem, RuntimeError) and "nonce" in str(problem):
+        return sign_in_needed(
+            "The answer belongs to another sign-in (its nonce differs); sign in again.",
+            Evidence("oauth", reason="nonce-mismatch"),
+        )
+    if isinstance(problem, ValueError | KeyError):
+        words = str(problem)
+        if isinstance(problem, KeyError) or "authority" in words or "OIDC" in words:
+            key = "authority" if account.authority else "tenant"
+            return SettingsError(
+                f"{key}: {issuer} does not answer as a sign-in server should; check {key}"
+                + ("." if key == "authority" else " (a directory's ID or domain) and cloud."),
+                field=key,
+                step="secret",
+                evidence=Evidence(
+                    "oauth", reason="invalid-authority", details={"issuer": issuer, "tenant": account.tenant}
+                ),
+            )
+    return None
+
+
+def with_token_facts(refused: LoginError, token: str, username: str) -> LoginError:
+    """Add to a refused XOAUTH2 login for whom and for what its token was: Exchange's ``535 5.7.3`` says nothing else.
+
+    Work accounts' tokens are JWTs; personal accounts' are opaque, and then nothing is known.
+    """
+    seen = refused.evidence
+    if seen is None:
+        return refused
+    claims = _claims(token)
+    facts = {
+        "username": username,
+        "audience": claims.get("aud"),
+        "scopes": claims.get("scp") or " ".join(str(role) for role in claims.get("roles") or ()),
+        "who": claims.get("preferred_username") or claims.get("upn") or claims.get("unique_name"),
+    }
+    known = {key: bounded(value, 300) for key, value in facts.items() if isinstance(value, str) and value}
+    refused.evidence = replace(seen, details={**known, **seen.details})
+    return refused
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Read a JWT's claims without checking anything: they are shown, never trusted."""
+    try:
+        payload = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def unreadable(issuer: str) -> ConnectError:
+    return ConnectError(
+        "The sign-in server's answer cannot be read; something between here and there may have replaced it.",
+        step="secret",
+        evidence=Evidence("oauth", reason="unreadable", details={"host": urlsplit(issuer).hostname}),
+    )

@@ -1,0 +1,512 @@
+"""The one path that every message takes: account → provider → secret → session → receipt. The only home of recovery.
+
+    mailer.send → prepare (prepare.py) → a session, borrowed or opened (provider.open) → session.send → receipt
+
+Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
+the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
+Many messages are ``bulk.py``'s business; it is handed how to take a session and give it back (``lending.py``) and never
+opens anything itself.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from franking.account.config import resolve
+from franking.errors import ConnectError, FrankingError, LoginError, MessageError, SettingsError
+from franking.message.prepare import Prepared, prepare
+from franking.provider import Step, needs_secret, silent
+from franking.registry import provider as find_provider
+from franking.sending.pool import Lender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from email.message import EmailMessage
+    from types import TracebackType
+
+    from franking.account.account import Account
+    from franking.auth.secret import Secret
+    from franking.auth.store import SecretStore
+    from franking.diagnosis.diagnosis import Diagnosis
+    from franking.message.address import Envelope
+    from franking.message.message import Message
+    from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
+    from franking.sending.queue import SendResult
+    from franking.sending.retry import Policy
+
+__all__ = ["Mailer", "connect", "send"]
+
+Result = TypeVar("Result")
+
+
+class Capturing(Protocol):
+    """What ``franking.testing.capture`` puts in the place of accounts, sessions and time."""
+
+    def account(self, wanted: str | Account | None) -> Account: ...
+    def session(self, mailer: Mailer) -> Session: ...
+    def clock(self) -> float: ...
+    def wait(self, seconds: float) -> None: ...
+
+
+capturing: Capturing | None = None
+"""Set while an application's tests run: then nothing leaves."""
+
+
+def connect(
+    account: str | Account | None = None,
+    *,
+    connections: int = 1,
+    window: int = 1,
+    rate: float | None = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    store: SecretStore | None = None,
+) -> Mailer:
+    """Make a mailer for an account's name, an ``Account`` or an account URL; None is the default account. Nothing is
+    opened yet.
+
+    ``connections`` is the most sessions at once, ``window`` how many messages may be unanswered on each
+    (``send_many``), ``rate`` the most messages per minute (by default the provider's own limit; ``math.inf`` for none).
+    ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is
+    told each step. Raises ``SettingsError`` for an unknown account or wrong settings.
+    """
+    return Mailer(
+        account_for(account),
+        connections=connections,
+        window=window,
+        rate=rate,
+        secret=secret,
+        observer=observer,
+        store=store,
+    )
+
+
+def account_for(account: str | Account | None) -> Account:
+    """Find the account that is meant: a name, an account URL, None for the default one. Raises ``SettingsError``."""
+    return resolve(account) if capturing is None else capturing.account(account)
+
+
+def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
+    """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send``
+    does.
+    """
+    envelope = options.pop("envelope", None)
+    with connect(account, **options) as mailer:
+        return mailer.send(message, envelope=envelope)
+
+
+class _Watched:
+    """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
+
+    def __init__(self, find: Callable[[], Secret], secret: Secret | None = None) -> None:
+        """``find`` makes the secret when it is first asked for, where none is given."""
+        self._find, self._secret = find, secret
+        self.last: str | None = None
+
+    @property
+    def used(self) -> bool:
+        """Tell whether there is one already."""
+        return self._secret is not None
+
+    @property
+    def secret(self) -> Secret:
+        if self._secret is None:
+            self._secret = self._find()
+        return self._secret
+
+    @property
+    def who(self) -> str | None:
+        """Tell who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
+        return getattr(self.secret, "who", None)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Tell what the sign-in allows, where the secret knows."""
+        return tuple(getattr(self.secret, "scopes", ()))
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        self.last = self.secret.get(renew_after=renew_after)
+        return self.last
+
+
+class Mailer:
+    """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
+
+    Each thread borrows a session for each send; at most ``connections`` are open. May live as long as the program.
+    After a fork, the child opens its own.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        connections: int = 1,
+        window: int = 1,
+        rate: float | None = None,
+        secret: str | Secret | None = None,
+        observer: Observer | None = None,
+        store: SecretStore | None = None,
+    ) -> None:
+        _check_numbers(connections, window, rate)
+        self.account = account
+        self._enabled, self._rewrite_from = account.enabled, account.rewrite_from
+        self.provider: Provider = find_provider(account.provider)
+        self.route = self.provider.route(account)
+        self.window, self.rate = window, rate
+        self.sessions = Lender(connections)
+        self._observer = observer or silent
+        self._given, self._store, self._secret = (
+            secret,
+            store,
+            None if secret is None or isinstance(secret, str) else secret,
+        )
+
+    # -- sending ---------------------------------------------------------------------------------------------------------
+
+    def send(self, message: Message | EmailMessage | bytes, *, envelope: Envelope | None = None) -> Receipt:
+        """Send one message: a ``Message``, an ``email.message.EmailMessage`` or ready bytes.
+
+        ``envelope`` gives another sender and other recipients than the headers do. Raises ``SettingsError``,
+        ``MessageError``, ``LoginRequired`` or a ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be
+        done); refused recipients among accepted ones are in the receipt.
+        """
+        with self.explained():
+            return self._deliver(self.prepare(message, envelope=envelope))
+
+    def deliver(self, prepared: Prepared) -> Receipt:
+        """Send what ``prepare`` made. Raises as ``send`` does."""
+        with self.explained():
+            return self._deliver(prepared)
+
+    def _deliver(self, prepared: Prepared) -> Receipt:
+        with self.sessions.under_way(threading.get_ident()):
+            receipt = self._send(prepared)
+            if receipt.refused:
+                try:
+                    receipt = self._sent_on(prepared, receipt)
+                except BaseException as broken:
+                    _mark(broken, True)  # some have it
+                    raise
+            _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
+            return receipt
+
+    def _sent_on(self, prepared: Prepared, receipt: Receipt) -> Receipt:
+        """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
+        from franking.sending.bulk import merge, narrowed, too_many, without
+
+        while rest := too_many(receipt):
+            prepared = narrowed(prepared, rest)
+            try:
+                receipt = merge(receipt, self._send(prepared))
+            except FrankingError as error:
+                if error.possibly_sent:
+                    raise
+                return without(receipt, rest, error)  # some have it; these have not, and why
+        return receipt
+
+    def _send(self, prepared: Prepared) -> Receipt:
+        begun = False
+
+        def act(session: Session) -> Receipt:
+            nonlocal begun
+            begun = True
+            try:
+                return session.send(prepared.envelope, prepared.content)
+            except FrankingError:
+                begun = False
+                raise
+
+        try:
+            return self._recovering(act)
+        except BaseException as broken:
+            if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
+                _mark(broken, begun)
+            raise
+
+    def send_many(
+        self,
+        messages: Iterable[Message | EmailMessage | bytes | Prepared],
+        *,
+        connections: int | None = None,
+        window: int | None = None,
+        rate: float | None = None,
+        per_day: float | None = None,
+        policy: Policy | None = None,
+        started: Callable[[int, str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[SendResult]:
+        """Send any number of messages, drawn lazily; yield a ``SendResult`` for each as it is known, none lost.
+
+        What ``prepare`` gave may be among them: a message with an envelope of its own. ``connections`` and ``window``
+        override the mailer's. ``rate`` (messages per minute) and ``per_day`` are by default the provider's own limits,
+        where they are known; ``math.inf`` means no limit. Beyond a day's limit a message fails for now (``Throttled``),
+        and nothing of it leaves. ``policy`` says what is tried again (``retry.Policy``). ``started`` is called with
+        index and Message-ID before anything of a message leaves. Setting ``stop`` ends the drawing; what is under way
+        is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the results
+        under way.
+        """
+        from franking.sending import bulk
+        from franking.sending.retry import Policy
+
+        self.sessions.after_fork()
+        stop = threading.Event() if stop is None else stop
+        _check_numbers(
+            connections or self.sessions.connections, window or self.window, rate if rate is not None else self.rate
+        )
+        if per_day is not None and not per_day >= 1:
+            raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
+        limits = self.limits
+        self.sessions.widen(connections or self.sessions.connections)
+        road = bulk.Road(
+            prepare=self.prepare,
+            open=lambda: self.sessions.take(self.open, stop),
+            give_back=self.sessions.give_back,
+            renew=self.renew,
+            explain=self.explain,
+            connections=connections or self.sessions.connections,
+            window=window or self.window,
+            rate=_finite(rate or self.rate or limits.per_minute),
+            per_day=_finite(per_day or limits.per_day),
+            policy=policy or Policy(),
+            started=started,
+            stop=stop,
+            clock=time.monotonic if capturing is None else capturing.clock,
+            wait=None if capturing is None else capturing.wait,
+        )
+        if limits.connections is not None and road.connections > limits.connections:
+            import logging
+
+            log = logging.getLogger("franking.mailer")
+            log.warning(
+                "%s takes at most %d connections at once, not %d.",
+                self.provider.title,
+                limits.connections,
+                road.connections,
+            )
+        return self._read(bulk.run(road, messages), stop)
+
+    def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
+        me, process = threading.get_ident(), os.getpid()
+        with self.sessions.under_way(stop):
+            self.sessions.readers.append(me)
+            try:
+                for result in results:
+                    yield result
+                    # its connections, its threads and what is under way on them are the parent's
+                    if os.getpid() != process:
+                        raise RuntimeError(
+                            "this send_many began in the parent process, which goes on with it; begin another one here"
+                        )
+            finally:
+                self.sessions.readers.remove(me)
+
+    @property
+    def limits(self) -> RouteFacts:
+        """Give what is known of the provider's limits on this route: connections at once, messages per minute and per
+        day, size, recipients.
+        """
+        facts = self.provider.facts.route(self.route)
+        if facts.per_day_personal is not None and self.account.sender.domain in self.provider.facts.mail_domains:
+            return replace(facts, per_day=facts.per_day_personal)
+        return facts
+
+    def check(self) -> None:
+        """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send``
+        does.
+        """
+        with self.explained(), self.sessions.under_way(threading.get_ident()):
+            self._recovering(lambda session: None)
+
+    def prepare(
+        self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None
+    ) -> Prepared:
+        """Compose without sending: the envelope and the content that ``send`` would use. What is prepared already is
+        given back.
+        """
+        if isinstance(message, Prepared):
+            return message
+        if not self._enabled:
+            from franking.account.account import repair_command
+
+            raise SettingsError(
+                f"The account {self.account.name!r} is switched off; nothing is sent with it. Switch it on with: "
+                + repair_command("accounts", "enable", self.account.name),
+                field="enabled",
+            )
+        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
+        if not prepared.envelope.recipients:
+            raise MessageError("The message has no recipient; give at least one address in to, cc or bcc.", field="to")
+        return prepared
+
+    # -- sessions --------------------------------------------------------------------------------------------------------
+
+    def _recovering(self, act: Callable[[Session], Result]) -> Result:
+        """Act with a session; renew a refused token once, and replace a connection that had died before anything left,
+        once.
+        """
+        renewed = replaced = False
+        while True:
+            try:
+                with self.sessions.borrow(self.open) as session:
+                    return act(session)
+            except LoginError as refused:
+                if renewed or not refused.token_refused or refused.possibly_sent:
+                    raise
+                renewed = True
+                _info("The access token of %s was refused; renewing it.", self.account.name)
+                self.renew()
+            except ConnectError as broken:
+                if replaced or not broken.stale:
+                    raise
+                replaced = True
+                _info("The connection of %s had been closed; opening a new one.", self.account.name)
+                self.sessions.drop_idle()
+
+    def open(self) -> Session:
+        """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
+        if capturing is not None:
+            return capturing.session(self)
+        secret = self._watched()
+        if needs_secret(self.account, self.provider):
+            with _step(self._observer, "secret"):
+                secret.get()
+        return self.provider.open(self.account, secret, self._observer)
+
+    def renew(self) -> None:
+        """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
+        self.sessions.drop_idle()
+        secret = self._watched()
+        secret.get(renew_after=secret.last)
+
+    def password(self) -> str | None:
+        """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
+        from franking.auth.token import TokenSecret
+
+        watched = self._secret
+        return (
+            watched.last
+            if isinstance(watched, _Watched) and watched.used and not isinstance(watched.secret, TokenSecret)
+            else None
+        )
+
+    def _watched(self) -> _Watched:
+        with self.sessions.lock:
+            if not isinstance(self._secret, _Watched):
+                # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for
+                # a secret after all
+                if self._secret is None and needs_secret(self.account, self.provider):
+                    self._secret = self._found()
+                self._secret = _Watched(self._found, self._secret)
+            return self._secret
+
+    def _found(self) -> Secret:
+        from franking.auth.sources import secret_for
+        from franking.auth.store import open_store
+
+        store = self._store or open_store(os.environ)
+        explicit = self._given if isinstance(self._given, str) else None
+        return secret_for(self.account, self.provider, store, os.environ, explicit)
+
+    def borrow(self) -> AbstractContextManager[Session]:
+        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is
+        not kept.
+        """
+        return self.sessions.borrow(self.open)
+
+    # -- ending ----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every session; one that is lent is closed when it comes back."""
+        self.sessions.close()
+
+    def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
+        """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any
+        thread.
+
+        Each ends with an error that says whether it may have been accepted; no further message is drawn. True means
+        that nobody needs to wait for that: all of it was still waiting for its first session, and gets none.
+        """
+        return self.sessions.abort(thread=thread, stop=stop)
+
+    def __enter__(self) -> Mailer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self.sessions.closed else ''}>"
+
+    # -- explaining ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Give every Franking error that passes through its diagnosis."""
+        try:
+            yield
+        except FrankingError as error:
+            self.explain(error)
+            raise
+
+    def explain(self, error: FrankingError) -> Diagnosis:
+        """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does
+        not come out.
+        """
+        used = self._secret if isinstance(self._secret, _Watched) and self._secret.used else None
+        signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
+        from franking.sending.explain import explain  # and all the texts: only a failure needs them
+
+        return explain(
+            error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ()
+        )
+
+
+def _check_numbers(connections: int, window: int, rate: float | None) -> None:
+    for name, number in (("connections", connections), ("window", window)):
+        if number < 1:
+            raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
+    if rate is not None and not rate > 0:
+        raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+
+
+def _finite(limit: float | None) -> float | None:
+    return None if limit == math.inf else limit
+
+
+def _mark(broken: BaseException, possibly_sent: bool) -> None:
+    """Write on what broke into a send (Ctrl-C, what a signal's handler raised) whether the message may have been
+    accepted.
+    """
+    if not isinstance(broken, FrankingError):
+        with suppress(AttributeError):
+            broken.possibly_sent = possibly_sent  # type: ignore[attr-defined]
+
+
+def _info(text: str, *values: object) -> None:
+    """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
+    if "logging" in sys.modules:
+        import logging
+
+        logging.getLogger("franking.mailer").info(text, *values, stacklevel=2)
+
+
+@contextmanager
+def _step(observer: Observer, name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    observer(Step(name, "running"))
+    try:
+        yield
+    except FrankingError as error:
+        observer(Step(name, "failed", (time.perf_counter() - started) * 1000, error.message))
+        raise
+    observer(Step(name, "ok", (time.perf_counter() - started) * 1000))

@@ -1,0 +1,312 @@
+"""The test-send: the very path that sending uses, watched step by step, and told as one report. Nothing here sends by
+another way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from franking.account.account import Account
+from franking.auth.secret import Secret
+from franking.diagnosis.diagnosis import Diagnosis, Hint
+from franking.diagnosis.rules import with_hints
+from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
+from franking.message.address import Address
+from franking.message.message import Message
+from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, silent
+from franking.sending.explain import better_road, explain, in_commands
+from franking.sending.mailer import Mailer, account_for
+
+__all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """Tell how a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
+
+    ``outcome`` is ``sent``, ``failed``, ``unknown``, ``login-required`` or ``checked``. ``steps`` are the finished
+    steps in order, times in milliseconds. ``receipt`` is None on failure, ``diagnosis`` None on success. ``error`` is
+    what was raised, for those who want to look closer; it is not in the JSON.
+    """
+
+    __test__ = False  # pytest: the name begins with Test, but this is none
+
+    ok: bool
+    outcome: str
+    account: str | None
+    provider: str | None = None
+    route: str | None = None
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+    message_id: str | None = None
+    steps: tuple[Step, ...] = ()
+    possibly_sent: bool = False
+    receipt: Receipt | None = None
+    diagnosis: Diagnosis | None = None
+    hints: tuple[Hint, ...] = ()
+    error: FrankingError | None = field(default=None, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report as plain values, ready for JSON."""
+        return {
+            "ok": self.ok,
+            "outcome": self.outcome,
+            "account": self.account,
+            "provider": self.provider,
+            "route": self.route,
+            "from": self.sender,
+            "to": list(self.to),
+            "message_id": self.message_id,
+            "steps": [
+                {"name": step.name, "status": step.status, "ms": round(step.ms, 1), "detail": step.detail}
+                for step in self.steps
+            ],
+            "possibly_sent": self.possibly_sent,
+            "receipt": self.receipt.as_dict() if self.receipt else None,
+            "diagnosis": self.diagnosis.as_dict() if self.diagnosis else None,
+            "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
+        }
+
+    @classmethod
+    def of_error(cls, error: FrankingError, account: str | None = None, **known: Any) -> TestReport:
+        """Tell of a failure that came before there was an account to test with, or from outside; ``known`` are further
+        attributes.
+        """
+        return cls(
+            ok=False,
+            outcome=_outcome(error),
+            account=account,
+            possibly_sent=error.possibly_sent,
+            diagnosis=explain(error),
+            error=error,
+            **known,
+        )
+
+
+def send_test(
+    account: str | Account | None = None,
+    to: str | None = None,
+    *,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    made: Callable[[Mailer], object] | None = None,
+    **options: Any,
+) -> TestReport:
+    """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
+
+    Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or
+    cannot be read. ``made`` is told the mailer before it is used, so that its ``abort`` can be called; ``options`` are
+    those of ``connect``.
+    """
+    chosen = account_for(account)
+    address = Address.parse(to) if to else chosen.sender
+    message = compose(chosen, address)
+    return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
+
+
+def check(
+    account: str | Account | None = None,
+    *,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> TestReport:
+    """Take the same steps up to the login and send nothing."""
+    return _watch(account_for(account), None, None, (), secret, observer, options)
+
+
+def send_watched(
+    account: str | Account | None,
+    message: Any,
+    *,
+    envelope: Any = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> TestReport:
+    """Send any message and tell of it in the same form; what ``franking send`` shows."""
+    chosen = account_for(account)
+    return _watch(chosen, message, envelope, (), secret, observer, options)
+
+
+def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
+    """Compose the test message: short, multipart, Auto-Submitted; it says which account, route, host and program sent
+    it and when.
+    """
+    from html import escape
+
+    from franking import __version__
+    from franking.registry import provider
+
+    found = provider(account.provider)
+    moment = (now or (lambda: datetime.now(UTC)))().astimezone()
+    server = f"{account.host}:{account.port}" if account.get("security") else found.title
+    rows = (
+        ("Account", account.name),
+        ("From", str(account.sender)),
+        ("Route", found.route(account)),
+        ("Server", server),
+        ("Sent", moment.strftime("%Y-%m-%d %H:%M:%S %z")),
+        ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
+    )
+    opening = "This is a test message. Since you can read it, sending works."
+    text = (
+        opening + "\n\n" + "".join(f"{key + ':':<9}{value}\n" for key, value in rows) + "\nNobody needs to answer it.\n"
+    )
+    cells = "".join(f'<tr><td style="padding-right:1em">{key}</td><td>{escape(value)}</td></tr>' for key, value in rows)
+    html = f"<p>{opening}</p><table>{cells}</table><p>Nobody needs to answer it.</p>"
+    return Message(
+        to=[to],
+        subject=f"Test message from Franking ({account.name})",
+        text=text,
+        html=html,
+        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+    )
+
+
+def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
+    """Look for what seems wrong in an account's settings (and password), and for a better way to send; nothing is
+    changed.
+    """
+    from franking.registry import provider
+
+    found = provider(account.provider)
+    seen = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
+    words = in_commands(account)
+    hints = tuple(replace(hint, values={**hint.values, **words}) for hint in (*seen, *_open_files(account, found)))
+    better = better_road(account)
+    if better is not None:
+        values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
+        hints = (*hints, Hint("provider.better-way", values))
+    return hints
+
+
+def _open_files(account: Account, provider: Provider) -> Iterator[Hint]:
+    """Point at files with secrets that other users of this computer may read; containers mount them so, so it is no
+    error. Windows has no modes.
+    """
+    for field_ in provider.fields if os.name == "posix" else ():
+        if field_.private and (path := account.get(field_.name)):
+            with contextlib.suppress(OSError):  # that it is missing is told where it is used
+                mode = stat.S_IMODE(Path(path).expanduser().stat().st_mode)
+                if mode & 0o077:
+                    yield Hint("file.open-to-others", {"key": field_.name, "path": path, "mode": f"{mode:04o}"})
+
+
+def _watch(
+    account: Account,
+    message: Any,
+    envelope: Any,
+    to: tuple[str, ...],
+    secret: str | Secret | None,
+    observer: Observer | None,
+    options: dict[str, Any],
+    made: Callable[[Mailer], object] | None = None,
+) -> TestReport:
+    """Go the way of a message, or without one up to the login, and keep what was seen. ``to`` is for a message that
+    cannot even be composed.
+    """
+    steps: list[Step] = []
+    latest: list[Step] = []  # the last one, finished or not
+    tell = observer or silent
+
+    def watch(step: Step) -> None:
+        latest[:] = [step]
+        if step.status != "running":
+            steps.append(step)
+        tell(step)
+
+    started = time.perf_counter()
+    mailer = Mailer(account, secret=secret, observer=watch, **options)
+    off = message is not None and not account.enabled
+    detail = "The account is switched off." if off else f"{mailer.provider.title}, {_where(account, mailer.route)}"
+    watch(Step("settings", "failed" if off else "ok", (time.perf_counter() - started) * 1000, detail))
+    receipt: Receipt | None = None
+    error: FrankingError | None = None
+    diagnosis: Diagnosis | None = None
+    message_id: str | None = None
+    if made is not None:
+        made(mailer)
+    try:
+        with mailer:
+            if message is None:
+                mailer.check()
+            else:
+                with mailer.explained():
+                    prepared = mailer.prepare(message, envelope=envelope)
+                to, message_id = prepared.envelope.recipients, prepared.content.message_id
+                receipt = mailer.deliver(prepared)
+    except FrankingError as caught:
+        error, diagnosis = caught, explain(caught, account, mailer.provider)
+    except KeyboardInterrupt as broken:
+        _note(broken, account, mailer, latest, to=to, message_id=message_id)
+        raise
+    hints = hints_for(account, mailer.password())
+    if diagnosis is not None:
+        diagnosis = with_hints(diagnosis, hints)
+        if to:
+            diagnosis = replace(diagnosis, values={**diagnosis.values, "to": to[0]})
+        if error is not None:
+            error.diagnosis = diagnosis
+    return TestReport(
+        ok=error is None,
+        outcome=_outcome(error) if error else ("sent" if receipt else "checked"),
+        account=account.name,
+        provider=account.provider,
+        route=mailer.route,
+        sender=str(account.sender),
+        to=to,
+        message_id=message_id,
+        steps=tuple(steps),
+        possibly_sent=bool(error and error.possibly_sent),
+        receipt=receipt,
+        diagnosis=diagnosis,
+        hints=hints,
+        error=error,
+    )
+
+
+def interrupted(broken: BaseException) -> FrankingError:
+    """Make the error of an interruption (Ctrl-C): it says whether the message may have been accepted all the same."""
+    told: dict[str, Any] = {"evidence": Evidence("", reason="interrupted"), "step": getattr(broken, "step", None)}
+    if getattr(broken, "possibly_sent", False):
+        return OutcomeUnknown("Interrupted after the message was handed over; it may have been accepted.", **told)
+    return FrankingError("Interrupted; nothing was sent.", **told)
+
+
+def _note(broken: Any, account: Account, mailer: Mailer, latest: list[Step], **known: Any) -> None:
+    """Write on an interruption what it interrupted; the mailer has written whether the message may have been
+    accepted.
+    """
+    last = latest[0]
+    broken.step = last.name
+    broken.about = {
+        "account": account.name,
+        "provider": account.provider,
+        "route": mailer.route,
+        "sender": str(account.sender),
+        **known,
+    }
+    if not hasattr(broken, "possibly_sent"):  # while the connection was being closed
+        broken.possibly_sent = last.name == "accepted"
+
+
+def _where(account: Account, route: str) -> str:
+    if account.get("security"):  # an API's route may have a host for its SMTP route, and does not go there
+        return f"{account.host}:{account.port} ({account.security})"
+    return str(account.get("path") or route)
+
+
+def _outcome(error: FrankingError) -> str:
+    if isinstance(error, OutcomeUnknown) or error.possibly_sent:
+        return "unknown"
+    return "login-required" if isinstance(error, LoginRequired) else "failed"

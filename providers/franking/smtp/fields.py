@@ -1,0 +1,70 @@
+"""The settings of SMTP: server, port, security, login. Shared by the SMTP routes of every provider; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from franking.account.fields import Field
+from franking.errors import SettingsError
+
+__all__ = ["PORTS", "TRANSPORT_FIELDS", "settle_transport"]
+
+
+PORTS = {"none": 25, "starttls": 587, "tls": 465}
+"""The usual port of each kind of security (RFC 8314, RFC 6409)."""
+
+EXTENSIONS = ("chunking", "pipelining", "size", "8bitmime", "smtputf8")
+
+TRANSPORT_FIELDS = (
+    Field("host", help="Server, a name or an IP address."),
+    Field(
+        "port", "int", help="Port; by default 587 with starttls, 465 with tls, 25 with none.", minimum=1, maximum=65535
+    ),
+    Field(
+        "security",
+        choices=("none", "starttls", "tls"),
+        aliases={"ssl": "tls", "implicit": "tls"},
+        help="tls (from the first byte, often called SSL), starttls (often called TLS), or none.",
+    ),
+    Field("username", help="Login name, usually the whole address; absent = no login."),
+    Field(
+        "auth",
+        default="auto",
+        choices=("auto", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"),
+        help="SASL mechanism; auto takes the best that the server offers.",
+    ),
+    Field("without", "list", (), help=f"Extensions not to use with a broken server: {', '.join(EXTENSIONS)}."),
+    Field("ehlo_name", help="Name to greet the server with; by default the socket's address literal."),
+)
+
+SMTP_FIELDS = (
+    *TRANSPORT_FIELDS,
+    Field(
+        "password",
+        secret=True,
+        help="a password does not belong in a settings file; store it with: franking login NAME",
+    ),
+    Field("password_command", help="Command whose first line of output is the password."),
+    Field("password_file", "path", private=True, help="File whose first line is the password."),
+    Field(
+        "token_command",
+        help="Command whose first line of output is an access token (with auth = xoauth2 or oauthbearer).",
+    ),
+    Field("allow_plain_login", "bool", False, help="Allow a password without TLS to a public address."),
+)
+
+
+def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Let port and security complete each other: 465 means tls, any other port starttls; the port follows from the
+    security.
+    """
+    settled = dict(settings)
+    if settled["security"] is None:
+        settled["security"] = "tls" if settled["port"] == PORTS["tls"] else "starttls"
+    if settled["port"] is None:
+        settled["port"] = PORTS[settled["security"]]
+    unknown = [word for word in settled["without"] if word not in EXTENSIONS]
+    if unknown:
+        raise SettingsError(f"without: {unknown[0]!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
+    return settled

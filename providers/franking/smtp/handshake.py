@@ -1,0 +1,105 @@
+"""The beginning of a session as dialogues: greeting, EHLO, STARTTLS. They say lines and hear replies; no I/O.
+
+The login is in ``sasl.py``; who leads the dialogues over a connection is in ``send.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from franking.errors import ConnectError, Evidence, SendError, SettingsError, Throttled, TLSError
+from franking.message.idna import to_ascii
+from franking.net.tcp import Place, is_public
+from franking.smtp.connection import Dialogue
+from franking.smtp.protocol import Capabilities, Line, Reply, command, parse_ehlo
+
+__all__ = ["check_greeting", "check_plain_login", "ehlo_name", "hello", "starttls"]
+
+
+def ehlo_name(given: str | None, local: str) -> str:
+    """Give the name to greet with: the account's, else the socket's address literal (RFC 5321 §4.1.3). Raises
+    ``SettingsError``.
+    """
+    if given:
+        if any(sign <= " " or sign == "\x7f" for sign in given):
+            raise SettingsError(
+                f"ehlo_name: {given!r} contains a blank or a control character; give one host name.", field="ehlo_name"
+            )
+        try:
+            return given if given.isascii() else to_ascii(given)
+        except ValueError as problem:
+            raise SettingsError(f"ehlo_name: {problem}.", field="ehlo_name") from None
+    address = local.partition("%")[0]
+    if ":" not in address:
+        return f"[{address}]"
+    mapped = address.removeprefix("::ffff:")  # the system writes an IPv4 address so on a socket that takes both
+    return f"[{mapped}]" if "." in mapped else f"[IPv6:{address}]"
+
+
+def check_greeting(reply: Reply, place: Place) -> None:
+    """Look at the server's first words. Raises ``Throttled`` for 421, ``ConnectError`` for any other refusal."""
+    if reply.code != 220:
+        raise _turned_away(reply, place, "turned us away")
+
+
+def hello(name: str, place: Place) -> Dialogue[Capabilities]:
+    """Say EHLO, or HELO to a server that does not know it."""
+    reply = yield _line(f"EHLO {name}")
+    if reply.code in (500, 502):
+        reply = yield _line(f"HELO {name}")
+        if reply.code == 250:
+            return Capabilities(reply.text.partition(" ")[0])
+    if reply.code != 250:
+        raise _turned_away(reply, place, f"did not accept our greeting as {name}")
+    return parse_ehlo(reply)
+
+
+def starttls(capabilities: Capabilities, place: Place) -> Dialogue[None]:
+    """Ask for TLS. Raises ``TLSError`` where it is not on offer, before any secret or address has left."""
+    if "STARTTLS" not in capabilities:
+        evidence = Evidence(
+            "tls", reason="starttls-not-offered", details={**place.details, "offered": sorted(capabilities.words)}
+        )
+        raise TLSError(
+            f'{place} offers no STARTTLS. Try security = "tls" on port 465, or "none" if the server really has no TLS.',
+            step="tls",
+            evidence=evidence,
+        )
+    reply = yield _line("STARTTLS")
+    if reply.code != 220:
+        evidence = reply.evidence("tls", "starttls-refused", **place.details)
+        raise TLSError(
+            f"{place} offered STARTTLS and then refused it: {reply}",
+            step="tls",
+            temporary=400 <= reply.code < 500,
+            evidence=evidence,
+        )
+
+
+def check_plain_login(peer: str, *, tls: bool, token: bool, allowed: bool, details: Mapping[str, Any]) -> None:
+    """Refuse a login that anybody on the way could read: a password to a public address (unless ``allowed``), a token
+    always.
+    """
+    if tls or (not token and (allowed or not is_public(peer))):
+        return
+    what = "An access token" if token else "A password"
+    way = "" if token else ", or allow_plain_login = true if you accept that anybody on the way can read it"
+    raise SettingsError(
+        f"{what} does not go to {peer} without TLS; set security to starttls or tls{way}.",
+        field="security",
+        step="login",
+        evidence=Evidence("settings", reason="plain-login", details={**details, "peer": peer, "token": token}),
+    )
+
+
+def _line(text: str) -> Line:
+    return Line(command(text), text)
+
+
+def _turned_away(reply: Reply, place: Place, what: str) -> SendError:
+    evidence = reply.evidence("smtp", **place.details)
+    words = f"{place} {what}: {reply}"
+    if reply.code == 421:
+        return Throttled(words, step="greet", evidence=evidence)
+    return ConnectError(words, step="greet", temporary=400 <= reply.code < 500, evidence=evidence)

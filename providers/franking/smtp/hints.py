@@ -1,0 +1,174 @@
+"""What looks wrong in an SMTP account's settings and password. It only points: nothing is changed, and no password is
+ever shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from franking.account.account import Account
+from franking.diagnosis.diagnosis import Hint
+from franking.smtp.services import service_at
+
+__all__ = ["hints", "wants_address"]
+
+USUAL_SECURITY = {
+    25: ("none", "starttls"),
+    465: ("tls",),
+    587: ("starttls",),
+    2525: ("none", "starttls"),
+    2465: ("tls",),
+    2587: ("starttls",),
+}
+"""Which kinds of security a port usually has, the likeliest first (RFC 8314; 2525, 2465 and 2587 are mail services'
+spare ports).
+"""
+
+INCOMING = {110: "POP3", 143: "IMAP", 993: "IMAP", 995: "POP3", 80: "the web", 443: "the web", 22: "SSH", 21: "FTP"}
+"""Ports that people copy from the wrong line of a help page."""
+
+# Blanks in the wide sense: str.isspace() and what browsers and word processors add without a visible trace.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+)
+_NAMES = {
+    "\u00a0": "non-breaking blank",
+    "\u00ad": "soft hyphen",
+    "\u200b": "zero-width blank",
+    "\u200c": "zero-width non-joiner",
+    "\u200d": "zero-width joiner",
+    "\u202f": "narrow non-breaking blank",
+    "\u2060": "word joiner",
+    "\ufeff": "byte order mark",
+}
+_QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("‘", "’"), ("‚", "‘"), ("«", "»"), ("`", "`"))
+_APP_PASSWORD = re.compile(r"[a-z]{4}(?:[ \u00a0][a-z]{4}){3}")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def wants_address(host: object) -> bool:
+    """Tell whether a login name there is a whole address, as it is nearly everywhere: a few take its first part, or
+    hand out names of their own.
+    """
+    service = service_at(host)
+    return service is None or service.username in ("address", "none")
+
+
+def hints(account: Account, secret: str | None) -> tuple[Hint, ...]:
+    """Look at an account's server, port, login name and (where there is one) its password; the weightiest first."""
+    return (*_of_secret(account, secret), *_of_username(account), *_of_host(account), *_of_port(account))
+
+
+def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
+    if secret is None or not account.username:
+        return
+    values = {"account": account.reference}
+    if not secret:
+        yield Hint("secret.empty", values)
+        return
+    if any(sign in secret for sign in "\r\n\x0b\x0c\x85\u2028\u2029"):
+        yield Hint("secret.newline", values)
+    seen = sorted({sign for sign in secret if _unseen(sign)})
+    if seen:
+        yield Hint(
+            "secret.invisible",
+            {**values, "character": ", ".join(_NAMES.get(sign, f"U+{ord(sign):04X}") for sign in seen)},
+        )
+    body = secret.strip("\r\n")
+    core = body.strip()
+    if _APP_PASSWORD.fullmatch(core.lower()):
+        yield Hint("secret.app-password-blanks", values)
+        core = ""
+    if body[-1:].isspace():
+        yield Hint("secret.trailing-blank", values)
+    if body[:1].isspace() and body.strip():
+        yield Hint("secret.leading-blank", values)
+    if any(sign.isspace() for sign in core):
+        yield Hint("secret.inner-blank", values)
+    if _quoted(core):
+        yield Hint("secret.quotes", values)
+    if secret == account.username:
+        yield Hint("secret.equals-username", values)
+
+
+def _of_username(account: Account) -> Iterator[Hint]:
+    name, address = account.username, account.sender.address
+    if not name:
+        return
+    clean = _clean(name)
+    values = {"account": account.reference, "username": name, "address": address, "username_clean": clean}
+    if _quoted(clean):
+        yield Hint("username.quotes", {**values, "username_clean": clean[1:-1].strip()})
+    elif clean != name:
+        yield Hint("username.blank", values)
+    if "@" not in clean:
+        if wants_address(account.host) and account.host != "localhost":
+            whole = (
+                address
+                if address.partition("@")[0].lower() == clean.lower()
+                else f"{clean}@{address.rpartition('@')[2]}"
+            )
+            yield Hint("username.not-an-address", {**values, "whole_address": whole if " " not in whole else address})
+    elif (
+        clean.strip("\"'").casefold() != address.casefold()
+        and wants_address(account.host)
+        and account.host != "localhost"
+    ):
+        yield Hint("username.other-mailbox", values)
+
+
+def _of_host(account: Account) -> Iterator[Hint]:
+    host = account.host or ""
+    clean = _clean(host)
+    values = {"account": account.reference, "host": host}
+    if clean != host:
+        yield Hint("host.blank", {**values, "host_clean": clean})
+    bare = _SCHEME.sub("", clean)
+    inside = re.fullmatch(r"(\[[^\]]*\]|[^:/\[]+):(\d{1,5})/*", bare)
+    name = (inside[1] if inside else bare.partition("/")[0]).strip("[]")
+    if _SCHEME.match(clean) or "/" in clean:
+        yield Hint("host.scheme", {**values, "host_clean": name})
+    if inside:
+        yield Hint("host.port", {**values, "host_clean": name, "port_inside": int(inside[2])})
+    if "@" in name:
+        yield Hint("host.address", {**values, "host_clean": f"smtp.{name.rpartition('@')[2]}"})
+    elif (
+        account.security != "none"
+        and re.fullmatch(r"\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*:[0-9a-fA-F:.]+", name)
+        and not name.startswith("127.")
+    ):
+        yield Hint("host.ip-with-tls", values)
+
+
+def _of_port(account: Account) -> Iterator[Hint]:
+    port, security = account.port, account.security
+    values = {"account": account.reference, "host": account.host, "port": port, "security": security}
+    usual = USUAL_SECURITY.get(port)
+    if port in INCOMING:
+        yield Hint("port.incoming", {**values, "service": INCOMING[port]})
+    elif usual and security not in usual:
+        yield Hint("port.security", {**values, "usual_security": usual[-1] if security == "tls" else usual[0]})
+    if security == "none" and account.username and not _local(account.host):
+        yield Hint("port.none-with-login", values)
+
+
+def _unseen(sign: str) -> bool:
+    """Tell whether nobody can see this character: zero-width, direction marks, and blanks that are not the space
+    bar's.
+    """
+    return sign in _INVISIBLE or (sign.isspace() and sign not in " \t\r\n\x0b\x0c\x85\u2028\u2029")
+
+
+def _clean(text: str) -> str:
+    return "".join(sign for sign in text if sign not in _INVISIBLE).strip()
+
+
+def _quoted(text: str) -> bool:
+    return len(text) > 2 and (text[0], text[-1]) in _QUOTES
+
+
+def _local(host: str | None) -> bool:
+    name = (host or "").strip().lower()
+    return name == "localhost" or name.startswith("127.") or name == "::1"

@@ -1,0 +1,64 @@
+"""The provider ``smtp``: any mail server that takes a name and a password, or nothing. Facts and fields only; the work
+is in ``send.py``.
+
+``TRANSPORT_FIELDS`` are the keys that every SMTP road shares, the OAuth providers' included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from franking.errors import SettingsError
+from franking.provider import Facts, RouteFacts
+from franking.smtp.fields import SMTP_FIELDS, settle_transport
+
+if TYPE_CHECKING:
+    from franking.account.account import Account
+    from franking.auth.secret import Secret
+    from franking.diagnosis.diagnosis import Hint
+    from franking.diagnosis.rules import Rule
+    from franking.message.address import Address
+    from franking.provider import Observer, Session
+
+__all__ = ["SmtpProvider"]
+
+
+class SmtpProvider:
+    """Speak SMTP with any server."""
+
+    name = "smtp"
+    title = "SMTP server"
+    schemes: Mapping[str, Mapping[str, str]] = MappingProxyType({"smtps": {"security": "tls"}})
+    """Schemes of account URLs besides the name, and the settings that they stand for."""
+    fields = SMTP_FIELDS
+    facts = Facts(
+        routes=(RouteFacts("smtp", window=True, why="Works with every mail server that takes a name and a password."),)
+    )
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        from franking.smtp.rules import RULES
+
+        return RULES
+
+    def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
+        if not settings["host"]:
+            raise SettingsError(
+                'host: an smtp account needs a server, such as host = "smtp.example.com".', field="host"
+            )
+        return settle_transport(settings)
+
+    def route(self, account: Account) -> str:
+        return "smtp"
+
+    def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
+        from franking.smtp.open import open_session
+
+        return open_session(account, secret if account.username else None, observer, route="smtp")
+
+    def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
+        from franking.smtp.hints import hints
+
+        return hints(account, secret)

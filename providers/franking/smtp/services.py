@@ -1,0 +1,121 @@
+"""The well-known mail services, read from ``services.json``: their servers, and the names by which one recognises them.
+
+The services that Franking signs in to with OAuth are not here: they tell of themselves (``Facts``). This file looks
+things up in tables and asks no network; what follows from a find is decided in ``selector.py``. The data lies in one
+JSON file because that is read in a tenth of a millisecond; each row names its sources by a letter, and the letters are
+explained in the same file.
+
+A pattern is a whole host name (``smtp.seznam.cz``) or, with a dot in front, anything below a zone
+(``.mail.icloud.com``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+__all__ = ["Server", "Service", "Table", "find", "service_at", "table"]
+
+Found = TypeVar("Found")
+
+
+def find(name: str, patterns: Mapping[str, Found]) -> tuple[str, Found] | None:
+    """Look a host name up by whole labels from the right: the name itself, else the nearest zone above it
+    (``.example.com``).
+    """
+    if name in patterns:
+        return name, patterns[name]
+    dot = name.find(".")
+    while dot >= 0:
+        zone = name[dot:]
+        if zone in patterns:
+            return zone, patterns[zone]
+        dot = name.find(".", dot + 1)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One way into a service: host, port and security (``tls``, ``starttls``, ``none``)."""
+
+    host: str
+    port: int
+    security: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Describe a mail service: its servers, the best first, and what its login name is.
+
+    ``username``: ``address`` (the whole address), ``local-part`` (what stands before the @), ``literal`` (always the
+    same word), ``own`` (the service gives one out) or ``none``. ``remarks`` are codes of texts; ``oauth`` tells that it
+    takes access tokens too.
+    """
+
+    name: str
+    servers: tuple[Server, ...]
+    hosts: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    mx: tuple[str, ...] = ()
+    username: str = "address"
+    literal: str | None = None
+    remarks: tuple[str, ...] = ()
+    oauth: bool = False
+    sources: tuple[str, ...] = ()
+
+    def login(self, address: str | None) -> str | None:
+        """Give the login name for an address (``local@domain``) where it follows from it, else None."""
+        if self.username == "literal":
+            return self.literal
+        if address is None or self.username not in ("address", "local-part"):
+            return None
+        return address if self.username == "address" else address.rpartition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Hold all services by the names that lead to them, and the filters whose MX names say nothing about the
+    mailboxes.
+    """
+
+    services: tuple[Service, ...]
+    sources: Mapping[str, str]
+    hosts: Mapping[str, Service] = field(repr=False)
+    domains: Mapping[str, Service] = field(repr=False)
+    mx: Mapping[str, Service] = field(repr=False)
+    filters: Mapping[str, str] = field(repr=False)
+
+
+def _services(rows: list[dict[str, object]]) -> Iterator[Service]:
+    for row in rows:
+        servers = tuple(Server(*server) for server in row.pop("servers"))  # type: ignore[attr-defined]
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        yield Service(servers=servers, **values)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def table() -> Table:
+    """Read the table, once."""
+    data = json.loads((Path(__file__).parent / "services.json").read_bytes())
+    services = tuple(_services(data["services"]))
+    return Table(
+        services=services,
+        sources=data["sources"],
+        # a name that is somebody's first choice belongs to them, whoever else may list it
+        hosts={
+            **{host: service for service in services for host in service.hosts},
+            **{service.servers[0].host: service for service in services if service.username != "none"},
+        },
+        domains={domain: service for service in services for domain in service.domains},
+        mx={pattern: service for service in services for pattern in service.mx},
+        filters={pattern: row["name"] for row in data["filters"] for pattern in row["mx"]},
+    )
+
+
+def service_at(host: object) -> Service | None:
+    """Find the service that an account's server belongs to, by the server's whole name."""
+    return table().hosts.get(str(host or "").strip().lower().rstrip("."))

@@ -1,0 +1,537 @@
+"""Stores: the contract for each kind, who may read, encryption, keyrings that hang, full disks, and processes killed in
+the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import franking
+from franking.atomic import write_whole
+from franking.auth import encryption as sealing
+from franking.auth.store import FileStore, MemoryStore, open_store
+from franking.testing.contracts import StoreContract
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX")
+root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+
+
+class FakeKeyring:
+    """A keyring backend in memory that can be made to hang, to forget or to fail."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+        self.hang: threading.Event | None = None
+        self.forgetful = False
+
+    def _wait(self) -> None:
+        if self.hang:
+            self.hang.wait(30)
+            raise RuntimeError("nobody unlocked it")
+
+    def set_password(self, service: str, name: str, value: str) -> None:
+        self._wait()
+        if not self.forgetful:
+            self.kept[service, name] = value
+
+    def get_password(self, service: str, name: str) -> str | None:
+        self._wait()
+        return self.kept.get((service, name))
+
+    def delete_password(self, service: str, name: str) -> None:
+        del self.kept[service, name]
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> Any:
+    import keyring
+
+    backend = FakeKeyring()
+    for name in ("set_password", "get_password", "delete_password"):
+        monkeypatch.setattr(keyring, name, getattr(backend, name))
+    return backend
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestPlainFiles(StoreContract):
+    @pytest.fixture
+    def store(self, state: Path) -> FileStore:
+        return FileStore(state, "file")
+
+
+class TestEncryptedFiles(StoreContract):
+    @pytest.fixture
+    def store(self, state: Path) -> FileStore:
+        return FileStore(state, "encrypted", passphrase="long and random")
+
+
+class TestKeyringFiles(StoreContract):
+    @pytest.fixture
+    def store(self, state: Path, keyring: FakeKeyring) -> FileStore:
+        return FileStore(state, "keyring")
+
+
+class TestAutomaticFiles(StoreContract):
+    @pytest.fixture
+    def store(self, state: Path) -> FileStore:
+        return FileStore(state)
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_versioned_file_per_key(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("Můj Shop", "hunter2")
+    assert [path.name for path in state.iterdir()] == ["%4d%c5%afj%20%53hop.json"]
+    assert json.loads(store.path("Můj Shop").read_text()) == {
+        "version": 1,
+        "store": "file",
+        "key": "Můj Shop",
+        "value": "hunter2",
+    }
+
+
+def test_file_names_differ_without_case_and_are_no_devices(state: Path) -> None:
+    store = FileStore(state)
+    names = [
+        store.path(key).name
+        for key in ("shop", "Shop", "SHOP", "con", "nul.x", "com1", ".x", "a/b", "x" * 300, "x" * 301)
+    ]
+    assert len({name.lower() for name in names}) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9%_@+][a-z0-9%._@+-]*\.json", name) and len(name) < 240 for name in names)
+    assert not [name for name in names if re.match(r"(con|nul|com1)\b", name)]
+
+
+@posix
+def test_files_are_0600_in_a_0700_directory_whatever_the_umask(state: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = FileStore(state, "file")
+        with store.lock("shop"):
+            store.save("shop", "hunter2")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in state.iterdir()} == {
+        "shop.json": "0o600",
+        "shop.lock": "0o600",
+    }
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o777])
+def test_a_file_open_to_others_is_refused_with_the_command_that_mends_it(state: Path, mode: int) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "canary-1")
+    store.path("shop").chmod(mode)
+    for act in (lambda: store.load("shop"), lambda: store.save("shop", "x"), lambda: store.kind("shop")):
+        with pytest.raises(franking.SettingsError) as caught:
+            act()
+        assert caught.value.evidence and caught.value.evidence.reason == "loose-mode"
+        assert "canary-1" not in str(caught.value)
+    subprocess.run(str(caught.value).partition("run: ")[2].removesuffix("."), shell=True, check=True)
+    assert store.load("shop") == "canary-1"
+
+
+@posix
+def test_a_directory_open_to_others_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    state = tmp_path / "with blank"
+    store = FileStore(state, "file")
+    store.save("shop", "x")
+    state.chmod(0o755)
+    for act in (lambda: store.load("shop"), lambda: store.save("other", "x"), lambda: store.lock("shop").__enter__()):
+        with pytest.raises(franking.SettingsError, match="chmod 700") as caught:
+            act()
+    subprocess.run(str(caught.value).partition("run: ")[2].removesuffix("."), shell=True, check=True)
+    assert store.load("shop") == "x"
+
+
+@posix
+def test_links_are_refused_and_what_they_point_at_stays(state: Path, tmp_path: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "x")
+    target = tmp_path / "target.json"
+    store.path("shop").rename(target)
+    store.path("shop").symlink_to(target)
+    before = target.read_bytes()
+    for act in (lambda: store.load("shop"), lambda: store.save("shop", "y")):
+        with pytest.raises(franking.SettingsError, match="symbolic link"):
+            act()
+    assert target.read_bytes() == before
+    store.delete("shop")  # takes the link away, not what it points at
+    assert target.read_bytes() == before
+
+    link = tmp_path / "link"
+    link.symlink_to(state)
+    with pytest.raises(franking.SettingsError, match="FRANKING_STATE_DIR"):
+        FileStore(link, "file").save("shop", "x")
+
+
+@posix
+def test_a_planted_pipe_or_directory_does_not_hang(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("other", "x")
+    os.mkfifo(store.path("shop"), 0o600)
+    with pytest.raises(franking.SettingsError, match="in the way"):
+        store.load("shop")
+    store.path("dir").mkdir(0o700)
+    with pytest.raises(franking.SettingsError, match="in the way"):
+        store.load("dir")
+
+
+@root
+def test_files_and_directories_of_others_are_refused(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "x")
+    os.chown(store.path("shop"), 12345, 12345)
+    for act in (lambda: store.load("shop"), lambda: store.save("shop", "y")):
+        with pytest.raises(franking.SettingsError, match=r"uid 12345.*sudo chown 0 "):
+            act()
+    os.chown(store.path("shop"), 0, 0)
+    os.chown(state, 12345, 12345)
+    with pytest.raises(franking.SettingsError, match="uid 12345"):
+        store.load("shop")
+    with pytest.raises(franking.SettingsError, match="uid 12345"):
+        store.save("shop", "y")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "damaged"),
+        (b"{", "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"[]", "damaged"),
+        (b'{"version": 1, "store": "file", "key": "shop"}', "damaged"),
+        (b'{"version": 1, "store": "file", "key": "other", "value": "x"}', "damaged"),
+        (b'{"version": 2, "store": "file", "key": "shop", "value": "x"}', "newer"),
+        (b'{"version": 1, "store": "vault", "key": "shop", "value": "x"}', "newer"),
+    ],
+)
+def test_what_is_not_ours_is_not_read_as_a_secret(state: Path, content: bytes, reason: str) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "x")
+    store.path("shop").write_bytes(content)
+    with pytest.raises(franking.SettingsError) as caught:
+        store.load("shop")
+    assert caught.value.evidence and caught.value.evidence.reason == reason
+    if reason == "damaged":  # signing in again mends it
+        store.save("shop", "new")
+        assert store.load("shop") == "new"
+    else:
+        with pytest.raises(franking.SettingsError):
+            store.save("shop", "new")
+
+
+def test_a_missing_home_is_said_when_something_is_to_be_kept() -> None:
+    store = FileStore(Path("~/.local/state/franking"), "file")
+    assert store.load("shop") is None
+    with pytest.raises(franking.SettingsError, match="FRANKING_STATE_DIR"):
+        store.save("shop", "x")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@posix
+def test_a_write_that_fails_leaves_the_old_value_and_no_debris(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(franking.SettingsError, match="could not be written") as caught:
+            store.save("shop", "canary-2" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "canary-2" not in str(caught.value)
+    assert store.load("shop") == "old"
+    assert [path.name for path in state.iterdir()] == ["shop.json"]
+
+
+@root
+def test_a_full_disk_leaves_the_old_value(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", disk], capture_output=True
+    ).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        store = FileStore(disk / "state", "file")
+        store.save("shop", "old")
+        with pytest.raises(franking.SettingsError, match="No space left") as caught:
+            store.save("shop", "x" * 200_000)
+        assert caught.value.evidence and caught.value.evidence.reason == "unwritable"
+        assert store.load("shop") == "old"
+        assert [path.name for path in (disk / "state").iterdir()] == ["shop.json"]
+        store.save("shop", "new")  # what failed took no room away
+        assert store.load("shop") == "new"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+WRITER = """
+import sys
+from franking.auth.store import FileStore
+store = FileStore(sys.argv[1], "file")
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    store.save("shop", f"{number}:" + chr(97 + number % 26) * 30000)
+"""
+
+
+@posix
+def test_kill_at_a_hundred_points_leaves_a_whole_file(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "0:")
+    for attempt in range(100):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout
+            writer.stdout.readline()
+            time.sleep(0.0003 * attempt)  # another point each time; the moment itself does not matter
+            writer.kill()
+        number, _, letters = (store.load("shop") or "").partition(":")
+        assert letters == (chr(97 + int(number) % 26) * 30000 if number != "0" else "")
+    left = list(state.glob(".*.tmp"))
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in left)
+    for path in left:
+        os.utime(path, (1, 1))
+    store.save("shop", "x")  # old debris goes with the next write …
+    assert not list(state.glob(".*.tmp"))
+    (state / ".shop.json.1-2.tmp").write_text("just written")
+    store.delete("shop")  # … and all of it with a logout
+    assert not list(state.glob(".*.tmp"))
+
+
+def test_readers_see_whole_values_while_somebody_writes(state: Path) -> None:
+    store = FileStore(state, "file")
+    store.save("shop", "a" * 50_000)
+    done = threading.Event()
+
+    def write() -> None:
+        for number in range(60):
+            store.save("shop", chr(97 + number % 26) * 50_000)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        seen = FileStore(state).load("shop")
+        assert seen and len(seen) == 50_000 and len(set(seen)) == 1
+    writer.join()
+
+
+@posix
+def test_a_lock_keeps_other_processes_out_for_a_bounded_time(state: Path) -> None:
+    code = """
+import sys
+from franking.auth.store import FileStore
+with FileStore(sys.argv[1]).lock("shop"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(state)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        assert other.stdout and other.stdin
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(franking.SendError) as caught, FileStore(state, wait=0.1).lock("shop"):
+            pass
+        assert caught.value.temporary
+        assert caught.value.evidence and caught.value.evidence.reason == "lock-timeout"
+        with FileStore(state, wait=0.1).lock("other"):
+            pass
+        other.kill()
+    with FileStore(state, wait=5).lock("shop"):  # a killed holder holds nothing
+        pass
+
+
+def test_a_lock_keeps_other_threads_out_for_a_bounded_time(state: Path) -> None:
+    for one, two in ((FileStore(state), FileStore(state, wait=0.05)), (MemoryStore(wait=0.05),) * 2):
+        with one.lock("shop"):
+            with pytest.raises(franking.SendError) as caught, two.lock("shop"):
+                pass
+            assert caught.value.temporary
+
+
+@posix
+def test_write_whole_keeps_mode(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_whole(path, b"new", like=path.stat())
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o644)
+
+
+# --- encryption -------------------------------------------------------------------------------------------------------
+
+
+def test_an_encrypted_file_shows_nothing_and_needs_its_key(state: Path) -> None:
+    store = FileStore(state, "encrypted", passphrase="right")
+    store.save("shop", "canary-3")
+    raw = store.path("shop").read_bytes()
+    assert b"canary-3" not in raw and b"right" not in raw
+    assert FileStore(state, passphrase="right").load("shop") == "canary-3"  # the file says how it is read
+    for passphrase, reason in ((None, "no-key"), ("wrong", "wrong-key")):
+        with pytest.raises(franking.SettingsError) as caught:
+            FileStore(state, passphrase=passphrase).load("shop")
+        assert caught.value.evidence and caught.value.evidence.reason == reason
+        assert "FRANKING_STORE_KEY" in str(caught.value)
+
+
+def test_a_secret_cannot_be_passed_off_as_another_accounts(state: Path) -> None:
+    store = FileStore(state, "encrypted", passphrase="right")
+    store.save("shop", "canary-3")
+    record = json.loads(store.path("shop").read_text())
+    store.save("other", "x")
+    store.path("other").write_text(json.dumps({**record, "key": "other"}))
+    with pytest.raises(franking.SettingsError):
+        store.load("other")
+
+
+def test_saving_again_keeps_the_salt_but_never_the_nonce(state: Path) -> None:
+    store = FileStore(state, "encrypted", passphrase="right")
+    seen = []
+    for _ in range(3):
+        store.save("shop", "same")
+        seen.append(json.loads(store.path("shop").read_text()))
+    assert len({record["salt"] for record in seen}) == 1
+    assert len({record["nonce"] for record in seen}) == len({record["data"] for record in seen}) == 3
+
+
+def test_the_keyring_holds_a_key_and_the_file_the_secret(state: Path, keyring: FakeKeyring) -> None:
+    store = FileStore(state, "keyring")
+    store.save("shop", "canary-4" * 1000)
+    assert b"canary-4" not in store.path("shop").read_bytes()
+    assert len(keyring.kept) == 1 and len(next(iter(keyring.kept.values()))) < 100  # Windows takes 1,280 characters
+    assert FileStore(state).load("shop") == "canary-4" * 1000
+    store.save("shop", "again")
+    assert len(keyring.kept) == 1
+    store.delete("shop")
+    assert not keyring.kept
+
+
+def test_auto_takes_the_keyring_where_it_answers_and_stays_with_it(
+    state: Path, keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "KEYRING_SECONDS", 0.05)
+    FileStore(state).save("shop", "x")
+    assert FileStore(state).kind("shop") == "keyring"
+    keyring.hang = threading.Event()
+    try:
+        for act in (lambda: FileStore(state).load("shop"), lambda: FileStore(state).save("shop", "y")):
+            with pytest.raises(franking.SettingsError, match="did not answer within") as caught:
+                act()  # out of reach is an error, never another store
+            assert caught.value.evidence and caught.value.evidence.reason == "no-keyring"
+    finally:
+        keyring.hang.set()
+    keyring.hang = None
+    assert FileStore(state).load("shop") == "x"
+
+
+def test_auto_takes_a_file_where_no_keyring_answers_and_stays_with_it(
+    state: Path, keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "KEYRING_SECONDS", 0.05)
+    keyring.hang = threading.Event()
+    FileStore(state).save("shop", "x")
+    keyring.hang.set()
+    keyring.hang = None
+    keyring.kept.clear()
+    FileStore(state).save("shop", "y")
+    assert FileStore(state).kind("shop") == "file"
+    assert not keyring.kept
+    keyring.forgetful = True  # such as keyring's null backend
+    FileStore(state).save("other", "z")
+    assert FileStore(state).kind("other") == "file"
+
+
+def test_the_real_keyring_library_without_a_backend(state: Path) -> None:
+    FileStore(state).save("shop", "x")  # PYTHON_KEYRING_BACKEND is its `fail` backend, as on a server
+    assert FileStore(state).kind("shop") == "file"
+    with pytest.raises(franking.SettingsError, match="NoKeyringError"):
+        FileStore(state, "keyring").save("other", "x")
+
+
+def test_a_store_that_is_asked_for_takes_the_place_of_the_old(state: Path, keyring: FakeKeyring) -> None:
+    FileStore(state, "file").save("shop", "1")
+    FileStore(state, "keyring").save("shop", "2")
+    assert (FileStore(state).kind("shop"), FileStore(state).load("shop")) == ("keyring", "2")
+    FileStore(state, "encrypted", passphrase="p").save("shop", "3")
+    assert not keyring.kept
+    assert (FileStore(state).kind("shop"), FileStore(state, passphrase="p").load("shop")) == ("encrypted", "3")
+
+
+@pytest.mark.parametrize(("mode", "package"), [("keyring", "keyring"), ("encrypted", "cryptography")])
+def test_a_missing_extra_is_said_with_the_pip_command(
+    state: Path, mode: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(sys.modules):
+        if name == package or name.startswith(f"{package}."):
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(franking.SettingsError, match=r"pip install 'franking\[keyring\]'"):
+        FileStore(state, mode, passphrase="p").save("shop", "x")
+
+
+# --- the environment --------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_chooses_the_store(tmp_path: Path) -> None:
+    assert open_store({"FRANKING_STATE_DIR": str(tmp_path)}).directory == tmp_path
+    assert open_store({"FRANKING_STATE_DIR": "~/x"}).directory == Path.home() / "x"
+    assert open_store({}).directory.is_absolute()
+    assert [open_store({"FRANKING_STORE": mode}).mode for mode in ("file", "KEYRING", "auto", "")] == [
+        "file",
+        "keyring",
+        "auto",
+        "auto",
+    ]
+    assert open_store({"FRANKING_STORE_KEY": "k"}).mode == "encrypted"
+    assert open_store({"FRANKING_STORE": "auto", "FRANKING_STORE_KEY": "k"}).mode == "auto"
+    with pytest.raises(franking.SettingsError, match="auto, file, encrypted, keyring"):
+        open_store({"FRANKING_STORE": "vault"})
+    with pytest.raises(franking.SettingsError, match="FRANKING_STORE_KEY is not set"):
+        open_store({"FRANKING_STORE": "encrypted"})
+    assert "secret-key" not in repr(open_store({"FRANKING_STORE_KEY": "secret-key"}))
+
+
+def test_a_draft_that_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "state")
+    store.save("shop", "one")
+    old, young = (tmp_path / "state" / f".shop.json.{number}-abcd.tmp" for number in (1, 2))
+    for draft in (old, young):
+        draft.write_text("half a grant")
+        draft.chmod(0o600)
+    hour_ago = time.time() - 4000
+    os.utime(old, (hour_ago, hour_ago))
+    store.save("shop", "two")
+    assert (old.exists(), young.exists(), store.load("shop")) == (False, True, "two")

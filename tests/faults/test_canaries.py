@@ -1,0 +1,161 @@
+"""Secrets are planted everywhere, everything is turned up to its loudest, and everything that comes out is searched.
+
+The sign-ins' own canaries (codes, verifiers, device codes, assertions, keys) are in ``faults/test_canaries_oauth.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import franking
+from canaries import everything, found, shapes
+from franking.auth.secret import Grant, Password
+from franking.auth.sources import secret_for
+from franking.auth.store import FileStore
+from franking.errors import FrankingError
+from franking.registry import provider
+from franking.sending.testsend import send_test
+from servers.certificates import Certificates
+from servers.smtp import Fault, SmtpServer, hangs_up, says, sends
+
+PASSWORD = "Canary-Žluť 7%&+pass"
+TOKEN = "canary.access-token_0123456789abcdefghij"
+ECHO = [
+    f"535 5.7.8 you said {PASSWORD} and {TOKEN}",
+    f"535 5.7.8 you said {base64.b64encode(PASSWORD.encode()).decode()}",
+    f"535 5.7.8 you said {base64.b64encode(f'{chr(0)}jana{chr(0)}{PASSWORD}'.encode()).decode()}",
+    f"454 4.7.0 {PASSWORD}",
+]
+MESSAGE = franking.Message(to=["jana@example.cz"], subject="x", text="y")
+
+
+def test_the_search_finds_what_it_looks_for() -> None:
+    for form in shapes(PASSWORD):
+        assert found(f"x{form}y", PASSWORD)
+
+
+@pytest.mark.parametrize("auth", ["plain", "login", "cram-md5", "xoauth2", "oauthbearer"])
+@pytest.mark.parametrize(
+    "fault", ["none", "echo 0", "echo 1", "echo 2", "echo 3", "echo at MAIL", "garbage", "hangs up"]
+)
+def test_nothing_secret_comes_out_of_smtp(
+    auth: str, fault: str, certificates: Certificates, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = auth in ("xoauth2", "oauthbearer")
+    secret = TOKEN if token else PASSWORD
+    users = (
+        {"tokens": {"jana": TOKEN}}
+        if token
+        else {"users": {"jana": PASSWORD}, "mechanisms": ("PLAIN", "LOGIN", "CRAM-MD5")}
+    )
+    faults = {
+        "none": [],
+        "echo at MAIL": [Fault("mail", says(ECHO[0].replace("535 5.7.8", "550 5.7.1")))],
+        "garbage": [Fault("auth", sends(f"{secret}\r\n".encode()))],
+        "hangs up": [Fault("auth", hangs_up)],
+    }.get(fault) or ([Fault("auth", says(ECHO[int(fault[-1])]), nth=None)] if fault[-1].isdigit() else [])
+    steps: list[Any] = []
+    with SmtpServer(**users, faults=faults, context=certificates.context("good")) as server:  # type: ignore[arg-type]
+        account = franking.Account(
+            name="shop", provider="smtp", sender="jana@example.cz", host="localhost", port=server.port, security="starttls", username="jana",
+            auth=auth, ca_file=certificates.ca_file, timeout=5,
+        )  # fmt: skip
+        mailer = franking.connect(account, secret=secret, observer=steps.append)
+        out = repr(mailer) + repr(account) + repr(Password(secret)) + str(pickle.dumps(account))
+        try:
+            out += repr(mailer.send(MESSAGE))
+            assert fault == "none"
+        except FrankingError as error:
+            assert fault != "none"
+            out += everything(error)
+        mailer.close()
+        report = send_test(account, to="me@example.cz", secret=secret)
+        assert report.ok == (fault == "none")
+        out += json.dumps(report.as_dict(), ensure_ascii=False) + repr(report)
+    out += repr(steps) + "".join(f"{record.getMessage()} {record.__dict__}" for record in loud.records)
+    out += "".join(capfd.readouterr())
+    assert not found(out, secret)
+
+
+@pytest.mark.parametrize("verbosity", ["-v", "-vv"])
+@pytest.mark.parametrize("good", [True, False])
+def test_nothing_secret_comes_out_of_the_command_line(good: bool, verbosity: str) -> None:
+    with SmtpServer(
+        users={"jana": PASSWORD}, faults=[] if good else [Fault("auth", says(ECHO[0]), nth=None)]
+    ) as server:
+        words = [
+            "send-test",
+            "--provider",
+            "smtp",
+            "--from",
+            "a@b.cz",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(server.port),
+            "--security",
+            "none",
+        ]
+        words += ["--username", "jana", "--password-stdin", "--to", "me@example.cz", "--transcript", verbosity]
+        out = ""
+        for more in ([], ["--json"]):
+            done = subprocess.run(
+                [sys.executable, "-c", "from franking_cli.app import main; main()", *words, *more],
+                input=PASSWORD, capture_output=True, text=True, encoding="utf-8", env=dict(os.environ) | {"PYTHONUTF8": "1"}, check=False,
+            )  # fmt: skip
+            assert (done.returncode == 0) == good, done.stderr
+            out += done.stdout + done.stderr
+        assert "AUTH PLAIN" in out
+    assert not found(out, PASSWORD)
+
+
+def test_a_password_command_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's arguments and environment hold nothing of ours, not even other accounts' secrets out of our own
+    environment.
+    """
+    monkeypatch.setenv("FRANKING_SECRET_OTHER", PASSWORD)
+    monkeypatch.setenv("FRANKING_STORE_KEY", TOKEN)
+    seen = tmp_path / "seen"
+    script = tmp_path / "tell"
+    script.write_text(f"#!/bin/sh\ncat /proc/self/cmdline /proc/self/environ > {seen}\necho geheim\n")
+    script.chmod(0o700)
+    account = franking.Account(
+        name="shop",
+        provider="smtp",
+        sender="a@b.cz",
+        host="smtp.example.cz",
+        username="jana",
+        password_command=str(script),
+    )
+    secret = secret_for(account, provider("smtp"), FileStore(tmp_path / "state"), os.environ)
+    assert secret.get() == "geheim"
+    assert not found(seen.read_bytes().decode("utf-8", "replace"), PASSWORD, TOKEN)
+
+
+def test_a_grant_shows_nothing_of_itself() -> None:
+    grant = Grant(
+        "gmail",
+        "gmail-api",
+        "me@gmail.com",
+        (),
+        0.0,
+        0.0,
+        TOKEN,
+        1.0,
+        {"refresh_token": PASSWORD, "client_secret": PASSWORD},
+        {},
+    )
+    try:
+        raise RuntimeError("something") from ValueError(repr(grant))
+    except RuntimeError as error:
+        assert not found("".join(traceback.format_exception(error)) + repr(grant) + str(grant), TOKEN, PASSWORD)

@@ -1,0 +1,171 @@
+"""The fault matrix of SMTP: every fault at every step, over sockets; what must come of it stands in
+``fault_table.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fault_outcome
+import franking
+from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, harmless, seen
+from fault_table import WAITING, cells, expected
+from franking.message.address import Envelope
+from servers.certificates import Certificates
+from servers.dialogue import Raw
+from servers.misbehaviour import fault
+from servers.smtp import EXTENSIONS, Fault, SmtpServer, says, twice
+
+pytestmark = pytest.mark.matrix
+
+WORDS = {
+    "chunking": EXTENSIONS,
+    "pipelining": tuple(word for word in EXTENSIONS if word != "CHUNKING"),
+    "dialogue": tuple(word for word in EXTENSIONS if word not in ("CHUNKING", "PIPELINING")),
+}
+PASSWORD = "Canary7-hunter2"
+SMALL, LARGE = Raw(SMALL_BODY), Raw(LARGE_BODY, chunk=CHUNK)
+ENVELOPE = Envelope("jana@example.test", ["petr@example.test"])
+FLOODS = ("10 MB line", "100,000 lines")
+SILENCE, PATIENCE = 0.3, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
+
+
+def account(port: int, *, tls: bool = False, **settings: Any) -> franking.Account:
+    given: dict[str, Any] = {
+        "host": "localhost" if tls else "127.0.0.1",
+        "security": "starttls" if tls else "none",
+        "username": "jana",
+    }
+    given |= {"timeout": PATIENCE, "final_timeout": PATIENCE, **settings}
+    return franking.Account(name="test", provider="smtp", sender="Jana <jana@example.test>", port=port, **given)
+
+
+def act(step: str, given: franking.Account, outcome: Outcome) -> None:
+    content = LARGE if step == "content" else SMALL
+    fault_outcome.act(step, given, PASSWORD, outcome, ENVELOPE, content, nobody="nobody@example.test")
+
+
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """Measure the memory of this process, the server's part of it included: an endless answer is not kept."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000, f"{peak} octets for an endless answer"
+
+
+@pytest.mark.parametrize(("step", "kind", "road"), [cell for cell in cells() if cell[0] != "connect"])
+def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certificates) -> None:
+    tls = step in ("starttls", "tls", "ehlo again")
+    over = threading.Event()
+    options: dict[str, Any] = {"context": certificates.context("good") if tls else None}
+    if step == "rset":
+        options["refused"] = {"nobody@example.test": "550 5.1.1 unknown"}
+    if step in ("auth question", "auth answer"):
+        options["mechanisms"] = ("CRAM-MD5",)
+    outcome = Outcome()
+    with SmtpServer(
+        extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault(step, kind, over, outcome.greeting)], **options
+    ) as server:
+        wait = SILENCE if kind in WAITING else PATIENCE
+        trust = certificates.ca_file if tls else None
+        given = account(server.port, tls=tls, ca_file=trust, timeout=wait, final_timeout=wait)
+        try:
+            with bounded() if kind in FLOODS else contextlib.nullcontext():
+                act(step, given, outcome)
+            assert seen(outcome, given) == expected(step, kind, road)
+        finally:
+            over.set()
+            outcome.close()
+        server.wait()  # whatever came of it: nothing stays open
+    if outcome.error is not None:
+        harmless(outcome.error, PASSWORD)
+        if not outcome.error.possibly_sent:
+            assert server.messages == []
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port that answers nothing any more: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.mark.parametrize(("kind", "place"), [("silence", full_backlog), ("reset", closed_port)])
+def test_a_fault_at_the_tcp_handshake(kind: str, place: Any) -> None:
+    with place() as port:
+        given, outcome = account(port, timeout=SILENCE), Outcome()
+        act("connect", given, outcome)
+    assert seen(outcome, given) == expected("connect", kind)
+
+
+def test_the_matrix_has_a_few_hundred_cells() -> None:
+    assert len(cells()) > 300
+
+
+# — what the matrix taught —
+
+
+def test_words_that_came_unasked_are_not_read_as_the_cause(certificates: Certificates) -> None:
+    """The second answer to EHLO names SMTPUTF8; that it was one too many counts."""
+    with SmtpServer(users={"jana": PASSWORD}, faults=[Fault("ehlo", twice, executed=True)]) as server:
+        given, outcome = account(server.port), Outcome()
+        act("auth", given, outcome)
+    assert seen(outcome, given).code == "protocol.error"
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [("550 5.7.1 content rejected", "OutcomeUnknown"), ("250 2.0.0 queued", ""), ("421 4.3.2 bye", "")],
+)
+def test_an_answer_too_many_beside_a_refusal_is_no_acceptance(last: str, error: str) -> None:
+    """One flight, and a surplus answer pushes the others on by one: RCPT's 250 seems to answer the content, and a
+    refusal is left over.
+    """
+    with SmtpServer(
+        users={"jana": PASSWORD}, faults=[Fault("rcpt", says("250 2.1.5 ok", "250 2.1.5 ok", last))]
+    ) as server:
+        given, outcome = account(server.port), Outcome()
+        try:
+            act("rcpt", given, outcome)
+        finally:
+            outcome.close()
+    assert seen(outcome, given).error == error
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("road", ["chunking", "pipelining"])
+def test_a_refusal_in_the_middle_is_heard_though_the_server_reads_no_more(road: str) -> None:
+    """The time-out is a minute: whoever only looks after writing would still sit there."""
+    over = threading.Event()
+    with SmtpServer(extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault("content", "5xx", over)]) as server:
+        given, outcome = account(server.port, timeout=60.0), Outcome()
+        try:
+            act("content", given, outcome)
+            assert seen(outcome, given) == expected("content", "5xx", road)
+        finally:
+            over.set()

@@ -1,0 +1,334 @@
+"""Many messages: drawn lazily, each exactly one result, tried again only where surely not accepted, at the pace that is
+allowed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import franking
+from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused, Throttled
+from franking.provider import Receipt
+from franking.sending import bulk
+from franking.sending.retry import NEVER, Policy
+from servers.scripted import ScriptedProvider
+from servers.smtp import Fault, SmtpServer, hangs_up, says, then
+
+LATER = {"reply": "451 4.7.1 later", "temporary": True}
+NEVER_AGAIN = {"reply": "550 5.1.1 unknown", "temporary": False}
+QUICK = Policy(attempts=3, first=0.0)
+
+
+@pytest.fixture
+def account(scripted: ScriptedProvider) -> franking.Account:
+    return franking.Account(name="s", provider="scripted", sender="jan@example.com", username="jan")
+
+
+def messages(count: int) -> list[franking.Message]:
+    return [franking.Message(to=[f"r{number}@example.com"], subject=f"{number}", text="x") for number in range(count)]
+
+
+def send(account: franking.Account, items: Any, **options: Any) -> list[bulk.SendResult]:
+    options.setdefault("policy", QUICK)
+    with franking.connect(account, secret="x") as mailer:
+        return list(mailer.send_many(items, **options))
+
+
+def test_every_message_has_one_result(account: franking.Account, scripted: ScriptedProvider) -> None:
+    sent = messages(40)
+    results = send(account, sent, window=8)
+    assert [result.index for result in results] == list(range(40))
+    assert all(result.message is sent[result.index] for result in results)
+    assert {result.outcome for result in results} == {"accepted"}
+    assert scripted.opened == 1
+
+
+def test_messages_are_drawn_lazily(account: franking.Account, scripted: ScriptedProvider) -> None:
+    drawn: list[int] = []
+
+    def endless() -> Iterator[franking.Message]:
+        for number in range(10**9):
+            drawn.append(number)
+            yield franking.Message(to=["a@example.com"], subject="x", text="x")
+
+    with franking.connect(account, secret="x") as mailer:
+        results = mailer.send_many(endless(), window=4)
+        for _ in range(10):
+            next(results)
+        results.close()  # type: ignore[attr-defined]
+    assert len(drawn) <= 10 + 4
+
+
+def test_connections_share_the_work(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x", connections=4) as mailer:
+        results = list(mailer.send_many(messages(200), window=4, policy=QUICK))
+    assert sorted(result.index for result in results) == list(range(200))
+    assert scripted.most_open <= 4
+    assert scripted.open_now == 0
+
+
+def test_more_connections_than_the_mailer_was_made_with(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x") as mailer:
+        assert len(list(mailer.send_many(messages(100), connections=3, policy=QUICK))) == 100
+    assert scripted.most_open <= 3
+
+
+def test_a_temporary_refusal_is_tried_again_with_the_same_message_id(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.by_recipient["r1@example.com"] = [Refused("later", temporary=True), Refused("later", temporary=True)]
+    results = send(account, messages(3))
+    assert {result.index: result.outcome for result in results} == {0: "accepted", 1: "accepted", 2: "accepted"}
+    ids = [message_id for recipients, message_id in scripted.sent if recipients == ("r1@example.com",)]
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
+
+
+def test_it_gives_up_after_the_last_attempt(account: franking.Account, scripted: ScriptedProvider) -> None:
+    scripted.by_recipient["r0@example.com"] = [Refused("later", temporary=True)] * 5
+    (result,) = send(account, messages(1))
+    assert result.outcome == "failed"
+    assert len(scripted.sent) == QUICK.attempts
+    assert result.error is not None
+    assert result.error.diagnosis is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Refused("no"), "failed"),
+        (RecipientsRefused("none", refused={"r0@example.com": NEVER_AGAIN}), "refused"),
+        (OutcomeUnknown("cut", accepted=["r0@example.com"]), "unknown"),
+        (franking.MessageError("too large"), "failed"),
+    ],
+)
+def test_what_is_for_good_or_unknown_is_never_sent_again(
+    account: franking.Account, scripted: ScriptedProvider, error: franking.FrankingError, outcome: str
+) -> None:
+    scripted.by_recipient["r0@example.com"] = [error]
+    results = {result.index: result for result in send(account, messages(3))}
+    assert results[0].outcome == outcome
+    assert results[1].outcome == results[2].outcome == "accepted"
+    assert sum(recipients == ("r0@example.com",) for recipients, _ in scripted.sent) == 1
+
+
+def test_a_broken_connection_is_replaced_and_what_was_not_begun_is_sent(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.by_recipient["r3@example.com"] = [ConnectError("reset")]
+    results = send(account, messages(10), window=4)
+    assert {result.outcome for result in results} == {"accepted"}
+    assert sorted(result.index for result in results) == list(range(10))
+    assert scripted.opened == 2
+
+
+def test_temporarily_refused_recipients_are_tried_alone(account: franking.Account, scripted: ScriptedProvider) -> None:
+    scripted.answers = [{"b@example.com": LATER, "c@example.com": NEVER_AGAIN}]
+    (result,) = send(
+        account, [franking.Message(to=["a@example.com", "b@example.com", "c@example.com"], subject="x", text="x")]
+    )
+    assert [recipients for recipients, _ in scripted.sent] == [
+        ("a@example.com", "b@example.com", "c@example.com"),
+        ("b@example.com",),
+    ]
+    assert result.outcome == "accepted"
+    assert result.receipt is not None
+    assert set(result.receipt.accepted) == {"a@example.com", "b@example.com"}
+    assert result.receipt.refused == {"c@example.com": NEVER_AGAIN}
+
+
+def test_recipients_that_stay_refused_are_in_the_receipt(account: franking.Account, scripted: ScriptedProvider) -> None:
+    scripted.answers = [{"b@example.com": LATER}, RecipientsRefused("b", refused={"b@example.com": NEVER_AGAIN})]
+    (result,) = send(account, [franking.Message(to=["a@example.com", "b@example.com"], subject="x", text="x")])
+    assert result.outcome == "accepted"
+    assert result.receipt is not None
+    assert result.receipt.accepted == ("a@example.com",)
+    assert result.receipt.refused == {"b@example.com": NEVER_AGAIN}
+
+
+def test_all_refused_some_for_now_is_tried_for_those_alone(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.answers = [RecipientsRefused("all", refused={"a@example.com": NEVER_AGAIN, "b@example.com": LATER})]
+    (result,) = send(account, [franking.Message(to=["a@example.com", "b@example.com"], subject="x", text="x")])
+    assert [recipients for recipients, _ in scripted.sent] == [("a@example.com", "b@example.com"), ("b@example.com",)]
+    assert result.outcome == "accepted"
+    assert result.receipt is not None
+    assert result.receipt.accepted == ("b@example.com",)
+
+
+def test_too_many_recipients_go_on_without_a_pause(account: franking.Account, scripted: ScriptedProvider) -> None:
+    everybody = [f"r{number}@example.com" for number in range(9)]
+    too_many = {"reply": "452 4.5.3 too many", "temporary": True}
+    scripted.answers = [dict.fromkeys(everybody[3:], too_many), dict.fromkeys(everybody[6:], too_many)]
+    (result,) = send(account, [franking.Message(to=everybody, subject="x", text="x")], policy=NEVER)
+    assert result.receipt is not None
+    assert set(result.receipt.accepted) == set(everybody)
+
+
+def test_a_wrong_password_is_tried_once_and_every_message_hears_of_it(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.openings = [LoginError("wrong")] * 9
+    results = send(account, messages(5))
+    assert [result.outcome for result in results] == ["failed"] * 5
+    assert scripted.opened == 1
+
+
+def test_a_message_that_cannot_be_composed_fails_alone(account: franking.Account, scripted: ScriptedProvider) -> None:
+    items = messages(3)
+    items[1] = franking.Message(subject="nobody", text="x")
+    results = {result.index: result.outcome for result in send(account, items, window=4)}
+    assert results == {0: "accepted", 1: "failed", 2: "accepted"}
+
+
+def test_what_the_iterable_raises_comes_after_the_results(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    def broken() -> Iterator[franking.Message]:
+        yield from messages(3)
+        raise RuntimeError("the database went away")
+
+    got: list[bulk.SendResult] = []
+    with franking.connect(account, secret="x") as mailer, pytest.raises(RuntimeError, match="database"):
+        for result in mailer.send_many(broken(), window=4):
+            got.append(result)
+    assert [result.outcome for result in got] == ["accepted"] * 3
+
+
+def test_started_is_told_before_anything_leaves(account: franking.Account, scripted: ScriptedProvider) -> None:
+    told: list[tuple[int, str]] = []
+
+    def started(index: int, message_id: str) -> None:
+        assert message_id not in [sent for _, sent in scripted.sent]
+        told.append((index, message_id))
+
+    results = send(account, messages(5), started=started, window=2)
+    assert [index for index, _ in told] == [0, 1, 2, 3, 4]
+    assert {result.receipt.message_id for result in results if result.receipt} == {message_id for _, message_id in told}
+
+
+def test_stop_finishes_what_is_under_way_and_draws_no_more(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    stop = threading.Event()
+    results = []
+    with franking.connect(account, secret="x") as mailer:
+        for result in mailer.send_many(messages(100), window=4, stop=stop):
+            results.append(result)
+            if len(results) == 10:
+                stop.set()
+    assert 10 <= len(results) <= 14
+    assert len(scripted.sent) == len(results)
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waited: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+
+def run(account: franking.Account, items: Any, clock: Clock, **options: Any) -> list[bulk.SendResult]:
+    with franking.connect(account, secret="x") as mailer:
+        road = bulk.Road(
+            prepare=mailer.prepare,
+            open=lambda: mailer.sessions.take(mailer.open),
+            give_back=mailer.sessions.give_back,
+            renew=mailer.renew,
+            explain=lambda error: None,
+            clock=clock,
+            wait=clock.wait,
+            chance=lambda: 0.0,
+            **options,
+        )
+        return list(bulk.run(road, items))
+
+
+def test_the_pace_is_kept(account: franking.Account, scripted: ScriptedProvider) -> None:
+    clock = Clock()
+    results = run(account, messages(25), clock, rate=10)
+    assert len(results) == 25
+    assert clock.now - 1000.0 == pytest.approx(120.0)  # 10 at once, 10 a minute later, 5 two minutes later
+
+
+def test_retry_after_is_honoured_and_holds_everything(account: franking.Account, scripted: ScriptedProvider) -> None:
+    clock = Clock()
+    scripted.answers = [Throttled("slow down", retry_after=40.0)]
+    results = run(account, messages(3), clock)
+    assert {result.outcome for result in results} == {"accepted"}
+    assert clock.now - 1000.0 >= 40.0
+
+
+def test_an_absurd_retry_after_is_given_back(account: franking.Account, scripted: ScriptedProvider) -> None:
+    clock = Clock()
+    scripted.by_recipient["r0@example.com"] = [Throttled("tomorrow", retry_after=86400.0)]
+    results = {result.index: result.outcome for result in run(account, messages(2), clock)}
+    assert results == {0: "failed", 1: "accepted"}
+    assert clock.now - 1000.0 < 60.0
+
+
+def test_pauses_double_and_have_a_limit() -> None:
+    policy = Policy(attempts=6, first=2.0, longest=10.0)
+    assert [policy.pause(attempt, lambda: 0.0) for attempt in range(1, 7)] == [2.0, 4.0, 8.0, 10.0, 10.0, None]
+    assert policy.pause(1, lambda: 0.999) == pytest.approx(1.0, abs=0.01)
+
+
+def test_receipts_add_up() -> None:
+    first = Receipt("<1>", "smtp", "250 a", accepted=("a",), refused={"b": LATER, "c": NEVER_AGAIN}, bytes=10, ms=1.0)
+    second = Receipt("<1>", "smtp", "250 b", accepted=("b",), bytes=10, ms=2.0)
+    merged = bulk.merge(first, second)
+    assert (merged.accepted, dict(merged.refused), merged.reply, merged.bytes) == (
+        ("a", "b"),
+        {"c": NEVER_AGAIN},
+        "250 b",
+        20,
+    )
+
+
+def test_an_error_in_one_thread_reaches_the_caller(account: franking.Account, scripted: ScriptedProvider) -> None:
+    original = type(scripted).open
+
+    def open_badly(self: ScriptedProvider, *arguments: Any) -> Any:
+        raise ZeroDivisionError("a bug in a provider")
+
+    type(scripted).open = open_badly  # type: ignore[method-assign]
+    try:
+        with franking.connect(account, secret="x", connections=2) as mailer, pytest.raises(ZeroDivisionError):
+            list(mailer.send_many(messages(5)))
+    finally:
+        type(scripted).open = original  # type: ignore[method-assign]
+
+
+def test_a_session_that_the_server_closed_while_it_rested_is_replaced() -> None:
+    """Nothing of the message had left: it is no further attempt, even for a policy that allows none."""
+    with SmtpServer(
+        faults=[Fault("body", then(says("250 2.0.0 ok"), hangs_up), executed=True, connection=1)]
+    ) as server:
+        account = franking.Account(
+            name="t",
+            provider="smtp",
+            sender="jan@example.com",
+            host="127.0.0.1",
+            port=server.port,
+            security="none",
+            timeout=10,
+        )
+        with franking.connect(account) as mailer:
+            mailer.send(franking.Message(to="a@example.com", text="x"))
+            server.wait(0)
+            results = list(mailer.send_many([franking.Message(to="b@example.com", text="x")], policy=NEVER))
+        assert [result.outcome for result in results] == ["accepted"]
+        assert [message.recipients for message in server.messages] == [["a@example.com"], ["b@example.com"]]

@@ -1,0 +1,336 @@
+"""Replies, capabilities, command lines and dot-stuffing: octets and values, no sockets."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from franking.errors import ConnectError, MessageError, Throttled, TLSError
+from franking.net.tcp import Place
+from franking.smtp import protocol
+from franking.smtp.handshake import check_greeting, check_plain_login, ehlo_name, hello, starttls
+from franking.smtp.protocol import DotStuffer, Reply, ReplyReader, command, parse_ehlo, path, visible
+from servers.dialogue import offers, play
+
+PLACE = Place("mx.example.test", 587, "starttls")
+
+
+def read(*pieces: bytes) -> ReplyReader:
+    reader = ReplyReader()
+    for piece in pieces:
+        reader.feed(piece)
+    return reader
+
+
+# — replies —
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "enhanced", "text"),
+    [
+        (b"250 ok\r\n", 250, None, "ok"),
+        (b"250\r\n", 250, None, ""),
+        (b"250 2.1.0 sender ok\n", 250, "2.1.0", "sender ok"),
+        (
+            b"535-5.7.8 Username and Password not accepted. For more\r\n535 5.7.8  go to x\r\n",
+            535,
+            "5.7.8",
+            "Username and Password not accepted. For more go to x",
+        ),
+        (b"550-first\r\n550-5.1.1 second\r\n550 third\r\n", 550, "5.1.1", "first second third"),
+        (b"550 5.7.1\r\n", 550, "5.7.1", ""),
+        (b"250 2.0.0.1 is no enhanced code\r\n", 250, None, "2.0.0.1 is no enhanced code"),
+        ("550 nepřijato\r\n".encode(), 550, None, "nepřijato"),
+        (b"550 \xff\x1b[31mred\x07\r\n", 550, None, "\\xff\\x1b[31mred\\x07"),
+        ("550 abc\u202egnp.exe\r\n".encode(), 550, None, "abc\\u202egnp.exe"),
+    ],
+)
+def test_a_reply_gives_code_enhanced_code_and_readable_text(
+    octets: bytes, code: int, enhanced: str | None, text: str
+) -> None:
+    (reply,) = read(octets).replies
+    assert (reply.code, reply.enhanced, reply.text) == (code, enhanced, text)
+    assert str(reply) == " ".join(part for part in (str(code), enhanced, text) if part)
+
+
+@given(st.integers(0, 2**32))
+def test_replies_cut_anywhere_read_the_same(seed: int) -> None:
+    octets = b"220 hi\r\n250-a\r\n250-b\r\n250 c\r\n354 go\r\n"
+    dice = random.Random(seed)
+    cuts = sorted(dice.randrange(len(octets) + 1) for _ in range(6))
+    pieces = [octets[start:end] for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True)]
+    assert list(read(*pieces).replies) == [Reply(220, (b"hi",)), Reply(250, (b"a", b"b", b"c")), Reply(354, (b"go",))]
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"* OK IMAP4 ready\r\n", "not-smtp"),
+        (b"+OK POP3\r\n", "not-smtp"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "not-smtp"),
+        (b"\r\n", "not-smtp"),
+        (b"25\r\n", "not-smtp"),
+        (b"2500 ok\r\n", "not-smtp"),
+        (b"150 ok\r\n", "not-smtp"),
+        (b"650 ok\r\n", "not-smtp"),
+        ("２５０ ok\r\n".encode(), "not-smtp"),
+        (b"250-one\r\n251 two\r\n", "mixed-codes"),
+        (b"250 " + b"x" * 9000, "line-too-long"),
+        (b"250 " + b"x" * 9000 + b"\r\n", "line-too-long"),
+        (b"250-x\r\n" * 501, "reply-too-long"),
+        ((b"250-" + b"x" * 8000 + b"\r\n") * 9, "reply-too-long"),
+        (b"250 ok\r\n" * 5001, "too-many-replies"),
+    ],
+)
+def test_what_is_no_reply_is_a_fault_and_ends_the_reading(octets: bytes, reason: str) -> None:
+    reader = read(octets)
+    assert reader.fault is not None
+    assert reader.fault.reason == reason
+    assert len(reader.fault.text) < 1000
+    seen = len(reader.replies)
+    reader.feed(b"250 ok\r\n")
+    assert len(reader.replies) == seen
+
+
+def test_replies_before_a_fault_are_kept() -> None:
+    reader = read(b"250 accepted\r\nrubbish\r\n250 late\r\n")
+    assert [reply.code for reply in reader.replies] == [250]
+    assert reader.fault is not None
+
+
+def test_memory_stays_bounded_under_an_endless_line() -> None:
+    reader = read(*[b"x" * 65536] * 200)
+    assert len(reader.pending) <= protocol.LINE_LIMIT
+
+
+def test_a_long_text_is_cut() -> None:
+    (reply,) = read((b"550-" + b"y" * 3000 + b"\r\n") + b"550 z\r\n").replies
+    assert len(reply.text) == protocol.TEXT_LIMIT
+    assert reply.text.endswith("…")
+
+
+def test_nothing_that_a_server_sends_reaches_a_terminal_unescaped() -> None:
+    assert visible(bytes(range(256))).isprintable()
+    assert visible("\u200f\u2066a\ud7ff".encode()) == "\\u200f\\u2066a\\ud7ff"
+
+
+# — capabilities —
+
+
+def test_ehlo_is_read_once_and_both_spellings_of_auth_add_up() -> None:
+    capabilities = offers(
+        "SIZE 35882577", "8BITMIME", "auth LOGIN PLAIN xoauth2", "AUTH=LOGIN CRAM-MD5", "STARTTLS", "PIPELINING", ""
+    )
+    assert capabilities.auth == ("LOGIN", "PLAIN", "XOAUTH2", "CRAM-MD5")
+    assert capabilities.size == 35882577
+    assert "STARTTLS" in capabilities
+    assert "CHUNKING" not in capabilities
+    assert capabilities.name == "mx.example.test"
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [("SIZE", None), ("SIZE 0", None), ("SIZE 10", 10), ("SIZE ten", None), ("SIZE " + "9" * 5000, None)],
+)
+def test_size_without_a_sensible_number_is_no_limit(line: str, size: int | None) -> None:
+    assert offers(line).size == size
+
+
+def test_extensions_can_be_left_out() -> None:
+    left = offers("CHUNKING", "PIPELINING", "SIZE 10").without(["chunking", "size"])
+    assert set(left.words) == {"PIPELINING"}
+    assert left.size is None
+
+
+@given(st.binary(max_size=300))
+def test_no_ehlo_answer_breaks_the_parser(octets: bytes) -> None:
+    parse_ehlo(Reply(250, tuple(octets.split(b"\n"))))
+
+
+# — commands —
+
+
+@pytest.mark.parametrize("sign", ["\r", "\n", "\0", "\r\n", "\ud800"])
+def test_no_command_carries_a_second_one(sign: str) -> None:
+    with pytest.raises(MessageError):
+        command(f"EHLO a{sign}MAIL FROM:<x@y.test>")
+    with pytest.raises(MessageError):
+        path(f"a{sign}b@example.test")
+
+
+@pytest.mark.parametrize(
+    "address", ["a b@c.test", "a@b.test> SIZE=1", "<a@b.test", "a@b.test\t", '"a"b"@c.test', '"a\\', "a@b\x7f.test"]
+)
+def test_no_address_ends_its_path_early(address: str) -> None:
+    with pytest.raises(MessageError):
+        path(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "octets", "utf8"),
+    [
+        ("", b"", False),
+        ("a+b@c.test", b"a+b@c.test", False),
+        ('"a b>c"@d.test', b'"a b>c"@d.test', False),
+        ("jana@bücher.test", b"jana@xn--bcher-kva.test", False),
+        ("jiří@háčky.test", "jiří@háčky.test".encode(), True),
+    ],
+)
+def test_addresses_as_they_stand_on_the_wire(address: str, octets: bytes, utf8: bool) -> None:
+    assert path(address) == (octets, utf8)
+
+
+# — dots —
+
+
+def unstuff(octets: bytes) -> bytes:
+    """Read DATA as a strict server does."""
+    lines = octets.split(b"\r\n")
+    end = lines.index(b".")
+    assert lines[end + 1 :] == [b""], "something follows the end of the message"
+    return b"".join((line[1:] if line[:1] == b"." else line) + b"\r\n" for line in lines[:end])
+
+
+@given(
+    st.lists(st.sampled_from([b".", b"..", b"a", b"\r\n", b"\r\n.", b"x.y", b"\r\n.\r\n", b""]), max_size=30),
+    st.integers(1, 5),
+)
+def test_content_survives_dot_stuffing_whatever_the_chunks(parts: list[bytes], size: int) -> None:
+    content = b"".join(parts)
+    stuffer = DotStuffer()
+    octets = (
+        b"".join(stuffer.feed(content[start : start + size]) for start in range(0, len(content), size)) + stuffer.end()
+    )
+    assert unstuff(octets) == (content if content.endswith(b"\r\n") or not content else content + b"\r\n")
+
+
+def test_a_bare_line_feed_smuggles_no_end_of_message() -> None:
+    stuffer = DotStuffer()
+    octets = stuffer.feed(b"a\n.\r\nMAIL FROM:<x@y.test>\r\n") + stuffer.end()
+    assert b"\n.\r\nMAIL" not in octets
+
+
+def test_a_content_that_ends_in_a_bare_line_feed_still_ends() -> None:
+    stuffer = DotStuffer()
+    assert stuffer.feed(b"a\n") + stuffer.end() == b"a\n\r\n.\r\n"
+
+
+# — greeting, EHLO, STARTTLS —
+
+
+def test_ehlo() -> None:
+    capabilities = play(hello("[127.0.0.1]", PLACE), "C: EHLO [127.0.0.1]\nS: 250-mx.example.test\nS: 250 PIPELINING")
+    assert "PIPELINING" in capabilities
+
+
+@pytest.mark.parametrize("code", [500, 502])
+def test_an_old_server_gets_helo(code: int) -> None:
+    capabilities = play(
+        hello("me.test", PLACE), f"C: EHLO me.test\nS: {code} what?\nC: HELO me.test\nS: 250 old.example.test hello"
+    )
+    assert not capabilities.words
+    assert capabilities.name == "old.example.test"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "temporary"),
+    [
+        ("504 5.5.2 need fully-qualified hostname", ConnectError, False),
+        ("450 4.7.1 host not found", ConnectError, True),
+        ("421 4.7.0 try again later", Throttled, True),
+        ("550 5.7.1 go away", ConnectError, False),
+    ],
+)
+def test_a_refused_ehlo(answer: str, kind: type[Exception], temporary: bool) -> None:
+    with pytest.raises(kind) as caught:
+        play(hello("me", PLACE), f"C: EHLO me\nS: {answer}")
+    error = caught.value
+    assert isinstance(error, ConnectError | Throttled)
+    assert (error.step, error.temporary) == ("greet", temporary)
+    assert error.evidence is not None
+    assert error.evidence.raw == answer
+    assert error.evidence.details["host"] == "mx.example.test"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "temporary"), [(554, ConnectError, False), (421, Throttled, True), (450, ConnectError, True)]
+)
+def test_a_server_that_turns_us_away(code: int, kind: type[Exception], temporary: bool) -> None:
+    with pytest.raises(kind) as caught:
+        check_greeting(Reply(code, (b"no service",)), PLACE)
+    assert caught.value.temporary is temporary  # type: ignore[attr-defined]
+
+
+def test_starttls_that_is_not_offered_is_an_error_before_anything_leaves() -> None:
+    with pytest.raises(TLSError) as caught:
+        play(starttls(offers("PIPELINING", "AUTH PLAIN"), PLACE), "C: never")
+    evidence = caught.value.evidence
+    assert evidence is not None
+    assert (evidence.kind, evidence.reason) == ("tls", "starttls-not-offered")
+    assert evidence.details["offered"] == ["AUTH", "PIPELINING"]
+    assert '"none"' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "temporary"), [("454 4.7.0 TLS not available", True), ("502 5.5.1 no", False), ("250 what", False)]
+)
+def test_starttls_that_is_refused(answer: str, temporary: bool) -> None:
+    with pytest.raises(TLSError) as caught:
+        play(starttls(offers("STARTTLS"), PLACE), f"C: STARTTLS\nS: {answer}")
+    assert caught.value.temporary is temporary
+    assert caught.value.evidence is not None
+    assert caught.value.evidence.reason == "starttls-refused"
+    assert caught.value.evidence.raw == answer
+
+
+@pytest.mark.parametrize(
+    ("given_name", "local", "name"),
+    [
+        (None, "127.0.0.1", "[127.0.0.1]"),
+        (None, "::1", "[IPv6:::1]"),
+        (None, "fe80::1%eth0", "[IPv6:fe80::1]"),
+        (None, "::ffff:10.1.2.3", "[10.1.2.3]"),
+        ("host.example.test", "::1", "host.example.test"),
+        ("bücher.test", "::1", "xn--bcher-kva.test"),
+    ],
+)
+def test_the_name_to_greet_with(given_name: str | None, local: str, name: str) -> None:
+    assert ehlo_name(given_name, local) == name
+
+
+def test_a_name_with_a_blank_is_refused() -> None:
+    with pytest.raises(ValueError, match="ehlo_name"):
+        ehlo_name("my computer", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "tls", "token", "allowed", "goes"),
+    [
+        ("127.0.0.1", False, False, False, True),
+        ("10.0.0.5", False, False, False, True),
+        ("fd00::5", False, False, False, True),
+        ("100.64.0.1", False, False, False, True),
+        ("8.8.8.8", False, False, False, False),
+        ("::ffff:8.8.8.8", False, False, False, False),
+        ("2606:4700::1", False, False, False, False),
+        ("8.8.8.8", False, False, True, True),
+        ("8.8.8.8", True, False, False, True),
+        ("127.0.0.1", False, True, True, False),
+        ("8.8.8.8", True, True, False, True),
+    ],
+)
+def test_a_password_in_plain_goes_to_private_addresses_only_and_a_token_nowhere(
+    peer: str, tls: bool, token: bool, allowed: bool, goes: bool
+) -> None:
+    def check() -> None:
+        check_plain_login(peer, tls=tls, token=token, allowed=allowed, details=PLACE.details)
+
+    if goes:
+        check()
+        return
+    with pytest.raises(ValueError, match="without TLS") as caught:
+        check()
+    assert caught.value.evidence.reason == "plain-login"  # type: ignore[attr-defined]
