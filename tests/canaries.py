@@ -23,7 +23,7 @@ PIECE = 16
 
 
 def shapes(secret: str) -> set[str]:
-    """Give the forms in which a secret might come out."""
+    """Return the forms in which a secret might come out."""
     octets = secret.encode()
     forms = {
         secret,
@@ -46,13 +46,13 @@ def pieces(secret: str) -> Iterator[str]:
 
 
 def found(text: str, *secrets: str) -> list[str]:
-    """Give every form of a secret, and every longer part of one, that is in a text."""
+    """Return every form of a secret, and every longer part of one, that is in a text."""
     hits = [form for secret in secrets for form in shapes(secret) if form in text]
     return hits + [part for secret in secrets if len(secret) >= 2 * PIECE for part in pieces(secret) if part in text]
 
 
 def everything(error: BaseException) -> str:
-    """Give all that can be got out of an exception: text, attributes, notes, causes and contexts all the way down, copy
+    """Return all that can be got out of an exception: text, attributes, notes, causes and contexts all the way down, copy
     and pickle.
     """
     parts = ["".join(traceback.format_exception(error)), pickle.dumps(error, protocol=0).decode("latin-1")]
@@ -74,7 +74,7 @@ def everything(error: BaseException) -> str:
 
 
 def variables(error: BaseException) -> str:
-    """Give the variables of all frames of ours and of the libraries that an error came through, as error trackers show
+    """Return the variables of all frames of ours and of the libraries that an error came through, as error trackers show
     them.
     """
     parts = []

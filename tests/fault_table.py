@@ -79,7 +79,7 @@ def broken(step: str, code: str, *, timeout: bool = False, temporary: bool = Tru
 
 
 def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
-    """Give what must come of a cell; None where there is no such cell."""
+    """Return what must come of a cell; None where there is no such cell."""
     match step:
         case "connect":
             return _connect(fault)
@@ -229,7 +229,7 @@ def _refused(step: str, fault: str, flight: bool) -> Expected:
 
 
 def cells() -> list[tuple[str, str, str]]:
-    """Give every cell: step, fault, road. Steps before the first message have one road."""
+    """Return every cell: step, fault, road. Steps before the first message have one road."""
     return [
         (step, fault, road)
         for step in STEPS

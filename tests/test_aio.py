@@ -504,7 +504,7 @@ def test_cancelled_on_an_api(tmp_path: Path) -> None:
 
 
 def known(found: SendResult | None, arrived: bool) -> bool:
-    """Tell whether what is said of a message agrees with the server."""
+    """Return whether what is said of a message agrees with the server."""
     assert found is not None
     return {"accepted": arrived, "failed": not arrived, "unknown": True}[found.outcome]
 

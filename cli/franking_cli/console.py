@@ -70,7 +70,7 @@ class Console:
 
     @property
     def width(self) -> int:
-        """Give the columns to wrap at: the terminal's, at most 100; 80 where there is none."""
+        """Return the columns to wrap at: the terminal's, at most 100; 80 where there is none."""
         try:
             return max(20, min(100, os.get_terminal_size(sys.stderr.fileno()).columns or 80))
         except (OSError, ValueError):
@@ -102,7 +102,7 @@ class Console:
 
     @property
     def shows_passing(self) -> bool:
-        """Tell whether a passing line stands there still."""
+        """Return whether a passing line stands there still."""
         return self._running
 
     def passing(self, text: str) -> None:
@@ -163,9 +163,9 @@ class Console:
                 self._running = True
             return
         self._clear()
-        sign, style = _SIGNS[step.status]
+        symbol, style = _SIGNS[step.status]
         took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
-        head, detail = f"{self.style(sign, style)} {step.name:<9}", visible(step.detail)
+        head, detail = f"{self.style(symbol, style)} {step.name:<9}", visible(step.detail)
         room = self.width - _DETAIL - _TOOK
         if room < 20:  # a narrow terminal: what matters first, the time behind it
             told = " ".join(part for part in (detail, f"({took})" if took else "") if part)
@@ -211,7 +211,7 @@ class Console:
                 self.hints(better)
 
     def _showed(self, reply: str, report: TestReport) -> bool:
-        """Tell whether the last step has shown the whole reply already."""
+        """Return whether the last step has shown the whole reply already."""
         last = report.steps[-1].detail if report.steps else ""
         return not reply or (bool(last) and last in reply and len(visible(last)) <= self.width - _DETAIL - _TOOK)
 
@@ -413,7 +413,7 @@ class LoginScreen:
 
 
 def exit_code(error: FrankingError | None) -> int:
-    """Give the exit code of an error, the first that fits (0 for none)."""
+    """Return the exit code of an error, the first that fits (0 for none)."""
     from franking.errors import LoginRequired, MessageError, SettingsError
 
     if error is None:
@@ -447,10 +447,10 @@ def shell(*words: str) -> str:
 def visible(text: str, *, keep: str = "") -> str:
     """Make control characters and bidi marks visible before a terminal sees them."""
     return "".join(
-        sign
-        if sign in keep or (sign.isprintable() and sign not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-        else (" " if sign in "\r\n\t" else ascii(sign)[1:-1])
-        for sign in text
+        char
+        if char in keep or (char.isprintable() and char not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+        else (" " if char in "\r\n\t" else ascii(char)[1:-1])
+        for char in text
     )
 
 

@@ -51,7 +51,7 @@ def account_of(name: str | None, settings: Mapping[str, Any], *more: str) -> Acc
 
 
 def typed(name: str | None) -> str | None:
-    """Give the name that was typed, for the report of an error; not a URL, which somebody may have put a password
+    """Return the name that was typed, for the report of an error; not a URL, which somebody may have put a password
     into.
     """
     return None if name is None or "://" in name else name

@@ -95,7 +95,7 @@ async def send_test(
 
 
 def result_of(error: BaseException) -> SendResult | None:
-    """Tell what became of the message whose sending ended with this error, or None where it concerned none.
+    """Return what became of the message whose sending ended with this error, or None where it concerned none.
 
     ``outcome`` is ``accepted`` (it went through before the cancellation), ``failed`` (surely not accepted) or
     ``unknown``. Takes a ``CancelledError``, the ``TimeoutError`` made of one, or a ``FrankingError``.
@@ -338,7 +338,7 @@ def _result(message: Any, error: FrankingError) -> SendResult:
 
 
 def _went_through(message: Any, value: object) -> SendResult | None:
-    """Tell the same where the call ended before the cancellation reached it."""
+    """Return the same where the call ended before the cancellation reached it."""
     from franking.sending.testsend import TestReport
 
     if isinstance(value, Receipt):

@@ -28,7 +28,7 @@ __all__ = ["Progress", "check_recipients", "header_of", "interruptible", "reach"
 
 
 def since(started: float) -> float:
-    """Give the milliseconds since a moment of ``time.perf_counter``."""
+    """Return the milliseconds since a moment of ``time.perf_counter``."""
     return (time.perf_counter() - started) * 1000
 
 
@@ -77,7 +77,7 @@ def interruptible(wire: Doubtful) -> Iterator[None]:
 
 
 def header_of(content: Content) -> bytes:
-    """Give a message's header, Bcc included, without the empty line that ends it."""
+    """Return a message's header, Bcc included, without the empty line that ends it."""
     head = b""
     chunks: Any = content.chunks(bcc=True)
     with closing(chunks):
@@ -126,7 +126,7 @@ def _folded(address: str) -> str:
 
 
 class Progress:
-    """Tell the observer how a message gets on; at most once for each hundredth part."""
+    """Return the observer how a message gets on; at most once for each hundredth part."""
 
     def __init__(self, observer: Observer, total: int, started: float) -> None:
         self._observer, self._total, self._started = observer, total, started

@@ -69,7 +69,7 @@ class Evidence:
 
     @property
     def raw(self) -> str:
-        """Give the other side's own words on one line, its codes first."""
+        """Return the other side's own words on one line, its codes first."""
         codes = " ".join(str(part) for part in (self.code, self.enhanced) if part is not None)
         words = self.text if self.text else (self.reason or "")
         return " ".join(part for part in (codes, words) if part)

@@ -141,7 +141,7 @@ class MailHandler(logging.Handler):
         worst, title, _ = max(records, key=lambda one: one[0])
         more = len(records) + dropped - 1
         subject = self._subject or f"[{logging.getLevelName(worst)}] {socket.gethostname()}: {title}"
-        clean = "".join(sign if sign.isprintable() else " " for sign in subject)[:160]
+        clean = "".join(char if char.isprintable() else " " for char in subject)[:160]
         body = "\n".join(text for _, _, text in records)
         if dropped:
             body += f"\n\n{dropped:,} more records came and were not kept (the digest holds {self._capacity})."

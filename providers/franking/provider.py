@@ -67,7 +67,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Give the names of other modules that the contract speaks of, for who writes a provider; to send, most of them
+    """Return the names of other modules that the contract speaks of, for who writes a provider; to send, most of them
     need not be there.
     """
     if name not in _HOMES:
@@ -125,7 +125,7 @@ class Receipt:
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the ``receipt`` object of the JSON reports."""
+        """Return the ``receipt`` object of the JSON reports."""
         return {
             "message_id": self.message_id,
             "route": self.route,
@@ -165,7 +165,7 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClientFacts:
-    """Tell how an application makes itself known to a provider, which must come before any sign-in: the key of the
+    """Return how an application makes itself known to a provider, which must come before any sign-in: the key of the
     account that holds it.
 
     ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value
@@ -184,7 +184,7 @@ class ClientFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Tell how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
+    """Return how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
 
     ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an
     entry that begins with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts``
@@ -205,7 +205,7 @@ class Facts:
     client: ClientFacts | None = None
 
     def route(self, name: str) -> RouteFacts:
-        """Give the facts of a route by its full name."""
+        """Return the facts of a route by its full name."""
         return next(route for route in self.routes if route.name == name)
 
 
@@ -241,14 +241,14 @@ class Provider(Protocol):
         ...
 
     def route(self, account: Account) -> str:
-        """Give the full name of the route that this account takes."""
+        """Return the full name of the route that this account takes."""
         ...
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> Session: ...
 
 
 def needs_secret(account: Account, provider: Provider) -> bool:
-    """Tell whether an account needs a secret to send: where somebody signs in, or a user name is set."""
+    """Return whether an account needs a secret to send: where somebody signs in, or a user name is set."""
     return provider.facts.oauth or bool(account.get("username"))
 
 
@@ -310,7 +310,7 @@ class SupportsLogin(Protocol):
     """A provider whose mailbox is opened by a grant instead of a password."""
 
     def needs_login(self, account: Account) -> bool:
-        """Tell whether a person must sign in; False for service accounts and app-only access."""
+        """Return whether a person must sign in; False for service accounts and app-only access."""
         ...
 
     def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
@@ -334,7 +334,7 @@ class SupportsLogin(Protocol):
         ...
 
     def who(self, grant: Grant) -> str | None:
-        """Tell who signed in, or None where the provider did not say."""
+        """Return who signed in, or None where the provider did not say."""
         ...
 
 

@@ -36,7 +36,7 @@ _TOKEN = (
 
 
 def forms(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Give every form in which a secret may come back: as it is, with its blanks collapsed, as base64, in a URL, a page
+    """Return every form in which a secret may come back: as it is, with its blanks collapsed, as base64, in a URL, a page
     or JSON. The longest first.
 
     Secrets of up to three characters are left out: they occur in every text, and hiding them would only tell where.

@@ -28,7 +28,7 @@ class Turn:
 
     @property
     def ours(self) -> bool:
-        """Tell whether this process opened the session."""
+        """Return whether this process opened the session."""
         return os.getpid() == self._pid
 
     def __enter__(self) -> None:

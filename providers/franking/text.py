@@ -24,7 +24,7 @@ TEXT_LIMIT = 2_000
 def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
     """Keep the beginning of another side's words, white space collapsed and other control characters made visible."""
     words = " ".join(text[: 4 * limit].split())
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in words)
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in words)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -33,9 +33,9 @@ def visible(text: str, limit: int = 2000) -> str:
     (``\\x1b``).
     """
     line = " ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())
-    shown = line if line.isprintable() else "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
+    shown = line if line.isprintable() else "".join(char if char.isprintable() else _escape(char) for char in line)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def _escape(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -141,8 +141,8 @@ def test_a_request_in_small_pieces(listener: Listener) -> None:
     body = good()
     request = f"POST / HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded\r\nCONTENT-LENGTH: {len(body)}\r\n\r\n{body}"
     with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as peer:
-        for sign in request:
-            peer.sendall(sign.encode())
+        for char in request:
+            peer.sendall(char.encode())
         assert peer.recv(100).startswith(b"HTTP/1.1 200")
     assert future.result(10)["state"] == STATE
 

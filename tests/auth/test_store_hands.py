@@ -51,7 +51,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def modes(directory: Path) -> dict[str, str]:
-    """Give the mode of everything below a directory."""
+    """Return the mode of everything below a directory."""
     return {
         str(path.relative_to(directory)): oct(stat.S_IMODE(path.lstat().st_mode))[2:]
         for path in sorted(directory.rglob("*"))
@@ -404,7 +404,7 @@ def test_an_account_that_cannot_be_saved_is_told_after_its_test(closed: dict[str
 
 
 def of_google(google: Google, directory: Path) -> tuple[dict[str, Any], Grant]:
-    """Give the settings of an account at a fake, readable by everybody, and a grant whose access token has ended."""
+    """Return the settings of an account at a fake, readable by everybody, and a grant whose access token has ended."""
     file = directory / "client.json"
     file.write_text(json.dumps(google.client_secrets()))
     for path in (file, Path(google.authority.ca_file)):

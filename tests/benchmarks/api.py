@@ -62,7 +62,7 @@ def many(service: Service, messages: int, connections: int) -> Rows:
 
 
 def memory(service: Service, directory: Path, file_size: int) -> float:
-    """Give the MiB by which a process grows for one large file."""
+    """Return the MiB by which a process grows for one large file."""
     small, large = directory / "small.bin", directory / "large.bin"
     small.write_bytes(b"")
     large.write_bytes(os.urandom(file_size))

@@ -61,7 +61,7 @@ def their_file(path: Path) -> int:
 
 
 def side_by_side(first: Callable[[int], object], second: Callable[[int], object], rounds: int) -> tuple[float, float]:
-    """Give the best seconds of each; they take turns, so that a busy machine is busy for both."""
+    """Return the best seconds of each; they take turns, so that a busy machine is busy for both."""
     best = [float("inf"), float("inf")]
     for number in range(rounds):
         for place, run in enumerate((first, second)):
@@ -93,12 +93,12 @@ print(compose.highest() - idle)
 
 
 def highest() -> float:
-    """Give this process's highest resident memory in MiB. (getrusage would count what the parent had before exec.)"""
+    """Return this process's highest resident memory in MiB. (getrusage would count what the parent had before exec.)"""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def peak(function: str, small: Path, large: Path) -> float:
-    """Give the MiB by which a fresh process grows over what it needs for an empty file."""
+    """Return the MiB by which a fresh process grows over what it needs for an empty file."""
     script = PEAK.format(path=sys.path, function=function, small=str(small), large=str(large))
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 

@@ -37,7 +37,7 @@ class Cell:
 
 
 def cells(*, quick: bool) -> list[Cell]:
-    """Give all kinds of work, as many messages each as take some seconds."""
+    """Return all kinds of work, as many messages each as take some seconds."""
     near = {"2 KiB": 500, "100 KiB": 60, "10 MiB": 2}
     far = {"2 KiB": 32, "100 KiB": 6, "10 MiB": 1}
     found = []
@@ -49,7 +49,7 @@ def cells(*, quick: bool) -> list[Cell]:
 
 
 def measure(peers: list[Peer], work: list[Cell]) -> dict[str, dict[str, float]]:
-    """Give messages per second by cell and peer: the median of the rounds."""
+    """Return messages per second by cell and peer: the median of the rounds."""
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as directory:
         made = Certificates.make(Path(directory))

@@ -12,7 +12,7 @@ BASE = "smtplib"
 
 
 def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, float]]]) -> str:
-    """Give a table of the budgets: what was measured, and whether it holds. ``wanted``: part → row → (column, relation,
+    """Return a table of the budgets: what was measured, and whether it holds. ``wanted``: part → row → (column, relation,
     number).
     """
     lines = ["| what | measured | budget | |", "|---|---|---|---|"]
@@ -31,7 +31,7 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
 
 
 def throughput(found: dict[str, dict[str, float]], peers: list[Peer], *, tls: bool) -> str:
-    """Give a table of messages per second as multiples of the standard library's."""
+    """Return a table of messages per second as multiples of the standard library's."""
     columns = [name for name in found if name.endswith(", TLS") is tls]
     lines = [
         "| | " + " | ".join(name.removesuffix(", TLS") for name in columns) + " |",

@@ -50,7 +50,7 @@ MAIL = b"From: info@example.cz\nTo: jana@example.com\nSubject: x\n\nHello\n"
 
 
 def best(commands: Sequence[Sequence[str]], rounds: int, *, env: dict[str, str], stdin: bytes = b"") -> list[float]:
-    """Give each command's best time in milliseconds; they take turns, so that a busy machine is busy for all."""
+    """Return each command's best time in milliseconds; they take turns, so that a busy machine is busy for all."""
     times = [float("inf")] * len(commands)
     for number in range(rounds + 1):
         for place, command in enumerate(commands):
@@ -65,7 +65,7 @@ def best(commands: Sequence[Sequence[str]], rounds: int, *, env: dict[str, str],
 
 
 def program(name: str) -> list[str]:
-    """Give the command of an installed console script, beside this interpreter."""
+    """Return the command of an installed console script, beside this interpreter."""
     return [str(Path(sys.executable).with_name(name))]
 
 

@@ -111,7 +111,7 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]
     assert run(["recommend", "smtp.\x1b[31m\x07example.com\u202e"]) == 0
     assert run(["recommend", "--offline", "a\u200db.example"]) == 0
     out, err = capsys.readouterr()
-    assert not any(sign in out + err for sign in "\x1b\x07\u202e")
+    assert not any(char in out + err for char in "\x1b\x07\u202e")
 
 
 def test_the_probe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ class Shown:
         return "\n".join(self.lines).rstrip()
 
     def colour(self, words: str) -> tuple[str, bool]:
-        """Give colour and boldness of the first letter of a line that holds these words."""
+        """Return colour and boldness of the first letter of a line that holds these words."""
         row = next(number for number, line in enumerate(self.lines) if words in line)
         cell = self.screen.buffer[row][self.lines[row].index(words)]
         return cell.fg, cell.bold
@@ -93,7 +93,7 @@ def luminance(colour: str) -> float:
 
 
 def contrast(colour: str, background: str) -> float:
-    """Give the contrast ratio of WCAG 2."""
+    """Return the contrast ratio of WCAG 2."""
     high, low = sorted((luminance(colour), luminance(background)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
@@ -327,7 +327,7 @@ def test_what_the_server_says_cannot_paint_the_terminal() -> None:
         )  # fmt: skip
     text = done.stderr.decode()
     assert done.returncode == 1
-    assert not [sign for sign in text if not sign.isprintable() and sign != "\n"]
+    assert not [char for char in text if not char.isprintable() and char != "\n"]
     assert "\\x1b[2J" in text
 
 

@@ -51,7 +51,7 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """Give all that the terminal showed, what the person typed included."""
+        """Return all that the terminal showed, what the person typed included."""
         return self._read.getvalue()
 
     def answer(self, question: str, text: Answer) -> None:

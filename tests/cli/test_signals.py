@@ -248,7 +248,7 @@ def alarm() -> Iterator[Callable[[Any], None]]:
 
 
 def verdict(act: Callable[[], object]) -> bool:
-    """Tell whether the message may have been accepted, by what the send raised: an error of ours, or the handler's own
+    """Return whether the message may have been accepted, by what the send raised: an error of ours, or the handler's own
     with the verdict on it.
     """
     with pytest.raises((franking.FrankingError, Alarm, TimeoutError, SystemExit)) as caught:

@@ -160,7 +160,7 @@ def test_nothing_makes_it_fail(typed: str) -> None:
     try:
         found = franking.recommend(typed, offline=True)
     except SettingsError:
-        assert not any(sign.isprintable() and not sign.isspace() for sign in typed)
+        assert not any(char.isprintable() and not char.isspace() for char in typed)
         return
     assert found.kind in ("host", "address", "domain")
     assert (found.provider is None) == (found.confidence == "unknown")

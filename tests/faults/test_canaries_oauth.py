@@ -83,7 +83,7 @@ class World:
         )
 
     def grant(self, account: franking.Account, **details: Any) -> Grant:
-        """Give a grant whose access token has ended, without a sign-in."""
+        """Return a grant whose access token has ended, without a sign-in."""
         base: dict[str, Any] = {
             "provider": account.provider,
             "who": None,
@@ -474,7 +474,7 @@ def test_a_damaged_key_is_not_shown(
 
 
 def _heard(peer: Peer) -> str:
-    """Give the AUTH command's initial response, or ask for it, and what it says in plain."""
+    """Return the AUTH command's initial response, or ask for it, and what it says in plain."""
     answer = peer.heard.lines[-1].split(" ")[2:]
     if not answer:
         peer.send(b"334 \r\n")

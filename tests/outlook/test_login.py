@@ -101,7 +101,7 @@ def refused(
 
 
 def evidence(microsoft: Microsoft, error: errors.FrankingError) -> errors.Evidence:
-    """Give the evidence of an error in which no secret is."""
+    """Return the evidence of an error in which no secret is."""
     assert error.evidence is not None
     told = f"{error} {error.evidence} {error.__dict__} {''.join(traceback.format_exception(error))}"
     assert not [secret for secret in microsoft.secrets if secret[:40] in told]

@@ -122,7 +122,7 @@ def wanted(step: str, fault: str, way: str, security: str) -> Expected:
 
 
 def steps(security: str, way: str, fault: str) -> list[str]:
-    """Give the steps of a road at which there is such a fault; at the TCP handshake nobody can be a proxy."""
+    """Return the steps of a road at which there is such a fault; at the TCP handshake nobody can be a proxy."""
     here = [step for step in STEPS if step != "connect" and (security != "none" or step not in TLS_STEPS)]
     return [step for step in here if expected(step, fault, way) is not None]
 

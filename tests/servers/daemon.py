@@ -76,7 +76,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def in_use(ports: Iterable[int]) -> bool:
-    """Tell whether a server on one of these ports still holds a connection, or has yet to read what came by one that
+    """Return whether a server on one of these ports still holds a connection, or has yet to read what came by one that
     has ended (Linux).
     """
     wanted = {f"{port:04X}" for port in ports}
@@ -153,7 +153,7 @@ class Daemon:
             time.sleep(0.02)
 
     def tail(self, lines: int = 30) -> str:
-        """Give the end of the daemon's log."""
+        """Return the end of the daemon's log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 

@@ -61,7 +61,7 @@ class Exim:
         )
 
     def log(self) -> str:
-        """Give what Exim wrote about the messages that it took."""
+        """Return what Exim wrote about the messages that it took."""
         return (self.directory / "log" / "mainlog").read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:

@@ -117,7 +117,7 @@ class Google:
         return self.web.requests
 
     def client_secrets(self, **changes: Any) -> dict[str, Any]:
-        """Give the JSON that the console hands out for a desktop client."""
+        """Return the JSON that the console hands out for a desktop client."""
         return {
             "installed": {
                 "client_id": self.client_id,
@@ -155,14 +155,14 @@ class Google:
     def give_access(
         self, user: str = "me@gmail.com", scopes: tuple[str, ...] = (SEND,), *, lifetime: float = 3600
     ) -> str:
-        """Give an access token without a sign-in."""
+        """Return an access token without a sign-in."""
         token = "ya29." + secrets.token_urlsafe(120)
         self.access[token] = Token(user, scopes, self.client_id, time.time() + lifetime)
         self.secrets.add(token)
         return token
 
     def give_refresh(self, user: str = "me@gmail.com", scopes: tuple[str, ...] = ("openid", "email", SEND)) -> str:
-        """Give a refresh token without a sign-in."""
+        """Return a refresh token without a sign-in."""
         token = "1//0" + secrets.token_urlsafe(70)
         self.refresh[token] = Token(user, scopes, self.client_id)
         self.secrets.add(token)

@@ -133,7 +133,7 @@ class Microsoft:
     # -- for tests -------------------------------------------------------------------------------------------------------
 
     def settings(self, **more: Any) -> dict[str, Any]:
-        """Give the settings of an account that lives here."""
+        """Return the settings of an account that lives here."""
         return {
             "client_id": CLIENT,
             "authority": self.authority,
@@ -172,7 +172,7 @@ class Microsoft:
             return session.post(form["action"], data=form["fields"], timeout=10)
 
     def address_line(self, url: str) -> str:
-        """Give what the browser's address line shows after the sign-in, when the redirect URI leads nowhere."""
+        """Return what the browser's address line shows after the sign-in, when the redirect URI leads nowhere."""
         answer = requests.get(url, verify=self.ca.ca_file, allow_redirects=False, timeout=10)
         return answer.headers["Location"]
 
@@ -429,5 +429,5 @@ def _b64(value: dict[str, Any]) -> str:
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Give the parameters of a sign-in URL."""
+    """Return the parameters of a sign-in URL."""
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}

@@ -153,7 +153,7 @@ class Tap:
 
 
 def _words(seen: Seen) -> dict[str, str]:
-    """Give the headers in which a server has room for words."""
+    """Return the headers in which a server has room for words."""
     said = " ".join(seen.secrets)
     return {
         "request-id": said,

@@ -80,7 +80,7 @@ def number_of(data: bytes) -> int:
 
 
 def right(server: SmtpServer) -> set[int]:
-    """Give the numbers of the accepted messages, each whole and at its own recipient."""
+    """Return the numbers of the accepted messages, each whole and at its own recipient."""
     for message in server.messages:
         number = number_of(message.data)
         assert message.recipients in ([f"r{number}@y.test"], ["other@y.test"])

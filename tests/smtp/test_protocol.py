@@ -153,12 +153,12 @@ def test_no_ehlo_answer_breaks_the_parser(octets: bytes) -> None:
 # — commands —
 
 
-@pytest.mark.parametrize("sign", ["\r", "\n", "\0", "\r\n", "\ud800"])
-def test_no_command_carries_a_second_one(sign: str) -> None:
+@pytest.mark.parametrize("char", ["\r", "\n", "\0", "\r\n", "\ud800"])
+def test_no_command_carries_a_second_one(char: str) -> None:
     with pytest.raises(MessageError):
-        command(f"EHLO a{sign}MAIL FROM:<x@y.test>")
+        command(f"EHLO a{char}MAIL FROM:<x@y.test>")
     with pytest.raises(MessageError):
-        path(f"a{sign}b@example.test")
+        path(f"a{char}b@example.test")
 
 
 @pytest.mark.parametrize(

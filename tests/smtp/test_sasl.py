@@ -279,11 +279,11 @@ def test_credentials_show_nothing() -> None:
 
 
 @pytest.mark.parametrize("field", ["username", "secret"])
-@pytest.mark.parametrize("sign", ["\0", "\r", "\n", "\ud800"])
-def test_names_and_passwords_that_cannot_be_sent(field: str, sign: str) -> None:
+@pytest.mark.parametrize("char", ["\0", "\r", "\n", "\ud800"])
+def test_names_and_passwords_that_cannot_be_sent(field: str, char: str) -> None:
     values = {"username": "jana", "secret": "pw"}
     with pytest.raises(SettingsError) as caught:
-        Credentials(**{**values, field: f"ab{sign}cd"})
+        Credentials(**{**values, field: f"ab{char}cd"})
     assert "ab" not in str(caught.value)
 
 

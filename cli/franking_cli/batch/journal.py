@@ -37,7 +37,7 @@ class Entry:
     message_id: str | None
 
     def fits(self, sha256: str) -> bool:
-        """Tell whether the line is still the one that was begun."""
+        """Return whether the line is still the one that was begun."""
         return self.digest in (0, _digest(sha256))
 
 
@@ -55,7 +55,7 @@ class Journal:
         self._descriptor = -1
 
     def entry(self, line: int) -> Entry | None:
-        """Tell what earlier runs did with a line, if anything."""
+        """Return what earlier runs did with a line, if anything."""
         if line >= len(self._states) or not self._states[line]:
             return None
         return Entry(_STATES[self._states[line]], self._digests[line], self._ids.get(line))

@@ -331,7 +331,7 @@ def _name(console: Console, plan: _Plan, given: str | None, *, replace: bool) ->
     local, _, domain = plan.sender.address.rpartition("@")
     shared = plan.provider.facts.mail_domains
     stem = local if domain.lower() in shared else domain.partition(".")[0]
-    stem = "".join(sign for sign in stem if sign.isalnum() or sign in "-_.") or "mail"
+    stem = "".join(char for char in stem if char.isalnum() or char in "-_.") or "mail"
     free = next(name for number in range(1, 1000) if (name := stem if number == 1 else f"{stem}-{number}") not in taken)
     return _asked(console, "Name of the account", read, given=given, default=free, flag="--name")
 

@@ -34,7 +34,7 @@ def command(
         bool, typer.Option("--verify", help="Really renew each sign-in, and really log in with each password.")
     ] = False,
 ) -> int:
-    """Tell where each account's secret is, how old it is, and what repairs it.
+    """Return where each account's secret is, how old it is, and what repairs it.
 
     Exit code 4 when somebody has to sign in, 2 when a password is missing or a setting is wrong.
     """
@@ -107,7 +107,7 @@ def _use(account: Account, kind: Any, store: Any) -> None:
 
 
 def row(account: Account, state: SecretState) -> dict[str, Any]:
-    """Give what ``status --json`` and ``accounts list --json`` tell of an account."""
+    """Return what ``status --json`` and ``accounts list --json`` tell of an account."""
     from franking.registry import provider
 
     ends = state.details.get("refresh_expires_at") or state.details.get("credential_expires_at") or 0.0
@@ -135,7 +135,7 @@ def row(account: Account, state: SecretState) -> dict[str, Any]:
 
 
 def broken(name: str, problem: Exception | None) -> dict[str, Any]:
-    """Give the same of an account whose settings cannot be read."""
+    """Return the same of an account whose settings cannot be read."""
     from franking.account.account import repair_command
 
     keys = (

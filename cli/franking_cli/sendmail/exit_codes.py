@@ -23,7 +23,7 @@ def failed(error: Any) -> int:
 
 
 def exit_code(error: Any) -> int:
-    """Give the code of sysexits.h for an error. Unknown is 70 and never 75: callers requeue on 75, and would send
+    """Return the code of sysexits.h for an error. Unknown is 70 and never 75: callers requeue on 75, and would send
     twice.
     """
     from franking.errors import LoginError, LoginRequired, MessageError, RecipientsRefused, SettingsError
@@ -44,5 +44,5 @@ def exit_code(error: Any) -> int:
 
 
 def complain(text: str) -> None:
-    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    line = "".join(char if char.isprintable() else " " for char in text)
     print(f"franking-sendmail: {' '.join(line.split())[:900]}", file=sys.stderr)

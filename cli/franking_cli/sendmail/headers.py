@@ -50,7 +50,7 @@ def address_in(text: str) -> str:
 
 
 def with_from(data: bytes, mailer: Mailer, options: Options) -> bytes:
-    """Give a message without a From one with the full name that -F named."""
+    """Return a message without a From one with the full name that -F named."""
     if options.name is None:
         return data
     import re

@@ -121,4 +121,4 @@ def _dotted(source: BinaryIO) -> bytes | None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:400]
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:400]

@@ -45,7 +45,7 @@ class Account:
     _words: tuple[str, ...]
 
     def __init__(self, *, name: str, provider: str, sender: str | Address, **settings: Any) -> None:
-        if not name or name != name.strip() or name.startswith("-") or any(_unfit(sign) for sign in name):
+        if not name or name != name.strip() or name.startswith("-") or any(_unfit(char) for char in name):
             raise SettingsError(
                 f"name: {name!r} cannot name an account; use letters, digits, dots and dashes.", field="name"
             )
@@ -74,17 +74,17 @@ class Account:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Give every setting, defaults included."""
+        """Return every setting, defaults included."""
         return self._settings
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """Give only the settings that somebody wrote down: what goes back into a file or a URL."""
+        """Return only the settings that somebody wrote down: what goes back into a file or a URL."""
         return self._given
 
     @property
     def reference(self) -> str:
-        """Give what a person types to mean this account: its name if it is saved, else the account URL that it was, or
+        """Return what a person types to mean this account: its name if it is saved, else the account URL that it was, or
         could be, made of.
         """
         if self._reference is None:  # made in code
@@ -95,7 +95,7 @@ class Account:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Give what stands for this account behind ``franking send-test``: its name or URL, and flags; empty for one
+        """Return what stands for this account behind ``franking send-test``: its name or URL, and flags; empty for one
         that was made in code.
         """
         return self._words
@@ -118,7 +118,7 @@ class Account:
             raise AttributeError(f"{self.provider} accounts have no setting {key!r}") from None
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Give a setting, or ``default`` where this provider has no such key."""
+        """Return a setting, or ``default`` where this provider has no such key."""
         return self._settings.get(key, default)
 
     def replace(self, **changes: Any) -> Account:
@@ -162,8 +162,8 @@ def _rebuild(
     return Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference, words)
 
 
-def _unfit(sign: str) -> bool:
-    return sign in "/\\" or not sign.isprintable()  # controls, half characters, direction marks
+def _unfit(char: str) -> bool:
+    return char in "/\\" or not char.isprintable()  # controls, half characters, direction marks
 
 
 SECRET_VARIABLES = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
@@ -171,7 +171,7 @@ SECRET_VARIABLES = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
 
 
 def secret_variable(name: str) -> str:
-    """Give the environment variable that may hold an account's secret: ``FRANKING_SECRET_MY_SHOP`` for ``my-shop``."""
+    """Return the environment variable that may hold an account's secret: ``FRANKING_SECRET_MY_SHOP`` for ``my-shop``."""
     return "FRANKING_SECRET_" + re.sub("[^A-Z0-9]", "_", name.upper())
 
 
@@ -183,5 +183,5 @@ def repair_command(*words: str) -> str:
 
 
 def login_command(account: Account) -> str:
-    """Give the command that signs in for an account, or stores its password."""
+    """Return the command that signs in for an account, or stores its password."""
     return repair_command("login", account.reference)

@@ -43,7 +43,7 @@ _OWN = ("provider", "from")
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Tell where the settings file is, or would be: ``$FRANKING_CONFIG``, else accounts.toml in the user's config
+    """Return where the settings file is, or would be: ``$FRANKING_CONFIG``, else accounts.toml in the user's config
     directory.
     """
     from pathlib import Path
@@ -52,7 +52,7 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def location(environ: Mapping[str, str] | None = None) -> str:
-    """Tell the same as a text."""
+    """Return the same as a text."""
     environ = os.environ if environ is None else environ
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
@@ -77,14 +77,14 @@ class Config:
 
     @property
     def path(self) -> Path:
-        """Tell where the file is, or would be."""
+        """Return where the file is, or would be."""
         from pathlib import Path
 
         return Path(self.location)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Give the accounts' names in the order of the file."""
+        """Return the accounts' names in the order of the file."""
         return tuple(self.tables)
 
     def account(self, name: str) -> Account:
@@ -109,7 +109,7 @@ class Config:
         return Account(name=name, provider=provider.name, sender=sender, **{**self.defaults_of(provider), **settings})
 
     def defaults_of(self, provider: Provider) -> dict[str, Any]:
-        """Give the defaults in force for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before
+        """Return the defaults in force for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before
         ``[providers.<provider>]``.
         """
         found = rooted(self.defaults.get(provider.name, {}), provider, os.path.dirname(self.location))
@@ -124,7 +124,7 @@ class Config:
 
     @property
     def chosen(self) -> str | None:
-        """Give the account that is meant when nobody names one: ``$FRANKING_ACCOUNT``, ``default``, or the only one
+        """Return the account that is meant when nobody names one: ``$FRANKING_ACCOUNT``, ``default``, or the only one
         that there is.
         """
         return self.environ.get("FRANKING_ACCOUNT") or self.default or (self.names[0] if len(self.names) == 1 else None)

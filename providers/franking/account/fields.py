@@ -39,7 +39,7 @@ class Field:
 
     @property
     def flag(self) -> str:
-        """Give the command-line flag: ``--ca-file`` for ``ca_file``."""
+        """Return the command-line flag: ``--ca-file`` for ``ca_file``."""
         return "--" + self.name.replace("_", "-")
 
     def read(self, value: Any) -> Any:
@@ -67,16 +67,16 @@ class Field:
 def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise field._wrong(value, "is not text; put it in quotes")
-    for sign in value:
-        if sign in "\r\n\0":
+    for char in value:
+        if char in "\r\n\0":
             raise field._wrong(value, "contains a line break or a NUL, which no setting may")
-    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value) and not _names_a_file(field, value):
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value) and not _names_a_file(field, value):
         raise field._wrong(value, "contains half a character (a lone surrogate), which no setting may")
     return value
 
 
 def _names_a_file(field: Field, value: str) -> bool:
-    """Tell whether it is a path with octets that are no UTF-8, which Python spells with surrogates (PEP 383)."""
+    """Return whether it is a path with octets that are no UTF-8, which Python spells with surrogates (PEP 383)."""
     try:
         return field.type == "path" and bool(os.fsencode(value))
     except UnicodeEncodeError:

@@ -50,7 +50,7 @@ def read_url(url: str) -> UrlParts:
     """Take an account URL apart. Raises ``SettingsError`` that never repeats the URL: somebody may have put a password
     into it.
     """
-    if any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url):
         raise _bad("it contains a blank or a control character; write a blank as %20")
     try:
         parts = urlsplit(url)
@@ -219,7 +219,7 @@ def derived_name(provider: Provider, sender: str, settings: Mapping[str, str]) -
         words = [provider.name, settings.get("username") or mailbox, settings.get("host", "").lower()]
     else:
         words = [provider.name, settings.get("path", "") if form == "path" else mailbox]
-    return re.sub(r"[/\\\x00-\x1f\x7f%\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) & 0xFF:02X}", "-".join(words))
+    return re.sub(r"[/\\\x00-\x1f\x7f%\udc80-\udcff]", lambda char: f"%{ord(char[0]) & 0xFF:02X}", "-".join(words))
 
 
 def _quoted(text: str, safe: str = "/") -> str:

@@ -78,7 +78,7 @@ class Listener:
         return self._port
 
     def wait(self, state: str, *, timeout: float) -> Mapping[str, str]:
-        """Give the parameters (``code`` or ``error`` …) that came with this ``state``.
+        """Return the parameters (``code`` or ``error`` …) that came with this ``state``.
 
         ``timeout`` is in seconds. Raises ``LoginRequired`` with ``Evidence("oauth", reason="sign-in-timeout")`` when
         nothing came in time.
@@ -165,7 +165,7 @@ class _Visit:
         return bool(separator) and (not length.isdigit() or len(body) >= int(length[:9]))
 
     def parameters(self, path: str, state: str) -> Mapping[str, str] | None:
-        """Give the request's parameters if it is the one that is waited for, else None."""
+        """Return the request's parameters if it is the one that is waited for, else None."""
         if self.ended or len(self.data) > _REQUEST_LIMIT:
             return None
         head, _, body = bytes(self.data).partition(b"\r\n\r\n")
@@ -183,7 +183,7 @@ class _Visit:
 
 
 def _target(text: str) -> tuple[str, str] | None:
-    """Give path and query of a request target, or None where it is no URL."""
+    """Return path and query of a request target, or None where it is no URL."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -265,7 +265,7 @@ def pasted(text: str, state: str) -> Mapping[str, str]:
 
 
 def _cut(text: str, state: str) -> bool:
-    """Tell whether this looks like the beginning of an address: a terminal hands over what is pasted line by line, and
+    """Return whether this looks like the beginning of an address: a terminal hands over what is pasted line by line, and
     long ones get broken.
     """
     words = _clean(text)

@@ -20,10 +20,10 @@ MSAL's number too.
 
 
 class Secret(Protocol):
-    """Give the secret of the moment."""
+    """Return the secret of the moment."""
 
     def get(self, *, renew_after: str | None = None) -> str:
-        """Give the password or a fresh access token; with ``renew_after`` a newer one than this refused one.
+        """Return the password or a fresh access token; with ``renew_after`` a newer one than this refused one.
 
         Raises ``SettingsError`` (no password), ``LoginRequired`` (no grant, or it is dead), ``SendError`` (the issuer
         cannot be reached).
@@ -84,7 +84,7 @@ class Grant:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def fresh(self, now: float) -> bool:
-        """Tell whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
+        """Return whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
 
         A token from the future is not trusted: the clock was wrong when it was dated, or is wrong now.
         """

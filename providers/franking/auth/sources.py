@@ -120,7 +120,7 @@ def find_password(
 
 
 def keyed_by_settings(account: Account) -> str | None:
-    """Tell which setting names the key that an account without a person signs in with, or None."""
+    """Return which setting names the key that an account without a person signs in with, or None."""
     return next((key for key in ("service_account", "certificate") if account.get(key)), None)
 
 
@@ -143,7 +143,7 @@ class FoundSecret:
 
     @property
     def source(self) -> str | None:
-        """Tell where it was found; None before it was needed."""
+        """Return where it was found; None before it was needed."""
         return self._found.source if self._found else None
 
     def get(self, *, renew_after: str | None = None) -> str:

@@ -22,7 +22,7 @@ __all__ = ["SecretState", "state_of"]
 
 @dataclass(frozen=True, slots=True)
 class SecretState:
-    """Tell how an account's secret stands. Times are seconds since the epoch, 0 where unknown; nothing secret is in it.
+    """Return how an account's secret stands. Times are seconds since the epoch, 0 where unknown; nothing secret is in it.
 
     ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``store`` how it is kept (``file``,
     ``encrypted``, ``keyring``).

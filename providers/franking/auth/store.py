@@ -113,7 +113,7 @@ class FileStore:
         return self.directory / f"{_file_name(key)}.json"
 
     def kind(self, key: str) -> str | None:
-        """Tell how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
+        """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
         record = self._read(key)
         return record["store"] if record else None
 

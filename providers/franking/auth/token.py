@@ -23,7 +23,7 @@ __all__ = ["TokenSecret"]
 
 
 class TokenSecret:
-    """Give a fresh access token of one account, renewed once for all threads and processes that need it."""
+    """Return a fresh access token of one account, renewed once for all threads and processes that need it."""
 
     def __init__(
         self,
@@ -87,17 +87,17 @@ class TokenSecret:
 
     @property
     def who(self) -> str | None:
-        """Tell who signed in, once a token was given; None where nobody said."""
+        """Return who signed in, once a token was given; None where nobody said."""
         return self._held.who if self._held else None
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Tell what the sign-in allows, once a token was given."""
+        """Return what the sign-in allows, once a token was given."""
         return self._held.scopes if self._held else ()
 
     @property
     def grant(self) -> Grant | None:
-        """Give the grant that would be used now, without renewing it: the newest of what is stored and what was
+        """Return the grant that would be used now, without renewing it: the newest of what is stored and what was
         provided.
         """
         provided = self._provided() if callable(self._provided) else self._provided

@@ -47,12 +47,12 @@ class Diagnosis:
         return self.text().remedies
 
     def __str__(self) -> str:
-        """Give what a person wants to read: title, cause, and the remedies, numbered."""
+        """Return what a person wants to read: title, cause, and the remedies, numbered."""
         title, cause, remedies = self.text()
         return "\n".join((title, cause, *(f"{number}. {remedy}" for number, remedy in enumerate(remedies, 1))))
 
     def text(self, language: str = "en") -> Words:
-        """Give title, cause and remedies in a language, in English where it is not there. Hints that were attached lead
+        """Return title, cause and remedies in a language, in English where it is not there. Hints that were attached lead
         the remedies.
         """
         words = texts.entry(self.code, language)
@@ -65,7 +65,7 @@ class Diagnosis:
         )
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
-        """Give the ``diagnosis`` object of the JSON reports."""
+        """Return the ``diagnosis`` object of the JSON reports."""
         title, cause, remedies = self.text(language)
         return {
             "code": self.code,
@@ -90,9 +90,9 @@ class Hint:
         return self.say()
 
     def say(self, language: str = "en") -> str:
-        """Give the sentence in a language, in English where it is not there."""
+        """Return the sentence in a language, in English where it is not there."""
         return texts.fill(texts.entry(self.code, language).get("text", self.code), self.values) or self.code
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
-        """Give one object of the ``hints`` list of the JSON reports."""
+        """Return one object of the ``hints`` list of the JSON reports."""
         return {"code": self.code, "text": self.say(language)}

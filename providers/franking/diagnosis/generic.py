@@ -15,7 +15,7 @@ __all__ = ["GENERIC"]
 
 
 def _https(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    """Tell whether it was a sign-in server or an API that was not reached, whose address nobody typed."""
+    """Return whether it was a sign-in server or an API that was not reached, whose address nobody typed."""
     return values.get("step") == "secret" or bool(values.get("api")) or seen.details.get("scheme") in ("http", "https")
 
 

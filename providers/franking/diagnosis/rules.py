@@ -63,7 +63,7 @@ class Rule:
     note: str = ""  # the row of the catalogue that it recognises, for the tests and the docs
 
     def fits(self, seen: Evidence, step: str | None, words: str, values: Mapping[str, Any]) -> bool:
-        """Tell whether every given condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
+        """Return whether every given condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
         ``diagnose``.
         """
         return (
@@ -236,7 +236,7 @@ def _word(word: str, hidden: tuple[str, ...]) -> str:
 
 
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
-    """Give a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing
+    """Return a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing
     else.
     """
     if key in _UNSHOWN:

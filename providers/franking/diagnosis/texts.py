@@ -33,7 +33,7 @@ _OPTION = re.compile(r"--[a-z-]+")
 
 @lru_cache(maxsize=16)
 def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
-    """Give a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint.
+    """Return a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint.
 
     ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
     """
@@ -43,7 +43,7 @@ def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
 
 
 def entry(code: str, language: str = "en") -> Mapping[str, Any]:
-    """Give the texts of one code, in English where the language lacks it; those of ``unknown`` for a code that nobody
+    """Return the texts of one code, in English where the language lacks it; those of ``unknown`` for a code that nobody
     described.
     """
     return entries(language).get(code) or entries().get(code) or entry("unknown", language)
@@ -61,7 +61,7 @@ def fill(text: Text, values: Mapping[str, Any]) -> str | None:
 
 
 def names(text: Text) -> Iterable[str]:
-    """Give the names of all values that a text mentions."""
+    """Return the names of all values that a text mentions."""
     return [name for template in _choices(text) for _, name in _PLACE.findall(template)]
 
 

@@ -48,7 +48,7 @@ class Typed:
 
     @property
     def address(self) -> str | None:
-        """Give the whole address, or None where none was typed."""
+        """Return the whole address, or None where none was typed."""
         return None if self.local is None else f"{self.local}@{self.shown}"
 
 
@@ -65,7 +65,7 @@ def read(text: str) -> Typed:
             "Nothing was given; type a mail address, or the server that you were told to use.", field="host"
         )
     if "\\" in text or any(
-        unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") and sign not in _JOINERS for sign in text
+        unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in _JOINERS for char in text
     ):
         return Typed(odd="characters")
     if text.endswith(">") and "<" in text:

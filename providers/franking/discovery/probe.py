@@ -29,7 +29,7 @@ TIMEOUT = 10.0  # seconds for all ports together; a firewall that swallows packe
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Tell what one port is like.
+    """Return what one port is like.
 
     ``answers``: a mail server spoke there. ``trusted``: its certificate is valid for this host; None where there is no
     TLS. ``auth`` are the mechanisms that it offers, ``size`` its limit in octets, ``tls`` version and certificate.
@@ -48,11 +48,11 @@ class Probed:
 
     @property
     def usable(self) -> bool:
-        """Tell whether mail can be handed over here."""
+        """Return whether mail can be handed over here."""
         return self.answers and not self.problem
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the object that ``franking recommend --probe --json`` lists."""
+        """Return the object that ``franking recommend --probe --json`` lists."""
         keys = ("port", "security", "answers", "trusted", "auth", "size", "tls", "problem")
         return {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
 
@@ -98,7 +98,7 @@ def probe(
 
 
 def rank(found: Probed) -> tuple[bool, bool, bool, bool, int]:
-    """Give the key to sort by: what can be used comes first, trusted TLS before none, a login before none."""
+    """Return the key to sort by: what can be used comes first, trusted TLS before none, a login before none."""
     order = [port for port, _ in PORTS]
     place = order.index(found.port) if found.port in order else ("tls", "starttls", "none").index(found.security)
     return (not found.usable, not found.answers, found.security == "none", not found.auth, place)

@@ -75,7 +75,7 @@ class Better(NamedTuple):
 
 
 def recommended_for(host: str) -> Better | None:
-    """Tell whether a server that an smtp account names belongs to a provider with a better road; else None.
+    """Return whether a server that an smtp account names belongs to a provider with a better road; else None.
 
     Asks nobody: for hints beside an account's settings and behind a refused login.
     """
@@ -177,7 +177,7 @@ def _known(
 
 
 def _by_answers(typed: Typed, answers: Answers) -> Iterator[Lead]:
-    """Give the leads of the network's answers, the most trustworthy first."""
+    """Return the leads of the network's answers, the most trustworthy first."""
     owned = [(host, *owner) for host in answers.mx.hosts if (owner := receiver(host))]
     if owned:
         host, provider, entry = owned[0]

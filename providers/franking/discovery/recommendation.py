@@ -61,7 +61,7 @@ class Recommendation:
 
     @property
     def command(self) -> str | None:
-        """Give the command that sets such an account up, quoted for a shell; None where nothing is recommended."""
+        """Return the command that sets such an account up, quoted for a shell; None where nothing is recommended."""
         if self.provider is None:
             return None
         return setup_command(
@@ -69,7 +69,7 @@ class Recommendation:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the object of ``franking recommend --json``."""
+        """Return the object of ``franking recommend --json``."""
         return {
             "input": self.input,
             "kind": self.kind,
@@ -83,14 +83,14 @@ class Recommendation:
 
 
 def setup_command(provider: str, address: str | None = None, *, host: str | None = None) -> str:
-    """Give the command that sets an account up, quoted for a shell."""
+    """Return the command that sets an account up, quoted for a shell."""
     known = [address] if address else ["--provider", provider, *(["--host", host] if host else [])]
     return shlex.join(["franking", "setup", *known])
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Tell where one clue points: to a provider that signs in with OAuth, or to a server that takes name and password.
+    """Return where one clue points: to a provider that signs in with OAuth, or to a server that takes name and password.
 
     ``why`` is the code of the reason, ``values`` fill its words. ``entry`` is the entry of the provider's facts that
     matched. ``sure``: this clue alone leaves no doubt.
@@ -211,7 +211,7 @@ class Verdict:
         return Clue(lead.source, self.say("evidence", "named", name=self.typed.shown, title=lead.title))
 
     def _evidence(self, answers: Answers) -> Iterator[Clue]:
-        """Tell every answer, the failed ones too."""
+        """Return every answer, the failed ones too."""
         for host in answers.mx.hosts[:SHOWN_MX]:
             if owner := receiver(host):
                 code, title = "mx", owner[0].title
@@ -333,7 +333,7 @@ def _texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def say(section: str, code: str, *, language: str = "en", **values: Any) -> str:
-    """Give the words for a code of ``texts/recommend.<language>.toml``."""
+    """Return the words for a code of ``texts/recommend.<language>.toml``."""
     return _texts(language)[section][code].format(**values)
 
 

@@ -117,7 +117,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
 
     @property
     def has_secret(self) -> bool:
-        """Tell whether the settings hold the password, so that none is looked for elsewhere."""
+        """Return whether the settings hold the password, so that none is looked for elsewhere."""
         return self._secret is not None
 
     def open(self) -> bool | None:

@@ -179,7 +179,7 @@ class Wire:
         return lambda given: told.running(offset + given) if told else None
 
     def _ours(self, uri: str) -> bool:
-        """Tell whether a URI may see the token: an upload's address may be another host's, and is its own key."""
+        """Return whether a URI may see the token: an upload's address may be another host's, and is its own key."""
         one, other = urlsplit(uri), urlsplit(self._endpoint)
         return (one.scheme, one.netloc) == (other.scheme, other.netloc)
 
@@ -205,7 +205,7 @@ def _span(content_range: str) -> tuple[int, int, int] | None:
 
 
 def _reached(answered: str | None, sent: str) -> bool:
-    """Tell whether a 308 says that every octet came. Raises ``ConnectError`` where it claims what cannot be."""
+    """Return whether a 308 says that every octet came. Raises ``ConnectError`` where it claims what cannot be."""
     total = int(sent.rpartition("/")[2])
     if answered is None:
         return False
@@ -249,7 +249,7 @@ def _json(content: bytes) -> Mapping[str, Any]:
 
 
 def _plain(content: bytes) -> str:
-    """Give an answer that is no JSON as text: upload servers answer with a bare line, proxies with a page."""
+    """Return an answer that is no JSON as text: upload servers answer with a bare line, proxies with a page."""
     return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 

@@ -34,7 +34,7 @@ class Client:
 
     @property
     def config(self) -> dict[str, dict[str, str]]:
-        """Give it in the form that google-auth-oauthlib takes."""
+        """Return it in the form that google-auth-oauthlib takes."""
         return {
             "installed": {
                 "client_id": self.client_id,

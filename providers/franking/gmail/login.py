@@ -135,7 +135,7 @@ def _grant(token: Mapping[str, Any], client: Client, account: Account, scopes: t
 
 
 def _from_google(token: Mapping[str, Any], client: Client, answered: Mapping[str, str]) -> bool:
-    """Tell whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it
+    """Return whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it
     granted twice.
     """
     issuer = str(_claims(token.get("id_token"), client.client_id).get("iss", ""))

@@ -28,7 +28,7 @@ _REFUSED = "Username and Password not accepted|BadCredentials"
 
 
 def _road(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts by which road it went, so that they can name the other one."""
+    """Return the texts by which road it went, so that they can name the other one."""
     return {"by_smtp": values.get("route") == "gmail-smtp", "by_api": values.get("route") == "gmail-api"}
 
 

@@ -232,7 +232,7 @@ def _media(content: Content, size: int) -> Any:
 
 
 def _may_resume(problem: FrankingError) -> bool:
-    """Tell whether an upload goes on after this: a broken connection or a 5xx, never a refusal (resumable protocol,
+    """Return whether an upload goes on after this: a broken connection or a 5xx, never a refusal (resumable protocol,
     "Resume").
     """
     code = problem.evidence.code if problem.evidence else None

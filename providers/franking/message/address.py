@@ -73,17 +73,17 @@ class Address:
 
     @property
     def domain(self) -> str:
-        """Give the part behind the @, as typed."""
+        """Return the part behind the @, as typed."""
         return self.address.rpartition("@")[2]
 
     @property
     def wire(self) -> str:
-        """Give the address as SMTP carries it: the domain as A-labels unless the local part needs SMTPUTF8."""
+        """Return the address as SMTP carries it: the domain as A-labels unless the local part needs SMTPUTF8."""
         return _wire(self.address)
 
     @property
     def smtputf8(self) -> bool:
-        """Tell whether the address needs SMTPUTF8: a local part that is not ASCII (RFC 6531)."""
+        """Return whether the address needs SMTPUTF8: a local part that is not ASCII (RFC 6531)."""
         return not _wire(self.address).isascii()
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ class Envelope:
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a text is one ASCII address and nothing else, so that there is nothing to parse, check or map."""
+    """Return whether a text is one ASCII address and nothing else, so that there is nothing to parse, check or map."""
     return len(text) < 255 and _SIMPLE.match(text) is not None
 
 
@@ -263,15 +263,15 @@ def without_refused(name: str) -> str:
     return re.sub(_TURNS, "", re.sub(_CONTROLS, "", name))
 
 
-def what_is(sign: str) -> str:
+def what_is(char: str) -> str:
     """Say in words which forbidden sign was found: for errors."""
-    if sign in "\r\n\u0085\u2028\u2029":
+    if char in "\r\n\u0085\u2028\u2029":
         return "has a line break in it"
-    if sign == "\0":
+    if char == "\0":
         return "has a NUL character in it"
-    if "\ud800" <= sign <= "\udfff":
+    if "\ud800" <= char <= "\udfff":
         return "has half a character in it (a lone surrogate)"
-    return f"has a control character in it (U+{ord(sign):04X})"
+    return f"has a control character in it (U+{ord(char):04X})"
 
 
 def _wrong(text: str, why: str) -> MessageError:

@@ -103,7 +103,7 @@ class Attachment:
         return repr(self.name or self.cid or self.content_type)
 
     def measure(self) -> int:
-        """Give its size in octets, now. Raises ``MessageError``."""
+        """Return its size in octets, now. Raises ``MessageError``."""
         if self.data is not None:
             return len(self.data)
         try:
@@ -121,7 +121,7 @@ class Attachment:
             raise self._unreadable(problem) from problem
 
     def read(self, size: int) -> Iterator[bytes]:
-        """Give exactly ``size`` octets, in chunks of ``CHUNK`` but the last.
+        """Return exactly ``size`` octets, in chunks of ``CHUNK`` but the last.
 
         Raises ``MessageError`` where it vanished, shrank or grew since it was measured: before the first chunk if it
         can be known, else at the end.

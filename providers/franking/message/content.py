@@ -35,7 +35,7 @@ class Content(Protocol):
     @property
     def recipients(self) -> tuple[str, ...]: ...
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
-        """Give the octets, with CRLF line ends and no dot-stuffing; ``bcc`` keeps the Bcc header (API routes).
+        """Return the octets, with CRLF line ends and no dot-stuffing; ``bcc`` keeps the Bcc header (API routes).
 
         A message of up to 64 KiB is one chunk. It is a generator: closing it closes the file that is being read. Raises
         ``MessageError`` where an attachment changed its size or vanished meanwhile.

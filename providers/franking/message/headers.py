@@ -117,7 +117,7 @@ def _folded(name: str, value: str, where: str | None = None) -> str:
 
 
 def encoded(value: str, name: str = "") -> str:
-    """Give a text as encoded words with a blank between them (RFC 2047); decoders drop these blanks."""
+    """Return a text as encoded words with a blank between them (RFC 2047); decoders drop these blanks."""
     from email.header import Header  # the long way, only for what ASCII cannot say
 
     words = Header(value, "utf-8", maxlinelen=max(40, 75 - len(name) - 2)).encode(linesep="\n")
@@ -158,7 +158,7 @@ def disposition(kind: str, name: str | None) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give a parameter's value as a quoted string (RFC 2045 section 5.1)."""
+    """Return a parameter's value as a quoted string (RFC 2045 section 5.1)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -205,7 +205,7 @@ _last_date = (0, "")
 
 
 def date_now() -> str:
-    """Give the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
+    """Return the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
     global _last_date
     now = int(time.time())
     if _last_date[0] != now:

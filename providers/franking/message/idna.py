@@ -25,7 +25,7 @@ _JOINERS = "\u200c\u200d"
 
 @lru_cache(maxsize=4096)
 def to_ascii(domain: str) -> str:
-    """Give a domain name as A-labels: ``háčky.cz`` → ``xn--hky-ela4t.cz``; ASCII stays as typed.
+    """Return a domain name as A-labels: ``háčky.cz`` → ``xn--hky-ela4t.cz``; ASCII stays as typed.
 
     A dot at the end is refused. Raises ``ValueError`` that says what is wrong (UTS #46; RFC 5891 section 4.2; RFC 1035
     section 2.3.4).
@@ -39,7 +39,7 @@ def to_ascii(domain: str) -> str:
 
 
 def to_unicode(domain: str) -> str:
-    """Give a domain name mapped, but with its letters: ``HÁČKY.cz`` → ``háčky.cz``; A-labels and ASCII stay as typed.
+    """Return a domain name mapped, but with its letters: ``HÁČKY.cz`` → ``háčky.cz``; A-labels and ASCII stay as typed.
     Raises ``ValueError``.
     """
     to_ascii(domain)
@@ -66,7 +66,7 @@ def _map(domain: str) -> str:
 
     text = re.sub(_IGNORED, "", re.sub(_DOTS, ".", domain))
     text = unicodedata.normalize("NFKC", text)
-    text = unicodedata.normalize("NFKC", "".join(_FOLDED.get(sign) or sign.casefold() for sign in text))
+    text = unicodedata.normalize("NFKC", "".join(_FOLDED.get(char) or char.casefold() for char in text))
     return re.sub(_DOTS, ".", text)
 
 
@@ -77,12 +77,12 @@ def _check(label: str, domain: str) -> None:
         raise ValueError(f"the domain {_shown(domain)} has hyphens where no name may have them")
     if unicodedata.category(label[0]).startswith("M"):
         raise ValueError(f"the domain {_shown(domain)} has a part that begins with a combining mark")
-    for place, sign in enumerate(label):
-        if sign in _JOINERS:  # RFC 5892 appendix A: joiners only behind a virama
+    for place, char in enumerate(label):
+        if char in _JOINERS:  # RFC 5892 appendix A: joiners only behind a virama
             if place == 0 or unicodedata.combining(label[place - 1]) != 9:
                 raise ValueError(f"the domain {_shown(domain)} has an invisible joiner in it")
-        elif (sign.isascii() and not (sign.isalnum() or sign == "-")) or unicodedata.category(sign)[0] in "CZ":
-            raise ValueError(f"the domain {_shown(domain)} has a sign in it that no name may have: {sign!r}")
+        elif (char.isascii() and not (char.isalnum() or char == "-")) or unicodedata.category(char)[0] in "CZ":
+            raise ValueError(f"the domain {_shown(domain)} has a sign in it that no name may have: {char!r}")
 
 
 def _shown(domain: str) -> str:

@@ -209,7 +209,7 @@ def base64_lines(data: bytes) -> bytes:
 
 
 def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) -> list[Piece]:
-    """Give the pieces of a body, beginning with its own Content-* fields (they belong to the message's header).
+    """Return the pieces of a body, beginning with its own Content-* fields (they belong to the message's header).
 
     text and html are alternatives; inline images go with the html that shows them; all other files stand behind.
     """
@@ -301,7 +301,7 @@ def _file(attachment: Attachment) -> list[Piece]:
 
 
 def _seven_bit_size(attachment: Attachment, size: int) -> int | None:
-    """Give its size with CRLF line ends, or None where it has octets above 127, NUL, or lines longer than 998."""
+    """Return its size with CRLF line ends, or None where it has octets above 127, NUL, or lines longer than 998."""
     total = line = 0
     for chunk in crlf(attachment.read(size)):
         first, *others = chunk.split(b"\r\n")

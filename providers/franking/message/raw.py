@@ -150,7 +150,7 @@ def from_bytes(
 
 
 def _has_whole_lines(data: bytes) -> bool:
-    """Tell whether every CR and every LF stands in a CRLF."""
+    """Return whether every CR and every LF stands in a CRLF."""
     if len(data) >= _STEP:
         return data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
     # the bookkeeping of text files: a third of the time, and a copy
@@ -220,7 +220,7 @@ def from_email(
 
 
 def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:
-    """Give the header's fields, where the body begins, and the body itself if it does not begin at a blank line.
+    """Return the header's fields, where the body begins, and the body itself if it does not begin at a blank line.
 
     A header ends at a blank line, or where a line is no header field any more (as ``email`` and mail servers read it).
     """
@@ -328,7 +328,7 @@ def _refuse_line_breaks(message: email.message.Message) -> None:
 
 
 def _with_addresses_written(message: email.message.Message) -> tuple[email.message.Message, bool]:
-    """Give the message with its addresses written by us (a copy where that changes it), and whether one needs SMTPUTF8.
+    """Return the message with its addresses written by us (a copy where that changes it), and whether one needs SMTPUTF8.
 
     The standard library encodes domains as words, which no server understands, and before 2025 it encoded commas
     between addresses too: the recipient behind such a comma was lost (CVE-2025-1795).

@@ -122,7 +122,7 @@ def broken(
 
 
 def never_left(problem: BaseException) -> bool:
-    """Tell whether a request without a body surely never left: no connection came about."""
+    """Return whether a request without a body surely never left: no connection came about."""
     names = {type(link).__name__ for link in _causes(problem)}
     return bool(
         names

@@ -128,7 +128,7 @@ _QUERY = 16
 
 
 def cleaned(response: requests.Response, content: bytes) -> bytes:
-    """Give the body of an answer without what was secret in its request; headers and the status's words are cleaned in
+    """Return the body of an answer without what was secret in its request; headers and the status's words are cleaned in
     place.
 
     A success keeps its tokens: an issuer may give the same refresh token once more (RFC 6749 §6).

@@ -79,7 +79,7 @@ class Place:
 
     @property
     def wire(self) -> str:
-        """Give the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``ValueError`` for what cannot be
+        """Return the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``ValueError`` for what cannot be
         a name.
         """
         host = self.host[1:-1] if self.host[:1] == "[" and self.host[-1:] == "]" else self.host.removesuffix(".")
@@ -91,7 +91,7 @@ class Place:
 
 
 def why(problem: OSError) -> str:
-    """Give the catalogue's word for a network failure."""
+    """Return the catalogue's word for a network failure."""
     if isinstance(problem, TimeoutError):
         return "timeout"
     number = problem.errno or 0
@@ -99,7 +99,7 @@ def why(problem: OSError) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address lies in the public internet (not loopback, private, link-local or shared)."""
+    """Return whether an IP address lies in the public internet (not loopback, private, link-local or shared)."""
     import ipaddress  # only a password without TLS asks
 
     parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -151,7 +151,7 @@ def _system(name: str, port: int, **options: Any) -> list[Any]:
 
 
 def _is_literal(name: str) -> bool:
-    """Tell whether a host is an IP address, with or without a zone."""
+    """Return whether a host is an IP address, with or without a zone."""
     address = name.partition("%")[0]
     try:
         socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)

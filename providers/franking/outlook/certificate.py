@@ -51,7 +51,7 @@ def pem(account: Account) -> tuple[str, str]:
 
 
 def certificate_end(account: Account) -> float:
-    """Give the last moment of the account's certificate, in seconds since the epoch. Raises ``SettingsError``."""
+    """Return the last moment of the account's certificate, in seconds since the epoch. Raises ``SettingsError``."""
     from cryptography import x509
 
     return x509.load_pem_x509_certificate(pem(account)[1].encode()).not_valid_after_utc.timestamp()

@@ -238,7 +238,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _plain(content: bytes) -> str:
-    """Give an answer that is no JSON as text: proxies answer with a page."""
+    """Return an answer that is no JSON as text: proxies answer with a page."""
     return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 

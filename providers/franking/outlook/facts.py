@@ -245,12 +245,12 @@ _SHARED_TENANTS = ("common", "organizations", "consumers")
 
 
 def personal(account_domain: str) -> bool:
-    """Tell whether a mail domain is one of Microsoft's for consumers."""
+    """Return whether a mail domain is one of Microsoft's for consumers."""
     return account_domain.lower() in CONSUMER_DOMAINS
 
 
 def authority(account: Account) -> tuple[str, bool]:
-    """Give the issuer's URL, and whether it is Microsoft's own (else it is a plain OpenID provider)."""
+    """Return the issuer's URL, and whether it is Microsoft's own (else it is a plain OpenID provider)."""
     if account.authority:
         microsoft = (urlsplit(account.authority).hostname or "") in LOGIN_HOSTS
         # MSAL adds the version itself
@@ -259,12 +259,12 @@ def authority(account: Account) -> tuple[str, bool]:
 
 
 def graph_root(account: Account) -> str:
-    """Give scheme, host and version of Graph: ``https://graph.microsoft.com/v1.0``."""
+    """Return scheme, host and version of Graph: ``https://graph.microsoft.com/v1.0``."""
     return (account.graph_endpoint or CLOUDS[account.cloud].graph) + "/v1.0"
 
 
 def scopes(account: Account, route: str, *, large: bool = False) -> tuple[str, ...]:
-    """Give the OAuth scopes that a route needs, of the account's cloud; ``large`` adds what drafts and uploads need.
+    """Return the OAuth scopes that a route needs, of the account's cloud; ``large`` adds what drafts and uploads need.
 
     The delegated names: https://learn.microsoft.com/graph/permissions-reference; app-only uses the resource's
     ``/.default``.

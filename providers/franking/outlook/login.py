@@ -274,7 +274,7 @@ def _asked(account: Account, ask: Callable[[], Any]) -> Any:
 
 
 def _readable(found: Mapping[str, Any]) -> bool:
-    """Tell whether an answer is one of a token endpoint as far as types go (RFC 6749 §5); MSAL takes them on trust."""
+    """Return whether an answer is one of a token endpoint as far as types go (RFC 6749 §5); MSAL takes them on trust."""
     words = all(
         isinstance(found.get(name, ""), str)
         for name in ("access_token", "refresh_token", "id_token", "error", "error_description")
@@ -319,7 +319,7 @@ def _browser(
 
 
 def _other_scope_refused(result: Mapping[str, Any]) -> bool:
-    """Tell whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an
+    """Return whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an
     administrator grants.
     """
     if "access_token" in result:
@@ -361,7 +361,7 @@ def _device(
 
 
 def _instructions(flow: Mapping[str, Any]) -> str:
-    """Give the issuer's own message, or one like it."""
+    """Return the issuer's own message, or one like it."""
     if flow.get("message"):
         return bounded(str(flow["message"]), 600)
     where = bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
@@ -416,7 +416,7 @@ def _nothing_to_renew(account: Account) -> LoginRequired:
 
 
 def _credential(account: Account, secret: str | None) -> Any:
-    """Give MSAL's form of the app's own proof: the secret, or private key and certificate of the PEM file."""
+    """Return MSAL's form of the app's own proof: the secret, or private key and certificate of the PEM file."""
     if account.certificate:
         key, certificate = pem(account)
         return {"private_key": key, "public_certificate": certificate}

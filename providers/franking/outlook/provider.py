@@ -101,7 +101,7 @@ class OutlookProvider:
         return plan(account, content)
 
     def needs_login(self, account: Account) -> bool:
-        """Tell whether a person must sign in; an app-only account has a secret or a certificate instead."""
+        """Return whether a person must sign in; an app-only account has a secret or a certificate instead."""
         return not account.app_only
 
     def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
@@ -126,7 +126,7 @@ class OutlookProvider:
         return prepared(account, secret)
 
     def key_details(self, account: Account) -> Mapping[str, Any]:
-        """Tell when the certificate of an app-only account ends."""
+        """Return when the certificate of an app-only account ends."""
         if not account.certificate:
             return {}
         from franking.outlook.certificate import certificate_end

@@ -28,7 +28,7 @@ _HTTP = ("http",)
 
 
 def _road(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts by which road it went, so that they can name the other one."""
+    """Return the texts by which road it went, so that they can name the other one."""
     return {"by_smtp": values.get("route") == "outlook-smtp", "by_graph": values.get("route") == "graph"}
 
 

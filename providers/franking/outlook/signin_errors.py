@@ -84,7 +84,7 @@ def _details(
 
 
 def _admin_consent(account: Account, wanted: Iterable[str]) -> str:
-    """Give the page on which an administrator allows the app for everybody
+    """Return the page on which an administrator allows the app for everybody
     (https://learn.microsoft.com/entra/identity-platform/v2-admin-consent).
     """
     issuer = urlsplit(authority(account)[0])

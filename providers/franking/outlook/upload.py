@@ -153,7 +153,7 @@ def _expected(answer: dict[str, Any], size: int) -> int | None:
 
 
 def _may_resume(problem: FrankingError) -> bool:
-    """Tell whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a
+    """Return whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a
     refusal.
     """
     if isinstance(problem, ConnectError):

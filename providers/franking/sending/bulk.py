@@ -299,7 +299,7 @@ class _Worker:
         self._feed.again(job, pause, outcome)
 
     def _given_up(self, job: Job) -> Iterator[SendResult]:
-        """Tell how the last attempt of a job ended that would have got another one."""
+        """Return how the last attempt of a job ended that would have got another one."""
         if job.error is None:  # some recipients were accepted, the others refused for now
             yield self._result(job, "accepted", job.receipt, None)
         elif isinstance(job.error, RecipientsRefused):

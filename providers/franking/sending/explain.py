@@ -80,7 +80,7 @@ def _values(account: Account | None, provider: Provider | None, better: Provider
 
 
 def in_commands(account: Account) -> Mapping[str, Any]:
-    """Give what stands for an account in a command that can be run as it is shown: its name if it is saved, else its
+    """Return what stands for an account in a command that can be run as it is shown: its name if it is saved, else its
     URL; ``again`` for another test.
     """
     if account.words:

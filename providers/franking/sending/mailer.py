@@ -113,7 +113,7 @@ class _Watched:
 
     @property
     def used(self) -> bool:
-        """Tell whether there is one already."""
+        """Return whether there is one already."""
         return self._secret is not None
 
     @property
@@ -124,12 +124,12 @@ class _Watched:
 
     @property
     def who(self) -> str | None:
-        """Tell who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
+        """Return who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
         return getattr(self.secret, "who", None)
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Tell what the sign-in allows, where the secret knows."""
+        """Return what the sign-in allows, where the secret knows."""
         return tuple(getattr(self.secret, "scopes", ()))
 
     def get(self, *, renew_after: str | None = None) -> str:
@@ -310,7 +310,7 @@ class Mailer:
 
     @property
     def limits(self) -> RouteFacts:
-        """Give what is known of the provider's limits on this route: connections at once, messages per minute and per
+        """Return what is known of the provider's limits on this route: connections at once, messages per minute and per
         day, size, recipients.
         """
         facts = self.provider.facts.route(self.route)
@@ -387,7 +387,7 @@ class Mailer:
         secret.get(renew_after=secret.last)
 
     def password(self) -> str | None:
-        """Give the password that was used, for hints about it; None before it was needed, and for tokens."""
+        """Return the password that was used, for hints about it; None before it was needed, and for tokens."""
         from franking.auth.token import TokenSecret
 
         watched = self._secret
@@ -451,7 +451,7 @@ class Mailer:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Give every Franking error that passes through its diagnosis."""
+        """Return every Franking error that passes through its diagnosis."""
         try:
             yield
         except FrankingError as error:

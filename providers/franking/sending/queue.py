@@ -35,7 +35,7 @@ _log = logging.getLogger("franking.bulk")
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """Tell what became of one message.
+    """Return what became of one message.
 
     ``index`` counts from 0 in the order of the iterable. ``outcome``: ``accepted`` (see ``receipt``, also for refused
     recipients among accepted ones), ``refused`` (every recipient, for good), ``failed`` (surely not accepted, any other
@@ -122,7 +122,7 @@ class Feed:
 
     @property
     def stopping(self) -> bool:
-        """Tell whether nothing new is begun any more."""
+        """Return whether nothing new is begun any more."""
         return self.halted or self.abandoned or self._road.stop.is_set()
 
     def halt(self, problem: BaseException) -> None:
@@ -131,7 +131,7 @@ class Feed:
         self.broken = self.broken or problem
 
     def draw(self) -> Job | None:
-        """Give the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it
+        """Return the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it
         is all over.
         """
         with self._lock:
@@ -208,7 +208,7 @@ class Feed:
         )
 
     def given_up(self) -> Job | None:
-        """Give a job that was to be tried again later, when the run is stopping: it has had its last attempt."""
+        """Return a job that was to be tried again later, when the run is stopping: it has had its last attempt."""
         with self._lock:
             if not self._paused or not self.stopping:
                 return None
@@ -216,7 +216,7 @@ class Feed:
             return heapq.heappop(self._paused)[2]
 
     def unprepared(self) -> SendResult | None:
-        """Give the result of a message that did not get as far as a job."""
+        """Return the result of a message that did not get as far as a job."""
         try:
             return self._unprepared.popleft()
         except IndexError:
@@ -233,7 +233,7 @@ class Feed:
         return 0.0 if len(self._recent) < int(rate) else self._recent[0] + MINUTE - now
 
     def delay(self) -> float:
-        """Tell how long it makes sense to wait before drawing again, in seconds."""
+        """Return how long it makes sense to wait before drawing again, in seconds."""
         with self._lock:
             now = self._road.clock()
             waits = [self._not_before - now, self._pace(now)]
@@ -242,7 +242,7 @@ class Feed:
             return max(0.0, *waits)
 
     def done(self) -> bool:
-        """Tell whether nothing is left to draw and nothing is under way."""
+        """Return whether nothing is left to draw and nothing is under way."""
         with self._lock:
             ended = (self._exhausted or self.stopping) and not self._paused and not self._unprepared
             return self.abandoned or (ended and (self.halted or not self._out))

@@ -11,7 +11,7 @@ __all__ = ["Policy", "may_retry"]
 
 
 def may_retry(error: FrankingError) -> bool:
-    """Tell whether the very same request may be repeated: it may succeed later and was surely not accepted."""
+    """Return whether the very same request may be repeated: it may succeed later and was surely not accepted."""
     return isinstance(error, SendError) and error.temporary and not error.possibly_sent
 
 
@@ -30,7 +30,7 @@ class Policy:
     patience: float = 900.0
 
     def pause(self, attempt: int, chance: Callable[[], float], retry_after: float | None = None) -> float | None:
-        """Give the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance`` yields 0 ≤ x <
+        """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance`` yields 0 ≤ x <
         1.
         """
         if attempt >= self.attempts or (retry_after or 0.0) > self.patience:

@@ -31,7 +31,7 @@ __all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """Tell how a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
+    """Return how a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
 
     ``outcome`` is ``sent``, ``failed``, ``unknown``, ``login-required`` or ``checked``. ``steps`` are the finished
     steps in order, times in milliseconds. ``receipt`` is None on failure, ``diagnosis`` None on success. ``error`` is
@@ -56,7 +56,7 @@ class TestReport:
     error: FrankingError | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, ready for JSON."""
+        """Return the report as plain values, ready for JSON."""
         return {
             "ok": self.ok,
             "outcome": self.outcome,

@@ -132,7 +132,7 @@ class Connection:
         return bool(readable or wrong), bool(writable or wrong)
 
     def _poll(self, *, read: bool, write: bool) -> select.poll:
-        """Give a poll object that waits for this; they are kept, as every reply is waited for."""
+        """Return a poll object that waits for this; they are kept, as every reply is waited for."""
         wanted = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
         poll = self._polls.get(wanted)
         if poll is None:
@@ -192,7 +192,7 @@ class Connection:
             raise self.failure("timeout")
 
     def _patience_left(self) -> float:
-        """Give the seconds that the reply under way may still take. Raises ``ConnectTimeout`` when there are none."""
+        """Return the seconds that the reply under way may still take. Raises ``ConnectTimeout`` when there are none."""
         now = self._clock()
         if self._dripping is None:
             self._dripping = now
@@ -424,7 +424,7 @@ class Connection:
 
 
 def _wire() -> Logger | None:
-    """Give the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits
+    """Return the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits
     5 ms for it.
     """
     if "logging" not in sys.modules:

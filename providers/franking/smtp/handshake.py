@@ -18,11 +18,11 @@ __all__ = ["check_greeting", "check_plain_login", "ehlo_name", "hello", "starttl
 
 
 def ehlo_name(given: str | None, local: str) -> str:
-    """Give the name to greet with: the account's, else the socket's address literal (RFC 5321 §4.1.3). Raises
+    """Return the name to greet with: the account's, else the socket's address literal (RFC 5321 §4.1.3). Raises
     ``SettingsError``.
     """
     if given:
-        if any(sign <= " " or sign == "\x7f" for sign in given):
+        if any(char <= " " or char == "\x7f" for char in given):
             raise SettingsError(
                 f"ehlo_name: {given!r} contains a blank or a control character; give one host name.", field="ehlo_name"
             )

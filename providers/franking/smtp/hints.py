@@ -49,7 +49,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def wants_address(host: object) -> bool:
-    """Tell whether a login name there is a whole address, as it is nearly everywhere: a few take its first part, or
+    """Return whether a login name there is a whole address, as it is nearly everywhere: a few take its first part, or
     hand out names of their own.
     """
     service = service_at(host)
@@ -68,13 +68,13 @@ def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
     if not secret:
         yield Hint("secret.empty", values)
         return
-    if any(sign in secret for sign in "\r\n\x0b\x0c\x85\u2028\u2029"):
+    if any(char in secret for char in "\r\n\x0b\x0c\x85\u2028\u2029"):
         yield Hint("secret.newline", values)
-    seen = sorted({sign for sign in secret if _unseen(sign)})
+    seen = sorted({char for char in secret if _unseen(char)})
     if seen:
         yield Hint(
             "secret.invisible",
-            {**values, "character": ", ".join(_NAMES.get(sign, f"U+{ord(sign):04X}") for sign in seen)},
+            {**values, "character": ", ".join(_NAMES.get(char, f"U+{ord(char):04X}") for char in seen)},
         )
     body = secret.strip("\r\n")
     core = body.strip()
@@ -85,7 +85,7 @@ def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
         yield Hint("secret.trailing-blank", values)
     if body[:1].isspace() and body.strip():
         yield Hint("secret.leading-blank", values)
-    if any(sign.isspace() for sign in core):
+    if any(char.isspace() for char in core):
         yield Hint("secret.inner-blank", values)
     if _quoted(core):
         yield Hint("secret.quotes", values)
@@ -154,15 +154,15 @@ def _of_port(account: Account) -> Iterator[Hint]:
         yield Hint("port.none-with-login", values)
 
 
-def _unseen(sign: str) -> bool:
-    """Tell whether nobody can see this character: zero-width, direction marks, and blanks that are not the space
+def _unseen(char: str) -> bool:
+    """Return whether nobody can see this character: zero-width, direction marks, and blanks that are not the space
     bar's.
     """
-    return sign in _INVISIBLE or (sign.isspace() and sign not in " \t\r\n\x0b\x0c\x85\u2028\u2029")
+    return char in _INVISIBLE or (char.isspace() and char not in " \t\r\n\x0b\x0c\x85\u2028\u2029")
 
 
 def _clean(text: str) -> str:
-    return "".join(sign for sign in text if sign not in _INVISIBLE).strip()
+    return "".join(char for char in text if char not in _INVISIBLE).strip()
 
 
 def _quoted(text: str) -> bool:

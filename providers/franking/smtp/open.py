@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 
 
 class Steps:
-    """Tell the observer of the steps up to the login."""
+    """Return the observer of the steps up to the login."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
         self._observer = observer

@@ -86,7 +86,7 @@ class Pipeline:
         self._writer.add(transaction)
 
     def room(self, window: int) -> bool:
-        """Tell whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
+        """Return whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
         before it.
         """
         if self._writer.transaction is not None or self.closing:
@@ -97,13 +97,13 @@ class Pipeline:
 
     @property
     def awaits_acceptance(self) -> bool:
-        """Tell whether the next reply is one that accepts a message, for which servers may take minutes."""
+        """Return whether the next reply is one that accepts a message, for which servers may take minutes."""
         return bool(self._outstanding) and self._outstanding[0][1] is BODY
 
     # — what goes out —
 
     def outgoing(self) -> bytes:
-        """Give the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to
+        """Return the next octets that may leave, or ``b""`` until a reply comes. Octets given before count as handed to
         the kernel.
         """
         transaction = self._writer.transaction
@@ -260,7 +260,7 @@ class Pipeline:
         self._outstanding.clear()
 
     def lost(self, sent: int, cause: ConnectError) -> None:
-        """Give every unfinished message its verdict: ``sent`` octets were handed to the kernel when the connection died
+        """Return every unfinished message its verdict: ``sent`` octets were handed to the kernel when the connection died
         of ``cause``.
         """
         self.closing = True

@@ -71,7 +71,7 @@ class Reply(NamedTuple):
 
     @property
     def enhanced(self) -> str | None:
-        """Give the RFC 3463 code, ``5.7.8``, of the first line that has one."""
+        """Return the RFC 3463 code, ``5.7.8``, of the first line that has one."""
         for line in self.lines:
             if found := _ENHANCED.match(line):
                 return found[1].decode()
@@ -79,7 +79,7 @@ class Reply(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Give the words: all lines joined by a blank, each without its enhanced code, readable and bounded."""
+        """Return the words: all lines joined by a blank, each without its enhanced code, readable and bounded."""
         # Google's refusals hold a sign-in address with a one-time token
         return without_queries(visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines)))
 
@@ -125,17 +125,17 @@ class ReplyReader:
 
     @property
     def pending(self) -> bytes:
-        """Give what has arrived and is no complete reply yet."""
+        """Return what has arrived and is no complete reply yet."""
         return b"\n".join((*self._lines, self._rest))
 
     @property
     def partial(self) -> bool:
-        """Tell whether a reply has begun and not ended."""
+        """Return whether a reply has begun and not ended."""
         return bool(self._rest or self._lines)
 
     @property
     def idle(self) -> bool:
-        """Tell whether nothing at all is waiting to be read."""
+        """Return whether nothing at all is waiting to be read."""
         return not (self.replies or self._lines or self._rest or self.fault)
 
     def feed(self, data: bytes) -> None:
@@ -198,12 +198,12 @@ class Capabilities:
 
     @property
     def auth(self) -> tuple[str, ...]:
-        """Give the SASL mechanisms on offer, upper case, each once, in the server's order."""
+        """Return the SASL mechanisms on offer, upper case, each once, in the server's order."""
         return tuple(dict.fromkeys(self.words.get("AUTH", "").upper().split()))
 
     @cached_property
     def size(self) -> int | None:
-        """Give the largest message in octets; None where the server names no limit (RFC 1870 §4: 0 means none)."""
+        """Return the largest message in octets; None where the server names no limit (RFC 1870 §4: 0 means none)."""
         word = self.words.get("SIZE", "").partition(" ")[0]
         return (int(word) or None) if word.isascii() and word.isdigit() and len(word) <= 20 else None
 
@@ -248,7 +248,7 @@ def command(text: str) -> bytes:
 
 
 def path(address: str) -> tuple[bytes, bool]:
-    """Give an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
+    """Return an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
     bounce.
 
     Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside
@@ -293,5 +293,5 @@ class DotStuffer:
         return stuffed
 
     def end(self) -> bytes:
-        """Give the end of the message, with the line end that the content may lack."""
+        """Return the end of the message, with the line end that the content may lack."""
         return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"

@@ -23,7 +23,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def throttled(reply: Reply) -> bool:
-    """Tell whether a reply means: less, or later (as distinct from a passing trouble with this message)."""
+    """Return whether a reply means: less, or later (as distinct from a passing trouble with this message)."""
     if reply.code in (421, 432):
         return True
     return 400 <= reply.code < 500 and bool(re.match(_PACE_CODES, reply.enhanced or "") or re.search(_PACE, reply.text))

@@ -36,19 +36,19 @@ def _at(remarks: tuple[str, ...]) -> Callable[[Evidence, Mapping[str, Any]], boo
 
 
 def by_token(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    """Tell whether it was an access token that was shown at the login, and not a password."""
+    """Return whether it was an access token that was shown at the login, and not a password."""
     mechanism = str(seen.details.get("mechanism") or values.get("auth") or "").upper()
     return mechanism in ("XOAUTH2", "OAUTHBEARER") or bool(seen.details.get("sasl"))
 
 
 def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    """Tell whether the token belongs to another mailbox than the one that was logged in to."""
+    """Return whether the token belongs to another mailbox than the one that was logged in to."""
     who, username = str(values.get("who") or ""), str(values.get("username") or "")
     return by_token(seen, values) and bool(who and username) and who.casefold() != username.casefold()
 
 
 def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts whether a password was held back; an access token never travels in the open, whatever the settings
+    """Return the texts whether a password was held back; an access token never travels in the open, whatever the settings
     allow.
     """
     return {"by_password": not seen.details.get("token")}

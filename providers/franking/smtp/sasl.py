@@ -45,7 +45,7 @@ class Credentials:
                 raise SettingsError(
                     f"The {name} contains a line break or a NUL; copy it again.", field=name, step="login"
                 )
-            if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
                 raise SettingsError(f"The {name} contains half a character; copy it again.", field=name, step="login")
 
 
@@ -185,7 +185,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
 
 
 def choose(auth: str, *, tls: bool, token: bool = False) -> tuple[str, ...]:
-    """Give the mechanisms to try in order: the one that was asked for, or for ``auto`` what the line and the secret
+    """Return the mechanisms to try in order: the one that was asked for, or for ``auto`` what the line and the secret
     call for.
 
     Under TLS the simplest comes first (PLAIN answers in one line); without it CRAM-MD5, which does not show the

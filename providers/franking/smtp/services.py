@@ -68,7 +68,7 @@ class Service:
     sources: tuple[str, ...] = ()
 
     def login(self, address: str | None) -> str | None:
-        """Give the login name for an address (``local@domain``) where it follows from it, else None."""
+        """Return the login name for an address (``local@domain``) where it follows from it, else None."""
         if self.username == "literal":
             return self.literal
         if address is None or self.username not in ("address", "local-part"):

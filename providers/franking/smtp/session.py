@@ -74,7 +74,7 @@ class SmtpSession:
 
     @property
     def closed(self) -> bool:
-        """Tell whether the connection is gone; a closed session sends nothing more."""
+        """Return whether the connection is gone; a closed session sends nothing more."""
         return self._connection.closed
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
@@ -395,7 +395,7 @@ class _Source:
 
     @property
     def ready(self) -> bool:
-        """Tell whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
+        """Return whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
         return self.fetched is not None or length_hint(self._jobs) > 0
 
     def fetch(self) -> None:
@@ -404,7 +404,7 @@ class _Source:
             self.fetched = self.draw()
 
     def draw(self) -> tuple[Any, Envelope, Content] | None:
-        """Give the next job; None when they are over."""
+        """Return the next job; None when they are over."""
         if self.fetched is not None:
             job, self.fetched = self.fetched, None
             return job
@@ -421,7 +421,7 @@ class _Source:
 
 
 class _Watch:
-    """Tell the observer of one message: ``message`` from MAIL to the end of the data, ``accepted`` the final reply."""
+    """Return the observer of one message: ``message`` from MAIL to the end of the data, ``accepted`` the final reply."""
 
     def __init__(self, observer: Observer, transaction: Transaction, clock: Clock) -> None:
         self._observer = observer

@@ -84,7 +84,7 @@ class Transaction:
 
     @property
     def addressed(self) -> bool:
-        """Tell whether the sender and at least one recipient were accepted, and every recipient was answered."""
+        """Return whether the sender and at least one recipient were accepted, and every recipient was answered."""
         return self.answered == len(self.paths) and self.sender_reply is None and bool(self.accepted)
 
     def handed_over(self, sent: int) -> bool:
@@ -92,7 +92,7 @@ class Transaction:
 
     @property
     def known_refusal(self) -> FrankingError | None:
-        """Give the refusal that the envelope's replies already amount to."""
+        """Return the refusal that the envelope's replies already amount to."""
         if self.doubtful:
             return None
         if self.sender_reply is not None:

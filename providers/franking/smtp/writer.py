@@ -78,7 +78,7 @@ class Writer:
         self._script = self.transaction = None
 
     def octets(self, transaction: Transaction) -> bytes:
-        """Give the next octets that may leave, or ``b""`` until a reply comes. Raises what reading the content
+        """Return the next octets that may leave, or ``b""`` until a reply comes. Raises what reading the content
         raises.
         """
         if self._script is not None:
@@ -102,7 +102,7 @@ class Writer:
         return b""
 
     def _opening(self, transaction: Transaction, last: bytes, asked: Asked) -> list[bytes]:
-        """Give the lines of the envelope and the ``last`` one, which leave together, and note what replies are owed
+        """Return the lines of the envelope and the ``last`` one, which leave together, and note what replies are owed
         for.
         """
         lines = [transaction.mail, *transaction.paths, last]

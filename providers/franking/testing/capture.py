@@ -38,7 +38,7 @@ class Captured:
 
     @property
     def message(self) -> EmailMessage:
-        """Give the message, parsed anew at each call."""
+        """Return the message, parsed anew at each call."""
         from email import policy
         from email.parser import BytesParser
 
@@ -46,7 +46,7 @@ class Captured:
 
     @property
     def subject(self) -> str:
-        """Give the subject, decoded."""
+        """Return the subject, decoded."""
         return str(self.message["Subject"])
 
 
@@ -71,7 +71,7 @@ class Outbox(list[Captured]):
     # -- what the mailer asks while capturing ----------------------------------------------------------------------------
 
     def account(self, wanted: str | Account | None) -> Account:
-        """Give the account that is meant, or a stand-in where the tests have no settings: From is
+        """Return the account that is meant, or a stand-in where the tests have no settings: From is
         ``NAME@example.com``.
         """
         import franking
@@ -83,7 +83,7 @@ class Outbox(list[Captured]):
             if wanted is not None and (not isinstance(wanted, str) or "://" in wanted):
                 raise
             local = (
-                "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in wanted or "default").strip("-")
+                "".join(char if char.isascii() and char.isalnum() else "-" for char in wanted or "default").strip("-")
                 or "default"
             )
             return franking.Account(
@@ -95,7 +95,7 @@ class Outbox(list[Captured]):
         return _CaptureSession(self, mailer)
 
     def clock(self) -> float:
-        """Tell the time, in which pauses count though nobody waits."""
+        """Return the time, in which pauses count though nobody waits."""
         return time.monotonic() + self._ahead
 
     def wait(self, seconds: float) -> None:
