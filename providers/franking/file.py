@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.fields import Field
 from franking.errors import Evidence, FrankingError, Refused, SettingsError
-from franking.provider import Facts, Receipt, RouteFacts, Step
+from franking.provider import Facts, Receipt, RouteFacts, Step, Steps
 from franking.session_guard import Turn
 
 if TYPE_CHECKING:
@@ -61,16 +61,14 @@ class FileProvider:
         return "file"
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> FileSession:
-        started = time.perf_counter()
-        observer(Step("connect", "running"))
         directory = Path(account.path).expanduser()
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            failed = _cannot_write(directory, problem, "connect")
-            observer(Step("connect", "failed", _since(started), failed.message))
-            raise failed from problem
-        observer(Step("connect", "ok", _since(started), str(directory)))
+        steps = Steps(observer)
+        with steps("connect"):
+            steps.detail = str(directory)
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as problem:
+                raise _cannot_write(directory, problem, "connect") from problem
         return FileSession(directory, observer)
 
 

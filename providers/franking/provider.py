@@ -11,10 +11,13 @@ an API).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from franking.errors import FrankingError
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from franking.auth.store import SecretStore
     from franking.diagnosis.diagnosis import Hint
     from franking.diagnosis.rules import Rule
-    from franking.errors import FrankingError
     from franking.message.address import Address, Envelope
     from franking.message.content import Content, Parts
 
@@ -45,6 +47,7 @@ __all__ = [
     "SecretStore",
     "Session",
     "Step",
+    "Steps",
     "SupportsHints",
     "SupportsKeys",
     "SupportsLogin",
@@ -103,6 +106,30 @@ Observer = Callable[[Step], None]
 
 def silent(step: Step) -> None:
     """Observe nothing."""
+
+
+class Steps:
+    """Tell an observer of steps that begin and end: ``with steps("connect"): …``.
+
+    What is put into ``detail`` meanwhile is told at the end; a ``FrankingError`` makes the step ``failed`` and goes on.
+    """
+
+    def __init__(self, observer: Observer, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._observer = observer
+        self._clock = clock
+        self.detail = ""
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = self._clock()
+        self.detail = ""
+        self._observer(Step(name, "running"))
+        try:
+            yield
+        except FrankingError as problem:
+            self._observer(Step(name, "failed", (self._clock() - started) * 1000, problem.message))
+            raise
+        self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
 
 
 @dataclass(frozen=True, slots=True)

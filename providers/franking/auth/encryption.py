@@ -7,12 +7,12 @@ files here.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from franking.errors import Evidence, SettingsError
+from franking.net.deadline import within
 
 __all__ = [
     "Damaged",
@@ -99,21 +99,14 @@ def forget_keyring_key(entry: str) -> None:
 
 def _ask_keyring(call: Callable[[Any], _Result], path: Path | None = None) -> _Result:
     """Ask the keyring in a thread of its own, for at most three seconds."""
-    from concurrent.futures import Future
 
-    answer: Future[_Result] = Future()
+    def ask() -> _Result:
+        import keyring
 
-    def ask() -> None:
-        try:
-            import keyring
+        return call(keyring)
 
-            answer.set_result(call(keyring))
-        except Exception as problem:  # noqa: BLE001  (backends raise whatever their system raises)
-            answer.set_exception(problem)
-
-    threading.Thread(target=ask, daemon=True, name="franking-keyring").start()
     try:
-        return answer.result(timeout=KEYRING_SECONDS)
+        return within(KEYRING_SECONDS, ask, name="franking-keyring")
     except TimeoutError:
         raise _no_keyring(f"it did not answer within {KEYRING_SECONDS:g} seconds", path) from None
     except ImportError:

@@ -9,15 +9,14 @@ is ever expanded.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.discovery.input import host_name
+from franking.net.deadline import gather
 from franking.smtp.services import Server
 
 if TYPE_CHECKING:
@@ -107,29 +106,8 @@ def ask(domain: str, *, resolver: Resolver | None, fetch: Fetch | None, timeout:
         jobs[service] = partial(_srv, names, f"{service}.{domain}", security, timeout)
     for url in urls:
         jobs[url] = partial(_autoconfig, get, url, domain, timeout)
-    came = _gather(jobs, timeout)
+    came = {name: Answer(problem="timeout") for name in jobs} | gather(jobs, timeout, name="ask")
     return Answers(came["mx"], _first([came[service] for service, _ in SERVICES]), _first([came[url] for url in urls]))
-
-
-def _gather(jobs: Mapping[str, Callable[[], Answer]], timeout: float) -> dict[str, Answer]:
-    """Run every job in a thread of its own; whoever has not answered at the deadline is left behind."""
-    done: SimpleQueue[tuple[str, Answer]] = SimpleQueue()
-    deadline = time.monotonic() + timeout
-
-    def work(name: str, job: Callable[[], Answer]) -> None:
-        done.put((name, job()))
-
-    for name, job in jobs.items():
-        # daemons: a name server that never answers must not hold the program's end up
-        threading.Thread(target=work, args=(name, job), name=f"ask {name}", daemon=True).start()
-    came: dict[str, Answer] = {}
-    while len(came) < len(jobs):
-        try:
-            name, answer = done.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            break
-        came[name] = answer
-    return {name: came.get(name, Answer(problem="timeout")) for name in jobs}
 
 
 def _first(answers: Sequence[Answer]) -> Answer:

@@ -8,16 +8,15 @@ before 587 (RFC 8314 §3.3).
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from functools import partial
 from typing import Any
 
 from franking.discovery.input import read
 from franking.discovery.recommendation import say
 from franking.errors import FrankingError, SettingsError
+from franking.net.deadline import gather
 
 __all__ = ["PORTS", "Probed", "advice", "probe", "rank"]
 
@@ -77,23 +76,10 @@ def probe(
     wanted = list(PORTS if ports is None else ports)
     if ports is None and typed.port and typed.port not in dict(PORTS):
         wanted[:0] = [(typed.port, "starttls"), (typed.port, "tls")]  # an unusual port does not say which
-    done: SimpleQueue[tuple[int, Probed]] = SimpleQueue()
-    deadline = time.monotonic() + timeout
-
-    def work(place: int, port: int, security: str) -> None:
-        done.put((place, _try(name, port, security, timeout, ca_file)))
-
-    for place, (port, security) in enumerate(wanted):
-        threading.Thread(target=work, args=(place, port, security), name=f"probe {port}", daemon=True).start()
-    came: dict[int, Probed] = {}
-    while len(came) < len(wanted):
-        try:
-            place, found = done.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            break
-        came[place] = found
-    silent = [Probed(port, security, answers=False, problem=say("probe", "silent")) for port, security in wanted]
-    ranked = sorted((came.get(place, silent[place]) for place in range(len(wanted))), key=rank)
+    jobs = {(port, security): partial(_try, name, port, security, timeout, ca_file) for port, security in wanted}
+    came = gather(jobs, timeout, name="probe")
+    silent = {way: Probed(*way, answers=False, problem=say("probe", "silent")) for way in jobs}
+    ranked = sorted((silent | came).values(), key=rank)
     return [one for place, one in enumerate(ranked) if one.port not in {better.port for better in ranked[:place]}]
 
 

@@ -8,7 +8,6 @@ import errno
 import os
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence
 from franking.message.idna import to_ascii
+from franking.net.deadline import within
 
 __all__ = ["Place", "connect", "is_public", "resolve"]
 
@@ -164,22 +164,7 @@ def _bounded(resolver: Resolver, name: str, port: int, timeout: float) -> list[F
     """Call the system's resolver, which knows no time-out, in a thread that may be left behind."""
     if _is_literal(name):
         return list(resolver(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    answer: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answer.append(list(resolver(name, port, type=socket.SOCK_STREAM)))
-        except Exception as problem:  # noqa: BLE001 - carried to the thread that asked
-            answer.append(problem)
-
-    thread = threading.Thread(target=ask, name="franking-resolve", daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not answer:
-        raise TimeoutError
-    if isinstance(answer[0], Exception):
-        raise answer[0]
-    return list(answer[0])
+    return within(timeout, lambda: list(resolver(name, port, type=socket.SOCK_STREAM)), name="franking-resolve")
 
 
 def _take_turns(found: list[Found]) -> list[Found]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from franking.account.config import resolve
 from franking.errors import ConnectError, FrankingError, LoginError, MessageError, SettingsError
 from franking.message.prepare import Prepared, prepare
-from franking.provider import Step, needs_secret, silent
+from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
 from franking.sending.pool import Lender
 
@@ -376,7 +376,7 @@ class Mailer:
             return capturing.session(self)
         secret = self._watched()
         if needs_secret(self.account, self.provider):
-            with _step(self._observer, "secret"):
+            with Steps(self._observer)("secret"):
                 secret.get()
         return self.provider.open(self.account, secret, self._observer)
 
@@ -498,15 +498,3 @@ def _info(text: str, *values: object) -> None:
         import logging
 
         logging.getLogger("franking.mailer").info(text, *values, stacklevel=2)
-
-
-@contextmanager
-def _step(observer: Observer, name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    observer(Step(name, "running"))
-    try:
-        yield
-    except FrankingError as error:
-        observer(Step(name, "failed", (time.perf_counter() - started) * 1000, error.message))
-        raise
-    observer(Step(name, "ok", (time.perf_counter() - started) * 1000))

@@ -7,14 +7,13 @@ is the mailer's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from franking.errors import FrankingError, SettingsError
+from franking.errors import SettingsError
 from franking.net import tcp as dial
 from franking.net.tcp import Place, Resolver
-from franking.provider import Observer, Step
+from franking.provider import Observer, Steps
 from franking.smtp import handshake as opening
 from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.protocol import Capabilities
@@ -26,30 +25,9 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.auth.secret import Secret
 
-__all__ = ["Opening", "SmtpSession", "Steps", "open_session"]
+__all__ = ["Opening", "SmtpSession", "open_session"]
 
 Clock = Callable[[], float]
-
-
-class Steps:
-    """Return the observer of the steps up to the login."""
-
-    def __init__(self, observer: Observer, clock: Clock) -> None:
-        self._observer = observer
-        self._clock = clock
-        self.detail = ""
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        started = self._clock()
-        self.detail = ""
-        self._observer(Step(name, "running"))
-        try:
-            yield
-        except FrankingError as problem:
-            self._observer(Step(name, "failed", (self._clock() - started) * 1000, str(problem)))
-            raise
-        self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
 
 
 class Opening:

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 
 from franking.net.tcp import Place, Resolver
-from franking.provider import Observer, silent
-from franking.smtp.open import Clock, Opening, Steps
+from franking.provider import Observer, Steps, silent
+from franking.smtp.open import Clock, Opening
 
 __all__ = ["Probe", "probe"]
 
