@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 __all__ = ["gather", "within"]
@@ -40,6 +39,8 @@ def within(seconds: float, work: Callable[[], T], *, name: str) -> T:
 
 def gather(jobs: Mapping[K, Callable[[], T]], seconds: float, *, name: str) -> dict[K, T]:
     """Return the results of all jobs that ended within ``seconds``; they run at once, and must not raise."""
+    from queue import Empty, SimpleQueue  # a plain delivery does without
+
     done: SimpleQueue[tuple[K, T]] = SimpleQueue()
     deadline = time.monotonic() + seconds
 
