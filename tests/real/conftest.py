@@ -37,12 +37,12 @@ def start(make: Callable[[], Server]) -> Server:
         pytest.skip(str(why))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist, keep all of this directory on one worker: its servers are started once, and OpenSMTPD can run only
-    once.
-    """
+    """Mark all of this directory ``real``, and keep it on one worker: its servers start once, OpenSMTPD only once."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.real)
             item.add_marker(pytest.mark.xdist_group("real"))
 
 
