@@ -1,12 +1,13 @@
-"""Make text of the other side fit to be shown. A pure function, which every reply of a server passes through: it needs
-nothing, not even the texts.
+"""Make text of the other side fit to be shown, or read the JSON object in it. Pure functions, which every reply of a
+server passes through: they need nothing, not even the texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["bounded", "nearest", "visible"]
+__all__ = ["bounded", "json_object", "nearest", "visible"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -35,6 +36,19 @@ def visible(text: str, limit: int = 2000) -> str:
     line = " ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())
     shown = line if line.isprintable() else "".join(char if char.isprintable() else _escape(char) for char in line)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def json_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that another side or a file claims to be; None where it is no JSON or no object."""
+    import json  # most programs read none
+
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(read, dict):
+        return read
+    return None
 
 
 def _escape(char: str) -> str:

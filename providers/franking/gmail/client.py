@@ -10,7 +10,6 @@ Source: developers.google.com/workspace/gmail/api/guides/uploads (resumable prot
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from franking.auth.secret import Secret
 from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown
 from franking.net import http, http_errors
 from franking.provider import Observer
-from franking.text import bounded
+from franking.text import bounded, json_object
 
 if TYPE_CHECKING:
     import requests
@@ -123,7 +122,7 @@ class Wire:
             self._used = time.monotonic()
         status, last = response.status_code, final and streamed is not None and streamed.handed_over
         if status in (200, 201) and not starts:
-            found = _json(content).get("id")
+            found = (json_object(content) or {}).get("id")
             self.in_doubt = True
             if not isinstance(found, str) or not found:
                 raise OutcomeUnknown(
@@ -154,7 +153,7 @@ class Wire:
         return answer, content
 
     def _verdict(self, response: requests.Response, content: bytes, *, final: bool) -> FrankingError:
-        error = _json(content).get("error")
+        error = (json_object(content) or {}).get("error")
         error = error if isinstance(error, Mapping) else {}
         text = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
         said = bounded(str(text))
@@ -238,14 +237,6 @@ def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _json(content: bytes) -> Mapping[str, Any]:
-    try:
-        read = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _plain(content: bytes) -> str:

@@ -7,7 +7,6 @@ it would be a page in the browser that never comes back to us.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from franking.errors import Evidence, SettingsError
+from franking.text import json_object
 
 __all__ = ["Client", "read_client", "read_service_account"]
 
@@ -128,11 +128,8 @@ def _read(key: str, path: str) -> str:
 
 
 def _json(key: str, path: str, text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        data = None
-    if isinstance(data, dict):
+    data = json_object(text)
+    if data is not None:
         return data
     start = text.lstrip()[:600]
     if start.lower().startswith(("<!doctype html", "<html", "<head")):

@@ -10,7 +10,6 @@ Sources: developers.google.com/identity/protocols/oauth2/native-app (PKCE, loopb
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from franking.errors import ConnectError, Evidence, FrankingError, LoginError, L
 from franking.gmail.client_files import Client, read_client, read_service_account
 from franking.net import http, http_errors
 from franking.provider import LoginUI
-from franking.text import bounded
+from franking.text import bounded, json_object
 
 if TYPE_CHECKING:
     import requests
@@ -275,7 +274,7 @@ def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None 
                 ).encode()
             response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
-                raise _refused(_json(response.content), account)
+                raise _refused(json_object(response.content) or {}, account)
             return _Answer(200, response.headers, response.content)
 
         try:
@@ -314,7 +313,7 @@ def revoke(account: Account, grant: Grant) -> str:
         response = _requester(session)("POST", uri, data={"token": token})
     if response.status_code == 200:
         return "Google revoked the grant: on every machine the sign-ins of this person with this client have ended."
-    if _json(response.content).get("error") == "invalid_token":
+    if (json_object(response.content) or {}).get("error") == "invalid_token":
         return "Google says that the grant had already ended."
     if response.status_code in (404, 405):
         return "The issuer has no place to revoke a sign-in; it was only forgotten here."
@@ -413,10 +412,10 @@ def _claims(id_token: object, client_id: str) -> Mapping[str, Any]:
         return {}
     payload = id_token.split(".")[1]
     try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, RecursionError):
+        claims = json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
+    except ValueError:
         return {}
-    if not isinstance(claims, dict) or not isinstance(claims.get("email"), str):
+    if not isinstance(claims.get("email"), str):
         return {}
     audience = claims.get("aud")
     return claims if client_id in (audience if isinstance(audience, list) else [audience]) else {}
@@ -455,14 +454,6 @@ def _mailbox(address: str) -> str:
     if domain in ("gmail.com", "googlemail.com"):
         return local.partition("+")[0].replace(".", "") + "@gmail.com"
     return f"{local}@{domain}"
-
-
-def _json(data: bytes) -> Mapping[str, Any]:
-    try:
-        read = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _not_signed_in(reason: str, text: str) -> LoginRequired:

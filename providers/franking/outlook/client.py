@@ -7,7 +7,6 @@ Sources: learn.microsoft.com/graph/errors (branch on ``error.code``, the innermo
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -23,7 +22,7 @@ from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknow
 from franking.net import http, http_errors
 from franking.outlook.facts import graph_root
 from franking.provider import Observer
-from franking.text import bounded
+from franking.text import bounded, json_object
 
 if TYPE_CHECKING:
     import requests
@@ -62,7 +61,7 @@ class Answer:
     def __init__(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         self.status = status
         self.headers = headers
-        self.json = _object(content)
+        self.json = json_object(content) or {}
 
 
 class Wire:
@@ -155,7 +154,7 @@ class Wire:
         raise error
 
     def _verdict(self, status: int, headers: Mapping[str, str], content: bytes, *, final: bool) -> FrankingError:
-        error = _object(content).get("error")
+        error = (json_object(content) or {}).get("error")
         error = error if isinstance(error, Mapping) else {}
         said = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
         reason, details = _reason(error)
@@ -227,14 +226,6 @@ def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
                 details[name.replace("-", "_")] = bounded(level[name], 100)
         level = level.get("innerError", level.get("innererror"))
     return reason, details
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _plain(content: bytes) -> str:

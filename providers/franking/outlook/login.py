@@ -9,7 +9,6 @@ MSAL gets our HTTP session and asks no other host whether an issuer is known (``
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +24,7 @@ from franking.outlook.certificate import certificate_end, pem
 from franking.outlook.facts import GRAPH, SMTP, authority, scopes
 from franking.outlook.signin_errors import explained, sign_in_needed, transport_failure, unreadable
 from franking.provider import LoginUI
-from franking.text import bounded
+from franking.text import bounded, json_object
 
 if TYPE_CHECKING:
     import requests
@@ -214,7 +213,7 @@ def _application(account: Account, secret: Password | None = None) -> Iterator[_
         # an endless one is cut short, and MSAL logs errors: nothing secret is left in them
         response._content = http.body(response)
         if response.request.method == "GET" and response.ok:
-            discovery.update(_object(response.text))
+            discovery.update(json_object(response.text) or {})
         elif response.status_code == 429:
             wait = http_errors.retry_after(response.headers.get("Retry-After"))
             raise ConnectError(
@@ -222,7 +221,11 @@ def _application(account: Account, secret: Password | None = None) -> Iterator[_
                 step="secret",
                 evidence=Evidence("http", code=429, details={"retry_after": wait} if wait is not None else {}),
             )
-        elif response.request.method == "POST" and response.status_code < 500 and not _readable(_object(response.text)):
+        elif (
+            response.request.method == "POST"
+            and response.status_code < 500
+            and not _readable(json_object(response.text) or {})
+        ):
             raise unreadable(issuer)  # MSAL would log the whole answer, and there may be half a token in it
 
     with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
@@ -281,14 +284,6 @@ def _readable(found: Mapping[str, Any]) -> bool:
     )
     seconds = str(found.get("expires_in", 0)).partition(".")[0]
     return bool(found) and words and seconds.isascii() and seconds.isdigit() and len(seconds) < 12
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _browser(

@@ -19,7 +19,7 @@ from franking.account.account import Account
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.net import http_errors
 from franking.outlook.facts import authority
-from franking.text import bounded
+from franking.text import bounded, json_object
 
 __all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable", "with_token_facts"]
 
@@ -157,10 +157,9 @@ def _claims(token: str) -> Mapping[str, Any]:
     """Read a JWT's claims without checking anything: they are shown, never trusted."""
     try:
         payload = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
+        return json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
+    except (IndexError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def unreadable(issuer: str) -> ConnectError:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from franking.errors import Evidence, LoginError, SettingsError
 from franking.smtp.protocol import Capabilities, Line, Reply, visible
+from franking.text import json_object
 
 __all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
 
@@ -291,12 +292,7 @@ def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:
     def shown(value: object) -> str:
         return visible(redactor(str(value).encode("utf-8", "backslashreplace")), 500)
 
-    import json
-
-    try:
-        read: Any = json.loads(challenge)
-    except (ValueError, RecursionError):
-        read = None
-    if isinstance(read, dict):
+    read = json_object(challenge)
+    if read is not None:
         return {shown(key): shown(value) for key, value in list(read.items())[:20]}
     return visible(redactor(challenge), 500)
