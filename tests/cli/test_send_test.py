@@ -9,7 +9,6 @@ import io
 import json
 import re
 import shlex
-import socket
 from collections.abc import Callable
 from email import policy
 from pathlib import Path
@@ -21,6 +20,7 @@ from franking.account import config, editing
 from franking_cli.app import run
 from reports import report
 from servers.certificates import Certificates
+from servers.ports import closed_port
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence
 
 USERS = {"info@novak.cz": "heslo-1"}
@@ -257,9 +257,7 @@ def test_accepted_and_then_cut_is_unknown_and_sent_once(franking: Test) -> None:
 
 
 def test_the_connection(franking: Test) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    done = send_test(franking, port)
+    done = send_test(franking, closed_port())
     assert done.said == (1, "failed", "connect.refused")
     assert "--port 587 --security starttls" in done.remedies[0]
     assert send_test(franking, 587, host="smtp.novak.invalid").said == (1, "failed", "dns.not-found")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from franking.errors import Evidence, LoginError
 from franking.registry import provider
 from franking.sending.explain import explain
 from franking.sending.testsend import TestReport, check, send_test
+from servers.ports import closed_port
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence
 
 USERS = {"info@novak.cz": "heslo"}
@@ -153,9 +153,7 @@ def test_no_tls_on_a_port_for_ssl() -> None:
 
 
 def test_a_closed_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    told(check(account(port), secret="heslo"), "connect.refused", "587")
+    told(check(account(closed_port()), secret="heslo"), "connect.refused", "587")
 
 
 def test_a_name_that_does_not_exist() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from franking.discovery.probe import PORTS, Probed, advice, probe, rank
 from franking.errors import SettingsError
+from servers.ports import closed_port
 from servers.smtp import Fault, SmtpServer, silence
 from servers.web import Authority
 
@@ -22,11 +21,8 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def closed() -> Iterator[int]:
-    """A port on which nobody listens, and nobody else can in the meantime."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
+def closed() -> int:
+    return closed_port()
 
 
 def test_all_ports_are_tried_and_ranked(authority: Authority, closed: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,12 +13,14 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import pytest
 
-from servers.smtp import SmtpServer, wait_until
+from servers.smtp import SmtpServer
+
+pytestmark = pytest.mark.process
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -66,6 +67,12 @@ def running(*command: str, folder: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=20)
 
 
+def address(process: subprocess.Popen[str]) -> str:
+    """Return where a server listens, from what it prints when it does."""
+    assert process.stdout is not None
+    return next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.:]+\d", line)))
+
+
 def post(url: str, data: bytes, kind: str) -> tuple[int, Any]:
     request = urllib.request.Request(url, data, {"Content-Type": kind})
     try:
@@ -85,21 +92,13 @@ def test_django_s_commands(server: SmtpServer) -> None:
 
 
 def test_django_s_page(server: SmtpServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/orders/"
-    with running("manage.py", "runserver", "--noreload", f"127.0.0.1:{port}", folder="django"):
+    with running("manage.py", "runserver", "--noreload", "127.0.0.1:0", folder="django") as process:
+        url = address(process) + "/orders/"
 
         def order(to: str) -> tuple[int, Any]:
             return post(url, urlencode({"to": to}).encode(), "application/x-www-form-urlencoded")
 
-        def up() -> bool:
-            try:
-                return order("jana@example.com") == (200, {"sent": True})
-            except URLError:
-                return False
-
-        wait_until(up, 30)
+        assert order("jana@example.com") == (200, {"sent": True})
         message = message_from_bytes(server.messages[0].data, policy=policy.default)
         assert message["Subject"] == "Your order"
         assert {part.get_content_type() for part in message.walk()} >= {"text/plain", "text/html"}
@@ -111,8 +110,7 @@ def test_django_s_page(server: SmtpServer) -> None:
 
 def test_fastapi(server: SmtpServer) -> None:
     with running("-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", "0", folder="fastapi") as process:
-        assert process.stdout is not None
-        url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.:]+", line))) + "/orders/"
+        url = address(process) + "/orders/"
 
         def order(to: str) -> tuple[int, Any]:
             return post(url, json.dumps({"to": to}).encode(), "application/json")

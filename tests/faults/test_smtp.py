@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from franking.message.address import Envelope
 from servers.certificates import Certificates
 from servers.dialogue import Raw
 from servers.misbehaviour import fault
+from servers.ports import closed_port, full_backlog
 from servers.smtp import EXTENSIONS, Fault, SmtpServer, says, twice
 
 pytestmark = pytest.mark.matrix
@@ -95,27 +95,11 @@ def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certif
 
 
 @contextlib.contextmanager
-def full_backlog() -> Iterator[int]:
-    """A port that answers nothing any more: its queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
+def refusing() -> Iterator[int]:
+    yield closed_port()
 
 
-@contextlib.contextmanager
-def closed_port() -> Iterator[int]:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-@pytest.mark.parametrize(("kind", "place"), [("silence", full_backlog), ("reset", closed_port)])
+@pytest.mark.parametrize(("kind", "place"), [("silence", full_backlog), ("reset", refusing)])
 def test_a_fault_at_the_tcp_handshake(kind: str, place: Any) -> None:
     with place() as port:
         given, outcome = account(port, timeout=SILENCE), Outcome()

@@ -15,6 +15,7 @@ import requests
 from franking import errors
 from franking.net import http, http_errors
 from franking.text import TEXT_LIMIT
+from servers.ports import closed_port
 from servers.web import CUT, Authority, Reply, Request, WebServer
 
 
@@ -154,9 +155,7 @@ def test_a_proxy_that_refuses_is_named(
 
 
 def test_a_dead_port_and_a_bad_name_are_told_apart(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as spare:
-        port = spare.getsockname()[1]
-    error = _broken(session, f"https://localhost:{port}/")
+    error = _broken(session, f"https://localhost:{closed_port()}/")
     assert isinstance(error, errors.ConnectError)
     assert error.evidence is not None
     assert (error.evidence.kind, error.evidence.reason, error.step) == ("connect", "refused", "connect")

@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 import pytest
 
 import franking
-from servers.daemon import Certificates, Unavailable, directory, free_ports
+from servers.daemon import Certificates, Unavailable, directory
 from servers.dovecot import PASSWORDS, Dovecot
 from servers.exim import Exim
 from servers.maildir import Maildir
 from servers.opensmtpd import OpenSMTPD
+from servers.ports import reserved_ports
 from servers.postfix import Postfix
 
 REQUIRED = os.environ.get("FRANKING_REQUIRE_SERVERS") == "1"  # read before the tests' environment is cleaned
@@ -67,7 +68,7 @@ class Pair:
 
 @pytest.fixture(scope="session")
 def pair(certificates: Certificates) -> Iterator[Pair]:
-    plain, starttls, tls, submission, submissions = free_ports(5)
+    plain, starttls, tls, submission, submissions = reserved_ports(5)
     dovecot = start(lambda: Dovecot(certificates, submission=submission, submissions=submissions, relay_port=plain))
     try:
         postfix = start(
@@ -91,7 +92,7 @@ def dovecot(pair: Pair) -> Dovecot:
 
 @pytest.fixture(scope="session")
 def exim(certificates: Certificates) -> Iterator[Exim]:
-    plain, tls = free_ports(2)
+    plain, tls = reserved_ports(2)
     server = start(lambda: Exim(certificates, plain=plain, tls=tls))
     yield server
     server.stop()
@@ -99,7 +100,7 @@ def exim(certificates: Certificates) -> Iterator[Exim]:
 
 @pytest.fixture(scope="module")  # only one can run on a machine: others wait for it
 def opensmtpd() -> Iterator[OpenSMTPD]:
-    (port,) = free_ports(1)
+    (port,) = reserved_ports(1)
     server = start(lambda: OpenSMTPD(port=port))
     yield server
     server.stop()

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import trustme
 
-HOST = "127.0.0.1"
+from servers.ports import HOST
+
 # setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor,
 # which takes seconds at a million
 _GUARD = (
@@ -64,15 +65,6 @@ def directory(name: str) -> Path:
     path.chmod(0o755)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports on 127.0.0.1 that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def in_use(ports: Iterable[int]) -> bool:

@@ -8,6 +8,7 @@ are the questions that came.
 
 from __future__ import annotations
 
+import errno
 import socketserver
 import threading
 from types import TracebackType
@@ -79,12 +80,11 @@ class DnsServer:
                 if answer is not None:
                     self.wfile.write(len(answer).to_bytes(2) + answer)
 
-        self._udp = socketserver.UDPServer(("127.0.0.1", 0), Datagram)
-        self.port = self._udp.server_address[1]
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Stream)
+        self._tcp, self._udp = _same_port(Stream, Datagram)
+        self.port = self._tcp.server_address[1]
         self._threads = [
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-            for server in (self._udp, self._tcp)
+            for server in (self._tcp, self._udp)
         ]
         for thread in self._threads:
             thread.start()
@@ -93,7 +93,7 @@ class DnsServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in (self._udp, self._tcp):
+        for server in (self._tcp, self._udp):
             server.shutdown()
             server.server_close()
         for thread in self._threads:
@@ -105,3 +105,18 @@ class DnsServer:
         made.nameservers = ["127.0.0.1"]
         made.port = self.port
         return made
+
+
+def _same_port(
+    stream: type[socketserver.StreamRequestHandler], datagram: type[socketserver.BaseRequestHandler]
+) -> tuple[socketserver.TCPServer, socketserver.UDPServer]:
+    """Return two servers on one port number: a free TCP port whose number somebody else's UDP socket has is given up."""
+    for _ in range(100):
+        tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), stream)
+        try:
+            return tcp, socketserver.UDPServer(tcp.server_address, datagram)
+        except OSError as error:
+            tcp.server_close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise RuntimeError("a hundred free TCP ports, and each one's number is taken for UDP")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import jwt
 
-from servers.daemon import HOST, Certificates, Daemon, directory, find, needs_root
+from servers.daemon import Certificates, Daemon, directory, find, needs_root
+from servers.ports import HOST
 
 PASSWORDS = {
     "info@example.cz": "correct-horse-7",

@@ -12,8 +12,9 @@ import os
 import pwd
 from pathlib import Path
 
-from servers.daemon import HOST, Certificates, Daemon, directory, find, needs_root
+from servers.daemon import Certificates, Daemon, directory, find, needs_root
 from servers.maildir import Maildir
+from servers.ports import HOST
 
 PASSWORDS = {
     "info@example.cz": "correct-horse-7",

@@ -13,8 +13,9 @@ import pwd
 import shutil
 from pathlib import Path
 
-from servers.daemon import HOST, UNPACKED, Daemon, Unavailable, directory, needs_root
+from servers.daemon import UNPACKED, Daemon, Unavailable, directory, needs_root
 from servers.maildir import Maildir
+from servers.ports import HOST
 
 SPOOL = Path("/var/spool/smtpd")
 MARK = SPOOL / "made-by-franking-tests"

@@ -13,8 +13,9 @@ import pwd
 import time
 from pathlib import Path
 
-from servers.daemon import HOST, START, Certificates, Daemon, directory, find, in_use, needs_root
+from servers.daemon import START, Certificates, Daemon, directory, find, in_use, needs_root
 from servers.maildir import Maildir
+from servers.ports import HOST
 
 SIZE_LIMIT = 15 * 1024 * 1024
 

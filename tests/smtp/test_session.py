@@ -45,6 +45,7 @@ from franking.smtp.probe import probe
 from franking.smtp.session import SmtpSession
 from servers.certificates import Certificates
 from servers.dialogue import Raw
+from servers.ports import closed_port, full_backlog, reserved_ports
 from servers.smtp import (
     EXTENSIONS,
     Fault,
@@ -118,13 +119,6 @@ def failure(server: SmtpServer | int, password: str | None = None, **settings: A
 def facts(error: FrankingError) -> tuple[str, str | None, str | None, bool]:
     assert error.evidence is not None
     return type(error).__name__, error.step, error.evidence.reason, error.temporary
-
-
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 # — opening —
@@ -424,22 +418,6 @@ def found(*addresses: tuple[str, int]) -> Callable[..., list[Any]]:
     return resolver
 
 
-@contextlib.contextmanager
-def deaf(host: str) -> Iterator[int]:
-    """Listen on a port where connecting hangs: the queue is full and nobody accepts."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket(family))
-        listener.bind((host, 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket(family))
-            filler.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filler.connect(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
 def open_at(resolver: Any, host: str = "mail.example.test", port: int = 25, **settings: Any) -> SmtpSession:
     given = {"timeout": 2.0, **settings}
     return open_session(account(port, host=host, **given), None, silent, route="smtp", resolver=resolver)
@@ -447,14 +425,14 @@ def open_at(resolver: Any, host: str = "mail.example.test", port: int = 25, **se
 
 def test_the_next_address_is_tried_at_once_when_one_refuses(smtp_server: Start) -> None:
     server = smtp_server()
-    opened = open_at(found(("::1", closed_port()), ("127.0.0.1", server.port)))
+    opened = open_at(found(("::1", closed_port("::1")), ("127.0.0.1", server.port)))
     opened.send(ENVELOPE, BODY)
     opened.close()
 
 
 def test_an_address_that_hangs_gets_a_head_start_and_no_more(smtp_server: Start) -> None:
     server = smtp_server()
-    with deaf("::1") as port:
+    with full_backlog("::1") as port:
         opened = open_at(found(("::1", port), ("127.0.0.1", server.port)), timeout=20.0)
         assert opened._connection.peer == "127.0.0.1"
         opened.close()
@@ -467,8 +445,8 @@ def test_families_take_turns() -> None:
 
 
 def test_every_address_that_was_tried_is_in_the_evidence() -> None:
-    with deaf("127.0.0.1") as port, pytest.raises(ConnectError) as caught:
-        open_at(found(("::1", closed_port()), ("127.0.0.1", port)), timeout=0.3)
+    with full_backlog("127.0.0.1") as port, pytest.raises(ConnectError) as caught:
+        open_at(found(("::1", closed_port("::1")), ("127.0.0.1", port)), timeout=0.3)
     error = caught.value
     assert facts(error) == ("ConnectError", "connect", "refused", True)
     assert error.evidence is not None
@@ -486,7 +464,7 @@ def test_a_port_where_nothing_listens() -> None:
 
 
 def test_a_port_that_drops_everything() -> None:
-    with deaf("127.0.0.1") as port:
+    with full_backlog("127.0.0.1") as port:
         error = failure(port, timeout=0.3)
     assert facts(error) == ("ConnectTimeout", "connect", "timeout", True)
     assert isinstance(error, TimeoutError)
@@ -1046,7 +1024,7 @@ def test_aiosmtpd(certificates: Certificates, security: str) -> None:
     controller = Controller(
         Handler(),
         hostname="127.0.0.1",
-        port=closed_port(),
+        port=reserved_ports(1)[0],
         authenticator=lambda server, peer, envelope, mechanism, data: AuthResult(
             success=data.password == PASSWORD.encode()
         ),
