@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from franking.text import escaped, shortened
+
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.diagnosis.diagnosis import Diagnosis
@@ -172,7 +174,7 @@ class Console:
             self._write(f"{head.rstrip()}\n")
             self.say(told, indent="  ") if told else None
             return
-        lines = [detail if len(detail) <= room else detail[: room - 1] + "…"]
+        lines = [shortened(detail, room)]
         if step.status == "failed" and len(detail) > room:  # the reason is never cut off
             lines = textwrap.wrap(
                 detail, room, break_long_words=True, break_on_hyphens=False, max_lines=6, placeholder=" …"
@@ -396,7 +398,7 @@ class LoginScreen:
         self.interactive = console.interactive
 
     def show(self, text: str) -> None:
-        self._console.raw(visible(text, keep="\n"))
+        self._console.raw("\n".join(map(visible, text.split("\n"))))
 
     def open_url(self, url: str) -> bool:
         import webbrowser
@@ -444,14 +446,9 @@ def shell(*words: str) -> str:
     return shlex.join(words)
 
 
-def visible(text: str, *, keep: str = "") -> str:
-    """Make control characters and bidi marks visible before a terminal sees them."""
-    return "".join(
-        char
-        if char in keep or (char.isprintable() and char not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-        else (" " if char in "\r\n\t" else ascii(char)[1:-1])
-        for char in text
-    )
+def visible(text: str) -> str:
+    """Return a text with line breaks and tabs as blanks, and other control characters as escapes, fit for a terminal."""
+    return escaped(re.sub("[\r\n\t]", " ", text))
 
 
 def _encodable(text: str, stream: Any) -> str:

@@ -137,11 +137,12 @@ class MailHandler(logging.Handler):
 
     def _digest(self, records: list[tuple[int, str, str]], dropped: int) -> Any:
         from franking.message.message import Message
+        from franking.text import blanked
 
         worst, title, _ = max(records, key=lambda one: one[0])
         more = len(records) + dropped - 1
         subject = self._subject or f"[{logging.getLevelName(worst)}] {socket.gethostname()}: {title}"
-        clean = "".join(char if char.isprintable() else " " for char in subject)[:160]
+        clean = blanked(subject)[:160]
         body = "\n".join(text for _, _, text in records)
         if dropped:
             body += f"\n\n{dropped:,} more records came and were not kept (the digest holds {self._capacity})."

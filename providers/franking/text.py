@@ -1,41 +1,87 @@
-"""Make text of the other side fit to be shown, or read the JSON object in it. Pure functions, which every reply of a
-server passes through: they need nothing, not even the texts.
+"""Text of the other side, made fit to be shown: one bounded line in which nothing acts instead of being read. Or the JSON
+object in it.
+
+Pure functions, which every reply of a server passes through; they need nothing. What must stay secret is taken out in
+``redaction.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["bounded", "json_object", "nearest", "visible"]
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Find the known word that ``word`` was probably meant to be, or None."""
-    import difflib  # only a mistake needs it
-
-    close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
-    return close[0] if close else None
-
+__all__ = [
+    "DIRECTION_CONTROLS",
+    "DIRECTION_MARKS",
+    "JOINERS",
+    "blanked",
+    "bounded",
+    "escaped",
+    "json_object",
+    "nearest",
+    "one_line",
+    "page_text",
+    "shortened",
+    "visible",
+]
 
 TEXT_LIMIT = 2_000
 """Characters of another side's words that are kept in evidence."""
 
+DIRECTION_MARKS = "\u200e\u200f"
+"""Left-to-right and right-to-left mark, which text in Arabic and Hebrew needs."""
+
+DIRECTION_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Embeddings, overrides and isolates (UTS #9): they make one text look like another."""
+
+JOINERS = "\u200c\u200d"
+"""Zero-width non-joiner and joiner, which some scripts need (RFC 5892 appendix A)."""
+
+
+def escaped(text: str) -> str:
+    """Return a text with every character that does not print, direction controls among them, as an escape (``\\x1b``)."""
+    return _replaced(text, lambda char: char.encode("unicode_escape").decode("ascii"))
+
+
+def blanked(text: str) -> str:
+    """Return a text with a blank in place of every character that does not print."""
+    return _replaced(text, lambda char: " ")
+
+
+def _replaced(text: str, instead: Callable[[str], str]) -> str:
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() else instead(char) for char in text])
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of a text, the last of them an ellipsis where it is longer."""
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1] + "…"
+
+
+def visible(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return a text on one bounded line, white space collapsed; what does not print, a non-breaking blank too, as an
+    escape.
+    """
+    return shortened(escaped(" ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())), limit)
+
 
 def bounded(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Keep the beginning of another side's words, white space collapsed and other control characters made visible."""
-    words = " ".join(text[: 4 * limit].split())
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in words)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    """Return the words of a web service as ``visible`` does; their non-breaking blanks are blanks."""
+    return visible(text.replace("\xa0", " "), limit)
 
 
-def visible(text: str, limit: int = 2000) -> str:
-    """Make text of the other side fit to be shown: one line, bounded, control and invisible characters as escapes
-    (``\\x1b``).
-    """
-    line = " ".join(text[: 4 * limit].replace("\xa0", "\\xa0").split())
-    shown = line if line.isprintable() else "".join(char if char.isprintable() else _escape(char) for char in line)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+def one_line(text: str, limit: int) -> str:
+    """Return the beginning of a text on one line, with blanks in place of what does not print."""
+    return " ".join(blanked(text).split())[:limit]
+
+
+def page_text(content: bytes) -> str:
+    """Return the words of a response that is no JSON: upload servers send a bare line, proxies a page."""
+    return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 
 def json_object(text: str | bytes) -> dict[str, Any] | None:
@@ -51,5 +97,9 @@ def json_object(text: str | bytes) -> dict[str, Any] | None:
     return None
 
 
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that ``word`` was probably meant to be, or None."""
+    import difflib  # only a mistake needs it
+
+    close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
+    return next(iter(close), None)

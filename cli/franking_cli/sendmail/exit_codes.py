@@ -44,5 +44,6 @@ def exit_code(error: Any) -> int:
 
 
 def complain(text: str) -> None:
-    line = "".join(char if char.isprintable() else " " for char in text)
-    print(f"franking-sendmail: {' '.join(line.split())[:900]}", file=sys.stderr)
+    from franking.text import one_line
+
+    print(f"franking-sendmail: {one_line(text, 900)}", file=sys.stderr)

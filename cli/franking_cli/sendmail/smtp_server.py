@@ -85,6 +85,7 @@ class Dialogue:
 
     def _deliver(self, data: bytes) -> str:
         from franking.errors import FrankingError
+        from franking.text import one_line
 
         own = self._options.sender
         if own is None:
@@ -94,7 +95,7 @@ class Dialogue:
         except FrankingError as error:
             code = failed(error)
             self._note(code)
-            return f"{'451 4.3.0' if code == EX_TEMPFAIL else '554 5.3.0'} {_one_line(str(error))}"
+            return f"{'451 4.3.0' if code == EX_TEMPFAIL else '554 5.3.0'} {one_line(str(error), 400)}"
         finally:
             self._options.sender = own
         return f"250 2.0.0 accepted{', but not for ' + ', '.join(refused) if refused else ''}"
@@ -118,7 +119,3 @@ def _dotted(source: BinaryIO) -> bytes | None:
             return b"".join(lines)
         lines.append(line[1:] if line.startswith(b".") else line)
     return None
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:400]

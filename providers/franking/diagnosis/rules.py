@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from franking.diagnosis import texts
 from franking.diagnosis.diagnosis import Diagnosis, Hint
 from franking.errors import (
     ConnectError,
@@ -32,6 +31,7 @@ from franking.errors import (
     TLSError,
 )
 from franking.redaction import HIDDEN, forms, redacted
+from franking.text import visible
 
 __all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose", "with_hints"]
 
@@ -232,7 +232,7 @@ def _raw(seen: Evidence) -> str:
 def _word(word: str, hidden: tuple[str, ...]) -> str:
     for form in hidden:
         word = word.replace(form, HIDDEN)
-    return texts.visible(word, 2000)
+    return visible(word, 2000)
 
 
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
@@ -247,7 +247,7 @@ def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
         words = tuple(_word(str(one), hidden) for one in ((value,) if isinstance(value, str) else value))
         return words[0] if isinstance(value, str) else words
     if isinstance(value, str):
-        return texts.visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
+        return visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(redacted(str(one), hidden, 80) for one in list(value)[:8])
     return None

@@ -19,7 +19,7 @@ from typing import Any
 
 from franking.text import visible
 
-__all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names", "visible"]
+__all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names"]
 
 Text = str | list[str]
 

@@ -3,7 +3,7 @@ network is asked.
 
 ``smtp.gmail.com``, ``SMTP.Gmail.com.``, ``smtps://me@smtp.gmail.com:465/`` and the same in full-width letters all name
 one host; ``smtp.gmail.com@evil.example`` names ``evil.example``. What cannot be read for certain is marked ``odd``, so
-that nothing is recognised in it. ``domain.py`` says how names become A-labels.
+that nothing is recognised in it. ``message/idna.py`` says how names become A-labels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from franking.errors import SettingsError
 from franking.message.idna import to_ascii
+from franking.text import JOINERS
 
 __all__ = ["Typed", "host_name", "read"]
 
@@ -23,7 +24,6 @@ MAX_TYPED = 1000  # characters; the longest address has 254 (RFC 5321 §4.5.3.1.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: 0x2E, 0xFF61: 0x2E}
 _DROPPED = dict.fromkeys((0x00AD, 0x200B, 0x2060, 0xFEFF))  # soft hyphen and the like, which pasting brings along
 _DOT_LEADERS = frozenset("․‥…")  # NFKC makes dots of them, UTS #46 forbids them
-_JOINERS = "\u200c\u200d"  # some scripts need them; domain.py knows where
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE | re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -65,7 +65,7 @@ def read(text: str) -> Typed:
             "Nothing was given; type a mail address, or the server that you were told to use.", field="host"
         )
     if "\\" in text or any(
-        unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in _JOINERS for char in text
+        unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in JOINERS for char in text
     ):
         return Typed(odd="characters")
     if text.endswith(">") and "<" in text:

@@ -23,7 +23,7 @@ from franking.auth.secret import Secret
 from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown
 from franking.net import http, http_errors
 from franking.provider import Observer
-from franking.text import bounded, json_object
+from franking.text import bounded, json_object, page_text
 
 if TYPE_CHECKING:
     import requests
@@ -155,7 +155,7 @@ class Wire:
     def _verdict(self, response: requests.Response, content: bytes, *, final: bool) -> FrankingError:
         error = (json_object(content) or {}).get("error")
         error = error if isinstance(error, Mapping) else {}
-        text = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
+        text = error.get("message") if isinstance(error.get("message"), str) else page_text(content)
         said = bounded(str(text))
         headers = dict(response.headers.items())
         when = re.search(r"Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)", said)
@@ -237,11 +237,6 @@ def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _plain(content: bytes) -> str:
-    """Return an answer that is no JSON as text: upload servers answer with a bare line, proxies with a page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 
 def _http_date(iso: str) -> str:

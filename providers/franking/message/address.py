@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from franking.errors import MessageError
 from franking.message.idna import to_ascii, to_unicode
+from franking.text import DIRECTION_CONTROLS, shortened
 
 __all__ = ["Address", "Envelope"]
 
@@ -31,11 +32,9 @@ _SIMPLE = re.compile(  # nearly every address: plain ASCII, nothing to decide
 )
 _NAMED = r'(?P<name>.*?)<(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>\Z'
 _COMMENTED = r"(?P<address>[^\s()]+)\s*\((?P<name>[^()\\]*)\)\Z"
-# what no name may hold: controls, line and paragraph separators, lone surrogates …
+# what no name may hold: controls, line and paragraph separators, lone surrogates
 _CONTROLS = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-# … and the signs that turn the direction of writing (UTS #9): they make one name look like another. The plain marks
-# U+200E and U+200F stay, because names in Arabic and Hebrew need them.
-_TURNS = "[\u202a-\u202e\u2066-\u2069]"
+_TURNS = f"[{DIRECTION_CONTROLS}]"  # nor these; the plain marks stay, because names in Arabic and Hebrew need them
 _BLANKS = re.compile(" +")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]|=\?')  # RFC 5322 section 3.2.3; =? would read as an encoded word
 
@@ -279,5 +278,5 @@ def _wrong(text: str, why: str) -> MessageError:
 
 
 def _shown(text: str) -> str:
-    short = text if len(text) <= 80 else text[:80] + "…"
+    short = shortened(text, 81)
     return ascii(short) if re.search(_CONTROLS, short) else repr(short)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from franking.errors import Evidence, MessageError
 from franking.message.headers import refuse_controls
+from franking.text import DIRECTION_CONTROLS, DIRECTION_MARKS
 
 __all__ = ["CHUNK", "Attachment"]
 
@@ -23,7 +24,7 @@ CHUNK = 57 * 1024  # octets read at a time; 57 make one line of base64 (RFC 2045
 _TOKEN = r"[A-Za-z0-9!#$&^_.+'*`{|}~%-]+"  # noqa: S105  (RFC 2045 section 5.1)
 _TYPE = rf'({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*)\Z'
 _CID = r"[!-;=?-~]{1,200}\Z"
-_TURNS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # "exe.fdp" must not look like "pdf.exe"
+_TURNS = f"[{DIRECTION_MARKS}{DIRECTION_CONTROLS}]"  # "exe.fdp" must not look like "pdf.exe"
 _seeking = threading.Lock()  # one file object may be in several messages, sent by several threads
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from franking.text import JOINERS, shortened
+
 __all__ = ["to_ascii", "to_unicode"]
 
 _ASCII_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
@@ -20,7 +22,6 @@ _DOTS = "[.\u3002\uff0e\uff61]"  # UTS #46 section 2.3: all four separate labels
 # variation selectors, BOM
 _IGNORED = "[\u00ad\u034f\u180b-\u180d\u200b\u2060\ufe00-\ufe0f\ufeff]"
 _FOLDED = {"ß": "ß", "ς": "ς", "ẞ": "ß"}  # UTS #46 "deviations": letters of their own since IDNA 2008
-_JOINERS = "\u200c\u200d"
 
 
 @lru_cache(maxsize=4096)
@@ -78,7 +79,7 @@ def _check(label: str, domain: str) -> None:
     if unicodedata.category(label[0]).startswith("M"):
         raise ValueError(f"the domain {_shown(domain)} has a part that begins with a combining mark")
     for place, char in enumerate(label):
-        if char in _JOINERS:  # RFC 5892 appendix A: joiners only behind a virama
+        if char in JOINERS:  # RFC 5892 appendix A: joiners only behind a virama
             if place == 0 or unicodedata.combining(label[place - 1]) != 9:
                 raise ValueError(f"the domain {_shown(domain)} has an invisible joiner in it")
         elif (char.isascii() and not (char.isalnum() or char == "-")) or unicodedata.category(char)[0] in "CZ":
@@ -86,4 +87,4 @@ def _check(label: str, domain: str) -> None:
 
 
 def _shown(domain: str) -> str:
-    return repr(domain if len(domain) <= 80 else domain[:80] + "…")
+    return repr(shortened(domain, 81))

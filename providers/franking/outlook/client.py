@@ -22,7 +22,7 @@ from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknow
 from franking.net import http, http_errors
 from franking.outlook.facts import graph_root
 from franking.provider import Observer
-from franking.text import bounded, json_object
+from franking.text import bounded, json_object, page_text
 
 if TYPE_CHECKING:
     import requests
@@ -156,7 +156,7 @@ class Wire:
     def _verdict(self, status: int, headers: Mapping[str, str], content: bytes, *, final: bool) -> FrankingError:
         error = (json_object(content) or {}).get("error")
         error = error if isinstance(error, Mapping) else {}
-        said = error.get("message") if isinstance(error.get("message"), str) else _plain(content)
+        said = error.get("message") if isinstance(error.get("message"), str) else page_text(content)
         reason, details = _reason(error)
         if status < 300 and reason is None:
             if final and content.strip():
@@ -226,11 +226,6 @@ def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
                 details[name.replace("-", "_")] = bounded(level[name], 100)
         level = level.get("innerError", level.get("innererror"))
     return reason, details
-
-
-def _plain(content: bytes) -> str:
-    """Return an answer that is no JSON as text: proxies answer with a page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

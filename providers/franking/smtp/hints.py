@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from franking.account.account import Account
 from franking.diagnosis.diagnosis import Hint
 from franking.smtp.services import service_at
+from franking.text import DIRECTION_CONTROLS, DIRECTION_MARKS, JOINERS
 
 __all__ = ["hints", "wants_address"]
 
@@ -30,8 +31,10 @@ INCOMING = {110: "POP3", 143: "IMAP", 993: "IMAP", 995: "POP3", 80: "the web", 4
 
 # Blanks in the wide sense: str.isspace() and what browsers and word processors add without a visible trace.
 _INVISIBLE = (
-    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
-    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+    "\u00ad\u034f\u061c\u180e\u200b\u2060\u2061\u2062\u2063\u2064\ufeff"
+    + JOINERS
+    + DIRECTION_MARKS
+    + DIRECTION_CONTROLS
 )
 _NAMES = {
     "\u00a0": "non-breaking blank",
