@@ -208,7 +208,7 @@ class Console:
         elif report.diagnosis:
             self.diagnosis(report.diagnosis, next_command=self._again(report))
             better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
-            if better and not any("`franking setup" in remedy for remedy in report.diagnosis.remedies):
+            if better and not any(command.startswith("franking setup") for command in report.diagnosis.commands):
                 self.say()  # another road helps whatever went wrong on this one
                 self.hints(better)
 
@@ -256,7 +256,7 @@ class Console:
         if diagnosis.raw and not ours:
             self.say()
             self.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
-        if next_command and not any("`franking " in remedy for remedy in remedies):
+        if next_command and not any(command.startswith("franking ") for command in diagnosis.commands):
             self.say()
             self._advice(f"Next: `{next_command}`", None, indent="  ", hang="    ")
 
@@ -311,7 +311,7 @@ class Console:
         self.say(f"✗ {visible(str(error))}", "bad", hang="  ")
         for remedy in diagnosis.remedies:
             self._advice(f"· {remedy}", None, indent="  ", hang="    ")
-        if next_command or not any("`franking " in remedy for remedy in diagnosis.remedies):
+        if next_command or not any(command.startswith("franking ") for command in diagnosis.commands):
             self._advice(f"Next: `{next_command or f'{self.path} --help'}`", None, indent="  ", hang="    ")
 
     @contextmanager

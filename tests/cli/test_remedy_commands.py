@@ -19,11 +19,7 @@ def commands() -> list[str]:
         for text in [words["text"]] if "text" in words else words["remedies"]:
             for template in [text] if isinstance(text, str) else text:
                 values = {name: SAMPLES.get(name, "x") for name in texts.names(template)}
-                found |= {
-                    part
-                    for part in (texts.fill(template, values) or "").split("`")[1::2]
-                    if part.startswith("franking ")
-                }
+                found |= {line for line in texts.commands(template, values) if line.startswith("franking ")}
     return sorted(found)
 
 

@@ -18,7 +18,7 @@ from catalogue import GENERIC, VALUES, seen, smtp
 from franking import errors, registry
 from franking.diagnosis import texts
 from franking.diagnosis.diagnosis import Diagnosis, Hint
-from franking.diagnosis.rules import Rule, diagnose, with_hints
+from franking.diagnosis.rules import Rule, diagnose
 from franking.errors import (
     ConnectError,
     ConnectTimeout,
@@ -270,21 +270,21 @@ def test_hints_lead_the_remedies_of_the_step_that_they_explain() -> None:
         Hint("port.security", {**VALUES, "usual_security": "starttls"}),
     )
     name = Hint("username.not-an-address", {"username": "info", "whole_address": "info@novak.cz"})
-    login = with_hints(diagnose(LoginError("x", evidence=smtp("535 No")), (), VALUES), [blank, name, port])
+    login = diagnose(LoginError("x", evidence=smtp("535 No")), (), VALUES).with_hints([blank, name, port])
     assert login.remedies[:2] == (blank.text, name.text)
     assert port.text not in login.remedies
     later = diagnose(LoginError("x", temporary=True, evidence=smtp("454 4.7.0 Later")), (), VALUES)
-    assert with_hints(later, [blank, name]) == later, "a login that nobody looked at says nothing about the password"
-    absent = with_hints(diagnose(LoginError("x", evidence=seen("sasl", "auth-not-offered")), (), VALUES), [blank, port])
+    assert later.with_hints([blank, name]) == later, "a login that nobody looked at says nothing about the password"
+    absent = diagnose(LoginError("x", evidence=seen("sasl", "auth-not-offered")), (), VALUES).with_hints([blank, port])
     assert absent.remedies[0] == port.text
     assert blank.text not in absent.remedies
-    tls = with_hints(diagnose(TLSError("x", step="tls"), (), VALUES), [port, blank])
+    tls = diagnose(TLSError("x", step="tls"), (), VALUES).with_hints([port, blank])
     assert tls.remedies[0] == port.text
     assert blank.text not in tls.remedies
     full = diagnose(Refused("x", step="message", evidence=smtp("552 5.2.2 Full")), (), VALUES)
-    assert with_hints(full, [port, blank, name]) == full
+    assert full.with_hints([port, blank, name]) == full
     stranger = diagnose(Refused("x", step="message", evidence=smtp("553 No")), (Rule("sender.not-owned"),), VALUES)
-    assert with_hints(stranger, [blank, name]).remedies[0] == name.text
+    assert stranger.with_hints([blank, name]).remedies[0] == name.text
 
 
 # ---------------------------------------------------------------------------------------------------- in the mailer
@@ -424,7 +424,11 @@ def other_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_language_is_another_file() -> None:
     try:
         found = diagnose(LoginError("x", evidence=smtp("535 No")), (Rule("login.refused"),), VALUES)
-        assert found.text("xx") == ("Titul", "Jméno info@novak.cz", ("`franking login shop`",))
+        assert found.text("xx") == (
+            "Titul",
+            "Jméno info@novak.cz",
+            (("`franking login shop`", ("franking login shop",)),),
+        )
         assert found.as_dict("xx-XX")["title"] == "Titul"
         assert found.title == "The server refused the login"
         assert Diagnosis("relay.denied").text("xx") == Diagnosis("relay.denied").text("en"), (
@@ -513,8 +517,8 @@ def test_whatever_comes_there_is_a_diagnosis_fit_to_be_shown(
         Hint("host.port"),
         Hint("username.blank"),
     ]
-    found = with_hints(
-        diagnose(kind("It failed.", step=step, evidence=evidence), ALL_RULES, values, secrets=secrets), hints
+    found = diagnose(kind("It failed.", step=step, evidence=evidence), ALL_RULES, values, secrets=secrets).with_hints(
+        hints
     )
     assert json.dumps(found.as_dict())
     assert pickle.loads(pickle.dumps(found)).as_dict() == found.as_dict()

@@ -251,7 +251,7 @@ def test_whatever_was_seen_there_is_a_diagnosis_fit_to_be_shown(
         )
         words = found.text()
         assert words.title and words.remedies
-        assert f"{found.raw}{words.cause}{words.title}{''.join(words.remedies)}".isprintable()
+        assert f"{found.raw}{words.cause}{words.title}{''.join(remedy.text for remedy in words.remedies)}".isprintable()
 
 
 def test_csv_in_another_encoding_names_its_line(tmp_path: Path) -> None:

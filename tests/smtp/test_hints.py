@@ -12,7 +12,7 @@ import pytest
 
 import franking
 from franking.diagnosis.diagnosis import Hint
-from franking.diagnosis.rules import diagnose, with_hints
+from franking.diagnosis.rules import diagnose
 from franking.errors import ConnectError, Evidence, LoginError
 from franking.sending.explain import explain
 from franking.sending.testsend import hints_for
@@ -227,7 +227,7 @@ def test_a_stray_blank_leads_a_refused_login() -> None:
     found = hints(shop, "heslo ")
     error = LoginError("x", evidence=Evidence("sasl", code=535, enhanced="5.7.8", text="Error: authentication failed"))
     values = {"account": "shop", "username": "info", "sender": "info@novak.cz", "host": "smtp.novak.cz", "port": 587}
-    remedies = with_hints(diagnose(error, franking.registry.provider("smtp").rules, values), found).remedies
+    remedies = diagnose(error, franking.registry.provider("smtp").rules, values).with_hints(found).remedies
     assert "ends with a blank" in remedies[0]
     assert "`franking login shop`" in remedies[0]
     assert "info@novak.cz" in remedies[1]
@@ -236,7 +236,7 @@ def test_a_stray_blank_leads_a_refused_login() -> None:
 def test_a_host_with_a_port_leads_a_failed_look_up() -> None:
     error = ConnectError("x", step="resolve", evidence=Evidence("dns", reason="not-found"))
     found = (Hint("host.port", {"host": "a:25", "host_clean": "a", "port_inside": 25}), Hint("secret.trailing-blank"))
-    remedies = with_hints(diagnose(error, (), {}), found).remedies
+    remedies = diagnose(error, (), {}).with_hints(found).remedies
     assert "Write the name a as the server, and 25 as the port" in remedies[0]
     assert not any("password" in remedy for remedy in remedies)
 

@@ -85,7 +85,9 @@ def look(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
         _use(account, kind, store)
     except FrankingError as error:
         diagnosis = explain(error, account, kind)
-        repair = getattr(error, "repair", None) or _command_in(diagnosis.remedies)
+        repair = getattr(error, "repair", None)
+        if repair is None:
+            repair = next((command for command in diagnosis.commands if "franking" in command), None)
         problem = str(error) if diagnosis.title in str(error) else f"{diagnosis.title}: {error}"
         return replace(state, ok=False, problem=problem, repair=repair), exit_code(error)
     return state_of(account, kind, store, os.environ), 0
@@ -211,15 +213,6 @@ def _show(console: Console, rows: list[dict[str, Any]], *, asked: bool) -> None:
         )
         if found["repair"]:
             console.data(f"    repair: {visible(found['repair'])}")
-
-
-def _command_in(remedies: tuple[str, ...]) -> str | None:
-    """Find the first command in remedies: it stands between grave accents."""
-    for remedy in remedies:
-        rest = remedy.partition("`")[2]
-        if rest and "franking" in rest:
-            return rest.partition("`")[0]
-    return None
 
 
 def _settings_error() -> type[Exception]:

@@ -1,27 +1,34 @@
-"""A diagnosis and a hint: values whose texts are looked up when they are read."""
+"""A diagnosis and a hint: values whose texts are looked up when they are read. How one is found stands in ``rules.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from franking.diagnosis import texts
 
-__all__ = ["Diagnosis", "Hint", "Words"]
+__all__ = ["Diagnosis", "Hint", "Remedy", "Words"]
+
+
+class Remedy(NamedTuple):
+    """Advice in one language, and the commands that it names, which run as they stand."""
+
+    text: str
+    commands: tuple[str, ...] = ()
 
 
 class Words(NamedTuple):
-    """Hold a diagnosis in one language: what happened, why, and what to do, the likeliest first."""
+    """A diagnosis in one language: what happened, why, and what to do, the likeliest first."""
 
     title: str
     cause: str
-    remedies: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Say what went wrong, why, and who can mend it (``you``, ``admin``, ``provider``).
+    """What went wrong, why, and who can mend it (``you``, ``admin``, ``provider``).
 
     ``code`` names the remedy and is never renamed. ``values`` fill the texts. ``raw`` is what the other side said,
     untouched but bounded and without secrets. ``title``, ``cause`` and ``remedies`` are read from the English texts;
@@ -44,25 +51,44 @@ class Diagnosis:
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        return self.text().remedies
+        return tuple(remedy.text for remedy in self.text().remedies)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Return the commands that the remedies name, in their order."""
+        return tuple(command for remedy in self.text().remedies for command in remedy.commands)
 
     def __str__(self) -> str:
         """Return what a person wants to read: title, cause, and the remedies, numbered."""
-        title, cause, remedies = self.text()
-        return "\n".join((title, cause, *(f"{number}. {remedy}" for number, remedy in enumerate(remedies, 1))))
+        advice = (f"{number}. {remedy}" for number, remedy in enumerate(self.remedies, 1))
+        return "\n".join((self.title, self.cause, *advice))
 
     def text(self, language: str = "en") -> Words:
         """Return title, cause and remedies in a language, in English where it is not there. Hints that were attached lead
         the remedies.
         """
         words = texts.entry(self.code, language)
-        leading = [hint.say(language) for hint in self.values.get("hints", ())]
-        own = [texts.fill(remedy, self.values) for remedy in words["remedies"]]
+        own = (_remedy(text, self.values) for text in words["remedies"])
         return Words(
             title=texts.fill(words["title"], self.values) or self.code,
             cause=texts.fill(words["cause"], self.values) or "",
-            remedies=tuple(remedy for remedy in (*leading, *own) if remedy),
+            remedies=(
+                *(hint.remedy(language) for hint in self.values.get("hints", ())),
+                *(remedy for remedy in own if remedy.text),
+            ),
         )
+
+    def with_hints(self, hints: Iterable[Hint]) -> Diagnosis:
+        """Let the hints that explain this failure lead its remedies: those on name and password where they were refused,
+        others before it.
+        """
+        leading = tuple(hint for hint in hints if _explains(hint.code, self))
+        if not leading:
+            return self
+        values = {**self.values, "hints": leading}
+        if any(hint.code == "username.not-an-address" for hint in leading):
+            values["whole_address"] = None  # no need to say it twice
+        return replace(self, values=values)
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
         """Return the ``diagnosis`` object of the JSON reports."""
@@ -71,7 +97,7 @@ class Diagnosis:
             "code": self.code,
             "title": title,
             "cause": cause,
-            "remedies": list(remedies),
+            "remedies": [remedy.text for remedy in remedies],
             "who": self.who,
             "temporary": self.temporary,
             "raw": self.raw,
@@ -80,7 +106,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Point at something that looks wrong in the settings, without changing it: a code and the values for its text."""
+    """Something that looks wrong in the settings, which nobody changes: a code and the values for its text."""
 
     code: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -91,8 +117,37 @@ class Hint:
 
     def say(self, language: str = "en") -> str:
         """Return the sentence in a language, in English where it is not there."""
-        return texts.fill(texts.entry(self.code, language).get("text", self.code), self.values) or self.code
+        return self.remedy(language).text
+
+    def remedy(self, language: str = "en") -> Remedy:
+        """Return the sentence and the commands that it names."""
+        text, commands = _remedy(texts.entry(self.code, language).get("text", self.code), self.values)
+        return Remedy(text or self.code, commands)
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
         """Return one object of the ``hints`` list of the JSON reports."""
         return {"code": self.code, "text": self.say(language)}
+
+
+def _remedy(text: texts.Text, values: Mapping[str, Any]) -> Remedy:
+    return Remedy(texts.fill(text, values) or "", texts.commands(text, values))
+
+
+def _explains(hint: str, diagnosis: Diagnosis) -> bool:
+    step = diagnosis.values.get("step")
+    refused = step == "login" and diagnosis.values.get("status", 0) // 100 == 5
+    if hint == "host.ip-with-tls":
+        return step == "tls"
+    if hint == "port.none-with-login":
+        return False
+    match hint.partition(".")[0]:
+        case "secret":
+            return refused
+        case "username":
+            return refused or diagnosis.code.startswith("sender.")
+        case "host":
+            return step in ("settings", "resolve", "connect", "tls", "greet")
+        case "port":
+            return step in ("connect", "tls", "greet") or (step == "login" and not refused)
+        case _:
+            return False

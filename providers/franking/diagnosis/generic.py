@@ -11,19 +11,16 @@ from franking.errors import Evidence
 __all__ = ["GENERIC"]
 
 
-# ---------------------------------------------------------------------------------------------------- generic rules
-
-
 def _https(seen: Evidence, values: Mapping[str, Any]) -> bool:
     """Return whether it was a sign-in server or an API that was not reached, whose address nobody typed."""
     return values.get("step") == "secret" or bool(values.get("api")) or seen.details.get("scheme") in ("http", "https")
 
 
-def _plain(seen: Evidence, values: Mapping[str, Any]) -> bool:
+def _not_implicit_tls(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return values.get("security") != "tls"
 
 
-def _tls(seen: Evidence, values: Mapping[str, Any]) -> bool:
+def _not_starttls(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return values.get("security") != "starttls"
 
 
@@ -125,7 +122,7 @@ GENERIC: tuple[Rule, ...] = (
     Rule("tls.incomplete-certificate", kind=("tls",), details=_verify(*range(79, 96)), temporary=False, note="N19"),
     Rule("tls.certificate", kind=("tls",), reason=("certificate", "CERTIFICATE_VERIFY_FAILED"), temporary=False),
     # the handshake
-    Rule("tls.wrong-port", kind=("tls",), reason=_WRONG_PORT, when=_tls, temporary=False, note="N11"),
+    Rule("tls.wrong-port", kind=("tls",), reason=_WRONG_PORT, when=_not_starttls, temporary=False, note="N11"),
     Rule("tls.outdated", kind=("tls",), reason=_OUTDATED, who="provider", temporary=False, note="N20 N22"),
     Rule(
         "tls.interrupted",
@@ -139,7 +136,13 @@ GENERIC: tuple[Rule, ...] = (
     Rule("connect.refused", kind=("connect",), reason=("refused",), temporary=False, note="N5"),
     Rule("connect.unreachable", kind=("connect",), reason=("unreachable",), temporary=True, note="N7"),
     Rule(
-        "greet.silent", kind=("connect",), step=("greet",), reason=("timeout",), when=_plain, temporary=False, note="N8"
+        "greet.silent",
+        kind=("connect",),
+        step=("greet",),
+        reason=("timeout",),
+        when=_not_implicit_tls,
+        temporary=False,
+        note="N8",
     ),
     Rule("greet.closed", kind=("connect",), step=("connect", "greet"), reason=_CUT, temporary=True, note="N9 N10"),
     Rule(

@@ -1,7 +1,7 @@
-"""From evidence to a diagnosis: rules, the values that they yield, and the generic rules that hold for every provider.
+"""From evidence to a diagnosis: what a rule is, and which one fits what was seen.
 
-A ``Rule`` is a row of a table: what must have been seen, and the code of the remedy. A ``Diagnosis`` is a value; its
-words are looked up in ``texts/<language>.toml`` only when somebody reads them. Nothing here raises, retries or prints.
+A ``Rule`` is a row of a table: what must have been seen, and the code of the remedy. The tables stand in ``generic.py``
+and in each provider's ``rules.py``. Nothing here raises, retries or prints, and no words are known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from franking.diagnosis.diagnosis import Diagnosis, Hint
+from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import (
     ConnectError,
     ConnectTimeout,
@@ -33,7 +33,7 @@ from franking.errors import (
 from franking.redaction import HIDDEN, forms, redacted
 from franking.text import visible
 
-__all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose", "with_hints"]
+__all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,56 +91,31 @@ def diagnose(
     """
     seen = _evidence(error)
     known = _values(error, seen, values)
-    words = _normal(seen)
-    rule = (
-        UNKNOWN_OUTCOME
-        if error.possibly_sent
-        else next((row for row in rules if row.fits(seen, error.step, words, known)), None)
-    )
-    if rule is None:
-        rule = next(row for kind, row in FALLBACKS if isinstance(error, kind))
+    rule = _first_fitting(error, seen, rules, known)
     if rule.adds is not None:
         known |= rule.adds(seen, known)
+    temporary = rule.temporary
+    if temporary is None:
+        temporary = error.temporary
     hidden = forms(secrets)
+    shown = {key: _shown(key, value, hidden) for key, value in known.items() if key not in _UNSHOWN}
     return Diagnosis(
         code=rule.code,
-        values={key: shown for key, value in known.items() if (shown := _shown(key, value, hidden)) is not None},
-        raw=redacted(_raw(seen), hidden) if error.evidence is not None or seen.text else "",
+        values={key: value for key, value in shown.items() if value is not None},
+        raw=redacted(_raw(seen), hidden),
         who=rule.who,
-        temporary=error.temporary if rule.temporary is None else rule.temporary,
+        temporary=temporary,
     )
 
 
-def with_hints(diagnosis: Diagnosis, hints: Iterable[Hint]) -> Diagnosis:
-    """Let the hints that explain this failure lead its remedies: those on name and password where they were refused,
-    others before it.
-    """
-    leading = tuple(hint for hint in hints if _explains(hint.code, diagnosis))
-    # no need to say it twice
-    said = {"whole_address": None} if any(hint.code == "username.not-an-address" for hint in leading) else {}
-    return replace(diagnosis, values={**diagnosis.values, **said, "hints": leading}) if leading else diagnosis
-
-
-def _explains(hint: str, diagnosis: Diagnosis) -> bool:
-    subject, step = hint.partition(".")[0], diagnosis.values.get("step")
-    refused = step == "login" and diagnosis.values.get("status", 0) // 100 == 5
-    match subject:
-        case "secret":
-            return refused
-        case "username":
-            return refused or diagnosis.code.startswith("sender.")
-        case "host":
-            return (
-                step == "tls"
-                if hint == "host.ip-with-tls"
-                else step in ("settings", "resolve", "connect", "tls", "greet")
-            )
-        case "port":
-            return hint != "port.none-with-login" and (
-                step in ("connect", "tls", "greet") or (step == "login" and not refused)
-            )
-        case _:
-            return False
+def _first_fitting(error: FrankingError, seen: Evidence, rules: Iterable[Rule], known: Mapping[str, Any]) -> Rule:
+    if error.possibly_sent:
+        return UNKNOWN_OUTCOME
+    words = _normal(seen)
+    for rule in rules:
+        if rule.fits(seen, error.step, words, known):
+            return rule
+    return next(rule for kind, rule in FALLBACKS if isinstance(error, kind))
 
 
 # ---------------------------------------------------------------------------------------------------- reading evidence
@@ -150,19 +125,22 @@ _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
 
 def _evidence(error: FrankingError) -> Evidence:
-    """Take the error's evidence; that of refused recipients is their first reply. Codes that stand in the text are read
-    from there.
+    """Return the error's evidence; that of refused recipients is their first reply. Codes that stand in the text are
+    read from there.
     """
-    seen = error.evidence
-    if seen is None and isinstance(error, RecipientsRefused) and error.refused:
-        address, answer = next(iter(error.refused.items()))
-        seen = Evidence("smtp", text=str(answer.get("reply", "")), details={"recipient": address})
-        if reply := _REPLY.match(seen.text):
-            seen = replace(seen, code=int(reply[1]), enhanced=reply[2], text=reply[3])
-    if seen is None:
-        return Evidence("")
+    seen = error.evidence or Evidence("")
+    if error.evidence is None and isinstance(error, RecipientsRefused) and error.refused:
+        seen = _first_refusal(error.refused)
     if seen.enhanced is None and seen.kind == "smtp" and (first := _ENHANCED.match(seen.text)):
         seen = replace(seen, enhanced=first[1])
+    return seen
+
+
+def _first_refusal(refused: Mapping[str, Mapping[str, Any]]) -> Evidence:
+    address, refusal = next(iter(refused.items()))
+    seen = Evidence("smtp", text=str(refusal.get("reply", "")), details={"recipient": address})
+    if reply := _REPLY.match(seen.text):
+        seen = replace(seen, code=int(reply[1]), enhanced=reply[2], text=reply[3])
     return seen
 
 
@@ -187,7 +165,9 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     way = (known.get("port"), known.get("security"))
     known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
     command = f"; run: {getattr(error, 'repair', None)}"  # the remedies say that
-    problem = error.message.removesuffix(command) + "." if error.message.endswith(command) else error.message
+    problem = error.message.removesuffix(command)
+    if problem != error.message:
+        problem += "."
     known |= {
         "step": error.step,
         "problem": problem,
@@ -196,17 +176,24 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
         "status": seen.code,
     }
     for name in ("field", "repair", "retry_after"):
-        if (value := getattr(error, name, None)) is not None:
-            known[name] = round(value) if isinstance(value, float) and math.isfinite(value) else value
+        value = getattr(error, name, None)
+        if isinstance(value, float) and math.isfinite(value):
+            value = round(value)
+        if value is not None:
+            known[name] = value
     return known
 
 
 def _like(enhanced: str, pattern: str) -> bool:
-    return enhanced.startswith(pattern[:-1]) if pattern.endswith("*") else enhanced == pattern
+    if pattern.endswith("*"):
+        return enhanced.startswith(pattern[:-1])
+    return enhanced == pattern
 
 
 def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
-    return any(one in wanted for one in value) if isinstance(value, list | tuple | set | frozenset) else value in wanted
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(one in wanted for one in value)
+    return value in wanted
 
 
 @lru_cache(maxsize=1024)
@@ -218,39 +205,43 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 _OUR_ADDRESSES = ("admin_consent_url",)  # composed by us of public parts, and of no use without their query
 _UNSHOWN = ("claims", "sasl")
-# parts of commands, typed on this side: cut short or tidied up they would not run
-_WORDS = ("account", "again", "usage")
+_COMMAND_WORDS = ("account", "again", "usage")  # typed on this side: cut short or tidied up they would not run
 
 
 def _raw(seen: Evidence) -> str:
     if seen.kind in ("", "settings", "message") and not seen.text:
         return ""  # no other side has spoken
     sasl = seen.details.get("sasl")
-    return f"{seen.raw} {sasl if isinstance(sasl, str) else json.dumps(sasl, ensure_ascii=False)}" if sasl else seen.raw
-
-
-def _word(word: str, hidden: tuple[str, ...]) -> str:
-    for form in hidden:
-        word = word.replace(form, HIDDEN)
-    return visible(word, 2000)
+    if not sasl:
+        return seen.raw
+    if not isinstance(sasl, str):
+        sasl = json.dumps(sasl, ensure_ascii=False)
+    return f"{seen.raw} {sasl}"
 
 
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
-    """Return a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; nothing
-    else.
+    """Return a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; None for
+    anything else.
     """
-    if key in _UNSHOWN:
-        return None
     if isinstance(value, bool | int | float):
         return value
-    if key in _WORDS and isinstance(value, str | tuple):
-        words = tuple(_word(str(one), hidden) for one in ((value,) if isinstance(value, str) else value))
-        return words[0] if isinstance(value, str) else words
     if isinstance(value, str):
-        return visible(value, 1000) if key in _OUR_ADDRESSES else redacted(value, hidden, 300)
+        return _shown_text(key, value, hidden)
+    if isinstance(value, tuple) and key in _COMMAND_WORDS:
+        return tuple(_shown_text(key, str(word), hidden) for word in value)
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(redacted(str(one), hidden, 80) for one in list(value)[:8])
     return None
+
+
+def _shown_text(key: str, value: str, hidden: tuple[str, ...]) -> str:
+    if key in _OUR_ADDRESSES:
+        return visible(value, 1000)
+    if key in _COMMAND_WORDS:
+        for form in hidden:
+            value = value.replace(form, HIDDEN)
+        return visible(value)
+    return redacted(value, hidden, 300)
 
 
 UNKNOWN_OUTCOME = Rule("outcome.unknown")

@@ -19,7 +19,7 @@ from typing import Any
 
 from franking.text import visible
 
-__all__ = ["FOLDER", "Text", "entries", "entry", "fill", "names"]
+__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "names"]
 
 Text = str | list[str]
 
@@ -27,6 +27,7 @@ FOLDER = files("franking.diagnosis") / "texts"
 """Where the languages lie; a wheel carries them beside this module."""
 
 _PLACE = re.compile(r"\{(\??)(\w+)\}")
+_CONDITION = re.compile(r"\{\?\w+\}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _OPTION = re.compile(r"--[a-z-]+")
 
@@ -38,8 +39,12 @@ def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
     ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
     """
     base = _LANGUAGE.match(language.lower())
-    file = FOLDER / f"{base.group() if base else 'en'}.toml"
-    return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if base is None:
+        return entries()
+    file = FOLDER / f"{base[0]}.toml"
+    if not file.is_file():
+        return {}
+    return tomllib.loads(file.read_text("utf-8"))
 
 
 def entry(code: str, language: str = "en") -> Mapping[str, Any]:
@@ -53,37 +58,61 @@ def fill(text: Text, values: Mapping[str, Any]) -> str | None:
     """Fill the first template whose values are all known; None where none is. Values are never looked at for further
     places.
     """
-    for template in _choices(text):
-        if all(_known(values.get(name)) for _, name in _PLACE.findall(template)):
-            parts = template.split("`")
-            return "`".join(_filled(part, values, quote=index % 2 == 1) for index, part in enumerate(parts))
-    return None
+    parts = _filled(text, values)
+    if parts is None:
+        return None
+    return "`".join(parts)
+
+
+def commands(text: Text, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the commands that a text names, filled and quoted as they stand in what ``fill`` returns."""
+    return tuple((_filled(text, values) or ())[1::2])
 
 
 def names(text: Text) -> Iterable[str]:
     """Return the names of all values that a text mentions."""
-    return [name for template in _choices(text) for _, name in _PLACE.findall(template)]
+    return [name for template in _templates(text) for _, name in _PLACE.findall(template)]
 
 
-def _choices(text: Text) -> list[str]:
-    return [text] if isinstance(text, str) else text
+def _templates(text: Text) -> list[str]:
+    if isinstance(text, str):
+        return [text]
+    return text
 
 
 def _known(value: Any) -> bool:
     return value is not None and value != "" and value is not False
 
 
-def _filled(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
-    def put(place: re.Match[str]) -> str:
-        if place[1]:
-            return ""
+def _filled(text: Text, values: Mapping[str, Any]) -> list[str] | None:
+    """Return the words and the commands of the first template that fits, in turn, beginning with words."""
+    for template in _templates(text):
+        if all(_known(values.get(name)) for _, name in _PLACE.findall(template)):
+            parts = _CONDITION.sub("", template).split("`")
+            parts[::2] = [_words(part, values) for part in parts[::2]]
+            parts[1::2] = [_command(part, values) for part in parts[1::2]]
+            return parts
+    return None
+
+
+def _words(part: str, values: Mapping[str, Any]) -> str:
+    def printed(place: re.Match[str]) -> str:
         value = values[place[2]]
         if isinstance(value, tuple):
-            return shlex.join(_without(value, _OPTION.findall(part))) if quote else " ".join(value)
-        shown = visible(str(value), 2000)
-        return shlex.quote(shown) if quote else shown
+            return " ".join(value)
+        return visible(str(value))
 
-    return _PLACE.sub(put, part)
+    return _PLACE.sub(printed, part)
+
+
+def _command(part: str, values: Mapping[str, Any]) -> str:
+    def quoted(place: re.Match[str]) -> str:
+        value = values[place[2]]
+        if isinstance(value, tuple):
+            return shlex.join(_without(value, _OPTION.findall(part)))
+        return shlex.quote(visible(str(value)))
+
+    return _PLACE.sub(quoted, part)
 
 
 def _without(words: tuple[str, ...], options: list[str]) -> list[str]:

@@ -18,7 +18,6 @@ from typing import Any
 from franking.account.account import Account
 from franking.auth.secret import Secret
 from franking.diagnosis.diagnosis import Diagnosis, Hint
-from franking.diagnosis.rules import with_hints
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
 from franking.message.address import Address
 from franking.message.message import Message
@@ -252,7 +251,7 @@ def _watch(
         raise
     hints = hints_for(account, mailer.password())
     if diagnosis is not None:
-        diagnosis = with_hints(diagnosis, hints)
+        diagnosis = diagnosis.with_hints(hints)
         if to:
             diagnosis = replace(diagnosis, values={**diagnosis.values, "to": to[0]})
         if error is not None:
