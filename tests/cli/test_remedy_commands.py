@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 
 import pytest
 
 from franking.diagnosis import texts
-from franking_cli.app import COMMANDS, load
+from franking_cli.app import load
 
 SAMPLES = {"port": 587, "recommended": "gmail"}
 
@@ -26,8 +25,6 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_a_command_is_real(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     _, word, *rest = shlex.split(line)
-    if importlib.util.find_spec(f"franking_cli.{COMMANDS[word][0]}") is None:
-        pytest.skip(f"franking {word} is not written yet")
     # options are parsed before --help answers: an unknown one is an error
     assert load(word).main([*rest, "--help"], prog_name=f"franking {word}", standalone_mode=False) in (None, 0)
     assert "Usage" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from franking.discovery.probe import PORTS, Probed, advice, probe, rank
+from franking.discovery.probe import PORTS, Probed, advice, probe_ports, rank
 from franking.errors import SettingsError
 from servers.ports import closed_port
 from servers.smtp import Fault, SmtpServer, silence
@@ -33,7 +33,7 @@ def test_all_ports_are_tried_and_ranked(authority: Authority, closed: int) -> No
         SmtpServer() as plain,
     ):
         ports = ((plain.port, "starttls"), (closed, "starttls"), (starttls.port, "starttls"), (tls.port, "tls"))
-        found = probe("localhost", ports=ports, ca_file=authority.ca_file)
+        found = probe_ports("localhost", ports=ports, ca_file=authority.ca_file)
         heard = [
             line.upper() for server in (tls, starttls, plain) for session in server.sessions for line in session.lines
         ]
@@ -65,7 +65,7 @@ def test_a_certificate_that_is_not_to_be_trusted(case: str, authority: Authority
     )
     with SmtpServer(users=USERS, context=context, implicit_tls=True) as tls, SmtpServer(users=USERS) as plain:
         ca_file = None if case == "unknown CA" else authority.ca_file
-        found = probe("localhost", ports=((tls.port, "tls"), (plain.port, "starttls")), ca_file=ca_file)
+        found = probe_ports("localhost", ports=((tls.port, "tls"), (plain.port, "starttls")), ca_file=ca_file)
     bad = next(one for one in found if one.port == tls.port)
     assert (bad.answers, bad.trusted, bad.usable) == (True, False, False)
     assert bad.problem
@@ -75,39 +75,39 @@ def test_a_certificate_that_is_not_to_be_trusted(case: str, authority: Authority
 
 
 def test_nothing_answers(closed: int) -> None:
-    found = probe("localhost", ports=((closed, "tls"),))
+    found = probe_ports("localhost", ports=((closed, "tls"),))
     assert not found[0].usable
     assert "None of the ports answered" in advice(found)
 
 
 def test_a_server_that_says_nothing_ends_at_the_deadline() -> None:
     with SmtpServer(faults=[Fault("greet", silence)]) as mute:
-        found = probe("localhost", ports=((mute.port, "starttls"),), timeout=0.3)
+        found = probe_ports("localhost", ports=((mute.port, "starttls"),), timeout=0.3)
     assert not found[0].answers
     assert found[0].problem
 
 
 def test_plain_speech_on_a_port_for_tls(authority: Authority) -> None:
     with SmtpServer() as plain:
-        found = probe("localhost", ports=((plain.port, "tls"),), ca_file=authority.ca_file)
+        found = probe_ports("localhost", ports=((plain.port, "tls"),), ca_file=authority.ca_file)
     assert not found[0].usable
 
 
 def test_no_login_is_said(authority: Authority) -> None:
     with SmtpServer(context=authority.context("localhost"), implicit_tls=True) as tls:
-        found = probe("localhost", ports=((tls.port, "tls"),), ca_file=authority.ca_file)
+        found = probe_ports("localhost", ports=((tls.port, "tls"),), ca_file=authority.ca_file)
     assert advice(found).endswith("it offers no login.")
 
 
 @pytest.mark.parametrize("host", ["me@example.com", "a b", "evil\r\nhost", "me@smtp.example.com"])
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(SettingsError):
-        probe(host)
+        probe_ports(host)
 
 
 def test_a_typed_port_is_tried_too() -> None:
     with SmtpServer() as plain:
-        found = probe(f"127.0.0.1:{plain.port}", timeout=5)
+        found = probe_ports(f"127.0.0.1:{plain.port}", timeout=5)
     assert {one.port for one in found} == {plain.port, *dict(PORTS)}
     assert next(one for one in found if one.port == plain.port).answers
 
@@ -115,7 +115,7 @@ def test_a_typed_port_is_tried_too() -> None:
 @pytest.mark.parametrize("implicit", [False, True])
 def test_an_unusual_port_is_tried_both_ways_and_told_once(implicit: bool, authority: Authority) -> None:
     with SmtpServer(users=USERS, context=authority.context("localhost"), implicit_tls=implicit) as server:
-        found = probe(f"localhost:{server.port}", ca_file=authority.ca_file, timeout=2.0)
+        found = probe_ports(f"localhost:{server.port}", ca_file=authority.ca_file, timeout=2.0)
     assert [(one.security, one.usable) for one in found if one.port == server.port] == [
         ("tls" if implicit else "starttls", True)
     ]

@@ -8,13 +8,13 @@ import json
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import franking
-from franking.discovery import recommend as selector
-from franking.discovery import recommendation as verdict
+from franking.diagnosis.texts import FOLDER
+from franking.discovery.recommend import better_provider
+from franking.discovery.recommendation import mx_provider
 from franking.errors import SettingsError
 from franking.outlook.facts import CONSUMER_DOMAINS
 from franking.registry import providers
@@ -425,8 +425,8 @@ def test_a_name_alone(typed: str) -> None:
 
 @pytest.mark.parametrize("host", MX)
 def test_an_mx_name(host: str) -> None:
-    owner = verdict.receiver(host)
-    assert (owner[0].name if owner else None) == MX[host]
+    owner, _ = mx_provider(host)
+    assert (owner and owner.name) == MX[host]
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "\t\n", "\u200b", "\ufeff \u3000"])
@@ -558,13 +558,13 @@ def test_the_command_is_quoted() -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("smtp.gmail.com", ("gmail", "gmail-api")),
-        (" SMTP.GMAIL.COM. ", ("gmail", "gmail-api")),
-        ("gmail.com", ("gmail", "gmail-api")),
-        ("aspmx.l.google.com", ("gmail", "gmail-api")),
-        ("smtp.office365.com", ("outlook", "graph")),
-        ("contoso-com.mail.protection.outlook.com", ("outlook", "graph")),
-        ("outlook.com", ("outlook", "graph")),
+        ("smtp.gmail.com", "gmail"),
+        (" SMTP.GMAIL.COM. ", "gmail"),
+        ("gmail.com", "gmail"),
+        ("aspmx.l.google.com", "gmail"),
+        ("smtp.office365.com", "outlook"),
+        ("contoso-com.mail.protection.outlook.com", "outlook"),
+        ("outlook.com", "outlook"),
         ("smtp-relay.gmail.com", None),
         ("contoso.onmicrosoft.com", None),
         ("smtp.seznam.cz", None),
@@ -577,16 +577,13 @@ def test_the_command_is_quoted() -> None:
         ("\x00", None),
     ],
 )
-def test_a_better_road_for_an_smtp_account(host: str, expected: tuple[str, str] | None) -> None:
-    found = selector.recommended_for(host)
-    assert (found and found[:3]) == (
-        None if expected is None else (*expected, f"franking setup --provider {expected[0]}")
-    )
+def test_a_better_road_for_an_smtp_account(host: str, expected: str | None) -> None:
+    found = better_provider(host)
+    assert (found and found.name) == expected
 
 
 def test_every_text_is_used_and_every_remark_has_one() -> None:
-    package = Path(verdict.__file__).parent
-    texts = tomllib.loads((package.parent / "diagnosis" / "texts" / "recommend.en.toml").read_text(encoding="utf-8"))
+    texts = tomllib.loads((FOLDER / "recommend.en.toml").read_text(encoding="utf-8"))
     remarks = {remark for service in known.table().services for remark in service.remarks}
     assert remarks <= set(texts["remark"])
     assert set(texts["remark"]) - remarks == {"oauth-possible"}

@@ -68,7 +68,7 @@ def _address(found: Recommendation) -> str | None:
 
 def _probe(found: Recommendation, ca_file: str | None, timeout: float) -> list[Probed]:
     """Try the host that was typed, or the one that is recommended for an address."""
-    from franking.discovery.probe import probe
+    from franking.discovery.probe import probe_ports
     from franking.errors import SettingsError
 
     host = found.input if found.kind == "host" else found.settings["host"]
@@ -78,7 +78,7 @@ def _probe(found: Recommendation, ca_file: str | None, timeout: float) -> list[P
         raise SettingsError(
             "There is no server to try: none is known for this address. Give the server's name.", field="host"
         )
-    return probe(host, ca_file=ca_file, timeout=timeout)
+    return probe_ports(host, ca_file=ca_file, timeout=timeout)
 
 
 def _as_dict(tried: list[Probed] | None) -> dict[str, Any]:
@@ -110,12 +110,12 @@ def show(console: Console, found: Recommendation) -> None:
 
 def _show_probe(console: Console, tried: list[Probed]) -> None:
     from franking.discovery.probe import advice
-    from franking.discovery.recommendation import say
+    from franking.discovery.recommendation import phrase
 
     console.say()
     for one in tried:
         sign, style = ("✓", "good") if one.usable else ("✗", "bad")
-        words = [say("security", one.security) if one.answers else "", one.tls, one.problem]
+        words = [phrase("security", one.security) if one.answers else "", one.tls, one.problem]
         if one.usable:
             words += [
                 f"login {', '.join(one.auth)}" if one.auth else "no login",

@@ -1,14 +1,15 @@
 """What the network says about a mail domain: MX, SRV (RFC 6186, RFC 8314) and the settings that it publishes for mail
 programs.
 
-All questions are asked at once, in threads, under one deadline; each gets its answer or the reason why there is none.
-What the answers mean is decided in ``selector.py``. dnspython is imported when the first question is asked. Published
+All are looked up at once, in threads, under one deadline; each look-up has a result, or the reason why there is none.
+What they mean is decided in ``recommend.py``. dnspython is imported by the first look-up. Published
 settings come over HTTPS only, bounded in size, and are read by a parser that refuses document types, so that no entity
 is ever expanded.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 __all__ = [
-    "Answer",
-    "Answers",
     "Fetch",
+    "LookupResult",
+    "LookupResults",
     "Published",
     "Resolver",
-    "ask",
     "fetch_https",
+    "look_up",
     "read_autoconfig",
     "system_resolver",
 ]
@@ -38,6 +39,10 @@ MAX_XML = 64 * 1024  # octets; Mozilla's own files have 2 to 9 KiB
 MAX_REDIRECTS = 3
 SERVICES = (("_submissions._tcp", "tls"), ("_submission._tcp", "starttls"))
 """RFC 8314 §5.1 and RFC 6186 §3.1, the better first."""
+
+
+_TELLING = ("null", "invalid", "failed", "timeout", "no-domain", "none")
+"""Problems, the most telling first."""
 
 
 class Resolver(Protocol):
@@ -52,8 +57,8 @@ Fetch = Callable[[str, float], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A server for sending that a domain names itself; ``username`` as in ``known.Service``, ``oauth`` where only OAuth
-    is offered.
+    """A server for sending that a domain names itself; ``username`` as in ``Service``, ``oauth`` where only OAuth is
+    offered.
     """
 
     server: Server
@@ -62,8 +67,8 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Hold what one question brought: host names or servers, the best first, or the ``problem``.
+class LookupResult:
+    """What one look-up brought: host names or servers, the best first, or the ``problem``.
 
     Problems: ``none`` (there is no such record or document), ``no-domain``, ``null`` (a record says that there is no
     such service), ``timeout``, ``failed``, ``invalid``.
@@ -76,12 +81,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Hold the answers of one round: MX, the two SRV questions together, and the published settings."""
+class LookupResults:
+    """What all look-ups brought: MX, the two SRV names together, and the published settings."""
 
-    mx: Answer
-    srv: Answer
-    autoconfig: Answer
+    mx: LookupResult
+    srv: LookupResult
+    autoconfig: LookupResult
 
 
 def system_resolver() -> Resolver:
@@ -91,103 +96,103 @@ def system_resolver() -> Resolver:
     return dns.resolver.Resolver()
 
 
-def ask(domain: str, *, resolver: Resolver | None, fetch: Fetch | None, timeout: float) -> Answers:
-    """Ask about a domain (A-labels): everything at once, for at most ``timeout`` seconds altogether. Never raises for
-    the network.
+def look_up(domain: str, *, resolver: Resolver | None, fetch: Fetch | None, timeout: float) -> LookupResults:
+    """Look a domain (A-labels) up: everything at once, for at most ``timeout`` seconds altogether. Never raises for the
+    network.
     """
-    names = resolver if resolver is not None else _OwnResolver()
-    get = fetch if fetch is not None else fetch_https
+    names = resolver or _SystemResolver()
+    get = fetch or fetch_https
     urls = (
         f"https://autoconfig.{domain}/mail/config-v1.1.xml",
         f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
     )
-    jobs: dict[str, Callable[[], Answer]] = {"mx": partial(_mx, names, domain, timeout)}
+    jobs: dict[str, Callable[[], LookupResult]] = {"mx": partial(_mx, names, domain, timeout)}
     for service, security in SERVICES:
         jobs[service] = partial(_srv, names, f"{service}.{domain}", security, timeout)
     for url in urls:
         jobs[url] = partial(_autoconfig, get, url, domain, timeout)
-    came = {name: Answer(problem="timeout") for name in jobs} | gather(jobs, timeout, name="ask")
-    return Answers(came["mx"], _first([came[service] for service, _ in SERVICES]), _first([came[url] for url in urls]))
-
-
-def _first(answers: Sequence[Answer]) -> Answer:
-    """Join answers to one question asked in two ways: all servers in order, else the most telling problem."""
-    servers = tuple(server for answer in answers for server in answer.servers)
-    if servers:
-        return Answer(servers=servers, detail=next(answer.detail for answer in answers if answer.servers))
-    return min(
-        answers, key=lambda answer: ("null", "invalid", "failed", "timeout", "no-domain", "none").index(answer.problem)
+    results = dict.fromkeys(jobs, LookupResult(problem="timeout")) | gather(jobs, timeout, name="look-up")
+    return LookupResults(
+        mx=results["mx"],
+        srv=_joined([results[service] for service, _ in SERVICES]),
+        autoconfig=_joined([results[url] for url in urls]),
     )
 
 
-class _OwnResolver:
+def _joined(results: Sequence[LookupResult]) -> LookupResult:
+    """Join two ways to look one thing up: all servers in order, else the most telling problem."""
+    found = [result for result in results if result.servers]
+    if found:
+        return LookupResult(servers=sum((result.servers for result in found), ()), detail=found[0].detail)
+    return min(results, key=lambda result: _TELLING.index(result.problem))
+
+
+class _SystemResolver:
     """Asks the system's resolver, which is only set up when a thread asks: reading its settings can fail."""
 
     def resolve(self, qname: str, rdtype: str, *, lifetime: float, search: bool) -> Any:
         return system_resolver().resolve(qname, rdtype, lifetime=lifetime, search=search)
 
 
-def _records(resolver: Resolver, name: str, kind: str, seconds: float) -> list[Any] | Answer:
+def _records(resolver: Resolver, name: str, kind: str, seconds: float) -> list[Any] | LookupResult:
     import dns.exception
     import dns.resolver
 
     try:
         return list(resolver.resolve(f"{name}.", kind, lifetime=seconds, search=False))
     except dns.resolver.NXDOMAIN:
-        return Answer(problem="no-domain")
+        return LookupResult(problem="no-domain")
     except dns.resolver.NoAnswer:
-        return Answer(problem="none")
+        return LookupResult(problem="none")
     except dns.exception.Timeout:
-        return Answer(problem="timeout")
+        return LookupResult(problem="timeout")
     # SERVFAIL, loops, answers that make no sense, no network
     except (dns.exception.DNSException, OSError, ValueError) as problem:
-        return Answer(problem="failed", detail=type(problem).__name__)
+        return LookupResult(problem="failed", detail=type(problem).__name__)
 
 
-def _mx(resolver: Resolver, domain: str, seconds: float) -> Answer:
+def _mx(resolver: Resolver, domain: str, seconds: float) -> LookupResult:
     records = _records(resolver, domain, "MX", seconds)
-    if isinstance(records, Answer):
+    if isinstance(records, LookupResult):
         return records
     hosts = tuple(_target(record.exchange) for record in sorted(records, key=lambda record: record.preference))
     if not any(hosts):
-        return Answer(problem="null")  # RFC 7505
-    return Answer(hosts=tuple(dict.fromkeys(host for host in hosts if host)))
+        return LookupResult(problem="null")  # RFC 7505
+    return LookupResult(hosts=tuple(dict.fromkeys(host for host in hosts if host)))
 
 
-def _srv(resolver: Resolver, name: str, security: str, seconds: float) -> Answer:
+def _srv(resolver: Resolver, name: str, security: str, seconds: float) -> LookupResult:
     records = _records(resolver, name, "SRV", seconds)
-    if isinstance(records, Answer):
-        # the name of a service is missing wherever the service is: only the MX question can tell that a domain does not
-        # exist
-        return Answer(problem="none") if records.problem == "no-domain" else records
+    if isinstance(records, LookupResult):
+        if records.problem == "no-domain":  # no service, no such name: only MX can tell that a domain does not exist
+            return LookupResult(problem="none")
+        return records
     ordered = sorted(records, key=lambda record: (record.priority, -record.weight))
     named = [(host, record.port) for record in ordered if (host := _target(record.target)) and record.port]
     if not named:
-        return Answer(problem="null")  # a target of "." means: not here (RFC 2782)
-    return Answer(servers=tuple(Published(Server(host, port, security)) for host, port in named))
+        return LookupResult(problem="null")  # a target of "." means: not here (RFC 2782)
+    return LookupResult(servers=tuple(Published(Server(host, port, security)) for host, port in named))
 
 
 def _target(name: Any) -> str:
-    """Read a host name out of a record: normalised, empty for the root and for what can be none."""
-    found = host_name(name.to_text(omit_final_dot=True))
-    return found[0] if found else ""
+    """Return the host name in a record: normalised, empty for the root and for what can be none."""
+    return (host_name(name.to_text(omit_final_dot=True)) or ("",))[0]
 
 
-def _autoconfig(fetch: Fetch, url: str, domain: str, seconds: float) -> Answer:
+def _autoconfig(fetch: Fetch, url: str, domain: str, seconds: float) -> LookupResult:
     from http.client import HTTPException
 
     try:
         document = fetch(url, seconds)
     except (OSError, HTTPException, ValueError) as problem:
-        # urllib wraps it
-        if isinstance(problem, TimeoutError) or isinstance(getattr(problem, "reason", None), TimeoutError):
-            return Answer(problem="timeout")
+        if isinstance(getattr(problem, "reason", problem), TimeoutError):  # urllib wraps it
+            return LookupResult(problem="timeout")
         # hardly any domain has one: no such host, no such page, a certificate of somebody else
-        return Answer(problem="none")
-    if len(document) > MAX_XML:
-        return Answer(problem="invalid", detail=url)
-    servers = read_autoconfig(document, domain)
-    return Answer(servers=servers, detail=url) if servers else Answer(problem="invalid", detail=url)
+        return LookupResult(problem="none")
+    servers = len(document) <= MAX_XML and read_autoconfig(document, domain)
+    if not servers:
+        return LookupResult(problem="invalid", detail=url)
+    return LookupResult(servers=servers, detail=url)
 
 
 def read_autoconfig(document: bytes, domain: str) -> tuple[Published, ...]:
@@ -199,24 +204,26 @@ def read_autoconfig(document: bytes, domain: str) -> tuple[Published, ...]:
     root = _parse(document)
     if root is None or root.tag != "clientConfig":
         return ()
-    found = []
-    for entry in root.iter("outgoingServer"):
-        if entry.get("type") != "smtp":
-            continue
-        words = {key: (entry.findtext(key) or "").strip() for key in ("hostname", "port", "socketType", "username")}
-        host = host_name(words["hostname"].replace("%EMAILDOMAIN%", domain))
-        security = {"SSL": "tls", "STARTTLS": "starttls", "plain": "none"}.get(words["socketType"])
-        port = (
-            int(words["port"]) if words["port"].isascii() and words["port"].isdigit() and len(words["port"]) < 6 else 0
-        )
-        if host is None or "." not in host[0] or security is None or not 0 < port < 65536:
-            continue
-        ways = {(way.text or "").strip() for way in entry.findall("authentication")}
-        username = {"": "none", "%EMAILADDRESS%": "address", "%EMAILLOCALPART%": "local-part"}.get(
-            words["username"], "own"
-        )
-        found.append(Published(Server(host[0], port, security), username, oauth=ways == {"OAuth2"}))
-    return tuple(found)
+    found = (_outgoing(entry, domain) for entry in root.iter("outgoingServer") if entry.get("type") == "smtp")
+    return tuple(published for published in found if published)
+
+
+_SECURITY = {"SSL": "tls", "STARTTLS": "starttls", "plain": "none"}
+_USERNAME = {"": "none", "%EMAILADDRESS%": "address", "%EMAILLOCALPART%": "local-part"}
+
+
+def _outgoing(entry: Element, domain: str) -> Published | None:
+    words = {key: (entry.findtext(key) or "").strip() for key in ("hostname", "port", "socketType", "username")}
+    host = host_name(words["hostname"].replace("%EMAILDOMAIN%", domain))
+    security = _SECURITY.get(words["socketType"])
+    if host is None or "." not in host[0] or security is None or not re.fullmatch("[0-9]{1,5}", words["port"]):
+        return None
+    port = int(words["port"])
+    if not 0 < port < 65536:
+        return None
+    ways = {(way.text or "").strip() for way in entry.findall("authentication")}
+    username = _USERNAME.get(words["username"], "own")
+    return Published(Server(host[0], port, security), username, oauth=ways == {"OAuth2"})
 
 
 def _parse(document: bytes) -> Element | None:

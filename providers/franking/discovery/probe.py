@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from franking.discovery.input import read
-from franking.discovery.recommendation import say
-from franking.errors import FrankingError, SettingsError
+from franking.discovery.input import parse_target
+from franking.discovery.recommendation import phrase
+from franking.errors import Evidence, FrankingError, SettingsError
 from franking.net.deadline import gather
 
-__all__ = ["PORTS", "Probed", "advice", "probe", "rank"]
+__all__ = ["PORTS", "Probed", "advice", "probe_ports", "rank"]
 
 PORTS = ((465, "tls"), (587, "starttls"), (25, "starttls"), (2525, "starttls"))
 """RFC 8314 (465), RFC 6409 (587), RFC 5321 (25), and the port that services open where 25 is blocked."""
@@ -28,7 +28,7 @@ TIMEOUT = 10.0  # seconds for all ports together; a firewall that swallows packe
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Return what one port is like.
+    """What one port is like.
 
     ``answers``: a mail server spoke there. ``trusted``: its certificate is valid for this host; None where there is no
     TLS. ``auth`` are the mechanisms that it offers, ``size`` its limit in octets, ``tls`` version and certificate.
@@ -53,70 +53,81 @@ class Probed:
     def as_dict(self) -> dict[str, Any]:
         """Return the object that ``franking recommend --probe --json`` lists."""
         keys = ("port", "security", "answers", "trusted", "auth", "size", "tls", "problem")
-        return {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
+        return {key: getattr(self, key) for key in keys} | {"auth": list(self.auth)}
 
 
-def probe(
+def probe_ports(
     host: str,
     *,
     ports: Iterable[tuple[int, str]] | None = None,
     timeout: float = TIMEOUT,
     ca_file: str | None = None,
 ) -> list[Probed]:
-    """Try the ports (``(number, security)``) of a host, all at once, for at most ``timeout`` seconds; give the results,
+    """Try the ports (``(number, security)``) of a host, all at once, for at most ``timeout`` seconds; return the results,
     the best first.
 
     Without ``ports`` the usual ones, and the one that was typed with the host. A failure is a result, never an
     exception. Raises ``SettingsError`` for what cannot be a host.
     """
-    typed = read(host)
-    if typed.odd or typed.local is not None:
+    target = parse_target(host)
+    if target.odd or target.local is not None:
         raise SettingsError(f"host: {host[:80]!r} is not a host that could be tried.", field="host")
-    name = typed.name or typed.shown
-    wanted = list(PORTS if ports is None else ports)
-    if ports is None and typed.port and typed.port not in dict(PORTS):
-        wanted[:0] = [(typed.port, "starttls"), (typed.port, "tls")]  # an unusual port does not say which
-    jobs = {(port, security): partial(_try, name, port, security, timeout, ca_file) for port, security in wanted}
-    came = gather(jobs, timeout, name="probe")
-    silent = {way: Probed(*way, answers=False, problem=say("probe", "silent")) for way in jobs}
-    ranked = sorted((silent | came).values(), key=rank)
-    return [one for place, one in enumerate(ranked) if one.port not in {better.port for better in ranked[:place]}]
+    name = target.name or target.shown
+    if ports is None:
+        ports = PORTS
+        if target.port and target.port not in dict(PORTS):
+            ports = ((target.port, "starttls"), (target.port, "tls"), *PORTS)  # an unusual port does not say which
+    jobs = {way: partial(_probe_port, name, *way, timeout, ca_file) for way in ports}
+    silent = {way: Probed(*way, answers=False, problem=phrase("probe", "silent")) for way in jobs}
+    results = silent | gather(jobs, timeout, name="probe")
+    best: dict[int, Probed] = {}
+    for result in sorted(results.values(), key=rank):
+        best.setdefault(result.port, result)
+    return list(best.values())
 
 
 def rank(found: Probed) -> tuple[bool, bool, bool, bool, int]:
     """Return the key to sort by: what can be used comes first, trusted TLS before none, a login before none."""
-    order = [port for port, _ in PORTS]
-    place = order.index(found.port) if found.port in order else ("tls", "starttls", "none").index(found.security)
+    usual = [port for port, _ in PORTS]
+    place = ("tls", "starttls", "none").index(found.security)
+    if found.port in usual:
+        place = usual.index(found.port)
     return (not found.usable, not found.answers, found.security == "none", not found.auth, place)
 
 
-def _try(host: str, port: int, security: str, timeout: float, ca_file: str | None) -> Probed:
-    from franking.smtp.probe import probe as greet
+def _probe_port(host: str, port: int, security: str, timeout: float, ca_file: str | None) -> Probed:
+    from franking.smtp.probe import probe
 
     try:
-        seen = greet(host, port, security, timeout=timeout, ca_file=ca_file)
+        seen = probe(host, port, security, timeout=timeout, ca_file=ca_file)
     except FrankingError as error:
-        reason = error.evidence.reason if error.evidence else None
-        kind = error.evidence.kind if error.evidence else None
-        if reason == "starttls-not-offered":
-            return _try(host, port, "none", timeout, ca_file)
-        # where a certificate is refused a server did answer; a handshake that fails otherwise may be anything
-        distrusted = (kind, reason) == ("tls", "certificate")
-        return Probed(port, security, distrusted or kind == "smtp", False if distrusted else None, problem=str(error))
-    trusted = None if security == "none" else True
+        return _failed(host, port, security, timeout, ca_file, error)
+    trusted = security != "none" or None
     return Probed(port, security, True, trusted, seen.auth, seen.size, seen.tls, seen.greeting)
 
 
+def _failed(host: str, port: int, security: str, timeout: float, ca_file: str | None, error: FrankingError) -> Probed:
+    seen = error.evidence or Evidence("")
+    if seen.reason == "starttls-not-offered":
+        return _probe_port(host, port, "none", timeout, ca_file)
+    if (seen.kind, seen.reason) == ("tls", "certificate"):  # what presents one does answer
+        return Probed(port, security, answers=True, trusted=False, problem=str(error))
+    # a handshake that fails otherwise may be anything
+    return Probed(port, security, answers=seen.kind == "smtp", problem=str(error))
+
+
 def advice(found: Sequence[Probed], *, language: str = "en") -> str:
-    """Say in a sentence which port to use; ``found`` as ``probe`` gives it."""
-    best = found[0] if found else None
-    if best is None or not best.answers:
-        return say("probe", "none", language=language)
-    security = say("security", best.security, language=language)
+    """Return a sentence that tells which port to use; ``found`` is what ``probe_ports`` returns."""
+    say = partial(phrase, language=language)
+    if not found or not found[0].answers:
+        return say("probe", "none")
+    best = found[0]
+    security = say("security", best.security)
     if not best.usable:
-        return say("probe", "untrusted", language=language, port=best.port, security=security, problem=best.problem)
+        return say("probe", "untrusted", port=best.port, security=security, problem=best.problem)
     if best.security == "none":
-        return say("probe", "plain-only", language=language, port=best.port)
-    code = "best-login" if best.auth else "best-no-login"
+        return say("probe", "plain-only", port=best.port)
+    if not best.auth:
+        return say("probe", "best-no-login", port=best.port, security=security)
     mechanisms = ", ".join(name.upper() for name in best.auth)
-    return say("probe", code, language=language, port=best.port, security=security, mechanisms=mechanisms)
+    return say("probe", "best-login", port=best.port, security=security, mechanisms=mechanisms)

@@ -5,27 +5,30 @@ mail domains, MX, SRV, published settings (autoconfig), the well-known table (``
 providers' hosts, then the table. Names are compared by whole labels from the right, after normalisation. What nobody
 knows stays unknown: ``smtp.<domain>`` is never guessed.
 
-``typed.py`` reads what was typed, ``lookup.py`` asks the network, ``verdict.py`` weighs and puts it in words,
-``probe.py`` tries the ports. Here names and answers become leads.
+Here names and look-ups become candidates. ``input.py`` reads what was typed, ``lookup.py`` asks the network,
+``recommendation.py`` weighs the candidates and puts the result in words, ``probe.py`` tries the ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from franking.discovery.input import Typed, read
-from franking.discovery.recommendation import Clue, Lead, Recommendation, Verdict, entries, receiver, setup_command
+from franking.discovery.input import Target, parse_target
+from franking.discovery.recommendation import Candidate, Recommendation, Recommender, mx_provider
 from franking.registry import providers
 from franking.smtp.services import Server, Service, find, table
 
 if TYPE_CHECKING:
-    from franking.discovery.lookup import Answers, Fetch, Published, Resolver
+    from franking.discovery.lookup import Fetch, LookupResults, Published, Resolver
+    from franking.provider import Provider
 
-__all__ = ["Better", "Clue", "Recommendation", "nearest_host", "recommend", "recommended_for"]
+__all__ = ["Recommendation", "better_provider", "nearest_host", "recommend"]
 
 TIMEOUT = 5.0  # seconds for all look-ups together: name servers that answer at all do so within two
+
+_HOST_REASONS = ("host", "host-wrong", "domain-as-host", "known-host", "foreign")
 
 
 def recommend(
@@ -39,164 +42,149 @@ def recommend(
 ) -> Recommendation:
     """Recommend provider, route and settings for a host, a mail address or a domain.
 
-    ``offline`` answers from the name alone. Otherwise DNS (``resolver``, a ``dns.resolver.Resolver``; by default the
+    ``offline`` decides by the name alone. Otherwise DNS (``resolver``, a ``dns.resolver.Resolver``; by default the
     system's) and the settings that the domain publishes (``fetch(url, seconds) -> bytes``) are asked, all at once, for
     at most ``timeout`` seconds. A provider's own hosts and mail domains are recognised without asking anybody. Failed
     look-ups are told in the evidence and the warnings, never raised. ``language`` chooses the words. Raises
     ``SettingsError`` where nothing was typed.
     """
-    typed = read(text)
-    verdict = Verdict(text, typed, language)
-    if typed.odd or typed.ip:
-        return verdict.unknown("ip" if typed.ip else f"odd-{typed.odd}")
-    named = _by_name(typed)
-    if named.is_host or typed.explicit or "." not in typed.name:
-        verdict.kind = "host"
-    if named.foreign:
-        return verdict.foreign(named.foreign)
-    leads = [named.lead] if named.lead else []
-    if offline or verdict.kind == "host" or (named.lead and named.lead.provider):
-        return verdict.conclude(leads)
-    from franking.discovery.lookup import ask
+    target = parse_target(text)
+    recommender = Recommender(text, target, language)
+    if target.ip:
+        return recommender.unknown("ip")
+    if target.odd:
+        return recommender.unknown(f"odd-{target.odd}")
+    named = _by_name(target)
+    if target.explicit or "." not in target.name or (named and named.why in _HOST_REASONS):
+        recommender.kind = "host"
+    candidates = [named] if named else []
+    if offline or recommender.kind == "host" or (named and named.provider):
+        return recommender.conclude(candidates)
+    from franking.discovery.lookup import look_up
 
-    answers = ask(typed.name, resolver=resolver, fetch=fetch, timeout=timeout)
-    return verdict.conclude([*_by_answers(typed, answers), *leads], answers)
-
-
-class Better(NamedTuple):
-    """A better road than an smtp account's: the provider's name, its route, the command that leads there, and the
-    provider's title.
-    """
-
-    provider: str
-    route: str
-    command: str
-    title: str
+    results = look_up(target.name, resolver=resolver, fetch=fetch, timeout=timeout)
+    return recommender.conclude([*_by_results(target, results), *candidates], results)
 
 
-def recommended_for(host: str) -> Better | None:
-    """Return whether a server that an smtp account names belongs to a provider with a better road; else None.
+def better_provider(host: str) -> Provider | None:
+    """Return the provider whose own sign-in is better than a password for a server that an smtp account names, or None.
 
     Asks nobody: for hints beside an account's settings and behind a refused login.
     """
     try:
-        typed = replace(read(host), explicit=True)
+        target = replace(parse_target(host), explicit=True)
     except ValueError:
         return None
-    lead = None if typed.odd or typed.ip or typed.local is not None else _by_name(typed).lead
-    if lead is None or lead.provider is None:
+    if target.odd or target.ip or target.local is not None:
         return None
-    return Better(
-        lead.provider.name, lead.provider.facts.routes[0].name, setup_command(lead.provider.name), lead.provider.title
-    )
+    named = _by_name(target)
+    if named is None:
+        return None
+    return named.provider
 
 
 def nearest_host(host: str) -> str | None:
-    """Find the known server that a misspelt name was probably meant to be (``smtp.gmai.com`` → ``smtp.gmail.com``);
+    """Return the known server that a misspelt name was probably meant to be (``smtp.gmai.com`` → ``smtp.gmail.com``);
     None where none is near.
     """
     from difflib import get_close_matches
 
-    known = {name for provider in providers() for name in provider.facts.hosts} | {
-        server.host for service in table().services for server in service.servers
-    }
+    known = {name for provider in providers() for name in provider.facts.hosts}
+    known |= {server.host for service in table().services for server in service.servers}
     name = host.strip().lower().rstrip(".")
-    close = get_close_matches(name, known, n=1, cutoff=0.88)
-    return close[0] if close and name not in known else None
+    if name in known:
+        return None
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
 
 
-# --- by name alone -----------------------------------------------------------------------------------------------------------
+# -- by name alone -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """What a name alone says: where it points, whether it is a server's name, and whether it belongs to a service that
-    is no mailbox.
-    """
-
-    lead: Lead | None = None
-    is_host: bool = False
-    foreign: str = ""
-
-
-def _by_name(typed: Typed) -> _Named:
+def _by_name(target: Target) -> Candidate | None:
     """Recognise a host or a domain by its name. For an address only what stands for a mail domain counts."""
-    domain_first = typed.local is not None or not typed.explicit
-    known = table()
-    if domain_first:
+    if target.local is not None or not target.explicit:
         for provider in providers():
-            hit = find(typed.name, entries(provider.facts.mail_domains))
-            if hit:
-                return _Named(Lead("domain", "domain", {"domain": typed.shown}, provider, hit[0], sure=True))
-        if typed.local is not None:
-            return _Named(_known_domain(typed))
-    service = known.hosts.get(f"{typed.name}:{typed.port}") or known.hosts.get(typed.name)
+            entry = find(target.name, provider.facts.mail_domains)
+            if entry:
+                return Candidate("domain", "domain", {"domain": target.shown}, provider, entry, certain=True)
+    if target.local is not None:
+        return _well_known_domain(target)
+    service = table().hosts.get(f"{target.name}:{target.port}") or table().hosts.get(target.name)
     if service:
-        return _Named(_known_host(typed, service), is_host=True)
+        return _well_known_host(target, service)
     for provider in providers():
-        facts = provider.facts
-        foreign = find(typed.name, facts.foreign)
-        if foreign:
-            return _Named(foreign=foreign[1], is_host=True)
-        if typed.name in entries(facts.hosts):
-            return _Named(Lead("host", "host", {"host": typed.shown}, provider, typed.name, sure=True), is_host=True)
-        wrong = find(typed.name, facts.wrong_hosts)
-        as_domain = typed.explicit and typed.name in entries(facts.mail_domains)
-        if wrong or as_domain:
-            entry = typed.name if as_domain else wrong[0] if wrong else ""
-            why = "domain-as-host" if as_domain else "host-wrong"
-            return _Named(Lead("host", why, {"host": typed.shown}, provider, entry, sure=True), is_host=True)
-    if typed.explicit:
-        return _Named()
-    receives = find(typed.name, known.mx)
-    if receives and receives[0] == typed.name:
-        return _Named(_known("host-wrong", {"host": typed.shown}, receives[1]), is_host=True)
-    return _Named(_known_domain(typed))
+        candidate = _of_provider(target, provider)
+        if candidate:
+            return candidate
+    if target.explicit:
+        return None
+    receiving = table().mx.get(target.name)
+    if receiving:
+        return Candidate("known", "host-wrong", {"host": target.shown}, service=receiving, certain=True)
+    return _well_known_domain(target)
 
 
-def _known_host(typed: Typed, service: Service) -> Lead:
-    port = next((server for server in service.servers if server.port == typed.port), service.servers[0])
-    return _known("known-host", {"host": typed.shown}, service, Server(typed.name, port.port, port.security))
+def _of_provider(target: Target, provider: Provider) -> Candidate | None:
+    facts, values = provider.facts, {"host": target.shown}
+    foreign = find(target.name, facts.foreign)
+    if foreign:
+        return Candidate("host", "foreign", values, service=Service(facts.foreign[foreign], ()))
+    if target.name in facts.hosts:
+        return Candidate("host", "host", values, provider, target.name, certain=True)
+    if target.explicit and target.name in facts.mail_domains:
+        return Candidate("host", "domain-as-host", values, provider, target.name, certain=True)
+    wrong = find(target.name, facts.wrong_hosts)
+    if wrong:
+        return Candidate("host", "host-wrong", values, provider, wrong, certain=True)
+    return None
 
 
-def _known_domain(typed: Typed) -> Lead | None:
-    service = table().domains.get(typed.name)
-    return (
-        _known("known-domain", {"domain": typed.shown, "host": service.servers[0].host}, service) if service else None
-    )
+def _well_known_host(target: Target, service: Service) -> Candidate:
+    usual = next((server for server in service.servers if server.port == target.port), service.servers[0])
+    service = replace(service, servers=(Server(target.name, usual.port, usual.security),))
+    return Candidate("known", "known-host", {"host": target.shown}, service=service, certain=True)
 
 
-def _known(
-    why: str, values: Mapping[str, Any], service: Service, server: Server | None = None, *, source: str = "known"
-) -> Lead:
-    server = server or service.servers[0]
-    return Lead(source, why, values, service=service, server=server, username=service.username, sure=source == "known")
+def _well_known_domain(target: Target) -> Candidate | None:
+    service = table().domains.get(target.name)
+    if service is None:
+        return None
+    values = {"domain": target.shown, "host": service.servers[0].host}
+    return Candidate("known", "known-domain", values, service=service, certain=True)
 
 
-# --- by what the network says ---------------------------------------------------------------------------------------------------
+# -- by what the network says --------------------------------------------------------------------------------------------
 
 
-def _by_answers(typed: Typed, answers: Answers) -> Iterator[Lead]:
-    """Return the leads of the network's answers, the most trustworthy first."""
-    owned = [(host, *owner) for host in answers.mx.hosts if (owner := receiver(host))]
-    if owned:
-        host, provider, entry = owned[0]
-        sure = len(owned) == len(answers.mx.hosts) and all(other is provider for _, other, _ in owned)
-        yield Lead("mx", "mx", {"domain": typed.shown, "mx": host}, provider, entry, sure=sure)
-    for source, answer in (("srv", answers.srv), ("autoconfig", answers.autoconfig)):
-        if answer.servers:
-            yield _pointing(source, typed, answer.servers[0])
-    for host in answers.mx.hosts:
-        if hit := find(host, table().mx):
-            values = {"domain": typed.shown, "mx": host, "host": hit[1].servers[0].host}
-            yield _known("known-mx", values, hit[1], source="mx")
+def _by_results(target: Target, results: LookupResults) -> Iterator[Candidate]:
+    """Return the candidates that the look-ups name, the most trustworthy first."""
+    hosts = results.mx.hosts
+    receiving = [(host, *mx_provider(host)) for host in hosts]
+    owners = {provider for _, provider, _ in receiving}
+    for host, provider, entry in receiving:
+        if provider is not None:
+            values = {"domain": target.shown, "mx": host}
+            yield Candidate("mx", "mx", values, provider, entry, certain=owners == {provider})
+            break
+    for source, result in (("srv", results.srv), ("autoconfig", results.autoconfig)):
+        if result.servers:
+            yield _published(source, target, result.servers[0])
+    for host in hosts:
+        pattern = find(host, table().mx)
+        if pattern:
+            service = table().mx[pattern]
+            values = {"domain": target.shown, "mx": host, "host": service.servers[0].host}
+            yield Candidate("mx", "known-mx", values, service=service)
             break
 
 
-def _pointing(source: str, typed: Typed, named: Published) -> Lead:
+def _published(source: str, target: Target, published: Published) -> Candidate:
     """Follow a server that a domain names: to a provider, a well-known service, or just that server."""
-    server, values = named.server, {"domain": typed.shown, "host": named.server.host}
+    server = published.server
+    values = {"domain": target.shown, "host": server.host}
     for provider in providers():
-        if server.host in entries(provider.facts.hosts) or server.host in provider.facts.wrong_hosts:
-            return Lead(source, source, values, provider, server.host)
-    return Lead(source, source, values, service=table().hosts.get(server.host), server=server, username=named.username)
+        if server.host in provider.facts.hosts or server.host in provider.facts.wrong_hosts:
+            return Candidate(source, source, values, provider, server.host)
+    service = table().hosts.get(server.host) or Service(server.host, ())
+    service = replace(service, servers=(server,), username=published.username)
+    return Candidate(source, source, values, service=service)

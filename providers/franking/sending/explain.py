@@ -57,10 +57,9 @@ def better_road(account: Account | None) -> Provider | None:
     """
     if account is None or not account.get("host") or find_provider(account.provider).facts.oauth:
         return None
-    from franking.discovery.recommend import recommended_for
+    from franking.discovery.recommend import better_provider
 
-    found = recommended_for(account.host)
-    return find_provider(found.provider) if found else None
+    return better_provider(account.host)
 
 
 def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> Mapping[str, Any]:

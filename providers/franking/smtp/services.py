@@ -1,7 +1,7 @@
 """The well-known mail services, read from ``services.json``: their servers, and the names by which one recognises them.
 
 The services that Franking signs in to with OAuth are not here: they tell of themselves (``Facts``). This file looks
-things up in tables and asks no network; what follows from a find is decided in ``selector.py``. The data lies in one
+things up in tables and asks no network; what follows from a find is decided in ``discovery/recommend.py``. The data lies in one
 JSON file because that is read in a tenth of a millisecond; each row names its sources by a letter, and the letters are
 explained in the same file.
 
@@ -12,29 +12,25 @@ A pattern is a whole host name (``smtp.seznam.cz``) or, with a dot in front, any
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 __all__ = ["Server", "Service", "Table", "find", "service_at", "table"]
 
-Found = TypeVar("Found")
 
-
-def find(name: str, patterns: Mapping[str, Found]) -> tuple[str, Found] | None:
-    """Look a host name up by whole labels from the right: the name itself, else the nearest zone above it
-    (``.example.com``).
+def find(name: str, patterns: Container[str]) -> str | None:
+    """Return the pattern that a host name fits, by whole labels from the right: the name itself, else the nearest zone
+    above it (``.example.com``).
     """
     if name in patterns:
-        return name, patterns[name]
-    dot = name.find(".")
-    while dot >= 0:
-        zone = name[dot:]
-        if zone in patterns:
-            return zone, patterns[zone]
-        dot = name.find(".", dot + 1)
+        return name
+    _, dot, rest = name.partition(".")
+    while dot:
+        if dot + rest in patterns:
+            return dot + rest
+        _, dot, rest = rest.partition(".")
     return None
 
 
