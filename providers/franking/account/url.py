@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from franking.errors import SettingsError
 from franking.message.address import Address
-from franking.provider import Provider
+from franking.provider import Provider, SupportsSchemes
 from franking.registry import provider as provider_named
 from franking.registry import providers
 
@@ -158,9 +158,8 @@ def _written(value: Any) -> str:
 def _provider_of(scheme: str) -> tuple[Provider, dict[str, str]]:
     """Find the provider of a scheme: its name, or a scheme of its own that stands for some settings (``smtps``)."""
     for provider in providers():
-        for own, settings in getattr(provider, "schemes", {}).items():
-            if own == scheme:
-                return provider, dict(settings)
+        if isinstance(provider, SupportsSchemes) and scheme in provider.schemes:
+            return provider, dict(provider.schemes[scheme])
     return provider_named(scheme), {}
 
 
