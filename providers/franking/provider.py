@@ -430,7 +430,7 @@ class SupportsLogin(Protocol):
         """Return whether a person must sign in; False for service accounts and app-only access."""
         ...
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+    def login(self, account: Account, ui: LoginUI) -> Grant:
         """Lead a person through the sign-in and return the grant; the caller saves it.
 
         Where somebody else signed in than the account sends as, the person is told and decides. Raises

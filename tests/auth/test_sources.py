@@ -8,7 +8,6 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Signing(SmtpProvider):
     def needs_login(self, account: Account) -> bool:
         return self.person
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+    def login(self, account: Account, ui: LoginUI) -> Grant:
         return grant()
 
     def refresh(self, account: Account, old: Grant | None, secret: str | None) -> Grant:

@@ -133,7 +133,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
 def sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
     _expect_room(account, store)
-    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+    grant = kind.login(account, screen)
     who = kind.who(grant)
     _keep(account, grant, store)
     if not console.json_output:

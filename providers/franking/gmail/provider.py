@@ -96,7 +96,7 @@ class GmailProvider:
     def needs_login(self, account: Account) -> bool:
         return not account.service_account
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+    def login(self, account: Account, ui: LoginUI) -> Grant:
         from franking.gmail import login
 
         return login.sign_in(account, ui, self._scopes(account))

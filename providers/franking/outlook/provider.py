@@ -107,14 +107,11 @@ class OutlookProvider:
         """Return whether a person must sign in; an app-only account has a secret or a certificate instead."""
         return not account.app_only
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
-        """Lead a person through Microsoft's sign-in.
-
-        ``options``: ``large_attachments`` (bool) also asks for what large messages need.
-        """
+    def login(self, account: Account, ui: LoginUI) -> Grant:
+        """Lead a person through Microsoft's sign-in."""
         from franking.outlook.login import login
 
-        return login(account, ui, options=options)
+        return login(account, ui)
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         """Make a fresh access token for the account's route."""
