@@ -71,16 +71,16 @@ class Evidence:
     def raw(self) -> str:
         """Return the other side's own words on one line, its codes first."""
         codes = " ".join(str(part) for part in (self.code, self.enhanced) if part is not None)
-        words = self.text if self.text else (self.reason or "")
-        return " ".join(part for part in (codes, words) if part)
+        return " ".join(part for part in (codes, self.text or self.reason) if part)
 
 
 class FrankingError(Exception):
-    """Be the root of every error that Franking raises on purpose.
+    """The root of every error that Franking raises on purpose.
 
     ``str(error)`` is one plain sentence. All attributes survive pickling.
     """
 
+    step: str | None = None
     temporary = False
     possibly_sent = False
 
@@ -96,7 +96,8 @@ class FrankingError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.step = step
+        if step is not None:
+            self.step = step
         if temporary is not None:
             self.temporary = temporary
         if possibly_sent is not None:
@@ -107,8 +108,8 @@ class FrankingError(Exception):
     def __str__(self) -> str:
         return self.message
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.message, self.__dict__.copy())
+
+_GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 def forget_locals(error: BaseException) -> None:
@@ -134,48 +135,46 @@ def forget_locals(error: BaseException) -> None:
             trace = trace.tb_next
 
 
-_GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
-
-
-def _restore(kind: type[FrankingError], message: str, state: dict[str, Any]) -> FrankingError:
-    error = kind(message)
-    error.__dict__.update(state)
-    return error
-
-
 class SettingsError(FrankingError, ValueError):
-    """Say that an account's settings, or a secret that they need, are missing or wrong; ``field`` names the key."""
+    """An account's settings, or a secret that they need, are missing or wrong; ``field`` names the key.
 
-    def __init__(self, message: str, *, field: str | None = None, **rest: Any) -> None:
-        rest.setdefault("step", "settings")
+    ``repair`` is the shell command that mends it, where one does.
+    """
+
+    step = "settings"
+
+    def __init__(self, message: str, *, field: str | None = None, repair: str | None = None, **rest: Any) -> None:
         super().__init__(message, **rest)
         self.field = field
+        self.repair = repair
 
 
 class MessageError(FrankingError, ValueError):
-    """Say that the message cannot be sent as it is; ``field`` names the part of it."""
+    """The message cannot be sent as it is; ``field`` names the part of it."""
+
+    step = "message"
 
     def __init__(self, message: str, *, field: str | None = None, **rest: Any) -> None:
-        rest.setdefault("step", "message")
         super().__init__(message, **rest)
         self.field = field
 
 
 class LoginRequired(FrankingError, PermissionError):
-    """Say that a person has to sign in (again) before anything can be sent; ``repair`` is the command that does it."""
+    """A person has to sign in (again) before anything can be sent; ``repair`` is the command that does it."""
+
+    step = "secret"
 
     def __init__(self, message: str, *, repair: str | None = None, **rest: Any) -> None:
-        rest.setdefault("step", "secret")
         super().__init__(message, **rest)
         self.repair = repair
 
 
 class SendError(FrankingError):
-    """Be the root of everything that can go wrong between this machine and acceptance."""
+    """The root of everything that can go wrong between this machine and acceptance."""
 
 
 class ConnectError(SendError, ConnectionError):
-    """Say that no usable connection came about, or that it broke before the message was handed over.
+    """No usable connection came about, or it broke before the message was handed over.
 
     ``stale`` is true when an open connection turned out to be closed by the server before anything of this message
     left: the mailer then opens a new session, once.
@@ -189,39 +188,39 @@ class ConnectError(SendError, ConnectionError):
 
 
 class ConnectTimeout(ConnectError, TimeoutError):
-    """Say that the other side was silent for too long, before the message was handed over."""
+    """The other side was silent for too long, before the message was handed over."""
 
 
 class TLSError(SendError, ConnectionError):
-    """Say that encryption could not be agreed on, or that the certificate cannot be trusted."""
+    """Encryption could not be agreed on, or the certificate cannot be trusted."""
 
 
 class LoginError(SendError, PermissionError):
-    """Say that the server refused the login; ``token_refused`` when it was an access token that a renewed one may
-    replace.
-    """
+    """The server refused the login; ``token_refused`` when it was an access token that a renewed one may replace."""
+
+    step = "login"
 
     def __init__(self, message: str, *, token_refused: bool = False, **rest: Any) -> None:
-        rest.setdefault("step", "login")
         super().__init__(message, **rest)
         self.token_refused = token_refused
 
 
 class Refused(SendError):
-    """Say that the server refused the sender or the message; surely not accepted."""
+    """The server refused the sender or the message; surely not accepted."""
 
 
 class RecipientsRefused(Refused):
-    """Say that every recipient was refused; ``refused`` is ``{address: {"reply": str, "temporary": bool}}``."""
+    """Every recipient was refused; ``refused`` is ``{address: {"reply": str, "temporary": bool}}``."""
+
+    step = "message"
 
     def __init__(self, message: str, *, refused: Mapping[str, Mapping[str, Any]] | None = None, **rest: Any) -> None:
-        rest.setdefault("step", "message")
         super().__init__(message, **rest)
         self.refused = dict(refused or {})
 
 
 class Throttled(Refused):
-    """Say that the server wants less, or later; ``retry_after`` in seconds where it said so."""
+    """The server wants less, or later; ``retry_after`` in seconds where it said so."""
 
     temporary = True
 
@@ -231,14 +230,14 @@ class Throttled(Refused):
 
 
 class OutcomeUnknown(SendError, TimeoutError):
-    """Say that the message was handed over and no readable answer came: it may have been accepted (RFC 1047).
+    """The message was handed over and no readable answer came: it may have been accepted (RFC 1047).
 
     ``accepted`` are the recipients whom the server had accepted. Nothing sends such a message again by itself.
     """
 
+    step = "accepted"
     possibly_sent = True
 
     def __init__(self, message: str, *, accepted: tuple[str, ...] | list[str] = (), **rest: Any) -> None:
-        rest.setdefault("step", "accepted")
         super().__init__(message, **rest)
         self.accepted = list(accepted)

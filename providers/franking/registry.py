@@ -1,5 +1,6 @@
-"""The providers that there are, one line each. Everything else asks for a provider by name here, or goes through all of
-them.
+"""The providers that there are, one line each: everything else asks for one by name here, or goes through all of them.
+
+No facts of any provider are here.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from franking.errors import SettingsError
-from franking.text import nearest
+from franking.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,7 @@ def provider(name: str) -> Provider:
     try:
         return _loaded(name.strip().lower())
     except KeyError:
-        known = nearest(name, _PROVIDERS)
-        hint = f"did you mean {known}?" if known else f"choose one of {', '.join(_PROVIDERS)}."
+        hint = suggestion(name, _PROVIDERS, f"choose one of {', '.join(_PROVIDERS)}.")
         raise SettingsError(f"provider: {name!r} is not known; {hint}", field="provider") from None
 
 
@@ -48,12 +48,12 @@ def providers() -> Iterator[Provider]:
 
 def _loaded(name: str) -> Provider:
     found = _PROVIDERS[name]
-    if isinstance(found, str):
-        from importlib import import_module
+    if not isinstance(found, str):
+        return found
+    from importlib import import_module
 
-        module, _, kind = found.partition(":")
-        made: Provider = getattr(import_module(module), kind)()
-        # another thread may have been quicker, and a provider is one object
-        found = _PROVIDERS[name] = made if _PROVIDERS[name] == found else _PROVIDERS[name]
-    assert not isinstance(found, str)
-    return found
+    module, _, kind = found.partition(":")
+    made: Provider = getattr(import_module(module), kind)()
+    if _PROVIDERS[name] is found:  # another thread may have been quicker, and a provider is one object
+        _PROVIDERS[name] = made
+    return _loaded(name)

@@ -23,6 +23,7 @@ __all__ = [
     "one_line",
     "page_text",
     "shortened",
+    "suggestion",
     "visible",
 ]
 
@@ -103,3 +104,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     close = difflib.get_close_matches(word.replace("-", "_").lower(), list(known), n=1, cutoff=0.6)
     return next(iter(close), None)
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Return ``did you mean X?`` for the known word that is nearest, ``otherwise`` where none is near."""
+    close = nearest(word, known)
+    if close is None:
+        return otherwise
+    return f"did you mean {close}?"
