@@ -33,7 +33,8 @@ def account_of(name: str | None, settings: Mapping[str, Any], *more: str) -> Acc
 
     ``more`` are further flags that stand for it when the command is typed again.
     """
-    from franking.account.config import resolve, unsaved
+    from franking.account.config import resolve
+    from franking.account.url import unsaved
 
     flags = (*words(settings), *more)
     if name is None and ("provider" in settings or "host" in settings or "sender" in settings):
@@ -61,7 +62,7 @@ def password_of(console: Console, account: Account, *, from_stdin: bool) -> str 
     """Take a piped password; ask for that of an unsaved account, where somebody can be asked; None leaves it to the
     usual sources.
     """
-    from franking.auth.sources import find_password
+    from franking.auth.sources import Sources
     from franking.auth.store import open_store
     from franking.provider import needs_secret
     from franking.registry import provider
@@ -72,7 +73,7 @@ def password_of(console: Console, account: Account, *, from_stdin: bool) -> str 
     unsaved = account.words[:1] != (account.reference,)
     if not unsaved or not console.interactive or found.facts.oauth or not needs_secret(account, found):
         return None
-    if find_password(account, open_store(), os.environ) is not None:
+    if Sources(account, open_store(), os.environ).password() is not None:
         return None
     return console.ask(f"Password of {account.get('username') or account.name}", hidden=True, flag="--password-stdin")
 
@@ -203,6 +204,6 @@ def account_from(settings: Mapping[str, Any], *, name: str = "unsaved") -> Accou
         raise SettingsError("from: say who sends with --from, such as --from you@example.com.", field="from")
     if given.pop("no_auth", False) and given.get("username"):
         raise SettingsError("no-auth: --no-auth and --username contradict each other; leave one out.", field="username")
-    from franking.account.config import with_defaults
+    from franking.account.config import load
 
-    return with_defaults(name=name, provider=provider, sender=sender, **given)
+    return load().build(name=name, provider=provider, sender=sender, **given)

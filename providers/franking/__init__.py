@@ -66,7 +66,7 @@ _HOMES = {
     "Recommendation": "discovery.recommendation",
     "Refused": "errors",
     "SendError": "errors",
-    "SendResult": "sending.queue",
+    "SendResult": "sending.bulk",
     "SettingsError": "errors",
     "Step": "provider",
     "TLSError": "errors",

@@ -13,14 +13,16 @@ from typing import Any
 
 from franking.errors import Evidence, SendError, SettingsError
 
-__all__ = ["locked", "make_private", "write_whole"]
+__all__ = ["locked", "make_private", "sweep", "unusable", "write_whole"]
+
+DEBRIS_SECONDS = 600.0
+"""Age at which a draft is surely left over from a process that was killed."""
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, and those that are missing above it, for this user alone whatever the umask; one that is there
-    stays as it is.
+    """Make a directory, and those that are missing above it, for this user alone whatever the umask.
 
-    The XDG Base Directory Specification asks for 0700 too. Who may rename a directory on the way puts their own in its
+    One that is there stays as it is. The XDG Base Directory Specification asks for 0700 too. Who may rename a directory on the way puts their own in its
     place. Raises ``OSError``.
     """
     try:
@@ -42,11 +44,12 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
     Its mode is 0600, or that of ``like``, whose owner it then also gets (where root edits somebody's file). Raises
     ``OSError``; the old file is then untouched and nothing is left behind.
     """
-    mode = stat.S_IMODE(like.st_mode) if like else 0o600
+    mode = 0o600
+    if like:
+        mode = stat.S_IMODE(like.st_mode)
     draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    handle = os.open(
-        draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), mode
-    )
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             if os.name == "posix":
@@ -67,37 +70,39 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
             os.fsync(folder)
         finally:
             os.close(folder)
-    _sweep(path)
+    sweep(path)
 
 
-def _sweep(path: Path) -> None:
-    """Remove drafts of this file that a killed process left behind; one of an hour ago belongs to nobody any more."""
+def sweep(path: Path, age: float = DEBRIS_SECONDS) -> None:
+    """Remove drafts of this file that are at least ``age`` seconds old: a killed process left them behind."""
     for draft in path.parent.iterdir():
         if draft.name.startswith(f".{path.name}.") and draft.suffix == ".tmp":
             with suppress(OSError):
-                if time.time() - draft.lstat().st_mtime > 3600:
+                if draft.lstat().st_mtime <= time.time() - age:
                     draft.unlink()
 
 
-def _rename(source: Path, target: Path) -> None:
-    for attempt in range(100):
+def _rename(draft: Path, path: Path) -> None:
+    for _ in range(99):
         try:
-            source.replace(target)
+            draft.replace(path)
+            return
         except PermissionError:
-            if os.name != "nt" or attempt == 99:  # Windows refuses while somebody reads the old file
+            if os.name != "nt":  # Windows refuses while somebody reads the old file
                 raise
             time.sleep(0.01)
-        else:
-            return
+    draft.replace(path)
 
 
-def unusable(path: Path, what: str, reason: str, problem: OSError | None = None) -> SettingsError:
+def unusable(
+    path: Path, what: str, reason: str, problem: OSError | None = None, *, repair: str | None = None
+) -> SettingsError:
+    """Make the error of a file or directory that is not as it must be; ``repair`` is the command that mends it."""
     details: dict[str, Any] = {"path": str(path)}
     if problem is not None:
         details["errno"] = problem.errno
-    return SettingsError(
-        f"{path} {what}.", step="secret", evidence=Evidence("store", text=what, reason=reason, details=details)
-    )
+    evidence = Evidence("store", text=what, reason=reason, details=details)
+    return SettingsError(f"{path} {what}.", step="secret", repair=repair, evidence=evidence)
 
 
 # --- locks ------------------------------------------------------------------------------------------------------------
@@ -132,6 +137,7 @@ def locked(path: Path, what: str, wait: float) -> Iterator[None]:
 
 @contextmanager
 def held(lock: threading.Lock, what: str, wait: float) -> Iterator[None]:
+    """Hold a lock of this process; raises a temporary ``SendError`` when ``wait`` seconds were not enough."""
     if not lock.acquire(timeout=wait):
         raise _busy(what, wait)
     try:
@@ -147,3 +153,7 @@ def _busy(what: str, wait: float) -> SendError:
         temporary=True,
         evidence=Evidence("store", reason="lock-timeout", details={"seconds": wait}),
     )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THREAD_LOCKS.clear)  # a child must not wait for a thread that it does not have

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.fields import Field
 from franking.errors import Evidence, FrankingError, Refused, SettingsError
-from franking.provider import Destination, Facts, Receipt, RouteFacts, Step, Steps
+from franking.provider import Facts, Receipt, RouteFacts, Step, Steps
 from franking.session_guard import Turn
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FileProvider:
     name = "file"
     title = "Files (.eml or Maildir)"
     fields = (Field("path", "path", help="Directory for .eml files, or a Maildir (one with new, cur and tmp in it)."),)
-    facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),))
+    facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),), url_form="path")
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -59,9 +59,6 @@ class FileProvider:
 
     def route(self, account: Account) -> str:
         return "file"
-
-    def destination(self, account: Account) -> Destination:
-        return Destination(str(account.path))
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> FileSession:
         directory = Path(account.path).expanduser()

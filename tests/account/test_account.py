@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import pytest
 
 import franking
 from franking.account import editing
-from franking.account.account import Account, login_command, repair_command, secret_variable
+from franking.account.account import Account
+from franking.account.environment import secret_variable
 from franking.account.fields import Field
+from franking.account.repair import login_command, repair_command
+from franking.account.url import write_url
 from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.text import nearest
@@ -225,6 +229,7 @@ def test_a_new_provider_just_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         name = "pigeon"
         title = "Pigeon post"
         fields = (Field("loft", help="Where it lives."), Field("speed", "float", 60.0))
+        facts = replace(files.FileProvider.facts, url_form="mailbox")
 
         def settle(self, settings: Any, sender: Address) -> Any:
             return settings
@@ -233,7 +238,7 @@ def test_a_new_provider_just_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     registry.register(Pigeon())
     account = franking.Account(name="p", provider="pigeon", sender="a@b.cz", loft="roof")
     assert (account.loft, account.speed) == ("roof", 60.0)
-    assert config.to_url(account) == "pigeon://a@b.cz?loft=roof&name=p"
+    assert write_url(account) == "pigeon://a@b.cz?loft=roof&name=p"
     again = config.parse_url("pigeon://a@b.cz?loft=roof&name=p")
     assert again == account
     environ = {**os.environ, "FRANKING_PIGEON_SPEED": "80"}

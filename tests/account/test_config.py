@@ -17,7 +17,8 @@ import pytest
 import franking
 from franking.account import config, editing
 from franking.account.account import Account
-from franking.account.config import load, parse_url, resolve, to_url
+from franking.account.config import load, parse_url, resolve
+from franking.account.url import write_url
 from franking.errors import SettingsError
 from franking.sending.explain import explain
 
@@ -337,7 +338,7 @@ def test_defaults_are_not_written_into_the_account(
 ) -> None:
     write('[providers.outlook]\nclient_id = "11"\n')
     monkeypatch.setenv("FRANKING_OUTLOOK_TENANT", "contoso.com")
-    made = config.with_defaults(name="o", provider="outlook", sender="me@contoso.com", mailbox="info@contoso.com")
+    made = config.load().build(name="o", provider="outlook", sender="me@contoso.com", mailbox="info@contoso.com")
     assert (made.client_id, made.tenant) == ("11", "contoso.com")
     editing.save(made)
     assert 'mailbox = "info@contoso.com"' in path.read_text()
@@ -511,9 +512,9 @@ def test_account_urls(url: str, name: str, sender: str, settings: dict[str, Any]
     assert (made.name, str(made.sender)) == (name, sender)
     assert {key: made.get(key) for key in settings} == settings
     assert made.reference == url
-    again = parse_url(to_url(made))
+    again = parse_url(write_url(made))
     assert again == made
-    assert to_url(again) == to_url(made)
+    assert write_url(again) == write_url(made)
     assert resolve(url) == made
 
 
@@ -578,7 +579,7 @@ def test_a_url_account_survives_being_saved() -> None:
 def test_a_server_typed_in_any_form_survives_the_account_url(host: str) -> None:
     """What is wrong with it a hint says, and never the URL."""
     made = franking.Account(name="shop", provider="smtp", sender="info@x.cz", host=host, username="info@x.cz")
-    assert parse_url(config.to_url(made)) == made
+    assert parse_url(write_url(made)) == made
 
 
 # --- the documentation ------------------------------------------------------------------------------------------------

@@ -7,27 +7,35 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import franking
 from franking.account.account import Account
-from franking.auth import sources as credentials
-from franking.auth import status
+from franking.auth import sources, status
 from franking.auth.secret import Grant, Password
-from franking.auth.sources import FoundSecret, find_password, secret_for
+from franking.auth.sources import FoundSecret, Sources, secret_for
 from franking.auth.status import state_of
-from franking.auth.store import FileStore, MemoryStore
+from franking.auth.store import FileStore, MemoryStore, SecretStore
 from franking.provider import LoginUI
 from franking.registry import provider as provider_named
 from franking.smtp.provider import SmtpProvider
 
 NOW = 1_800_000_000.0
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX commands")
+
+
+def find(
+    account: Account, store: SecretStore, environ: Mapping[str, str], explicit: str | None = None
+) -> Password | None:
+    return Sources(account, store, environ, explicit).password()
 
 
 def smtp(**changes: Any) -> Account:
@@ -63,7 +71,7 @@ class Signing(SmtpProvider):
     def needs_login(self, account: Account) -> bool:
         return self.person
 
-    def login(self, account: Account, ui: LoginUI) -> Grant:
+    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
         return grant()
 
     def refresh(self, account: Account, old: Grant | None, secret: str | None) -> Grant:
@@ -91,16 +99,14 @@ def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
     account = smtp(password_command="printf 'from command'", password_file=str(tmp_path / "pw"))
     store.save("my-shop", Password("from store", saved_at=5.0).dumps())
     environ = {"FRANKING_SECRET_MY_SHOP": "from environment"}
-    assert find_password(account, store, environ, "given") == Password("given", "argument")
-    assert find_password(account, store, environ) == Password("from environment", "environment")
-    assert find_password(account, store, {"FRANKING_SECRET_MY_SHOP": ""}) == Password(
-        "from command", "password_command"
-    )
-    assert find_password(account.replace(password_command=None), store, {}) == Password("from file", "password_file")
-    assert find_password(smtp(), store, {}) == Password("from store", "store", 5.0)
-    assert find_password(smtp(name="other"), store, environ) is None
+    assert find(account, store, environ, "given") == Password("given", "argument")
+    assert find(account, store, environ) == Password("from environment", "environment")
+    assert find(account, store, {"FRANKING_SECRET_MY_SHOP": ""}) == Password("from command", "password_command")
+    assert find(account.replace(password_command=None), store, {}) == Password("from file", "password_file")
+    assert find(smtp(), store, {}) == Password("from store", "store", 5.0)
+    assert find(smtp(name="other"), store, environ) is None
     token = smtp(auth="xoauth2", token_command="printf token", password_command="printf password")
-    assert find_password(token, store, {}) == Password("token", "token_command")
+    assert find(token, store, {}) == Password("token", "token_command")
 
 
 @posix
@@ -116,13 +122,13 @@ def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
     ],
 )
 def test_a_command_gives_its_first_line(store: MemoryStore, command: str, password: str) -> None:
-    assert find_password(smtp(password_command=command), store, {}) == Password(password, "password_command")
+    assert find(smtp(password_command=command), store, {}) == Password(password, "password_command")
 
 
 @posix
 def test_a_command_in_the_home_directory(store: MemoryStore) -> None:
     (Path.home() / "pw").write_text("at home\n")
-    assert find_password(smtp(password_command="cat ~/pw"), store, {}) == Password("at home", "password_command")
+    assert find(smtp(password_command="cat ~/pw"), store, {}) == Password("at home", "password_command")
 
 
 @posix
@@ -141,7 +147,7 @@ def test_a_command_in_the_home_directory(store: MemoryStore) -> None:
 def test_a_command_that_fails_tells_how_but_nothing_of_its_output(store: MemoryStore, command: str, words: str) -> None:
     store.save("my-shop", Password("from store").dumps())
     with pytest.raises(franking.SettingsError, match=words) as caught:  # and the store is not asked instead
-        find_password(smtp(password_command=command), store, {})
+        find(smtp(password_command=command), store, {})
     assert caught.value.field == "password_command"
     told = "".join(traceback.format_exception(caught.value)).replace(f"password_command={command!r}", "")
     assert "canary-out" not in told and "canary-err" not in told and "canary-arg" not in str(caught.value)
@@ -150,9 +156,9 @@ def test_a_command_that_fails_tells_how_but_nothing_of_its_output(store: MemoryS
 
 @posix
 def test_a_command_that_hangs_is_ended(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "COMMAND_SECONDS", 0.1)
+    monkeypatch.setattr(sources, "COMMAND_SECONDS", 0.1)
     with pytest.raises(franking.SettingsError, match=r"sh did not end within 0\.1 seconds") as caught:
-        find_password(smtp(password_command="sh -c 'echo canary; exec sleep 60'"), store, {})
+        find(smtp(password_command="sh -c 'echo canary; exec sleep 60'"), store, {})
     error: BaseException | None = caught.value
     while error:
         assert "canary" not in repr(vars(error)) + str(error)  # a caught TimeoutExpired would hold the output
@@ -171,7 +177,7 @@ def test_a_command_that_hangs_is_ended(store: MemoryStore, monkeypatch: pytest.M
 )
 def test_a_file_gives_its_first_line(store: MemoryStore, tmp_path: Path, content: bytes, password: str) -> None:
     (tmp_path / "pw").write_bytes(content)
-    assert find_password(smtp(password_file=str(tmp_path / "pw")), store, {}) == Password(password, "password_file")
+    assert find(smtp(password_file=str(tmp_path / "pw")), store, {}) == Password(password, "password_file")
 
 
 def test_a_file_that_fails_is_named(store: MemoryStore, tmp_path: Path) -> None:
@@ -180,14 +186,14 @@ def test_a_file_that_fails_is_named(store: MemoryStore, tmp_path: Path) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(franking.SettingsError, match=words):
-            find_password(smtp(password_file=str(path)), store, {})
+            find(smtp(password_file=str(path)), store, {})
 
 
 def test_a_mounted_file_may_be_a_link_that_all_may_read(store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "real").write_text("secret")
     (tmp_path / "real").chmod(0o644)
     (tmp_path / "pw").symlink_to(tmp_path / "real")
-    assert find_password(smtp(password_file=str(tmp_path / "pw")), store, {}) == Password("secret", "password_file")
+    assert find(smtp(password_file=str(tmp_path / "pw")), store, {}) == Password("secret", "password_file")
 
 
 def test_a_missing_password_says_which_command_stores_it(store: MemoryStore) -> None:
@@ -225,8 +231,10 @@ def test_a_token_command_is_asked_again_when_refused_or_old(
         "1",
         "1",
     ]
-    monkeypatch.setattr(credentials, "TOKEN_SECONDS", -1)
-    assert secret.get() == "2"
+    began = time.monotonic()
+    for seconds, number in ((55, "1"), (65, "2"), (70, "2"), (130, "3")):
+        monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: began + seconds))  # noqa: B023
+        assert secret.get() == number
 
 
 def test_a_stored_sign_in_is_never_taken_as_a_password(store: MemoryStore) -> None:
@@ -363,7 +371,7 @@ def test_commands_name_a_url_account_by_its_url(tmp_path: Path) -> None:
     from franking.sending.explain import explain
 
     account = parse_url("smtp://u@h?from=a@b.cz")
-    error = credentials.no_password(account)
+    error = sources.no_password(account)
     assert "franking login 'smtp://u@h?from=a@b.cz'" in str(error)
     assert any(
         "franking login 'smtp://u@h?from=a@b.cz'" in remedy

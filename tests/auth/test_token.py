@@ -24,6 +24,7 @@ from franking.auth.secret import MARGIN, Grant, Password
 from franking.auth.store import FileStore, MemoryStore
 from franking.auth.token import TokenSecret
 from franking.errors import Evidence
+from servers.renewal import Renewed
 
 NOW = 1_800_000_000.0
 
@@ -82,14 +83,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def secret(issuer: Issuer, store: MemoryStore) -> Callable[..., TokenSecret]:
     def make(**options: Any) -> TokenSecret:
-        return TokenSecret(
-            "shop",
-            options.pop("store", store),
-            issuer,
-            clock=lambda: issuer.clock,
-            repair=lambda: "franking login shop",
-            **options,
-        )
+        return TokenSecret("shop", store, Renewed(issuer, **options), clock=lambda: issuer.clock)
 
     return make
 
@@ -138,7 +132,7 @@ def test_a_password_survives_paper_and_is_never_taken_from_a_grant() -> None:
 
 def test_no_repr_tells_a_secret(secret: Callable[..., TokenSecret], store: MemoryStore) -> None:
     store.save("shop", grant("canary-access").dumps())
-    made = secret(provided=grant("canary-access"))
+    made = secret(exported=grant("canary-access"))
     made.get()
     assert "canary" not in repr([grant("canary-access"), Password("canary-password"), made])
 
@@ -264,24 +258,17 @@ def test_what_needs_the_network_first_is_done_before_the_lock_and_only_when_need
                 yield
             seen.append("unlock")
 
-    @contextmanager
-    def prepared() -> Iterator[Callable[[Grant | None], Grant]]:
-        seen.append("prepare")
-        yield lambda old: seen.append("refresh") or issuer(old)  # type: ignore[func-returns-value]
-
     kept = Watched()
-    secret = TokenSecret(
-        "shop", kept, lambda old: pytest.fail("prepared"), prepared=prepared, clock=lambda: issuer.clock
-    )
+    secret = TokenSecret("shop", kept, Renewed(issuer, log=seen.append), clock=lambda: issuer.clock)
     with pytest.raises(franking.LoginRequired):
         secret.get()
-    assert "prepare" not in seen  # nobody is asked where nobody has signed in
+    assert "ready" not in seen  # nobody is asked where nobody has signed in
     kept.save("shop", grant(left=10, age=3600).dumps())
     seen.clear()
     assert secret.get() == "token-1"
-    assert seen == ["prepare", "lock", "refresh", "unlock"]
+    assert seen == ["ready", "lock", "refresh", "unlock"]
     seen.clear()
-    again = TokenSecret("shop", kept, lambda old: pytest.fail("fresh"), prepared=prepared, clock=lambda: issuer.clock)
+    again = TokenSecret("shop", kept, Renewed(issuer, log=seen.append), clock=lambda: issuer.clock)
     assert again.get() == "token-1"
     assert seen == []  # what is fresh needs neither network nor lock
 
@@ -316,13 +303,13 @@ def test_a_provided_grant_counts_until_the_store_has_a_newer_one(
     secret: Callable[..., TokenSecret], issuer: Issuer, store: MemoryStore
 ) -> None:
     exported = grant("exported", age=7200, left=-3600)
-    assert secret(provided=exported).get() == "token-1"
+    assert secret(exported=exported).get() == "token-1"
     assert issuer.asked[-1] == exported
     issuer.clock += 4000
-    assert secret(provided=exported).get() == "token-2"
+    assert secret(exported=exported).get() == "token-2"
     # the rotated one, not the exported
     assert issuer.asked[-1] and issuer.asked[-1].data["refresh_token"] == "rotated-1"
-    assert secret(provided=lambda: exported).get() == "token-2"
+    assert secret(exported=exported).get() == "token-2"
 
 
 def test_a_later_login_wins_over_an_older_ones_renewal(
@@ -330,7 +317,7 @@ def test_a_later_login_wins_over_an_older_ones_renewal(
 ) -> None:
     store.save("shop", grant("renewed just now", refreshed_at=NOW).dumps())
     later = grant("later login", created_at=NOW - 3600, refreshed_at=NOW - 3600)
-    assert secret(provided=later).get() == "later login"
+    assert secret(exported=later).get() == "later login"
 
 
 def test_a_read_only_machine_still_sends(issuer: Issuer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -339,8 +326,7 @@ def test_a_read_only_machine_still_sends(issuer: Issuer, tmp_path: Path, caplog:
     made = TokenSecret(
         "shop",
         FileStore(blocked / "state"),
-        issuer,
-        provided=grant("exported", age=7200, left=-1),
+        Renewed(issuer, grant("exported", age=7200, left=-1)),
         clock=lambda: issuer.clock,
     )
     assert made.get() == made.get() == "token-1"
@@ -363,7 +349,7 @@ def test_a_full_disk_does_not_stop_the_mail(issuer: Issuer, caplog: pytest.LogCa
             super().save(key, value)
 
     store = Full({"shop": grant(left=10, age=3600).dumps()})
-    made = TokenSecret("shop", store, issuer, clock=lambda: issuer.clock)
+    made = TokenSecret("shop", store, Renewed(issuer), clock=lambda: issuer.clock)
     assert made.get() == "token-1"
     assert "could not be saved" in caplog.text and "token-1" not in caplog.text
     store.full = False
@@ -399,12 +385,12 @@ def in_threads(count: int, act: Callable[[], Any]) -> list[Any]:
 def test_two_hundred_threads_cause_one_refresh(issuer: Issuer, tmp_path: Path, shared: bool) -> None:
     store = FileStore(tmp_path / "state", "file")
     store.save("shop", grant(left=10, age=3600).dumps())
-    made = TokenSecret("shop", store, issuer, clock=lambda: issuer.clock)
+    made = TokenSecret("shop", store, Renewed(issuer), clock=lambda: issuer.clock)
 
     def get() -> str:
-        mine = (
-            made if shared else TokenSecret("shop", FileStore(tmp_path / "state"), issuer, clock=lambda: issuer.clock)
-        )
+        if shared:
+            return made.get()
+        mine = TokenSecret("shop", FileStore(tmp_path / "state"), Renewed(issuer), clock=lambda: issuer.clock)
         return mine.get()
 
     assert in_threads(200, get) == ["token-1"] * 200
@@ -508,6 +494,16 @@ from dataclasses import replace
 from franking.auth.store import FileStore
 from franking.auth.token import TokenSecret
 
+class Renewal:
+    route, needs_login = None, True
+
+    def provided(self):
+        return None
+
+    @contextmanager
+    def ready(self):
+        yield refresh
+
 def refresh(old):
     with urllib.request.urlopen(sys.argv[2], data=old.data["refresh_token"].encode()) as answer:
         new = json.load(answer)
@@ -515,7 +511,7 @@ def refresh(old):
     return replace(old, access_token=new["access_token"], refreshed_at=now, expires_at=now + 3600,
                    data={"refresh_token": new["refresh_token"], "bulk": "x" * 20000})
 
-secret = TokenSecret("shop", FileStore(sys.argv[1]), refresh)
+secret = TokenSecret("shop", FileStore(sys.argv[1]), Renewal())
 print("ready", flush=True)
 refused = sys.stdin.readline().strip()
 while True:
@@ -578,7 +574,7 @@ def test_kill_during_the_refresh_a_hundred_times_never_breaks_the_grant(tmp_path
             server.current = kept.data["refresh_token"]  # this issuer allows the former refresh token once more
     # a request of a killed process may be answered after that, so a reused token is no sign here
     assert server.asked > 100
-    final = TokenSecret("shop", store, lambda old: pytest.fail("fresh"))
+    final = TokenSecret("shop", store, Renewed(lambda old: pytest.fail("fresh")))
     assert final.get().startswith("token-")
 
 

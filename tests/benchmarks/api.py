@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import franking
-from franking.account.config import to_url
+from franking.account.url import write_url
 from servers.services import SERVICES, Service
 
 Rows = dict[str, dict[str, float]]
@@ -68,7 +68,7 @@ def memory(service: Service, directory: Path, file_size: int) -> float:
     large.write_bytes(os.urandom(file_size))
     script = PEAK.format(
         path=sys.path,
-        account=to_url(service.account),
+        account=write_url(service.account),
         state=str(service.store.directory),
         small=str(small),
         large=str(large),

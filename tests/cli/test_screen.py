@@ -406,7 +406,7 @@ def test_account_names_complete(tmp_path: Path) -> None:
     from franking.account import config
 
     for name in ("shop", "shelter", "office"):
-        editing.save(config.with_defaults(name=name, provider="file", sender="a@b.cz", path=str(tmp_path)))
+        editing.save(config.load().build(name=name, provider="file", sender="a@b.cz", path=str(tmp_path)))
     assert sorted(completed("franking send-test ", 2)) == ["office", "shelter", "shop"]
     assert sorted(completed("franking check sh", 2)) == ["shelter", "shop"]
     assert sorted(completed("franking login o", 2)) == ["office"]

@@ -132,7 +132,7 @@ def test_it_comes_out_nowhere(
         users={USER: CANARY}, faults=FAULTS[fault], extensions=("ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8")
     ) as server:
         editing.save(
-            config.with_defaults(
+            config.load().build(
                 name="shop",
                 provider="smtp",
                 sender=USER,

@@ -91,7 +91,7 @@ def place(
     directory.mkdir()
     monkeypatch.setenv("SSL_CERT_FILE", authority.ca_file)  # reading the system's bundle takes most of the time
     with MAKERS[request.param](directory, authority) as made:
-        editing.save(config.with_defaults(name="shop", provider=request.param, **{"timeout": 20.0, **made.settings}))
+        editing.save(config.load().build(name="shop", provider=request.param, **{"timeout": 20.0, **made.settings}))
 
         def open_browser(url: str) -> bool:
             threading.Thread(target=made.browser, args=(url,), daemon=True).start()
@@ -241,7 +241,7 @@ def test_the_browser_gets_no_secret(tmp_path: Path, authority: Authority) -> Non
     page's crash report may hold it.
     """
     with gmail(tmp_path, authority) as place:
-        editing.save(config.with_defaults(name="shop", provider="gmail", **place.settings))
+        editing.save(config.load().build(name="shop", provider="gmail", **place.settings))
         seen = tmp_path / "seen"
         script = tmp_path / "browser"
         script.write_text(f"#!/bin/sh\ncat /proc/$$/cmdline /proc/$$/environ > {seen}.new && mv {seen}.new {seen}\n")

@@ -30,7 +30,7 @@ class Ended:
 def server() -> Iterator[SmtpServer]:
     with SmtpServer() as server:
         editing.save(
-            config.with_defaults(
+            config.load().build(
                 name="shop",
                 provider="smtp",
                 sender="Jan Novák <info@novak.cz>",

@@ -168,7 +168,7 @@ def test_a_dry_run_sends_nothing_and_predicts(franking: Test) -> None:
 
 def test_some_recipients_refused_is_success_with_a_warning(franking: Test) -> None:
     with SmtpServer(users=USERS, refused={"b@example.cz": "550 5.1.1 no such user"}) as server:
-        made = config.with_defaults(
+        made = config.load().build(
             name="shop",
             provider="smtp",
             sender="info@novak.cz",
@@ -447,7 +447,7 @@ def test_the_advised_command_works_for_an_account_made_in_code(franking: Test, c
 def test_a_saved_account_is_named(franking: Test) -> None:
     with SmtpServer(users=USERS) as server:
         editing.save(
-            config.with_defaults(
+            config.load().build(
                 name="můj shop",
                 provider="smtp",
                 sender="info@novak.cz",

@@ -12,8 +12,9 @@ import pytest
 
 import franking
 from franking import registry
-from franking.account.config import load, parse_url, to_url
+from franking.account.config import load, parse_url
 from franking.account.fields import Field
+from franking.account.url import write_url
 from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 from franking.testing.contracts import ProviderContract
 from franking_cli import app
@@ -153,7 +154,7 @@ def test_a_wrong_choice_is_named(loft: Path, capfd: pytest.CaptureFixture[str]) 
 def test_its_fields_are_in_account_urls(loft: Path) -> None:
     account = parse_url(f"pigeon://?loft={loft}&colour=white&from=jan@example.com")
     assert (account.provider, account.loft, account.colour) == ("pigeon", str(loft), "white")
-    assert parse_url(to_url(account)).settings == account.settings
+    assert parse_url(write_url(account)).settings == account.settings
 
 
 def test_its_fields_are_in_accounts_add_and_the_settings_file(loft: Path, capfd: pytest.CaptureFixture[str]) -> None:

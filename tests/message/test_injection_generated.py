@@ -16,8 +16,9 @@ from urllib.parse import quote
 import pytest
 
 import franking
-from franking.account.config import resolve, to_url
+from franking.account.config import resolve
 from franking.account.fields import COMMON_FIELDS, Field
+from franking.account.url import write_url
 from franking.errors import FrankingError, MessageError, SettingsError
 from franking.message.prepare import prepare
 from franking.registry import providers
@@ -212,7 +213,7 @@ def test_an_account_url(provider: str, field: Field, sign: str) -> None:
                 continue
             octets = sign == "half" and field.type == "path"  # the name of a file is octets, and need not be UTF-8
             assert octets or (sign in MARKS and field.name in MARKED), f"{field.name} took {written!r}"
-            assert resolve(to_url(made)).settings == made.settings
+            assert resolve(write_url(made)).settings == made.settings
 
 
 def test_direction_marks_do_not_reach_the_wire() -> None:

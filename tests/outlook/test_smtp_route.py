@@ -321,20 +321,20 @@ def test_the_meanings_of_535_5_7_3(
 
 def test_both_routes_by_one_real_sign_in(tmp_path: Path, start: Start, ca: Authority) -> None:
     """Sign in once, then send by Graph and by SMTP; each gets the token of its own resource."""
-    from franking.auth.token import TokenSecret
+    from franking.auth.sources import secret_for
+    from franking.auth.store import MemoryStore
     from franking.outlook import login
+    from franking.outlook.provider import OutlookProvider
     from outlook.test_login import Person
 
     with Microsoft(tmp_path, authority=ca) as microsoft:
         graph = outlook(**microsoft.settings())
         person = Person(microsoft)
-        grant = login.login(graph, person)
+        grant = login.login(graph, person, options={})
         person.done()
 
         def secret(account: franking.Account) -> Any:
-            return TokenSecret(
-                "office", Shelf(), lambda old: login.refresh(account, old, None), provided=grant, route=account.route
-            )
+            return secret_for(account, OutlookProvider(), MemoryStore(), {}, grant.dumps())
 
         franking.send(graph, SMALL, secret=secret(graph))
         assert len(microsoft.graph.sent) == 1
@@ -344,27 +344,6 @@ def test_both_routes_by_one_real_sign_in(tmp_path: Path, start: Start, ca: Autho
         server = start(tokens={"jan@contoso.com": token})
         receipt = franking.send(road(server, ca), SMALL, secret=by_smtp)
         assert (receipt.route, server.messages[0].user) == ("outlook-smtp", "jan@contoso.com")
-
-
-class Shelf:
-    """A store for one test, in memory."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def load(self, key: str) -> str | None:
-        return self._kept.get(key)
-
-    def save(self, key: str, value: str) -> None:
-        self._kept[key] = value
-
-    def delete(self, key: str) -> None:
-        self._kept.pop(key, None)
-
-    def lock(self, key: str) -> Any:
-        from contextlib import nullcontext
-
-        return nullcontext()
 
 
 def test_the_sender_of_an_account_may_be_an_address_value() -> None:

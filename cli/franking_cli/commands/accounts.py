@@ -71,7 +71,8 @@ def show(
     name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None,
 ) -> int:
     """Show an account's settings, and its account URL."""
-    from franking.account.config import resolve, to_url
+    from franking.account.config import resolve
+    from franking.account.url import write_url
 
     found = resolve(name)
     if console.json_output:
@@ -90,7 +91,7 @@ def show(
                 else str(value)
             )
             console.data(f"{key} = {visible(shown)}" + ("" if key in found.given else "    (default)"))
-    console.data(f"url = {visible(to_url(found))}")
+    console.data(f"url = {visible(write_url(found))}")
     _advise(console, found)
     return 0
 
@@ -122,6 +123,7 @@ def add(
     """
     from franking.account.config import resolve
     from franking.account.editing import save
+    from franking.auth.store import open_store, save_password
     from franking.errors import SettingsError
     from franking_cli.options import account_from
 
@@ -140,19 +142,8 @@ def add(
     password = password_from_stdin() if password_stdin else None
     save(made, replace=replace or update, default=default)
     if password:
-        _store(made, password)
+        save_password(open_store(), name, password)
     return _tell(console, resolve(name), "changed" if update else "saved")
-
-
-def _store(account: Account, password: str) -> None:
-    import time
-
-    from franking.auth.secret import Password
-    from franking.auth.store import open_store
-
-    store = open_store()
-    with store.lock(account.name):
-        store.save(account.name, Password(password, saved_at=time.time()).dumps())
 
 
 @app.command("remove")
@@ -168,6 +159,7 @@ def remove(
 ) -> int:
     """Remove an account, its password or sign-in included."""
     from franking.account import config
+    from franking.account.repair import repair_command
     from franking.auth.store import open_store
     from franking_cli.commands.logout import forget
 
@@ -183,9 +175,7 @@ def remove(
         return 0
     console.say(f"✓ {name} is removed{', with what it signed in with' if forgotten else ''}.", "good")
     if left.names and left.chosen is None:
-        console.say(
-            f"There is no default account now. Next: {config.repair_command('accounts', 'default', left.names[0])}"
-        )
+        console.say(f"There is no default account now. Next: {repair_command('accounts', 'default', left.names[0])}")
     return 0
 
 
@@ -193,7 +183,6 @@ def remove(
 @framed
 def default(console: Console, name: Name) -> int:
     """Make an account the one that is meant when nobody names one."""
-
     return _tell(console, editing.set_default(name).account(name), "now the default account")
 
 
@@ -201,7 +190,6 @@ def default(console: Console, name: Name) -> int:
 @framed
 def enable(console: Console, name: Name) -> int:
     """Let an account send."""
-
     return _tell(console, editing.set_enabled(name, True).account(name), "switched on")
 
 
@@ -209,15 +197,13 @@ def enable(console: Console, name: Name) -> int:
 @framed
 def disable(console: Console, name: Name) -> int:
     """Keep an account from sending; its settings and its secret stay."""
-    from franking.account import config
+    from franking.account.repair import repair_command
 
     changed = editing.set_enabled(name, False).account(name)
     if console.json_output:
         console.answer(_described(changed))
         return 0
-    console.say(
-        f"✓ {name} is switched off. To switch it on: {config.repair_command('accounts', 'enable', name)}", "good"
-    )
+    console.say(f"✓ {name} is switched off. To switch it on: {repair_command('accounts', 'enable', name)}", "good")
     return 0
 
 
@@ -233,7 +219,7 @@ def _tell(console: Console, account: Account, what: str) -> int:
 
 def _advise(console: Console, account: Account) -> None:
     """Point at what seems wrong in the settings, and at the next step."""
-    from franking.account.account import repair_command
+    from franking.account.repair import repair_command
     from franking.sending.testsend import hints_for
     from franking_cli.commands.status import look
 
@@ -248,7 +234,8 @@ def _advise(console: Console, account: Account) -> None:
 
 
 def _described(account: Account) -> dict[str, Any]:
-    from franking.account.config import load, to_url
+    from franking.account.config import load
+    from franking.account.url import write_url
     from franking.sending.testsend import hints_for
     from franking_cli.commands.status import look, row
 
@@ -259,6 +246,6 @@ def _described(account: Account) -> dict[str, Any]:
             key: list(value) if isinstance(value, tuple) else value for key, value in account.settings.items()
         },
         "given": sorted(account.given),
-        "url": to_url(account),
+        "url": write_url(account),
         "hints": [{"code": hint.code, "text": hint.text} for hint in hints_for(account)],
     }

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,8 +89,8 @@ def command(
 
 
 def _store_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> int:
-    from franking.auth.secret import Password
     from franking.auth.sources import keyed_by_settings
+    from franking.auth.store import save_password
     from franking.errors import SettingsError
     from franking.provider import needs_secret
     from franking.sending.testsend import hints_for
@@ -116,8 +115,7 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
     password = password_from_stdin() if from_stdin else console.ask(what, hidden=True, flag="--password-stdin")
     if not password:
         raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
-    with store.lock(account.name):
-        store.save(account.name, Password(password, saved_at=time.time()).dumps())
+    save_password(store, account.name, password)
     if not console.json_output:
         console.say(
             f"✓ The {'client secret' if kind.facts.oauth else 'password'} is stored for {account.name} ({_place(store, account)}).",
@@ -132,10 +130,12 @@ def _store_password(console: Console, account: Account, kind: Provider, store: F
 
 def sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
+    from franking.auth.store import save_grant
+
     _expect_room(account, store)
-    grant = kind.login(account, screen)
+    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
     who = kind.who(grant)
-    _keep(account, grant, store)
+    save_grant(store, account.name, grant)
     if not console.json_output:
         console.say(f"✓ Signed in as {told_of(grant, who)} ({_place(store, account)}).", "good")
     return _finish(console, account, {"who": who, "scopes": list(grant.scopes)})
@@ -153,11 +153,6 @@ def _expect_room(account: Account, store: FileStore) -> None:
     """
     with store.lock(account.name):
         pass
-
-
-def _keep(account: Account, grant: Grant, store: FileStore) -> None:
-    with store.lock(account.name):
-        store.save(account.name, grant.dumps())
 
 
 def _with_large_attachments(console: Console, account: Account) -> Account:
@@ -180,7 +175,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
 
 
 def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:
-    from franking.account.account import login_command
+    from franking.account.repair import login_command
     from franking.auth.sources import secret_for
     from franking.auth.token import TokenSecret
     from franking.errors import Evidence, LoginRequired
@@ -202,6 +197,7 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
 def _import(console: Console, account: Account, store: FileStore) -> int:
     from franking.auth.secret import Grant
     from franking.auth.sources import not_a_sign_in
+    from franking.auth.store import save_grant
     from franking.errors import SettingsError
 
     try:
@@ -213,7 +209,7 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
             f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.",
             field="provider",
         )
-    _keep(account, grant, store)
+    save_grant(store, account.name, grant)
     if not console.json_output:
         console.say(
             f"✓ The sign-in of {grant.who or 'somebody'} is stored for {account.name} ({_place(store, account)}).",
@@ -227,7 +223,7 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
 
 def _finish(console: Console, account: Account, more: dict[str, Any]) -> int:
     """Say what else would be used instead, and what to do next."""
-    from franking.account.account import repair_command
+    from franking.account.repair import repair_command
     from franking_cli.commands.status import look, row
 
     state, _ = look(account)

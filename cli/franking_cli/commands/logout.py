@@ -90,7 +90,8 @@ def _revoke(account: Account, store: Any) -> str:
 
 
 def _warn_of_others(console: Console, account: Account) -> None:
-    from franking.account.account import repair_command, secret_variable
+    from franking.account.environment import secret_variable
+    from franking.account.repair import repair_command
 
     if os.environ.get(secret_variable(account.name)):
         console.say(f"{secret_variable(account.name)} is still set, and is still used.", "warn")

@@ -7,7 +7,6 @@ an interruption leaves nothing behind. Every question has a flag, so that it als
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -366,21 +365,23 @@ def _what_now(console: Console, plan: _Plan) -> str:
 
 
 def _account(plan: _Plan, *, name: str | None = None) -> Account:
-    from franking.account.config import to_url, with_defaults
+    from franking.account.config import load
+    from franking.account.url import write_url
     from franking_cli.options import words
 
     given = {key: value for key, value in plan.settings.items() if value is not None}
-    made = with_defaults(
+    made = load().build(
         name=name if name is not None else plan.name, provider=plan.provider.name, sender=plan.sender, **plan.settings
     )
     return made.referred_to_as(
-        to_url(made), words({"provider": plan.provider.name, "sender": str(plan.sender), **given})
+        write_url(made), words({"provider": plan.provider.name, "sender": str(plan.sender), **given})
     )
 
 
 def _sign_in(console: Console, account: Account, plan: _Plan, ways: _Ways) -> str | None:
     """Sign in (the grant goes to the store in memory), or take a password; None where neither is needed."""
-    from franking.auth.sources import find_password
+    from franking.auth.sources import Sources, keyed_by_settings
+    from franking.auth.store import save_grant
     from franking.provider import SupportsLogin, needs_secret
     from franking_cli.commands.login import told_of
     from franking_cli.options import password_from_stdin
@@ -389,18 +390,18 @@ def _sign_in(console: Console, account: Account, plan: _Plan, ways: _Ways) -> st
     console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
     if isinstance(provider, SupportsLogin) and provider.needs_login(account):
         screen = LoginScreen(console, no_browser=ways.no_browser, device=ways.device)
-        grant = provider.login(account, screen)
-        plan.store.save(account.name, grant.dumps())
+        grant = provider.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+        save_grant(plan.store, account.name, grant)
         if not console.json_output:
             console.say(f"✓ Signed in as {told_of(grant, provider.who(grant))}.", "good")
         return None
-    if not needs_secret(account, provider) or account.get("service_account") or account.get("certificate"):
+    if not needs_secret(account, provider) or keyed_by_settings(account):
         return None
     if ways.password_stdin:
         return password_from_stdin()
     import os
 
-    if find_password(account, plan.store, os.environ) is not None:
+    if Sources(account, plan.store, os.environ).password() is not None:
         return None  # from a command, a file or the environment
     what = (
         "Client secret" if provider.facts.oauth else f"Password of {visible(account.get('username') or account.name)}"
@@ -429,11 +430,12 @@ def _save(account: Account, plan: _Plan, secret: str | None, *, replace: bool, d
     from franking.account.config import config_path
     from franking.account.editing import save
     from franking.atomic import make_private, write_whole
-    from franking.auth.secret import Password
-    from franking.auth.store import open_store
+    from franking.auth.store import open_store, save_password
 
     store = open_store()
-    kept = Password(secret, saved_at=time.time()).dumps() if secret else plan.store.load(account.name)
+    if secret:
+        save_password(plan.store, account.name, secret)
+    kept = plan.store.load(account.name)
     client, target = plan.provider.facts.client, None
     with _uninterrupted():
         before = store.load(account.name) if kept else None

@@ -34,7 +34,7 @@ def command(
         bool, typer.Option("--verify", help="Really renew each sign-in, and really log in with each password.")
     ] = False,
 ) -> int:
-    """Tell where each account's secret is, how old it is, and what repairs it.
+    """Return where each account's secret is, how old it is, and what repairs it.
 
     Exit code 4 when somebody has to sign in, 2 when a password is missing or a setting is wrong.
     """
@@ -138,7 +138,7 @@ def row(account: Account, state: SecretState) -> dict[str, Any]:
 
 def broken(name: str, problem: Exception | None) -> dict[str, Any]:
     """Return the same of an account whose settings cannot be read."""
-    from franking.account.account import repair_command
+    from franking.account.repair import repair_command
 
     keys = (
         "provider",

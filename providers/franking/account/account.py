@@ -1,14 +1,13 @@
 """An account: who sends, by which provider, with which settings. A frozen value that never holds a secret.
 
-``Field`` describes one key of an account; every provider declares its own (``Provider.fields``), and the keys that all
-providers share stand here (``COMMON_FIELDS``). Files, account URLs and command-line flags are generated from these
-fields. No I/O happens here, and no provider is known here by name: the registry finds it.
+Which keys there are, ``Field`` describes: those of all providers in ``COMMON_FIELDS``, every provider's own in
+``Provider.fields``. No I/O happens here, and no provider is known here by name: the registry finds it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any
 
@@ -17,13 +16,7 @@ from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.registry import provider as provider_named
 
-__all__ = [
-    "SECRET_VARIABLES",
-    "Account",
-    "login_command",
-    "repair_command",
-    "secret_variable",
-]
+__all__ = ["Account"]
 
 
 class Account:
@@ -35,13 +28,13 @@ class Account:
     and settings are.
     """
 
-    __slots__ = ("_given", "_reference", "_settings", "_words", "name", "provider", "sender")
+    __slots__ = ("name", "provider", "sender", "_given", "_settings", "_reference", "_words")  # noqa: RUF023
     name: str
     provider: str
     sender: Address
-    _given: Mapping[str, Any]
+    _given: dict[str, Any]
+    _settings: dict[str, Any]
     _reference: str | None
-    _settings: Mapping[str, Any]
     _words: tuple[str, ...]
 
     def __init__(self, *, name: str, provider: str, sender: str | Address, **settings: Any) -> None:
@@ -50,42 +43,37 @@ class Account:
                 f"name: {name!r} cannot name an account; use letters, digits, dots and dashes.", field="name"
             )
         described = provider_named(provider)
-        try:
-            address = sender if isinstance(sender, Address) else Address.parse(sender)
-        except ValueError as problem:
-            raise SettingsError(f"from: {problem}", field="from") from None
+        if not isinstance(sender, Address):
+            try:
+                sender = Address.parse(sender)
+            except ValueError as problem:
+                raise SettingsError(f"from: {problem}", field="from") from None
         fields = {field.name: field for field in (*COMMON_FIELDS, *described.fields)}
-        for key in settings:
+        given = {}
+        for key, value in settings.items():
             if key not in fields:
                 raise SettingsError(unknown_key(key, f"{described.name} accounts", fields), field=key)
-        given = {key: fields[key].read(value) for key, value in settings.items() if value is not None}
+            if value is not None:
+                given[key] = fields[key].read(value)
         filled = {key: given.get(key, field.default) for key, field in fields.items() if not field.secret}
-        settled = dict(described.settle(MappingProxyType(filled), address))
-        for key, value in (
-            ("name", name),
-            ("provider", described.name),
-            ("sender", address),
-            ("_given", MappingProxyType(given)),
-            ("_settings", MappingProxyType(settled)),
-            ("_reference", None),
-            ("_words", ()),
-        ):
-            object.__setattr__(self, key, value)
+        settled = described.settle(MappingProxyType(filled), sender)
+        self.__setstate__((name, described.name, sender, given, dict(settled), None, ()))
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Return every setting, defaults included."""
-        return self._settings
+        return MappingProxyType(self._settings)
 
     @property
     def given(self) -> Mapping[str, Any]:
         """Return only the settings that somebody wrote down: what goes back into a file or a URL."""
-        return self._given
+        return MappingProxyType(self._given)
 
     @property
     def reference(self) -> str:
-        """Return what a person types to mean this account: its name if it is saved, else the account URL that it was, or
-        could be, made of.
+        """Return what a person types to mean this account.
+
+        That is its name if it is saved, else the account URL that it was, or could be, made of.
         """
         if self._reference is None:  # made in code
             from franking.account.url import write_url
@@ -95,18 +83,21 @@ class Account:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return what stands for this account behind ``franking send-test``: its name or URL, and flags; empty for one
-        that was made in code.
+        """Return what stands for this account behind ``franking send-test``: its name or URL, and flags.
+
+        There are none for one that was made in code.
         """
         return self._words
 
-    def referred_to_as(self, reference: str | None, words: tuple[str, ...] | None = None) -> Account:
-        """Make the same account with another ``reference`` (empty: nothing but these ``words`` means it) and
-        ``words``.
+    def referred_to_as(self, reference: str, words: tuple[str, ...] | None = None) -> Account:
+        """Make the same account with another ``reference`` and ``words``, by default the reference alone.
+
+        An empty reference: nothing but these ``words`` means it.
         """
-        made = self.replace()
-        object.__setattr__(made, "_reference", reference)
-        object.__setattr__(made, "_words", words if words is not None else () if reference is None else (reference,))
+        if words is None:
+            words = (reference,)
+        made = copy(self)
+        made.__setstate__((*self.__getstate__()[:-2], reference, words))
         return made
 
     def __getattr__(self, key: str) -> Any:
@@ -122,10 +113,8 @@ class Account:
         return self._settings.get(key, default)
 
     def replace(self, **changes: Any) -> Account:
-        """Make a like account with some keys changed (``name``, ``sender`` and settings; ``None`` takes a setting
-        away).
-        """
-        base: dict[str, Any] = {"name": self.name, "provider": self.provider, "sender": self.sender, **self._given}
+        """Make a like account with some keys changed: ``name``, ``sender`` and settings; ``None`` takes one away."""
+        base = {"name": self.name, "provider": self.provider, "sender": self.sender, **self._given}
         return Account(**{**base, **changes})
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -141,47 +130,25 @@ class Account:
         return hash((self.name, self.provider, str(self.sender)))
 
     def _key(self) -> tuple[Any, ...]:
-        return (self.name, self.provider, self.sender, dict(self._settings))
+        return (self.name, self.provider, self.sender, self._settings)
 
     def __repr__(self) -> str:
-        # somebody may have written a secret into a command's arguments: a repr ends up in logs, so it shows the program
-        # only
-        given = {
-            key: f"{value.split(' ')[0]} …" if key.endswith("_command") else value for key, value in self._given.items()
-        }
+        given = dict(self._given)
+        for key in given:
+            if key.endswith("_command"):
+                # somebody may have written a secret into a command's arguments, and a repr ends up in logs
+                given[key] = f"{given[key].split(' ')[0]} …"
         shown = "".join(f", {key}={value!r}" for key, value in sorted(given.items()))
         return f"Account(name={self.name!r}, provider={self.provider!r}, sender={str(self.sender)!r}{shown})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.name, self.provider, self.sender, dict(self._given), self._reference, self._words)
+    def __getstate__(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, slot) for slot in self.__slots__)
 
-
-def _rebuild(
-    name: str, provider: str, sender: Address, given: dict[str, Any], reference: str | None, words: tuple[str, ...]
-) -> Account:
-    return Account(name=name, provider=provider, sender=sender, **given).referred_to_as(reference, words)
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # copies and pickles neither read nor settle anything again
+        for slot, value in zip(self.__slots__, state, strict=True):
+            object.__setattr__(self, slot, value)
 
 
 def _unfit(char: str) -> bool:
     return char in "/\\" or not char.isprintable()  # controls, half characters, direction marks
-
-
-SECRET_VARIABLES = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
-"""Beginnings of the environment variables that hold secrets: no business of any program that is started."""
-
-
-def secret_variable(name: str) -> str:
-    """Return the environment variable that may hold an account's secret: ``FRANKING_SECRET_MY_SHOP`` for ``my-shop``."""
-    return "FRANKING_SECRET_" + re.sub("[^A-Z0-9]", "_", name.upper())
-
-
-def repair_command(*words: str) -> str:
-    """Write a ``franking`` command as it can be pasted into a shell."""
-    import shlex
-
-    return shlex.join(("franking", *words))
-
-
-def login_command(account: Account) -> str:
-    """Return the command that signs in for an account, or stores its password."""
-    return repair_command("login", account.reference)

@@ -1,8 +1,7 @@
-"""The settings file (accounts.toml), the environment and account URLs → ``Account``, and back. No secrets live here.
+"""The settings file (accounts.toml), the environment and account URLs → ``Account``. No secrets live here.
 
-``resolve`` is what applications use; ``load`` gives the whole file, ``save`` and its kin change it: comments survive, a
-link stays a link, the write is whole or not at all, and two writers take turns. Reading needs the standard library
-only.
+``resolve`` is what applications use; ``load`` reads the whole file, which ``editing.py`` changes. Reading needs the
+standard library only.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from franking.account.account import Account, repair_command, secret_variable
+from franking.account.account import Account
+from franking.account.environment import secret_variable, setting_variable
 from franking.account.fields import COMMON_FIELDS, Field, unknown_key
+from franking.account.repair import repair_command
 from franking.errors import Evidence, SettingsError
 from franking.registry import provider as provider_named
 from franking.registry import providers
-from franking.text import nearest
+from franking.text import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,17 +26,7 @@ if TYPE_CHECKING:
     from franking.message.address import Address
     from franking.provider import Provider
 
-__all__ = [
-    "Config",
-    "config_path",
-    "load",
-    "location",
-    "parse_url",
-    "repair_command",
-    "resolve",
-    "to_url",
-    "with_defaults",
-]
+__all__ = ["Config", "config_path", "load", "location", "parse_url", "resolve"]
 
 
 _TOP = ("default", "providers", "accounts")
@@ -43,8 +34,9 @@ _OWN = ("provider", "from")
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where the settings file is, or would be: ``$FRANKING_CONFIG``, else accounts.toml in the user's config
-    directory.
+    """Return where the settings file is, or would be.
+
+    That is ``$FRANKING_CONFIG``, else accounts.toml in the user's config directory.
     """
     from pathlib import Path
 
@@ -53,7 +45,8 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
 
 def location(environ: Mapping[str, str] | None = None) -> str:
     """Return the same as a text."""
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        environ = os.environ
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
         return os.path.join(os.getcwd(), os.path.expanduser(named))
@@ -98,23 +91,21 @@ class Config:
             sender = table.pop("from", None)
             if not isinstance(sender, str):
                 raise SettingsError('from: say who sends, such as from = "Jan Novák <info@novak.cz>".', field="from")
-            return self.build(
-                name, provider, sender, rooted(table, provider, os.path.dirname(self.location))
-            ).referred_to_as(name)
+            settings = rooted(table, provider, os.path.dirname(self.location))
+            return self.build(name=name, provider=provider.name, sender=sender, **settings).referred_to_as(name)
         except SettingsError as problem:
             raise _located(problem, f"{self.location}, [accounts.{name}]") from None
 
-    def build(self, name: str, provider: Provider, sender: str | Address, settings: Mapping[str, Any]) -> Account:
-        """Make an account of given settings and this file's and the environment's defaults for its provider."""
-        return Account(name=name, provider=provider.name, sender=sender, **{**self.defaults_of(provider), **settings})
+    def build(self, *, name: str, provider: str, sender: str | Address, **settings: Any) -> Account:
+        """Make an account of settings, and of this file's and the environment's defaults for its provider."""
+        defaults = self.defaults_of(provider_named(provider))
+        return Account(name=name, provider=provider, sender=sender, **{**defaults, **settings})
 
     def defaults_of(self, provider: Provider) -> dict[str, Any]:
-        """Return the defaults in force for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before
-        ``[providers.<provider>]``.
-        """
+        """Return the defaults for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before ``[providers.<provider>]``."""
         found = rooted(self.defaults.get(provider.name, {}), provider, os.path.dirname(self.location))
         for known in _fields(provider):
-            variable = f"FRANKING_{provider.name}_{known.name}".upper()
+            variable = setting_variable(provider.name, known.name)
             if value := self.environ.get(variable):
                 try:
                     found[known.name] = known.read(value)
@@ -124,20 +115,23 @@ class Config:
 
     @property
     def chosen(self) -> str | None:
-        """Return the account that is meant when nobody names one: ``$FRANKING_ACCOUNT``, ``default``, or the only one
-        that there is.
+        """Return the account that is meant when nobody names one.
+
+        That is ``$FRANKING_ACCOUNT``, ``default``, or the only one that there is.
         """
-        return self.environ.get("FRANKING_ACCOUNT") or self.default or (self.names[0] if len(self.names) == 1 else None)
+        named = self.environ.get("FRANKING_ACCOUNT") or self.default
+        if not named and len(self.names) == 1:
+            return self.names[0]
+        return named or None
 
     def no_account(self, name: str) -> SettingsError:
         """Make the error of a name that stands for no account."""
-        known = nearest(name, self.names)
-        if known:
-            hint = f"did you mean {known}?"
-        elif self.names:
-            hint = f"there are: {', '.join(self.names)}."
+        if self.names:
+            hint = suggestion(name, self.names, f"there are: {', '.join(self.names)}.")
+        elif self.exists:
+            hint = f"there is none yet; add one with: {repair_command('setup')}"
         else:
-            hint = f"there is none yet{'' if self.exists else ' (the file does not exist)'}; add one with: {repair_command('setup')}"
+            hint = f"there is none yet (the file does not exist); add one with: {repair_command('setup')}"
         return SettingsError(
             f"There is no account {name!r} in {self.location}; {hint}",
             field="account",
@@ -150,7 +144,8 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
     Raises ``SettingsError`` with file and line for what is no TOML, and with the nearest known key for an unknown one.
     """
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        environ = os.environ
     path = location(environ)
     try:
         with open(path, "rb") as file:
@@ -163,24 +158,16 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
 
 def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
-    import tomllib
-
-    try:
-        found = tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise SettingsError(f"{path}, line {line}: this is not UTF-8 text; save the file as UTF-8.") from None
-    except tomllib.TOMLDecodeError as caught:
-        what = str(caught).replace("end of document", f"line {len(data.splitlines())}, the end")
-        raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".') from None
+    """Read what a settings file holds; ``path`` is for the errors. Raises ``SettingsError`` as ``load`` does."""
+    found = _toml(data, path)
     for key in found:
         if key not in _TOP:
             raise SettingsError(f"{path}: {unknown_key(key, 'the file', _TOP)}", field=key)
-    tables, defaults, default = found.get("accounts", {}), found.get("providers", {}), found.get("default")
-    for group, members in (("accounts", tables), ("providers", defaults)):
-        for name, value in {group: members, **members}.items() if isinstance(members, dict) else [(group, members)]:
-            if not isinstance(value, dict):
-                raise SettingsError(f"{path}: {name} is not a table; write [{group}.NAME] above its keys.", field=name)
+    tables, defaults, default = (
+        _tables(found, "accounts", path),
+        _tables(found, "providers", path),
+        found.get("default"),
+    )
     for name, table in defaults.items():
         try:
             _check_keys(table, provider_named(name), ())
@@ -191,7 +178,8 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
         variable = secret_variable(name)
         if variable in seen:
             raise SettingsError(
-                f"{path}: the accounts {seen[variable]!r} and {name!r} share the environment variable {variable}; rename one.",
+                f"{path}: the accounts {seen[variable]!r} and {name!r} share the environment variable {variable}; "
+                "rename one.",
                 field="name",
             )
         seen[variable] = name
@@ -200,9 +188,32 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
     return Config(path, default, tables, defaults, environ)
 
 
+def _toml(data: bytes, path: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise SettingsError(f"{path}, line {line}: this is not UTF-8 text; save the file as UTF-8.") from None
+    except tomllib.TOMLDecodeError as caught:
+        what = str(caught).replace("end of document", f"line {len(data.splitlines())}, the end")
+        raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".') from None
+
+
+def _tables(found: Mapping[str, Any], group: str, path: str) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = found.get(group, {})
+    checked: dict[str, Any] = {group: tables}
+    if isinstance(tables, dict):
+        checked |= tables
+    for name, table in checked.items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: {name} is not a table; write [{group}.NAME] above its keys.", field=name)
+    return tables
+
+
 def resolve(account: str | Account | None = None, environ: Mapping[str, str] | None = None) -> Account:
-    """Find the account that is meant: an ``Account`` is itself, a text is a name or an account URL, None is the default
-    account.
+    """Find the account that is meant: an ``Account`` is itself, a text a name or an account URL, None the default one.
 
     A disabled account is found too; that it does not send is the mailer's word. Raises ``SettingsError``.
     """
@@ -210,8 +221,9 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
         return account
     if account is not None and "://" in account:
         return parse_url(account, environ)
-    config = load(environ)
-    name = account if account is not None else config.chosen
+    config, name = load(environ), account
+    if name is None:
+        name = config.chosen
     if name is None:
         which = f"choose one of {', '.join(config.names)} with: {repair_command('accounts', 'default', 'NAME')}"
         if not config.names:
@@ -221,28 +233,9 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
             field="account",
             evidence=Evidence("settings", reason="no-account", details={"path": config.location}),
         )
-    return parse_url(name, environ) if "://" in name else config.account(name)
-
-
-def with_defaults(
-    *, name: str, provider: str, sender: str | Address, environ: Mapping[str, str] | None = None, **settings: Any
-) -> Account:
-    """Make an account that is not saved, with the defaults of the settings file and the environment for its
-    provider.
-    """
-    return load(environ).build(name, provider_named(provider), sender, settings)
-
-
-def unsaved(account: Account, words: tuple[str, ...]) -> Account:
-    """Name an account that nobody saves as its URL would: its secret belongs to this login at this server, and to no
-    other unsaved account.
-
-    ``words`` are the flags that stand for it behind ``franking send-test``.
-    """
-    from franking.account.url import read_url, write_url
-
-    url = write_url(account, named=False)
-    return account.replace(name=read_url(url).name).referred_to_as(url, words)
+    if "://" in name:
+        return parse_url(name, environ)
+    return config.account(name)
 
 
 def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
@@ -254,19 +247,12 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
     from franking.account.url import read_url
 
     parts = read_url(url)
-    provider = provider_named(parts.provider)
     try:
-        _check_keys(parts.settings, provider, ())
-        return load(environ).build(parts.name, provider, parts.sender, parts.settings).referred_to_as(url)
+        _check_keys(parts.settings, parts.provider, ())
+        made = load(environ).build(name=parts.name, provider=parts.provider.name, sender=parts.sender, **parts.settings)
     except SettingsError as problem:
         raise _located(problem, "account URL") from None
-
-
-def to_url(account: Account) -> str:
-    """Write an account as an account URL; ``parse_url`` makes the same account of it."""
-    from franking.account.url import write_url
-
-    return write_url(account)
+    return made.referred_to_as(url)
 
 
 def _provider_in(table: Mapping[str, Any]) -> Provider:
@@ -291,20 +277,14 @@ def _check_keys(table: Mapping[str, Any], provider: Provider, more: tuple[str, .
 
 def rooted(settings: Mapping[str, Any], provider: Provider, directory: str) -> dict[str, Any]:
     """Make relative paths absolute, leave ``provider`` out: a program started elsewhere means the same files."""
-    paths = {known.name for known in _fields(provider) if known.type == "path"}
-    return {
-        key: os.path.join(directory, os.path.expanduser(value))
-        if key in paths and isinstance(value, str) and value
-        else value
-        for key, value in settings.items()
-        if key != "provider"
-    }
-
-
-def toml_value(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    found = {key: value for key, value in settings.items() if key != "provider"}
+    for known in _fields(provider):
+        value = found.get(known.name)
+        if known.type == "path" and isinstance(value, str) and value:
+            found[known.name] = os.path.join(directory, os.path.expanduser(value))
+    return found
 
 
 def _located(problem: SettingsError, where: str) -> SettingsError:
-    """Say where a mistake stands, before what it is."""
+    """Make the error that says where a mistake stands, before what it is."""
     return SettingsError(f"{where}: {problem}", field=problem.field, step=problem.step, evidence=problem.evidence)

@@ -1,4 +1,6 @@
-"""Changing the settings file: comments survive, the write is whole or not at all, and two writers take turns."""
+"""Changing the settings file: comments survive, a link stays a link, the write is whole or not at all, and two writers
+take turns. ``config.py`` reads it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
-from franking.account.config import Config, config_path, load, parse, rooted, toml_value
+from franking.account.config import Config, config_path, load, parse, rooted
 from franking.errors import FrankingError, SettingsError
 from franking.registry import provider as provider_named
 
@@ -17,9 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["remove", "save", "set_default", "set_enabled"]
-
-
-# --- changing the file ------------------------------------------------------------------------------------------------
 
 
 def save(
@@ -37,12 +37,9 @@ def save(
                 field="name",
             )
         provider = provider_named(account.provider)
-        defaults = config.defaults_of(provider)
-        given = {
-            key: value
-            for key, value in account.given.items()
-            if key not in defaults or toml_value(defaults[key]) != toml_value(value)
-        }
+        defaults = _toml_values(config.defaults_of(provider))
+        settings = _toml_values(account.given)
+        given = {key: value for key, value in settings.items() if key not in defaults or defaults[key] != value}
         wanted = {"provider": provider.name, "from": str(account.sender), **rooted(given, provider, os.getcwd())}
         import tomlkit
 
@@ -51,10 +48,10 @@ def save(
             for key in [key for key in table if key not in wanted]:
                 del table[key]
             for key, value in wanted.items():
-                if key not in table or table[key] != toml_value(value):
-                    table[key] = toml_value(value)
+                if key not in table or table[key] != value:
+                    table[key] = value
         else:  # at the end, as a person would add it
-            added = tomlkit.dumps({"accounts": {name: {key: toml_value(value) for key, value in wanted.items()}}})
+            added = tomlkit.dumps({"accounts": {name: wanted}})
             edit.document = tomlkit.parse(f"{tomlkit.dumps(document).rstrip()}\n\n{added}".lstrip())
         if default or not config.tables:
             edit.document = _put_default(edit.document, name)
@@ -96,29 +93,39 @@ def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = No
     return load(environ)
 
 
+def _toml_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(settings)
+    for key, value in settings.items():
+        if isinstance(value, tuple):
+            values[key] = list(value)
+    return values
+
+
+@dataclass
 class _Edit:
     """The file while it is being changed."""
 
-    def __init__(self, config: Config, document: Any) -> None:
-        self.config, self.document = config, document
+    config: Config
+    document: Any
 
 
 @contextmanager
 def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
-    """Lend the file as a document whose comments survive; write it back whole when the work is done, unless it
-    failed.
-    """
+    """Lend the file as a document whose comments survive; write it back whole at the end, unless the work failed."""
     import tomlkit
 
     from franking.atomic import locked, make_private, write_whole
 
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        environ = os.environ
     path = config_path(environ)
     real = path.resolve()  # a link stays a link: what it points at is replaced
     try:
         make_private(path.parent)
         with locked(real.with_name(f".{real.name}.lock"), f"The settings file {path}", 10.0):
-            data = real.read_bytes() if real.exists() else _HEADER.encode()
+            like, data = None, _HEADER.encode()
+            if real.exists():
+                like, data = real.stat(), real.read_bytes()
             config = parse(data, str(path), environ)
             edit = _Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
             yield edit
@@ -127,7 +134,7 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
             # … and says what it should: dotted keys confuse tomlkit
             if tomlkit.parse(text).unwrap() != edit.document.unwrap():
                 raise _unchangeable(path)
-            write_whole(real, text.encode(), like=real.stat() if real.exists() else None)
+            write_whole(real, text.encode(), like=like)
     except tomlkit.exceptions.TOMLKitError:
         raise _unchangeable(path) from None
     except OSError as problem:
@@ -138,8 +145,8 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
 
 def _unchangeable(path: Path) -> SettingsError:
     return SettingsError(
-        f"{path} is written in a way that cannot be changed safely; put each account under a line [accounts.NAME], or change it by hand. "
-        "Nothing was changed."
+        f"{path} is written in a way that cannot be changed safely; put each account under a line [accounts.NAME], "
+        "or change it by hand. Nothing was changed."
     )
 
 
@@ -150,15 +157,13 @@ _HEADER = """\
 
 
 def _put_default(document: Any, name: str) -> Any:
-    """Set ``default``, above the first table, as a top-level key must stand: tomlkit would append it to the last
-    one.
-    """
+    """Set ``default`` above the first table, where a top-level key must stand: tomlkit would append it to the last."""
     if "default" in document:
         document["default"] = name
         return document
     import tomlkit
 
     text = tomlkit.dumps(document)
-    head = re.match(r"(?:#.*\n)+\n", text)  # a comment about the whole file stays at its top
-    place = head.end() if head else 0
-    return tomlkit.parse(f"{text[:place]}default = {tomlkit.item(name).as_string()}\n\n{text[place:]}")
+    line = f"default = {tomlkit.item(name).as_string()}\n\n"
+    # a comment about the whole file stays at its top
+    return tomlkit.parse(re.sub(r"\A((?:#.*\n)+\n)?", lambda head: head[0] + line, text, count=1))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from math import isfinite
 from typing import Any
 
 from franking.errors import SettingsError
-from franking.text import nearest
+from franking.text import suggestion
 
 __all__ = ["COMMON_FIELDS", "Field", "unknown_key"]
 
@@ -23,7 +25,8 @@ class Field:
     choice to the right one. ``default`` is what holds when the key is absent; a default that depends on other keys is
     filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings file: it is
     refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that others may read
-    is pointed at.
+    is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command`` that prints it, a
+    command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs in by itself.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Field:
     aliases: Mapping[str, str] = dataclass_field(default_factory=dict)
     secret: bool = False
     private: bool = False
+    credential: str = ""
     minimum: float | None = None
     maximum: float | None = None
 
@@ -67,9 +71,8 @@ class Field:
 def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise field._wrong(value, "is not text; put it in quotes")
-    for char in value:
-        if char in "\r\n\0":
-            raise field._wrong(value, "contains a line break or a NUL, which no setting may")
+    if any(char in value for char in "\r\n\0"):
+        raise field._wrong(value, "contains a line break or a NUL, which no setting may")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value) and not _names_a_file(field, value):
         raise field._wrong(value, "contains half a character (a lone surrogate), which no setting may")
     return value
@@ -84,26 +87,26 @@ def _names_a_file(field: Field, value: str) -> bool:
 
 
 def _path(field: Field, value: Any) -> str:
-    return os.path.expanduser(_text(field, os.fspath(value) if isinstance(value, os.PathLike) else value))
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    return os.path.expanduser(_text(field, value))
 
 
 def _integer(field: Field, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise field._wrong(value, "is not a whole number")
-    try:
-        return int(value)
-    except ValueError:
-        raise field._wrong(value, "is not a whole number") from None
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return int(value)
+    raise field._wrong(value, "is not a whole number")
 
 
 def _number(field: Field, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    number = None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            number = float(value)
+    if number is None:
         raise field._wrong(value, "is not a number")
-    try:
-        number = float(value)
-    except ValueError:
-        raise field._wrong(value, "is not a number") from None
-    if number != number or number in (float("inf"), float("-inf")):
+    if not isfinite(number):
         raise field._wrong(value, "is not a number of seconds")
     return number
 
@@ -111,13 +114,16 @@ def _number(field: Field, value: Any) -> float:
 def _yes_or_no(field: Field, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in _YES_NO:
+    try:
         return _YES_NO[value.lower()]
-    raise field._wrong(value, "is neither true nor false")
+    except (AttributeError, KeyError):
+        raise field._wrong(value, "is neither true nor false") from None
 
 
 def _list(field: Field, value: Any) -> tuple[str, ...]:
-    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+    parts: Any = value
+    if isinstance(value, str):
+        parts = value.split(",")
     if not isinstance(parts, list | tuple):
         raise field._wrong(value, "is not a list")
     return tuple(_text(field, part).strip().lower() for part in parts if part)
@@ -150,8 +156,7 @@ COMMON_FIELDS = (
 
 
 def unknown_key(key: str, where: str, known: Iterable[str]) -> str:
-    """Say that a key is not known there, and which known one is nearest."""
+    """Return the words for a key that is not known there, with the known one that is nearest."""
     known = list(known)
-    close = nearest(key, known)
-    hint = f"did you mean {close}?" if close else f"known keys: {', '.join(known)}."
+    hint = suggestion(key, known, f"known keys: {', '.join(known)}.")
     return f"{key} is not a setting of {where}; {hint}"

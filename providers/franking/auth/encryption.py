@@ -1,7 +1,7 @@
 """How a stored secret is encrypted (AES-256-GCM), and where the key comes from: a passphrase, or the system's keyring.
 
-The keyring holds a random key, never the secret itself: Windows takes 1,280 characters, and a grant may be longer. No
-files here.
+The keyring holds a random key, never the secret itself: Windows takes 1,280 characters, and a grant may be longer.
+Nothing is read from or written to files here.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def new_keyring_key(entry: str) -> bytes:
 
 
 def keyring_key(entry: str, path: Path) -> bytes:
-    """Fetch the key of the file ``path`` from the system's keyring. Raises ``SettingsError``: there is no other way to
-    read that file.
+    """Fetch the key of the file ``path`` from the system's keyring.
+
+    Raises ``SettingsError``: there is no other way to read that file.
     """
     kept: str | None = _ask_keyring(lambda keyring: keyring.get_password(_SERVICE, entry), path)
     if kept is None:
@@ -111,16 +112,14 @@ def _ask_keyring(call: Callable[[Any], _Result], path: Path | None = None) -> _R
         raise _no_keyring(f"it did not answer within {KEYRING_SECONDS:g} seconds", path) from None
     except ImportError:
         raise _missing("keyring") from None
-    except Exception as problem:  # noqa: BLE001  (see above; their text may hold anything, so only the kind is told)
+    except Exception as problem:  # noqa: BLE001  (its text may hold anything, so only the kind is told)
         raise _no_keyring(f"it answered {type(problem).__name__}", path) from None
 
 
 def _no_keyring(why: str, path: Path | None = None) -> SettingsError:
-    what = (
-        f"The key of {path} lies in the system's keyring, but {why}"
-        if path
-        else f"The system's keyring cannot be used: {why}"
-    )
+    what = f"The system's keyring cannot be used: {why}"
+    if path:
+        what = f"The key of {path} lies in the system's keyring, but {why}"
     return SettingsError(
         f"{what}. Unlock the keyring, or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
         step="secret",

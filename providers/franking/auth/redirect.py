@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from franking.account.account import SECRET_VARIABLES
+from franking.account.environment import secret_names
 from franking.errors import Evidence, LoginRequired
 from franking.provider import LoginUI
 
@@ -319,7 +319,7 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
             opened.append(False)
 
     thread = threading.Thread(target=run, name="franking browser", daemon=True)
-    secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SECRET_VARIABLES)}
+    secrets = {name: os.environ.pop(name) for name in secret_names(os.environ)}
     try:
         thread.start()
         thread.join(BROWSER_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from franking.errors import Evidence, SettingsError
 
-__all__ = ["Grant", "Password", "Secret"]
+__all__ = ["Grant", "Password", "Secret", "loads"]
 
 
 VERSION = 1
@@ -20,7 +20,7 @@ MSAL's number too.
 
 
 class Secret(Protocol):
-    """Return the secret of the moment."""
+    """What a session is handed: it returns the password or the token of the moment."""
 
     def get(self, *, renew_after: str | None = None) -> str:
         """Return the password or a fresh access token; with ``renew_after`` a newer one than this refused one.
@@ -33,11 +33,10 @@ class Secret(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """Hold a password or client secret that does not change; ``source`` says where it came from, and neither is ever
-    printed whole.
+    """Hold a password, or the client secret of an application, that does not change; it is never printed.
 
-    ``source`` is ``argument``, ``environment``, ``password_command``, ``password_file``, ``token_command`` or
-    ``store``; ``saved_at`` is when it was put into the store, in seconds since the epoch, else 0.
+    ``source`` is ``argument``, ``environment``, ``store``, or the setting that names a command or file. ``saved_at`` is
+    when it was put into the store, in seconds since the epoch, else 0.
     """
 
     value: str = field(repr=False)
@@ -55,8 +54,9 @@ class Password:
 
     @classmethod
     def loads(cls, text: str) -> Password:
-        """Read what ``dumps`` wrote. Raises ``SettingsError`` for anything else, a grant above all: that must never be
-        sent as a password.
+        """Read what ``dumps`` wrote.
+
+        Raises ``SettingsError`` for anything else, a grant above all: that must never be sent as a password.
         """
         record = _read(text, "password", "a stored password")
         return cls(str(record.get("password", "")), "store", float(record.get("saved_at") or 0.0))
@@ -69,7 +69,8 @@ class Grant:
 
     ``access_token`` may be empty (not fetched yet). ``expires_at`` is the access token's end. ``details`` are facts for
     ``status`` (tenant, consent screen in testing, refresh-token expiry …): no secrets in it. ``created_at`` is the
-    moment of the login and stays through all refreshes.
+    moment of the login and stays through all refreshes. ``application`` is the stored secret of an application that
+    signs in by itself: there is one file for each account, and its token must not push the secret out.
     """
 
     provider: str
@@ -82,6 +83,7 @@ class Grant:
     expires_at: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     details: Mapping[str, Any] = field(default_factory=dict)
+    application: Password | None = field(default=None, repr=False)
 
     def fresh(self, now: float) -> bool:
         """Return whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
@@ -97,30 +99,48 @@ class Grant:
         import json
 
         record = {"version": VERSION, "kind": "grant", **{part.name: getattr(self, part.name) for part in fields(self)}}
-        return json.dumps(
-            {**record, "scopes": list(self.scopes), "data": dict(self.data), "details": dict(self.details)}
-        )
+        record |= {"data": dict(self.data), "details": dict(self.details)}
+        if kept := record.pop("application"):
+            record["data"] |= {_KEPT: kept.value, _KEPT_SINCE: kept.saved_at}
+        return json.dumps(record)
 
     @classmethod
     def loads(cls, text: str) -> Grant:
         """Read what ``dumps`` wrote. Raises ``SettingsError`` that says what is wrong with it."""
         record = _read(text, "grant", "a sign-in as `franking login NAME --export` prints it")
         try:
+            who, data, application = record["who"], dict(record["data"]), None
+            if kept := data.pop(_KEPT, None):
+                application = Password(str(kept), "store", float(data.pop(_KEPT_SINCE, 0.0)))
             return cls(
                 provider=str(record["provider"]),
                 route=str(record["route"]),
-                who=None if record["who"] is None else str(record["who"]),
+                who=who and str(who),
                 scopes=tuple(str(scope) for scope in record["scopes"]),
                 created_at=float(record["created_at"]),
                 refreshed_at=float(record["refreshed_at"]),
                 access_token=str(record["access_token"]),
                 expires_at=float(record["expires_at"]),
-                data=dict(record["data"]),
+                data=data,
                 details=dict(record["details"]),
+                application=application,
             )
-        except (KeyError, TypeError, ValueError) as problem:
-            missing = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else "a value has the wrong type"
-            raise _unreadable(f"The sign-in cannot be used: {missing}. Copy the whole line.") from None
+        except KeyError as problem:
+            what = f"{problem.args[0]} is missing"
+        except (TypeError, ValueError):
+            what = "a value has the wrong type"
+        raise _unreadable(f"The sign-in cannot be used: {what}. Copy the whole line.")
+
+
+_KEPT, _KEPT_SINCE = "client_secret_kept", "client_secret_saved_at"
+
+
+def loads(text: str) -> Password | Grant:
+    """Read a stored secret of either kind. Raises ``SettingsError`` for what is neither."""
+    try:
+        return Password.loads(text)
+    except SettingsError:
+        return Grant.loads(text)
 
 
 def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from franking.account.account import Account, login_command, repair_command, secret_variable
-from franking.auth.sources import find_password, keyed_by_settings, provided_grant, secret_for
+from franking.account.account import Account
+from franking.account.environment import secret_variable
+from franking.account.repair import login_command, repair_command
+from franking.auth.sources import Sources, keyed_by_settings, secret_for
 from franking.auth.store import FileStore, SecretStore
 from franking.auth.token import TokenSecret
 from franking.errors import SettingsError
@@ -17,15 +18,13 @@ from franking.provider import Provider, SupportsKeys, SupportsLogin, needs_secre
 __all__ = ["SecretState", "state_of"]
 
 
-# --- how things stand -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class SecretState:
-    """Return how an account's secret stands. Times are seconds since the epoch, 0 where unknown; nothing secret is in it.
+    """How an account's secret stands. Times are seconds since the epoch, 0 where unknown; nothing secret is in it.
 
-    ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``store`` how it is kept (``file``,
-    ``encrypted``, ``keyring``).
+    ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``source`` is ``environment``, ``settings`` (a
+    key file), ``store``, or the setting that names a command or file; ``store`` how it is kept (``file``,
+    ``encrypted``, ``keyring``). ``repair`` is the command that mends the ``problem``.
     """
 
     ok: bool
@@ -42,68 +41,59 @@ class SecretState:
     repair: str | None = None
 
 
-def state_of(
-    account: Account,
-    provider: Provider,
-    store: SecretStore,
-    environ: Mapping[str, str],
-    *,
-    clock: Callable[[], float] = time.time,
-) -> SecretState:
+def state_of(account: Account, provider: Provider, store: SecretStore, environ: Mapping[str, str]) -> SecretState:
     """Look at an account's secret without using it: no command is run, nothing is renewed, nobody is asked."""
     if not needs_secret(account, provider):
         return SecretState(True, "none")
-    repair = login_command(account)
-    kind = "grant" if isinstance(provider, SupportsLogin) and provider.needs_login(account) else "password"
+    look, kind = _password_state, "password"
+    if isinstance(provider, SupportsLogin) and provider.needs_login(account):
+        look, kind = _grant_state, "grant"
     try:
-        kept = store.kind(account.name) if isinstance(store, FileStore) else None
-        if kind == "grant":
-            return _grant_state(account, provider, store, environ, kept, clock)
-        if environ.get(secret_variable(account.name)):
-            return SecretState(True, kind, "environment")
-        for key in ("token_command", "password_command", "password_file"):
-            if account.get(key):
-                return SecretState(True, kind, key)
-        found = find_password(account, store, environ)
+        kept = None
+        if isinstance(store, FileStore):
+            kept = store.kind(account.name)
+        found = look(Sources(account, store, environ), provider)
+        if found.source == "store":
+            return replace(found, store=kept)
+        return found
     except SettingsError as problem:
-        return SecretState(False, kind, problem=str(problem), repair=_command_in(str(problem)) or repair)
-    if found and found.source == "store":
-        return SecretState(True, kind, "store", kept, saved_at=found.saved_at)
-    if keyed_by_settings(account):
-        try:
-            return SecretState(
-                True,
-                kind,
-                "settings",
-                details=provider.key_details(account) if isinstance(provider, SupportsKeys) else {},
-            )
-        except SettingsError as problem:
-            return SecretState(
-                False, kind, "settings", problem=str(problem), repair=repair_command("accounts", "show", account.name)
-            )
-    return SecretState(False, kind, problem="no password is stored", repair=repair)
+        return SecretState(False, kind, problem=str(problem), repair=problem.repair or login_command(account))
 
 
-def _grant_state(
-    account: Account,
-    provider: Provider,
-    store: SecretStore,
-    environ: Mapping[str, str],
-    kept: str | None,
-    clock: Callable[[], float],
-) -> SecretState:
-    secret = secret_for(account, provider, store, environ, clock=clock)
+def _password_state(sources: Sources, provider: Provider) -> SecretState:
+    account = sources.account
+    if sources.environ.get(secret_variable(account.name)):
+        return SecretState(True, "password", "environment")
+    for setting in sources.settings():
+        return SecretState(True, "password", setting.name)
+    if found := sources.password():
+        return SecretState(True, "password", "store", saved_at=found.saved_at)
+    if not keyed_by_settings(account):
+        return SecretState(False, "password", problem="no password is stored", repair=login_command(account))
+    state = SecretState(True, "password", "settings")
+    if not isinstance(provider, SupportsKeys):
+        return state
+    try:
+        return replace(state, details=provider.key_details(account))
+    except SettingsError as problem:
+        repair = repair_command("accounts", "show", account.name)
+        return replace(state, ok=False, problem=str(problem), repair=repair)
+
+
+def _grant_state(sources: Sources, provider: Provider) -> SecretState:
+    account = sources.account
+    secret = secret_for(account, provider, sources.store, sources.environ)
     assert isinstance(secret, TokenSecret)
     grant = secret.grant
     if grant is None:
         return SecretState(False, "grant", problem="nobody has signed in yet", repair=login_command(account))
-    given = provided_grant(account, environ, None)
-    source = "environment" if given is not None and given == grant else "store"
+    source = "store"
+    if grant == sources.grant():
+        source = "environment"
     return SecretState(
         True,
         "grant",
         source,
-        kept if source == "store" else None,
         saved_at=grant.created_at,
         expires_at=grant.expires_at,
         refreshed_at=grant.refreshed_at,
@@ -111,8 +101,3 @@ def _grant_state(
         scopes=grant.scopes,
         details=grant.details,
     )
-
-
-def _command_in(sentence: str) -> str | None:
-    """Find the command at the end of a store's error: ``…; run: chmod 600 FILE.``"""
-    return sentence.partition("run: ")[2].removesuffix(".") or None

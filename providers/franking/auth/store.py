@@ -1,11 +1,12 @@
-"""Where secrets and grants live: in memory, or in one file per account, plain or encrypted. It knows strings, not their
-meaning.
+"""Where secrets and grants live: in memory, or in one file per account, plain or encrypted. Stores know texts only.
 
 A file is JSON with a ``version`` and the kind of ``store`` that wrote it, so that the file itself says how it is read:
 
-    {"version": 1, "store": "file",      "key": "shop", "value": "…"} {"version": 1, "store": "encrypted", "key":
-    "shop", "salt": "…", "nonce": "…", "data": "…"}     key: scrypt of FRANKING_STORE_KEY {"version": 1, "store":
-    "keyring",   "key": "shop", "entry": "…", "nonce": "…", "data": "…"}    key: random, in the system's keyring
+    {"version": 1, "store": "file",      "key": "shop", "value": "…"}
+    {"version": 1, "store": "encrypted", "key": "shop", "salt": "…", "nonce": "…", "data": "…"}
+    {"version": 1, "store": "keyring",   "key": "shop", "entry": "…", "nonce": "…", "data": "…"}
+
+The key of an encrypted one is scrypt of FRANKING_STORE_KEY, or a random one in the system's keyring.
 
 Files are 0600 in a 0700 directory of our own; anything looser, a link, or another owner is refused with the command
 that mends it. A write is whole or not at all: temporary file, fsync, rename, fsync of the directory.
@@ -23,11 +24,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from franking.atomic import THREAD_LOCKS, held, locked, make_private, unusable, write_whole
-from franking.auth import encryption as sealing
+from franking.atomic import held, locked, make_private, sweep, unusable, write_whole
+from franking.auth import encryption
+from franking.auth.secret import Grant, Password
 from franking.errors import Evidence, SettingsError
 
-__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store"]
+__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store", "save_grant", "save_password"]
 
 
 VERSION = 1
@@ -38,9 +40,6 @@ LOCK_SECONDS = 60.0
 
 _LARGEST = 4 * 1024 * 1024
 """No grant comes near (an MSAL cache is 5 to 10 KB); bounds what a wrong file may cost."""
-
-_DEBRIS_SECONDS = 600.0
-"""Age at which a temporary file is surely left over from a process that was killed."""
 
 
 class SecretStore(Protocol):
@@ -83,7 +82,7 @@ class MemoryStore:
 
 
 class FileStore:
-    """Keep each secret in a file of its own below ``directory``.
+    """Keep each secret in a file of its own in ``directory``.
 
     ``mode`` is one of ``file`` (plain), ``encrypted`` (``passphrase``, from FRANKING_STORE_KEY), ``keyring`` (a random
     key in the system's keyring) or ``auto``: as the file was written before; a new one goes by the keyring if that
@@ -109,13 +108,12 @@ class FileStore:
         return f"FileStore({str(self.directory)!r}, {self.mode!r})"
 
     def path(self, key: str) -> Path:
-        """Tell in which file a key's secret lies."""
+        """Return the file in which a key's secret lies."""
         return self.directory / f"{_file_name(key)}.json"
 
     def kind(self, key: str) -> str | None:
         """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
-        record = self._read(key)
-        return record["store"] if record else None
+        return (self._read(key) or {}).get("store")
 
     def load(self, key: str) -> str | None:
         record = self._read(key)
@@ -125,24 +123,24 @@ class FileStore:
         try:
             if record["store"] == "file":
                 return str(record["value"])
-            cipher_key = self._key_of(record, path)
-            return sealing.unseal(cipher_key, record["nonce"], record["data"], key)
-        except (KeyError, TypeError, sealing.Damaged):
+            return encryption.unseal(self._key_of(record, path), record["nonce"], record["data"], key)
+        except (KeyError, TypeError, encryption.Damaged):
+            what, reason = "is damaged: its content cannot be read", "damaged"
             if record["store"] == "encrypted":
-                raise unusable(
-                    path, "cannot be decrypted: FRANKING_STORE_KEY is not the key that it was written with", "wrong-key"
-                ) from None
-            raise unusable(path, "is damaged: its content cannot be read", "damaged") from None
+                what = "cannot be decrypted: FRANKING_STORE_KEY is not the key that it was written with"
+                reason = "wrong-key"
+            raise unusable(path, what, reason) from None
 
     def save(self, key: str, value: str) -> None:
         self._prepare()
         path = self.path(key)
+        old: Mapping[str, Any] = {}
         try:
-            old = self._read(key)
+            old = self._read(key) or {}
         except SettingsError as problem:
             if problem.evidence is None or problem.evidence.reason != "damaged":
                 raise
-            old = None  # nothing in it can be saved any more, so it is no reason to refuse a new sign-in
+            # nothing in it can be saved any more, so it is no reason to refuse a new sign-in
         record = self._record(key, value, old, path)
         import json
 
@@ -150,23 +148,21 @@ class FileStore:
             write_whole(path, (json.dumps(record) + "\n").encode())
         except OSError as problem:
             raise unusable(path, f"could not be written: {problem.strerror}", "unwritable", problem) from problem
-        if old and old["store"] == "keyring" and record.get("entry") != old.get("entry"):
-            self._forget(str(old["entry"]))
-        self._sweep(path, _DEBRIS_SECONDS)
+        if record.get("entry") != old.get("entry"):
+            self._forget(old)
 
     def delete(self, key: str) -> None:
         path = self.path(key)
-        try:
-            old = self._read(key)
-        except SettingsError:
-            old = None  # unreadable, hence no keyring entry to forget; it goes all the same
+        old: Mapping[str, Any] = {}
+        with suppress(SettingsError):  # unreadable, hence no keyring entry to forget; it goes all the same
+            old = self._read(key) or {}
         try:
             path.unlink(missing_ok=True)
         except OSError as problem:
             raise unusable(path, f"could not be removed: {problem.strerror}", "unwritable", problem) from problem
-        if old and old["store"] == "keyring":
-            self._forget(str(old.get("entry")))
-        self._sweep(path, 0)
+        self._forget(old)
+        with suppress(OSError):
+            sweep(path, 0)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -178,7 +174,8 @@ class FileStore:
         """Make the directory, or refuse the one that is there."""
         if not self.directory.is_absolute():
             raise SettingsError(
-                f"There is no home directory to keep secrets in ({self.directory}); set FRANKING_STATE_DIR to a directory of your own.",
+                f"There is no home directory to keep secrets in ({self.directory}); "
+                "set FRANKING_STATE_DIR to a directory of your own.",
                 step="secret",
                 field="FRANKING_STATE_DIR",
                 evidence=Evidence("store", reason="unwritable", details={"path": str(self.directory)}),
@@ -222,55 +219,53 @@ class FileStore:
             raise unusable(path, f"belongs to the account {record.get('key')!r}, not to {key!r}", "damaged")
         return dict(record)
 
-    def _record(self, key: str, value: str, old: Mapping[str, Any] | None, path: Path) -> dict[str, Any]:
-        """Make what goes into the file. With ``auto``, what the old file says holds for ever, even while the keyring is
-        out of reach.
+    def _record(self, key: str, value: str, old: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        """Make what goes into the file.
+
+        With ``auto``, what the old file says holds for ever, even while the keyring is out of reach.
         """
-        mode, entry = self.mode, old.get("entry") if old else None
-        if mode == "auto" and old:
-            mode = old["store"]
-        elif mode == "auto":
-            try:
-                mode, entry = "keyring", self._new_entry(key)
-            except SettingsError:  # no keyring, or no package for it
-                mode = "file"
+        mode, entry = self.mode, old.get("entry")
+        if mode == "auto":
+            mode = old.get("store") or "keyring"
+            if not old:
+                try:
+                    entry = self._new_entry(key)
+                except SettingsError:  # no keyring, or no package for it
+                    mode = "file"
         record: dict[str, Any] = {"version": VERSION, "store": mode, "key": key}
         if mode == "file":
             return {**record, "value": value}
         if mode == "encrypted":
-            record["salt"] = old["salt"] if old and "salt" in old else sealing.new_salt()
+            record["salt"] = old.get("salt") or encryption.new_salt()
         else:
             record["entry"] = entry or self._new_entry(key)
-        return {**record, **sealing.seal(self._key_of(record, path), value, key)}
+        return {**record, **encryption.seal(self._key_of(record, path), value, key)}
 
     def _new_entry(self, key: str) -> str:
         entry = f"{key} {os.urandom(8).hex()}"
-        self._keys[entry] = sealing.new_keyring_key(entry)
+        self._keys[entry] = encryption.new_keyring_key(entry)
         return entry
 
     def _key_of(self, record: Mapping[str, Any], path: Path) -> bytes:
-        source = str(record["salt"] if record["store"] == "encrypted" else record["entry"])
+        if record["store"] == "keyring":
+            source = str(record["entry"])
+            if source not in self._keys:
+                self._keys[source] = encryption.keyring_key(source, path)
+            return self._keys[source]
+        source = str(record["salt"])
+        if not self._passphrase:
+            raise unusable(path, "is encrypted; set FRANKING_STORE_KEY to the key that it was written with", "no-key")
         if source not in self._keys:
-            if record["store"] == "keyring":
-                self._keys[source] = sealing.keyring_key(source, path)
-            elif self._passphrase:
-                self._keys[source] = sealing.derived_key(self._passphrase, source)
-            else:
-                raise unusable(
-                    path, "is encrypted; set FRANKING_STORE_KEY to the key that it was written with", "no-key"
-                )
+            self._keys[source] = encryption.derived_key(self._passphrase, source)
         return self._keys[source]
 
-    def _forget(self, entry: str) -> None:
-        self._keys.pop(entry, None)
-        with suppress(SettingsError):  # a key without its file opens nothing
-            sealing.forget_keyring_key(entry)
-
-    def _sweep(self, path: Path, age: float) -> None:
-        for left in self.directory.glob(f".{path.name}.*.tmp"):
-            with suppress(OSError):
-                if left.lstat().st_mtime <= time.time() - age:
-                    left.unlink()
+    def _forget(self, record: Mapping[str, Any]) -> None:
+        """Remove the key of an old file from the keyring, if it had one there."""
+        if record.get("store") == "keyring":
+            entry = str(record.get("entry"))
+            self._keys.pop(entry, None)
+            with suppress(SettingsError):  # a key without its file opens nothing
+                encryption.forget_keyring_key(entry)
 
 
 def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
@@ -279,12 +274,17 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
     Nothing is read or made before it is needed. FRANKING_STORE_KEY alone means ``encrypted``. Raises ``SettingsError``
     for an unknown FRANKING_STORE.
     """
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        environ = os.environ
     passphrase = environ.get("FRANKING_STORE_KEY") or None
-    mode = environ.get("FRANKING_STORE", "").strip().lower() or ("encrypted" if passphrase else "auto")
+    usual = "auto"
+    if passphrase:
+        usual = "encrypted"
+    mode = environ.get("FRANKING_STORE", "").strip().lower() or usual
     if mode == "encrypted" and not passphrase:
         raise SettingsError(
-            "FRANKING_STORE is encrypted, but FRANKING_STORE_KEY is not set; set it to a long random text and keep that safe.",
+            "FRANKING_STORE is encrypted, but FRANKING_STORE_KEY is not set; "
+            "set it to a long random text and keep that safe.",
             step="secret",
             field="FRANKING_STORE_KEY",
             evidence=Evidence("store", reason="no-key"),
@@ -297,35 +297,49 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
     return FileStore(platformdirs.user_state_path("franking", appauthor=False), mode, passphrase=passphrase)
 
 
+def save_password(store: SecretStore, name: str, password: str) -> None:
+    """Store the password, or the client secret, of the account ``name``."""
+    _save(store, name, Password(password, saved_at=time.time()))
+
+
+def save_grant(store: SecretStore, name: str, grant: Grant) -> None:
+    """Store what a sign-in of the account ``name`` yielded."""
+    _save(store, name, grant)
+
+
+def _save(store: SecretStore, name: str, secret: Password | Grant) -> None:
+    with store.lock(name):
+        store.save(name, secret.dumps())
+
+
 # --- who may read -----------------------------------------------------------------------------------------------------
 
 
 def _inspect(path: Path, info: os.stat_result, wanted: Callable[[int], bool], mode: str) -> None:
     """Refuse links, other owners, and modes that let others in. Windows has no modes to check."""
     if stat.S_ISLNK(info.st_mode):
-        way = (
-            "set FRANKING_STATE_DIR to the real directory"
-            if wanted is stat.S_ISDIR
-            else "remove the link and sign in again"
-        )
+        way = "remove the link and sign in again"
+        if wanted is stat.S_ISDIR:
+            way = "set FRANKING_STATE_DIR to the real directory"
         raise unusable(path, f"is a symbolic link; secrets are kept in real files of your own only: {way}", "link")
     if not wanted(info.st_mode):
         raise unusable(path, "is in the way: it is not what Franking made", "not-ours")
     if os.name != "posix":
         return
     if info.st_uid != os.geteuid():
-        import shlex
-
-        repair = f"sudo chown {os.geteuid()} {shlex.quote(str(path))}"
-        raise unusable(
-            path, f"belongs to another user (uid {info.st_uid}); work as that user, or run: {repair}", "foreign-owner"
-        )
+        repair = f"sudo chown {os.geteuid()} {_quoted(path)}"
+        what = f"belongs to another user (uid {info.st_uid}); work as that user, or run: {repair}"
+        raise unusable(path, what, "foreign-owner", repair=repair)
     if info.st_mode & 0o077:
-        found = oct(stat.S_IMODE(info.st_mode))[2:]
-        import shlex
+        repair = f"chmod {mode} {_quoted(path)}"
+        what = f"is open to other users (mode {stat.S_IMODE(info.st_mode):o}); run: {repair}"
+        raise unusable(path, what, "loose-mode", repair=repair)
 
-        repair = f"chmod {mode} {shlex.quote(str(path))}"
-        raise unusable(path, f"is open to other users (mode {found}); run: {repair}", "loose-mode")
+
+def _quoted(path: Path) -> str:
+    import shlex  # only a mistake needs it
+
+    return shlex.quote(str(path))
 
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._@+-")
@@ -344,7 +358,3 @@ def _file_name(key: str) -> str:
 
         name = f"{name[:100]}-{hashlib.sha256(key.encode()).hexdigest()}"
     return name
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=THREAD_LOCKS.clear)  # a child must not wait for a thread that it does not have

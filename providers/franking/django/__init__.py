@@ -56,7 +56,7 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
     ``name`` is what its secret is stored under, by default made of provider, user name and server; ``password`` is no
     part of the account. Raises ``SettingsError`` that names the key.
     """
-    from franking.account.config import resolve, with_defaults
+    from franking.account.config import load, resolve
     from franking.account.url import derived_name
     from franking.registry import provider as provider_named
 
@@ -71,7 +71,7 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
     if not sender:
         raise SettingsError("from: say who sends, in the account or as DEFAULT_FROM_EMAIL.", field="from")
     name = given.pop("name", None) or derived_name(provider, sender, given)
-    return with_defaults(name=name, provider=provider.name, sender=sender, **given)
+    return load().build(name=name, provider=provider.name, sender=sender, **given)
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no types

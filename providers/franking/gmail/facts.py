@@ -109,6 +109,7 @@ _FIELDS = (
         "service_account",
         "path",
         private=True,
+        credential="key",
         help="Key file of a service account with domain-wide delegation; acts as the From address.",
     ),
     Field("api_endpoint", default="https://gmail.googleapis.com", help="Scheme and host of the Gmail API."),

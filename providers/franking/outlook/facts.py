@@ -235,6 +235,7 @@ FIELDS = (
         "certificate",
         "path",
         private=True,
+        credential="key",
         help="PEM file with private key and certificate, instead of a client secret (with app_only).",
     ),
     Field("mailbox", help="Send from this shared mailbox with the rights of the signed-in user."),
@@ -263,9 +264,8 @@ def graph_root(account: Account) -> str:
     return (account.graph_endpoint or CLOUDS[account.cloud].graph) + "/v1.0"
 
 
-def scopes(account: Account, route: str) -> tuple[str, ...]:
-    """Return the OAuth scopes that a route needs, of the account's cloud, with what drafts and uploads need where large
-    messages are wanted.
+def scopes(account: Account, route: str, *, large: bool = False) -> tuple[str, ...]:
+    """Return the OAuth scopes that a route needs, of the account's cloud; ``large`` adds what drafts and uploads need.
 
     The delegated names: https://learn.microsoft.com/graph/permissions-reference; app-only uses the resource's
     ``/.default``.
@@ -278,7 +278,7 @@ def scopes(account: Account, route: str) -> tuple[str, ...]:
     names = ["Mail.Send"]
     if account.mailbox:
         names.append("Mail.Send.Shared")
-    if account.large_attachments:
+    if large or account.large_attachments:
         names.append("Mail.ReadWrite")
         if account.mailbox:
             names.append("Mail.ReadWrite.Shared")

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from franking.account.account import Account, repair_command
+from franking.account.account import Account
+from franking.account.repair import repair_command
 from franking.api_session import header_of
 from franking.errors import Evidence, MessageError
 from franking.message.content import Content, Parts

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from franking.account.fields import Field
 from franking.errors import SettingsError
-from franking.provider import Destination
 
-if TYPE_CHECKING:
-    from franking.account.account import Account
-
-__all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "settle_transport"]
+__all__ = ["PORTS", "TRANSPORT_FIELDS", "settle_transport"]
 
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
@@ -49,10 +45,11 @@ SMTP_FIELDS = (
         secret=True,
         help="a password does not belong in a settings file; store it with: franking login NAME",
     ),
-    Field("password_command", help="Command whose first line of output is the password."),
-    Field("password_file", "path", private=True, help="File whose first line is the password."),
+    Field("password_command", credential="command", help="Command whose first line of output is the password."),
+    Field("password_file", "path", private=True, credential="file", help="File whose first line is the password."),
     Field(
         "token_command",
+        credential="token",
         help="Command whose first line of output is an access token (with auth = xoauth2 or oauthbearer).",
     ),
     Field("allow_plain_login", "bool", False, help="Allow a password without TLS to a public address."),
@@ -72,8 +69,3 @@ def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise SettingsError(f"without: {unknown[0]!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
     return settled
-
-
-def destination(account: Account) -> Destination:
-    """Return the server that an account's messages go to."""
-    return Destination(f"{account.host}:{account.port}", account.host, account.security)

@@ -7,12 +7,11 @@ is in ``send.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import SettingsError
-from franking.provider import Destination, Facts, RouteFacts
-from franking.smtp.fields import SMTP_FIELDS, destination, settle_transport
+from franking.provider import Facts, RouteFacts
+from franking.smtp.fields import SMTP_FIELDS, settle_transport
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -30,11 +29,11 @@ class SmtpProvider:
 
     name = "smtp"
     title = "SMTP server"
-    schemes: Mapping[str, Mapping[str, str]] = MappingProxyType({"smtps": {"security": "tls"}})
-    """Schemes of account URLs besides the name, and the settings that they stand for."""
     fields = SMTP_FIELDS
     facts = Facts(
-        routes=(RouteFacts("smtp", window=True, why="Works with every mail server that takes a name and a password."),)
+        routes=(RouteFacts("smtp", window=True, why="Works with every mail server that takes a name and a password."),),
+        url_form="server",
+        schemes={"smtps": {"security": "tls"}},
     )
 
     @property
@@ -57,9 +56,6 @@ class SmtpProvider:
         from franking.smtp.open import open_session
 
         return open_session(account, secret if account.username else None, observer, route="smtp")
-
-    def destination(self, account: Account) -> Destination:
-        return destination(account)
 
     def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
         from franking.smtp.hints import hints

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import sys
-import time
 import webbrowser
 from typing import Any
 
@@ -66,29 +65,27 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         return backend.account
 
     def _sign_in(self, account: Account, kind: Any, screen: Screen) -> None:
-        from franking.auth.store import open_store
+        from franking.auth.store import open_store, save_grant
 
-        with open_store().lock(account.name):
+        store = open_store()
+        with store.lock(account.name):
             pass  # where nothing can be kept, nobody should go through the sign-in
-        grant = kind.login(account, screen)
+        grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
         who = kind.who(grant)
-        self._keep(account, grant.dumps(), f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
+        save_grant(store, account.name, grant)
+        self._tell(account, f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
 
     def _store_password(self, account: Account) -> None:
-        from franking.auth.secret import Password
+        from franking.auth.store import open_store, save_password
 
         question = f"Password of {account.get('username') or account.name}: "
         password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().removesuffix("\n")
         if not password:
             raise CommandError("Nothing was typed; nothing was stored.")
-        self._keep(account, Password(password, saved_at=time.time()).dumps(), "The password is stored.")
+        save_password(open_store(), account.name, password)
+        self._tell(account, "The password is stored.")
 
-    def _keep(self, account: Account, value: str, words: str) -> None:
-        from franking.auth.store import open_store
-
-        store = open_store()
-        with store.lock(account.name):
-            store.save(account.name, value)
+    def _tell(self, account: Account, words: str) -> None:
         self.stdout.write(self.style.SUCCESS(words))
         self.stdout.write(f"Next: python manage.py sendtestemail {account.sender.address}")
 

@@ -1,0 +1,25 @@
+"""The environment variables that belong to accounts, and what a program that is started must not get of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+__all__ = ["secret_names", "secret_variable", "setting_variable"]
+
+_SECRETS = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
+
+
+def secret_variable(name: str) -> str:
+    """Return the variable that may hold an account's secret: ``FRANKING_SECRET_MY_SHOP`` for ``my-shop``."""
+    return "FRANKING_SECRET_" + re.sub("[^A-Z0-9]", "_", name.upper())
+
+
+def setting_variable(provider: str, key: str) -> str:
+    """Return the variable that may hold a default for all accounts of a provider: ``FRANKING_OUTLOOK_CLIENT_ID``."""
+    return f"FRANKING_{provider}_{key}".upper()
+
+
+def secret_names(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that hold secrets: they are no business of any program that is started."""
+    return [name for name in environ if name.startswith(_SECRETS)]
