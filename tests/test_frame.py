@@ -43,6 +43,7 @@ def roots(modules: str) -> set[str]:
     return {name.partition(".")[0] for name in modules.split()}
 
 
+@pytest.mark.process
 def test_top_level() -> None:
     known = {"pyproject.toml", "README.md", "LICENSE", "providers", "cli", "tests", "docs"}
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -76,6 +77,7 @@ def test_type_checkers_see_the_same_names() -> None:
     assert seen == set(franking.__all__) - {"__version__"}
 
 
+@pytest.mark.process
 def test_import_franking_loads_next_to_nothing() -> None:
     loaded = roots(
         python(
@@ -86,6 +88,7 @@ def test_import_franking_loads_next_to_nothing() -> None:
     assert loaded & (SDKS | LATE | {"typer", "email", "ssl", "smtplib", "tomlkit"}) == set()
 
 
+@pytest.mark.process
 def test_no_module_of_the_library_loads_an_sdk() -> None:
     package = Path(franking.__file__).parent
     names = [
@@ -102,6 +105,7 @@ def test_no_module_of_the_library_loads_an_sdk() -> None:
     assert loaded & (SDKS | (LATE - {"asyncio"})) == set()  # aio is asyncio's
 
 
+@pytest.mark.process
 def test_help_loads_no_sdk_and_no_command() -> None:
     code = "import sys\nfrom franking_cli.app import run\ncode = run(['--help'])\nprint('LOADED', *sorted(sys.modules))\nsys.exit(code)"
     shown, _, modules = python("-c", code).partition("LOADED")
@@ -144,6 +148,7 @@ def test_this_process_reaches_loopback_only() -> None:
         pass
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["create_connection(('192.0.2.1', 25), 1)", "getaddrinfo('mail.example.com', 25)"])
 def test_subprocesses_reach_loopback_only(call: str) -> None:
     done = subprocess.run(

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 BUILT = os.environ.get("FRANKING_DIST")  # read before the tests' environment is cleaned
 SOURCES = {"franking": ROOT / "providers" / "franking", "franking_cli": ROOT / "cli" / "franking_cli"}

@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks import api
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_counts_and_memory_are_measured() -> None:
     found = api.measure(messages=12, connections=2, file_size=5_000_000)
     for rows in found.values():

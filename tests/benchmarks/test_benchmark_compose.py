@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import compose
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_the_benchmark_runs() -> None:

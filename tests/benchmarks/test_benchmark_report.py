@@ -10,6 +10,8 @@ from benchmarks import grid, grow, report
 from benchmarks.__main__ import BUDGETS
 from benchmarks.peers import Peer, environment, peers
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HERE = [peer for peer in peers() if peer.version]
 

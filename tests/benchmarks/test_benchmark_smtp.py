@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import smtp
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_benchmark_runs() -> None:

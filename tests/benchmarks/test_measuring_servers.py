@@ -14,6 +14,8 @@ from servers.daemon import Certificates
 from servers.delay import Delay
 from servers.sink import Conversation, Sink
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:

@@ -87,6 +87,7 @@ def test_nothing_secret_comes_out_of_smtp(
     assert not found(out, secret)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("verbosity", ["-v", "-vv"])
 @pytest.mark.parametrize("good", [True, False])
 def test_nothing_secret_comes_out_of_the_command_line(good: bool, verbosity: str) -> None:
@@ -119,6 +120,7 @@ def test_nothing_secret_comes_out_of_the_command_line(good: bool, verbosity: str
     assert not found(out, PASSWORD)
 
 
+@pytest.mark.process
 def test_a_password_command_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child's arguments and environment hold nothing of ours, not even other accounts' secrets out of our own
     environment.

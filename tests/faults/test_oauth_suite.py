@@ -141,7 +141,7 @@ def start(issuer: Issuer, state: Path, code: str, *more: str) -> subprocess.Pope
     )
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_twenty_processes_cause_one_refresh(issuer: Issuer, tmp_path: Path) -> None:
     state = tmp_path / "state"
     issuer.store(state)
@@ -197,7 +197,7 @@ while line := sys.stdin.readline():
 )
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX")
 def test_killed_a_hundred_times_during_the_refresh(issuer: Issuer, tmp_path: Path) -> None:
     """A process that renews over and over is killed at a hundred points: the grant on disk is always whole, and
@@ -287,6 +287,7 @@ for command in sys.argv[2].split():
 """
 
 
+@pytest.mark.process
 def test_no_secret_in_any_output(issuer: Issuer, tmp_path: Path) -> None:
     """Every logger at its loudest, every object printed, errors with traceback and pickled: no token, code or client
     secret is in it.
