@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from franking.account.fields import Field
 from franking.errors import Evidence, FrankingError, Refused, SettingsError
 from franking.provider import Facts, Receipt, RouteFacts, Step, Steps
-from franking.session_guard import Turn
+from franking.session_guard import SessionGuard
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -79,10 +79,10 @@ class FileSession:
         self._directory = directory
         self._maildir = all((directory / part).is_dir() for part in ("tmp", "new", "cur"))
         self._observer = observer
-        self._turn = Turn()
+        self._guard = SessionGuard()
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
-        with self._turn:
+        with self._guard:
             return self._write(envelope, content)
 
     def _write(self, envelope: Envelope, content: Content) -> Receipt:

@@ -1,4 +1,4 @@
-"""Whose turn it is at a session: one thread at a time, in the process that opened it.
+"""Who may use a session: one thread at a time, in the process that opened it.
 
 The sessions of the API routes and of the provider ``file`` stand on it; an SMTP session keeps the same rule itself,
 beside its connection.
@@ -12,11 +12,11 @@ from types import TracebackType
 
 from franking.errors import ConnectError, Evidence
 
-__all__ = ["Turn"]
+__all__ = ["SessionGuard"]
 
 
-class Turn:
-    """Let one user in at a time: ``with turn: …``.
+class SessionGuard:
+    """Let one user in at a time: ``with guard: …``.
 
     Raises ``RuntimeError`` while another thread is in, and ``ConnectError`` (``stale``: nothing left) in a forked
     child, whose octets would get between the parent's.

@@ -32,6 +32,7 @@ from franking.errors import (
 )
 from franking.gmail import send
 from franking.gmail.provider import GmailProvider
+from franking.net import upload
 from franking.provider import Session, Step, silent
 from franking.sending import bulk
 from franking.testing.contracts import ProviderContract
@@ -484,7 +485,7 @@ def test_an_upload_that_cannot_be_finished_was_surely_not_sent(google: Google, s
     error = failing(session, 12_000_000)
     assert isinstance(error, ConnectError)
     assert not error.possibly_sent
-    assert len(google.faults) == 20 - 1 - send.RESUMES
+    assert len(google.faults) == 20 - 1 - upload.RESUMES
 
 
 def test_an_upload_that_is_never_confirmed_is_unknown(google: Google, session: Session) -> None:
@@ -524,7 +525,7 @@ def test_an_upload_that_gets_nowhere_ends(google: Google, session: Session) -> N
     google.faults.extend([faults.keep_only(0)] * 50)
     error = failing(session)
     assert isinstance(error, ConnectError)
-    assert len(google.faults) == 50 - send.STALLED
+    assert len(google.faults) == 50 - 1 - upload.RESUMES
 
 
 def test_throttled_in_the_middle(google: Google, session: Session) -> None:

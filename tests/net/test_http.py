@@ -56,7 +56,7 @@ def session(authority: Authority) -> Iterator[requests.Session]:
 def _broken(session: requests.Session, url: str, **settings: object) -> errors.FrankingError:
     with pytest.raises(requests.exceptions.RequestException) as caught:
         session.post(url, **settings)  # type: ignore[arg-type]
-    return http_errors.broken(caught.value, service="Graph", url=url)
+    return http_errors.from_exception(caught.value, service="Graph", url=url)
 
 
 def test_redirects_are_never_followed(server: WebServer, session: requests.Session) -> None:
@@ -184,14 +184,14 @@ def test_a_cut_before_the_end_of_the_body_is_not_accepted_and_after_it_unknown(
     with pytest.raises(requests.exceptions.RequestException) as caught:
         session.post(f"{server.url}/cut", data=body)
     assert body.handed_over
-    error = http_errors.broken(caught.value, service="Graph", url=server.url, handed_over=body.handed_over)
+    error = http_errors.from_exception(caught.value, service="Graph", url=server.url, handed_over=body.handed_over)
     assert isinstance(error, errors.OutcomeUnknown)
     assert error.possibly_sent
 
     half = http.Streamed((b"x" * 65536 for _ in range(200)), 13_107_200)
     with pytest.raises(requests.exceptions.RequestException) as caught:
         session.post(f"{server.url}/slam", data=half)
-    error = http_errors.broken(caught.value, service="Graph", url=server.url, handed_over=half.handed_over)
+    error = http_errors.from_exception(caught.value, service="Graph", url=server.url, handed_over=half.handed_over)
     assert isinstance(error, errors.ConnectError)
     assert not error.possibly_sent
 
@@ -215,7 +215,7 @@ def test_an_early_refusal_of_a_large_body_is_read(server: WebServer, session: re
 
 def test_a_long_answer_is_cut_short(server: WebServer, session: requests.Session) -> None:
     with session.post(f"{server.url}/long", stream=True) as answer:
-        assert len(http.body(answer)) == http.ANSWER_LIMIT
+        assert len(http.body(answer)) == http.BODY_LIMIT
     assert session.get(f"{server.url}/x").status_code == 200
     assert server.connections == 2
 
@@ -283,7 +283,7 @@ def test_verdicts(
     kind: type[errors.FrankingError],
     temporary: bool,
 ) -> None:
-    error = http_errors.verdict(
+    error = http_errors.from_response(
         status, headers, service="Gmail", reason=reason, text="No.", final=final, throttled={"rateLimitExceeded"}
     )
     assert type(error) is kind
@@ -298,7 +298,7 @@ def test_verdicts(
 
 
 def test_another_sides_words_are_bounded_and_harmless() -> None:
-    error = http_errors.verdict(400, {}, service="Gmail", text="a\x1b[31m\r\nb\x00" + "x" * 10_000)
+    error = http_errors.from_response(400, {}, service="Gmail", text="a\x1b[31m\r\nb\x00" + "x" * 10_000)
     assert error.evidence is not None
     assert error.evidence.text.startswith("a\\x1b[31m b\\x00x")
     assert len(error.evidence.text) == TEXT_LIMIT

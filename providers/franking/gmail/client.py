@@ -1,8 +1,7 @@
 """The http object beneath Google's client library: one attempt, no redirects, our TLS context, a bare access token.
 
-Every answer that is no success becomes one of our errors here, before the library sees it: it would repeat, log or
-print some of them. Whether the last octet of a message had left, and whether anything contradicted it since, is known
-here alone (``outcome``).
+Every response that is no success becomes one of our errors here, before the library sees it: it would repeat, log or
+print some of them. Which requests make a message is ``send.py``.
 
 Source: developers.google.com/workspace/gmail/api/guides/uploads (resumable protocol), …/guides/handle-errors (reasons).
 """
@@ -11,71 +10,47 @@ from __future__ import annotations
 
 import datetime
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from franking.account.account import Account
-from franking.api_session import Progress, reach
-from franking.auth.secret import Secret
-from franking.errors import ConnectError, Evidence, FrankingError, OutcomeUnknown
-from franking.net import http, http_errors
-from franking.provider import Observer
-from franking.text import bounded, json_object, page_text
+from franking.api_session import ApiClient
+from franking.errors import FrankingError, OutcomeUnknown
+from franking.net import http
+from franking.net.response import Response
+from franking.text import bounded
 
 if TYPE_CHECKING:
-    import requests
+    from franking.account.account import Account
+    from franking.auth.secret import Secret
 
-__all__ = ["PIECE", "SERVICE", "Wire", "odd"]
+__all__ = ["GmailClient"]
 
-SERVICE = "Gmail"
 PIECE = 65_536  # octets handed to the socket at once
-IDLE_SECONDS = 60.0  # a connection that rested longer may be dying; Google's live about four minutes
-
-THROTTLES = frozenset(
-    {
-        "rateLimitExceeded",
-        "userRateLimitExceeded",
-        "quotaExceeded",
-        "dailyLimitExceeded",
-        "concurrentLimitExceeded",
-        "RATE_LIMIT_EXCEEDED",
-    }
-)
-"""Gmail's words for "less, or later"; they also come with status 403."""
 
 
-class Wire:
-    """The http object of google-api-python-client: every answer that is no success becomes one of our errors here."""
+class GmailClient(ApiClient):
+    """The http object of google-api-python-client: each kind of request that it makes of an upload has a method."""
+
+    service = "Gmail"
+    throttles = frozenset(
+        {
+            "rateLimitExceeded",
+            "userRateLimitExceeded",
+            "quotaExceeded",
+            "dailyLimitExceeded",
+            "concurrentLimitExceeded",
+            "RATE_LIMIT_EXCEEDED",
+        }
+    )  # they also come with status 403
 
     def __init__(self, account: Account, secret: Secret) -> None:
-        self._session: requests.Session = http.session(
-            account.ca_file, timeout=account.timeout, patience=account.final_timeout
-        )
-        self._endpoint: str = account.api_endpoint
-        self._secret = secret
-        self._token = secret.get()
-        self._timeout: float = account.timeout
-        self._final_timeout: float = account.final_timeout
-        self._used = time.monotonic()
-        self._told: Progress | None = None
-        self.in_doubt = False  # the whole of a message had left, and nothing contradicted it since
-
-    def reach(self, observer: Observer) -> None:
-        """Open the connection. Raises ``ConnectError`` or ``TLSError`` with evidence."""
-        reach(self._session, self._endpoint, SERVICE, observer)
-
-    def begin(self, told: Progress) -> None:
-        """Begin a new message."""
-        self._told, self.in_doubt = told, False
-        self._token = self._secret.get()  # the one before may have ended since
-        if time.monotonic() - self._used > IDLE_SECONDS:
-            self._session.close()  # what is kept alive goes; the session itself stays usable
+        super().__init__(account, secret, account.api_endpoint)
 
     def outcome(self, problem: FrankingError) -> FrankingError:
-        """Say what a failed upload means: unknown where the last octet had left and nothing contradicted it since."""
+        """Return what a failed upload means: unknown where the last octet had left and nothing contradicted it since."""
         if not self.in_doubt or isinstance(problem, OutcomeUnknown):
             return problem
         return OutcomeUnknown(
@@ -88,156 +63,99 @@ class Wire:
     ) -> tuple[Any, bytes]:
         """Make one request, as httplib2 does, but once and with our errors."""
         import httplib2
-        from requests.exceptions import RequestException
 
-        send = {
-            name.lower(): value
-            for name, value in (headers or {}).items()
-            if name.lower() not in ("accept-encoding", "user-agent")
-        }
-        span = _span(send.get("content-range", ""))
-        starts = "uploadType=resumable" in uri and method == "POST"
-        final = (method == "POST" and not starts) or (span is not None and span[1] + 1 == span[2])
-        streamed = _streamed(body, int(send.pop("content-length", "0") or 0), self._progress(span[0] if span else 0))
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        length = int(sent.pop("content-length", 0))
+        for name in ("accept-encoding", "user-agent"):
+            sent.pop(name, None)
         if self._ours(uri):
-            send["authorization"] = f"Bearer {self._token}"
-        before = self.in_doubt
-        try:
-            response = self._session.request(
-                method,
-                uri,
-                data=streamed,
-                headers=send,
-                stream=True,
-                timeout=(self._timeout, self._final_timeout if final else self._timeout),
-            )
-            content = http.body(response)
-        except RequestException as problem:
-            handed_over = final and streamed is not None and streamed.handed_over
-            raise http_errors.broken(
-                problem, service=SERVICE, url=uri, handed_over=handed_over, step="message"
-            ) from None
-        finally:  # also after Ctrl-C
-            self.in_doubt = self.in_doubt or (final and streamed is not None and streamed.handed_over)
-            self._used = time.monotonic()
-        status, last = response.status_code, final and streamed is not None and streamed.handed_over
-        if status in (200, 201) and not starts:
-            found = (json_object(content) or {}).get("id")
-            self.in_doubt = True
-            if not isinstance(found, str) or not found:
-                raise OutcomeUnknown(
-                    "Gmail's answer cannot be read; it may have accepted the message.",
-                    evidence=Evidence(
-                        "http", code=status, text=bounded(content.decode(errors="replace")), reason="unreadable-answer"
-                    ),
-                )
-        elif status == 200 and starts:
-            _check_address(response.headers.get("Location", ""))
-        elif status == 308 and method == "PUT":
-            self.in_doubt = before  # it wants more, so that this request decided nothing
-            self.in_doubt = _reached(response.headers.get("Range"), send["content-range"])
-            if self.in_doubt:
-                raise odd("has the whole upload and does not say that it is done")
+            sent["authorization"] = f"Bearer {self._secret.get()}"
+        if method == "PUT":
+            response = self._put(uri, body, length, sent)
+        elif "uploadType=resumable" in uri:
+            response = self._start(uri, sent)
         else:
-            error = self._verdict(response, content, final=last)
-            if last:
-                self.in_doubt = isinstance(error, OutcomeUnknown)
-            raise error
-        said = {name.lower(): value for name, value in response.headers.items()}
-        if status == 308:
-            said.pop(
-                "location", None
-            )  # the library would carry the rest of the message there, to any host; the protocol knows no such thing
-        answer = httplib2.Response(said)
-        answer.status, answer.reason = status, response.reason
-        return answer, content
+            response = self._post(uri, body, sent)
+        found = httplib2.Response({name.lower(): value for name, value in response.headers.items()})
+        found.status, found.reason = response.status, response.reason
+        return found, response.content
 
-    def _verdict(self, response: requests.Response, content: bytes, *, final: bool) -> FrankingError:
-        error = (json_object(content) or {}).get("error")
-        error = error if isinstance(error, Mapping) else {}
-        text = error.get("message") if isinstance(error.get("message"), str) else page_text(content)
-        said = bounded(str(text))
-        headers = dict(response.headers.items())
-        when = re.search(r"Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)", said)
-        if when and "Retry-After" not in headers:  # Gmail tells it in words, without the header
-            headers["Retry-After"] = _http_date(when[1])
-        reason, details = _reason(error)
-        return http_errors.verdict(
-            response.status_code,
-            headers,
-            service=SERVICE,
-            text=said,
-            reason=reason,
-            final=final,
-            details=details,
-            throttled=THROTTLES,
-        )
+    def _post(self, uri: str, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Send a whole message."""
+        pieces = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
+        streamed = http.Streamed(pieces, len(body), self.progress.running)
+        return self._confirmed(self.exchange("POST", uri, streamed, headers, expected=(200, 201), final=True))
 
-    def _progress(self, offset: int) -> Callable[[int], None]:
-        told = self._told
-        return lambda given: told.running(offset + given) if told else None
+    def _start(self, uri: str, headers: Mapping[str, str]) -> Response:
+        """Ask for the address of a resumable upload."""
+        response = self.exchange("POST", uri, None, headers, expected=(200,))
+        if urlsplit(response.headers.get("Location", "")).scheme != "https":
+            raise self.odd("gave no address for the upload")
+        return response
+
+    def _put(self, uri: str, body: Any, length: int, headers: Mapping[str, str]) -> Response:
+        """Send a chunk (``bytes 0-262143/1000000``), or ask how far an upload came (``bytes */1000000``)."""
+        found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", headers["content-range"])
+        assert found is not None
+        first, last, total = (int(number or -1) for number in found.groups())
+        streamed = None
+        if body:
+            pieces = iter(lambda: body.read(PIECE), b"")
+            streamed = http.Streamed(pieces, length, lambda done: self.progress.running(first + done))
+        before = self.in_doubt
+        response = self.exchange("PUT", uri, streamed, headers, expected=(200, 201, 308), final=last + 1 == total)
+        if response.status != 308:
+            return self._confirmed(response)
+        self.in_doubt = before  # it wants more, so that this request decided nothing
+        self.in_doubt = self._everything_came(response.headers.get("Range"), total)
+        if self.in_doubt:
+            raise self.odd("has the whole upload and does not say that it is done")
+        # the library would carry the rest of the message there, to any host; the protocol knows no such thing
+        response.headers.pop("Location", None)
+        return response
+
+    def _everything_came(self, kept: str | None, total: int) -> bool:
+        """Return whether the Range of a 308 names every octet. Raises ``ConnectError`` where it claims what cannot be."""
+        if kept is None:
+            return False
+        found = re.fullmatch(r"(?:bytes=)?0-(\d{1,12})", kept)
+        if found is None or int(found[1]) >= total:
+            raise self.odd("counts the upload in a way that cannot be")
+        return int(found[1]) + 1 == total
+
+    def _confirmed(self, response: Response) -> Response:
+        """Return a success that names the message."""
+        self.in_doubt = True
+        name = response.json.get("id")
+        if not isinstance(name, str) or not name:
+            raise self.unreadable(response, response.content.decode(errors="replace"))
+        return response
 
     def _ours(self, uri: str) -> bool:
         """Return whether a URI may see the token: an upload's address may be another host's, and is its own key."""
-        one, other = urlsplit(uri), urlsplit(self._endpoint)
+        one, other = urlsplit(uri), urlsplit(self._url)
         return (one.scheme, one.netloc) == (other.scheme, other.netloc)
 
-    def abort(self) -> None:
-        http.abort(self._session)
+    def _refusal(self, response: Response, *, final: bool) -> FrankingError:
+        when = re.search(rb"Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)", response.content)
+        if when and "Retry-After" not in response.headers:  # Gmail tells it in words, without the header
+            with suppress(ValueError):
+                moment = datetime.datetime.fromisoformat(when[1].decode())
+                response.headers["Retry-After"] = format_datetime(moment, usegmt=True)
+        return super()._refusal(response, final=final)
 
-    def close(self) -> None:
-        self._session.close()
-
-
-def _streamed(body: Any, length: int, progress: Callable[[int], None]) -> http.Streamed | None:
-    if not body:
-        return None
-    if isinstance(body, bytes):
-        return http.Streamed((body[at : at + PIECE] for at in range(0, len(body), PIECE)), len(body), progress)
-    return http.Streamed(iter(lambda: body.read(PIECE), b""), length, progress)
-
-
-def _span(content_range: str) -> tuple[int, int, int] | None:
-    """Read ``bytes 0-262143/1000000`` as first, last and total; None for a question (``bytes */1000000``)."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
-
-
-def _reached(answered: str | None, sent: str) -> bool:
-    """Return whether a 308 says that every octet came. Raises ``ConnectError`` where it claims what cannot be."""
-    total = int(sent.rpartition("/")[2])
-    if answered is None:
-        return False
-    found = re.fullmatch(r"(?:bytes=)?0-(\d{1,12})", answered)
-    if found is None or int(found[1]) >= total:
-        raise odd("counts the upload in a way that cannot be")
-    return int(found[1]) + 1 == total
-
-
-def _check_address(location: str) -> None:
-    if urlsplit(location).scheme != "https":
-        raise odd("gave no address for the upload")
-
-
-def odd(what: str) -> ConnectError:
-    return ConnectError(
-        f"Gmail {what}.", step="message", evidence=Evidence("http", text=f"Gmail {what}", reason="upload-protocol")
-    )
-
-
-def _reason(error: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Find Google's own word for an error, and what else it says for machines."""
-    first = next((one for one in _list(error.get("errors")) if isinstance(one, Mapping)), {})
-    info = next((one for one in _list(error.get("details")) if isinstance(one, Mapping) and one.get("reason")), {})
-    words = {"status": error.get("status"), "info": info.get("reason"), "domain": first.get("domain")}
-    details = {key: bounded(word, 100) for key, word in words.items() if isinstance(word, str)}
-    reason = first.get("reason") or info.get("reason") or error.get("status")
-    return (bounded(reason, 100) if isinstance(reason, str) else None), details
+    def _reason(self, error: Mapping[str, Any], response: Response) -> tuple[str | None, dict[str, Any]]:
+        first = next((one for one in _list(error.get("errors")) if isinstance(one, Mapping)), {})
+        info = next((one for one in _list(error.get("details")) if isinstance(one, Mapping) and one.get("reason")), {})
+        words = {"status": error.get("status"), "info": info.get("reason"), "domain": first.get("domain")}
+        details = {key: bounded(word, 100) for key, word in words.items() if isinstance(word, str)}
+        reason = first.get("reason") or info.get("reason") or error.get("status")
+        if not isinstance(reason, str):
+            return None, details
+        return bounded(reason, 100), details
 
 
 def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _http_date(iso: str) -> str:
-    return format_datetime(datetime.datetime.fromisoformat(iso), usegmt=True)
+    if isinstance(value, list):
+        return value
+    return []

@@ -317,7 +317,9 @@ def revoke(account: Account, grant: Grant) -> str:
         return "Google says that the grant had already ended."
     if response.status_code in (404, 405):
         return "The issuer has no place to revoke a sign-in; it was only forgotten here."
-    raise http_errors.verdict(response.status_code, response.headers, service=SERVICE, text=response.text, final=False)
+    raise http_errors.from_response(
+        response.status_code, response.headers, service=SERVICE, text=response.text, final=False
+    )
 
 
 def _revoke_uri(token_uri: str) -> str:
@@ -356,7 +358,7 @@ def _requester(session: requests.Session) -> Callable[..., requests.Response]:
             response = session.request(method, url, stream=True, **settings)
             response._content = http.body(response)
         except RequestException as problem:
-            raise http_errors.broken(problem, service=SERVICE, url=url, step="secret") from None
+            raise http_errors.from_exception(problem, service=SERVICE, url=url, step="secret") from None
         # google-auth would sleep and try again, three times
         if response.status_code == 429 or response.status_code >= 500:
             wait = http_errors.retry_after(response.headers.get("Retry-After"))

@@ -1,9 +1,8 @@
-"""HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects; and what an HTTP failure means
-for a message.
+"""HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects.
 
-``session`` makes the connection pool, ``body`` reads an answer and takes out what it repeats of our secrets,
-``Streamed`` a body of known length that knows whether it was handed over, ``broken`` and ``verdict`` turn what went
-wrong into our errors. No provider is known here, and no ``requests`` is imported before it is used.
+``session`` makes the connection pool, ``body`` reads a response and takes out what it repeats of our secrets,
+``Streamed`` is a request's body of known length that knows whether it was handed over. What a failure means for a
+message is ``http_errors.py``. No provider is known here, and no ``requests`` is imported before it is used.
 """
 
 from __future__ import annotations
@@ -18,28 +17,24 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from franking.net import response as answers
-from franking.net import response as echoes
 from franking.net import tls
+from franking.net.response import PATIENCE, BoundedResponse, unpacked, without_secrets
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["ANSWER_LIMIT", "Changed", "Streamed", "abort", "body", "reach", "session"]
+__all__ = ["BODY_LIMIT", "Changed", "Streamed", "abort", "body", "reach", "session"]
 
 
-ANSWER_LIMIT = 65_536
-"""Octets of an answer that are read; error bodies of Google and Microsoft have about 1,000."""
-
-LONGEST_WAIT = 24 * 3600.0
-"""Seconds; a Retry-After beyond a day is a broken clock or a joke."""
+BODY_LIMIT = 65_536
+"""Octets of a response's body that are read; error bodies of Google and Microsoft have about 1,000."""
 
 
-def session(ca_file: str | None, *, timeout: float, patience: float = answers.PATIENCE) -> requests.Session:
+def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) -> requests.Session:
     """Make a requests session: ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but
     HTTPS_PROXY/NO_PROXY honoured.
 
-    Every request has ``timeout`` (seconds without progress) unless it names its own; an answer that has begun ends
+    Every request has ``timeout`` (seconds without progress) unless it names its own; a response that has begun ends
     within ``patience``. The environment's CA bundle variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False``
     neither replace nor weaken our context; .netrc is not read.
     """
@@ -50,41 +45,42 @@ def session(ca_file: str | None, *, timeout: float, patience: float = answers.PA
     from urllib3.connectionpool import HTTPSConnectionPool
 
     context = tls.context(ca_file)
-
     longest = max(patience, timeout)
 
-    class Answer(answers.Answer):
+    class Response(BoundedResponse):
         patience = longest
 
-    class Line(HTTPSConnection):
-        response_class = Answer
+    class Connection(HTTPSConnection):
+        response_class = Response
         debuglevel = 0  # a program that sets http.client's own to 1 would see our tokens printed
 
         def connect(self) -> None:
             if made.aborted:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
-            made.lines.add(self)
+            made.connections.add(self)
             super().connect()
 
         @property
         def is_connected(self) -> bool:
-            return _alive(self.sock) if isinstance(self.sock, ssl.SSLSocket) else super().is_connected
+            if isinstance(self.sock, ssl.SSLSocket):
+                return _alive(self.sock)
+            return super().is_connected
 
     class Pool(HTTPSConnectionPool):
-        ConnectionCls = Line
+        ConnectionCls = Connection
 
         def reach(self) -> str:
-            line: Any = self._get_conn()
+            connection: Any = self._get_conn()
             try:
-                if self.proxy is not None and line.is_closed:
-                    self._prepare_proxy(line)
-                self._validate_conn(line)
-                return str(line.sock.version())
+                if self.proxy is not None and connection.is_closed:
+                    self._prepare_proxy(connection)
+                self._validate_conn(connection)
+                return str(connection.sock.version())
             except BaseException:
-                line.close()
+                connection.close()
                 raise
             finally:
-                self._put_conn(line)
+                self._put_conn(connection)
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **settings: Any) -> None:
@@ -92,8 +88,9 @@ def session(ca_file: str | None, *, timeout: float, patience: float = answers.PA
             self._ours(self.poolmanager)
 
         def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
-            ours = {} if proxy.lower().startswith("socks") else {"proxy_ssl_context": context}
-            return self._ours(super().proxy_manager_for(proxy, **settings, **ours, ssl_context=context))
+            if not proxy.lower().startswith("socks"):
+                settings["proxy_ssl_context"] = context
+            return self._ours(super().proxy_manager_for(proxy, **settings, ssl_context=context))
 
         def _ours(self, pools: Any) -> Any:
             pools.pool_classes_by_scheme = {**pools.pool_classes_by_scheme, "https": Pool}
@@ -109,7 +106,7 @@ def session(ca_file: str | None, *, timeout: float, patience: float = answers.PA
     class Session(requests.Session):
         def __init__(self) -> None:
             super().__init__()
-            self.lines: WeakSet[Any] = WeakSet()
+            self.connections: WeakSet[Any] = WeakSet()
             self.aborted = False
 
         def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
@@ -126,35 +123,35 @@ def session(ca_file: str | None, *, timeout: float, patience: float = answers.PA
     made.mount("https://", Adapter(max_retries=0))
     made.mount("http://", Adapter(max_retries=0))
     made.headers["User-Agent"] = "franking"
-    made.headers["Accept-Encoding"] = "identity"  # a small answer must stay small
+    made.headers["Accept-Encoding"] = "identity"  # a small response must stay small
     logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
     return made
 
 
-def _alive(line: ssl.SSLSocket) -> bool:
-    """Look whether the other side has closed a resting connection.
+def _alive(sock: ssl.SSLSocket) -> bool:
+    """Return whether the other side has left a resting connection open.
 
     urllib3 takes every unread octet for an end, and a TLS 1.3 server's session tickets for that reason too: a
     connection opened by ``reach`` would never be used.
     """
-    timeout = line.gettimeout()
+    timeout = sock.gettimeout()
     try:
-        line.settimeout(0)
-        line.recv(1)  # takes in tickets; an octet that nobody asked for is as bad as an end
+        sock.settimeout(0)
+        sock.recv(1)  # takes in tickets; an octet that nobody asked for is as bad as an end
     except ssl.SSLWantReadError:
         return True
     except (OSError, ValueError):  # ValueError: the TLS layer is off already
         return False
     finally:
-        line.settimeout(timeout)
+        sock.settimeout(timeout)
     return False
 
 
 def reach(session: requests.Session, url: str) -> str:
-    """Open the connection that the next request to ``url`` will use, send nothing, and give the TLS version
-    (``TLSv1.3``).
+    """Open the connection that the next request to ``url`` will use, send nothing, and return the TLS
+    version (``TLSv1.3``).
 
-    ``session`` is one of ours. Raises what the transport raises: hand it to ``broken``.
+    ``session`` is one of ours. Raises what the transport raises: hand it to ``http_errors.from_exception``.
     """
     import requests
     from requests.utils import get_environ_proxies
@@ -170,11 +167,11 @@ def abort(session: requests.Session) -> None:
     """Break off every connection of one of our sessions, from any thread, and let it make no new ones."""
     ours: Any = session
     ours.aborted = True
-    for line in list(ours.lines):
-        if line.sock is not None:
+    for connection in list(ours.connections):
+        if connection.sock is not None:
             with contextlib.suppress(OSError):
                 # the plain socket's shutdown: SSLSocket's would take the encryption off under a thread that is sending
-                socket.socket.shutdown(line.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def _without_query(record: logging.LogRecord) -> bool:
@@ -185,13 +182,11 @@ def _without_query(record: logging.LogRecord) -> bool:
 
 
 class Changed(ValueError):
-    """Say that a body's chunks did not add up to the length that was announced: what they are made of changed
-    meanwhile.
-    """
+    """The chunks of a body did not add up to the length that was announced: what they are made of changed meanwhile."""
 
 
 class Streamed:
-    """Be the body of one request: chunks made while they are sent, with a length known before.
+    """The body of one request: chunks made while they are sent, with a length known before.
 
     ``handed_over`` turns true just before the last octet is given away: from then on the other side may have the whole.
     ``progress`` is told the octets given away so far. Raises ``Changed`` where the chunks do not add up to ``length``.
@@ -207,36 +202,34 @@ class Streamed:
         return self._length
 
     def __iter__(self) -> Iterator[bytes]:
-        given = 0
-        for chunk in self._chunks:
-            if not chunk:
-                continue
-            given += len(chunk)
-            if given > self._length:
+        done = 0
+        for chunk in filter(None, self._chunks):
+            done += len(chunk)
+            if done > self._length:
                 raise Changed(f"a body of {self._length} octets turned out longer")
-            self.handed_over = given == self._length
+            self.handed_over = done == self._length
             yield chunk
             if self._progress is not None:
-                self._progress(given)
-        if given != self._length:
-            raise Changed(f"a body of {self._length} octets ended after {given}")
+                self._progress(done)
+        if done != self._length:
+            raise Changed(f"a body of {self._length} octets ended after {done}")
 
 
 def body(response: requests.Response) -> bytes:
-    """Read the beginning of an answer that was asked for with ``stream=True``, at most ``ANSWER_LIMIT`` octets.
+    """Read the beginning of a response that was asked for with ``stream=True``, at most ``BODY_LIMIT`` octets.
 
-    What it repeats of the request's secrets is taken out, of its headers too. A longer answer's connection is closed
+    What it repeats of the request's secrets is taken out, of its headers too. A longer response's connection is closed
     instead of being reused. Raises what the transport raises.
     """
     from requests.exceptions import ChunkedEncodingError
 
     try:
-        read = b"".join(_up_to(response.iter_content(8_192), ANSWER_LIMIT))
+        read = b"".join(_up_to(response.iter_content(8_192), BODY_LIMIT))
     except ValueError as problem:  # urllib3 takes a chunk's length on trust, a negative one too
         raise ChunkedEncodingError(problem) from None
-    if len(read) > ANSWER_LIMIT:
+    if len(read) > BODY_LIMIT:
         response.close()
-    return echoes.cleaned(response, answers.unpacked(read[:ANSWER_LIMIT], response.headers, ANSWER_LIMIT))
+    return without_secrets(response, unpacked(read[:BODY_LIMIT], response.headers, BODY_LIMIT))
 
 
 def _up_to(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

@@ -23,10 +23,15 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
-from franking.net.http import LONGEST_WAIT
+from franking.net import tcp
 from franking.text import bounded
 
-__all__ = ["broken", "never_left", "retry_after", "verdict"]
+__all__ = ["from_exception", "from_response", "never_left", "retry_after"]
+
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds; a Retry-After beyond a day is a broken clock or a joke."""
+
+_SURELY_NOT = (501, 507)  # not implemented; no room, which Exchange says of a full mailbox
 
 
 def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) -> float | None:
@@ -35,7 +40,7 @@ def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) ->
     """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        seconds = float(text) if len(text) < 20 else LONGEST_WAIT
+        seconds = float(text)
     else:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - clock()
@@ -44,10 +49,7 @@ def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) ->
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-_SURELY_NOT = (501, 507)  # not implemented; no room, which Exchange says of a full mailbox
-
-
-def verdict(
+def from_response(
     status: int,
     headers: Mapping[str, str],
     *,
@@ -57,22 +59,30 @@ def verdict(
     final: bool = True,
     details: Mapping[str, Any] | None = None,
     throttled: Collection[str] = (),
-    clock: Callable[[], float] = time.time,
 ) -> FrankingError:
-    """Say what an answer that is no success means for the message.
+    """Return the error that a response which is no success means for the message.
 
     ``final`` marks the request that would have made ``service`` accept the message: after its body a 5xx leaves open
     whether it did (``OutcomeUnknown``). 429, 503 with Retry-After, and the ``reason`` words in ``throttled`` are surely
     not accepted (``Throttled``), 401 is a token that a newer one may replace (``LoginError``), everything else is
     ``Refused``, temporary for 408 and for 5xx before the final request.
     """
-    wait = retry_after(headers.get("Retry-After"), clock=clock)
+    facts = dict(details or {})
+    wait = retry_after(headers.get("Retry-After"))
+    if wait is not None:
+        facts["retry_after"] = wait
     said = bounded(text)
-    facts = {**(details or {}), **({"retry_after": wait} if wait is not None else {})}
     evidence = Evidence("http", code=status, text=said, reason=reason, details=facts)
-    words = f"{service} answered {status}" + (f" {reason}" if reason else "") + (f": {said}" if said else "")
-    words = words if words.endswith((".", "!", "?", "…")) else words + "."
-    step = "accepted" if final else "message"
+    words = f"{service} answered {status}"
+    if reason:
+        words += f" {reason}"
+    if said:
+        words += f": {said}"
+    if not words.endswith((".", "!", "?", "…")):
+        words += "."
+    step = "message"
+    if final:
+        step = "accepted"
     if status == 401:
         return LoginError(words, token_refused=True, evidence=evidence)
     if status == 429 or (status == 503 and wait is not None) or (reason is not None and reason in throttled):
@@ -83,53 +93,41 @@ def verdict(
     return Refused(words, step=step, temporary=status == 408 or unclear, evidence=evidence)
 
 
-def broken(
-    problem: BaseException,
-    *,
-    service: str,
-    url: str,
-    handed_over: bool = False,
-    proxied: bool = False,
-    step: str | None = None,
+def from_exception(
+    problem: BaseException, *, service: str, url: str, handed_over: bool = False, step: str | None = None
 ) -> FrankingError:
-    """Say what a broken or impossible connection means for the message.
+    """Return the error that a broken or impossible connection means for the message.
 
     ``problem`` is what requests, urllib3 or http.client raised. ``handed_over`` says that the whole of a final request
-    had left: then only the answer is missing, and the outcome is unknown. The error names host and port, never a path
+    had left: then only the response is missing, and the outcome is unknown. The error names host and port, never a path
     or a query.
     """
     parts = urlsplit(url)
-    place = {
-        "scheme": parts.scheme,
-        "host": parts.hostname,
-        "port": parts.port or 443,
-        **({"proxy": True} if proxied else {}),
-    }
-    kind, reason, said, details = _seen(list(_causes(problem)))
+    place = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port or 443}
+    kind, reason, said, details = _most_telling(list(_causes(problem)))
     evidence = Evidence(kind, text=said, reason=reason, details={**place, **details})
-    where = f"{service} ({place['host']})"
+    where = f"{service} ({parts.hostname})"
     if handed_over:
         unknown = f"{where} got the message and did not answer ({reason}); it may have been accepted."
         return OutcomeUnknown(unknown, step="accepted", evidence=evidence)
     if kind == "tls":
-        return TLSError(
-            f"The encrypted connection to {where} could not be made: {said}.", step=step or "tls", evidence=evidence
-        )
+        words = f"The encrypted connection to {where} could not be made: {said}."
+        return TLSError(words, step=step or "tls", evidence=evidence)
     if reason == "timeout":
         return ConnectTimeout(f"{where} was silent for too long.", step=step or "connect", evidence=evidence)
     words = f"{where} could not be reached: {_WORDS.get(reason, 'the connection broke off')}."
-    return ConnectError(words, step=step or ("resolve" if kind == "dns" else "connect"), evidence=evidence)
+    return ConnectError(words, step=step or _STEPS.get(kind, "connect"), evidence=evidence)
 
 
 def never_left(problem: BaseException) -> bool:
-    """Return whether a request without a body surely never left: no connection came about."""
-    names = {type(link).__name__ for link in _causes(problem)}
-    return bool(
-        names
-        & {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"}
-    )
+    """Return whether a request surely never left: no connection came about."""
+    return any(type(link).__name__ in _UNCONNECTED for link in _causes(problem))
 
 
+_UNCONNECTED = frozenset(
+    {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"}
+)
+_STEPS = {"dns": "resolve"}
 _WORDS = {
     "refused": "nothing answers on that port",
     "unreachable": "the network leads nowhere",
@@ -138,6 +136,22 @@ _WORDS = {
     "no-address": "the name has no address",
     "proxy": "the proxy refused to help",
 }
+_RESOLVE = {
+    getattr(socket, "EAI_NONAME", None): "not-found",
+    getattr(socket, "EAI_NODATA", None): "no-address",
+    getattr(socket, "EAI_ADDRFAMILY", None): "no-address",
+    getattr(socket, "EAI_AGAIN", None): "no-dns",
+    getattr(socket, "EAI_FAIL", None): "no-dns",
+}
+# by the names of classes, so that neither requests nor urllib3 is imported
+_LIBRARIES_OWN = (
+    ("connect", "timeout", {"ReadTimeoutError", "ConnectTimeoutError", "ReadTimeout", "ConnectTimeout"}),
+    ("dns", "bad-name", {"InvalidURL", "LocationParseError", "UnicodeError"}),
+    ("connect", "proxy", {"ProxyError", "InvalidProxyURL"}),
+)
+
+Meaning = tuple[str, str, str, dict[str, Any]]
+"""An evidence's kind and reason, the operating system's words, and details."""
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:
@@ -153,52 +167,45 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         current = next((one for one in nested if isinstance(one, BaseException)), None)
 
 
-_RESOLVE = {
-    getattr(socket, "EAI_NONAME", None): "not-found",
-    getattr(socket, "EAI_NODATA", None): "no-address",
-    getattr(socket, "EAI_ADDRFAMILY", None): "no-address",
-    getattr(socket, "EAI_AGAIN", None): "no-dns",
-    getattr(socket, "EAI_FAIL", None): "no-dns",
-}
-
-
-def _seen(chain: list[BaseException]) -> tuple[str, str, str, dict[str, Any]]:
-    """Find the most telling link of the chain: kind, reason, the operating system's words and details for the evidence.
+def _most_telling(chain: list[BaseException]) -> Meaning:
+    """Return what the chain's most telling link means: the innermost that the operating system or TLS raised.
 
     Only the words of system errors are kept: those of requests and urllib3 quote whole URLs.
     """
     for link in reversed(chain):
-        said = bounded(str(link), 300)
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return (
-                "tls",
-                link.reason or "certificate",
-                said,
-                {"verify_code": link.verify_code, "verify_message": link.verify_message},
-            )
-        if isinstance(link, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return "connect", "closed", said, {}
-        if isinstance(link, ssl.SSLError):
-            return "tls", link.reason or "handshake", said, {}
-        if isinstance(link, socket.gaierror):
-            return "dns", _RESOLVE.get(link.errno, "not-found"), said, {"errno": link.errno}
-        if isinstance(link, http.client.RemoteDisconnected | http.client.IncompleteRead):
-            return "connect", "closed", "closed", {}
-        if isinstance(link, ConnectionRefusedError):
-            return "connect", "refused", said, {"errno": link.errno}
-        if isinstance(link, TimeoutError):
-            return "connect", "timeout", said, {}
-        if isinstance(link, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
-            return "connect", "reset", said, {"errno": link.errno}
-        if type(link) is OSError:
-            tunnel = said.startswith("Tunnel connection failed")  # http.client's words for a proxy's refusal of CONNECT
-            return "connect", "proxy" if tunnel else "unreachable", said, {} if tunnel else {"errno": link.errno}
+        meaning = _of_tls(link) or _of_system(link)
+        if meaning:
+            return meaning
     names = {type(link).__name__ for link in chain}
-    for kind, reason, known in (
-        ("connect", "timeout", {"ReadTimeoutError", "ConnectTimeoutError", "ReadTimeout", "ConnectTimeout"}),
-        ("dns", "bad-name", {"InvalidURL", "LocationParseError", "UnicodeError"}),
-        ("connect", "proxy", {"ProxyError", "InvalidProxyURL"}),
-    ):
+    for kind, reason, known in _LIBRARIES_OWN:
         if names & known:
             return kind, reason, reason, {}
     return "connect", "closed", "closed", {}
+
+
+def _of_tls(link: BaseException) -> Meaning | None:
+    if not isinstance(link, ssl.SSLError):
+        return None
+    said = bounded(str(link), 300)
+    if isinstance(link, ssl.SSLCertVerificationError):
+        details = {"verify_code": link.verify_code, "verify_message": link.verify_message}
+        return "tls", link.reason or "certificate", said, details
+    if isinstance(link, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "connect", "closed", said, {}
+    return "tls", link.reason or "handshake", said, {}
+
+
+def _of_system(link: BaseException) -> Meaning | None:
+    said = bounded(str(link), 300)
+    if isinstance(link, socket.gaierror):
+        return "dns", _RESOLVE.get(link.errno, "not-found"), said, {"errno": link.errno}
+    if isinstance(link, http.client.RemoteDisconnected | http.client.IncompleteRead):
+        return "connect", "closed", "closed", {}
+    if isinstance(link, TimeoutError):
+        return "connect", "timeout", said, {}
+    # http.client's words for a proxy's refusal of CONNECT
+    if type(link) is OSError and said.startswith("Tunnel connection failed"):
+        return "connect", "proxy", said, {}
+    if isinstance(link, ConnectionError) or type(link) is OSError:
+        return "connect", tcp.why(link), said, {"errno": link.errno}
+    return None

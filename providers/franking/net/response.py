@@ -1,5 +1,5 @@
-"""HTTP answers that end: bounded in time, in the number of their beginnings, and in what they unpack to. What they mean
-is decided in ``http.py``.
+"""HTTP responses that end, and from which our secrets are gone: bounded in time, in the number of their beginnings, and
+in what they unpack to. How requests are made is ``http.py``, what a failed one means ``http_errors.py``.
 """
 
 from __future__ import annotations
@@ -9,32 +9,57 @@ import binascii
 import http.client
 import io
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from franking.redaction import HIDDEN, forms
+from franking.text import json_object
 
 if TYPE_CHECKING:
     import socket
 
     import requests
 
-__all__ = ["PATIENCE", "Answer", "cleaned", "unpacked"]
+__all__ = ["PATIENCE", "BoundedResponse", "Response", "unpacked", "without_secrets"]
 
 
 PATIENCE = 600.0
-"""Seconds for a whole answer once it has begun, however slowly it drips: progress that never ends is none."""
+"""Seconds for a whole response once it has begun, however slowly it drips: progress that never ends is none."""
 
 INTERIM_LIMIT = 20
-"""Interim answers (1xx) before the real one; there is one at most in practice."""
+"""Interim responses (1xx) before the real one; there is one at most in practice."""
 
 _PACKED = "X-Franking-Content-Encoding"
 
 
-class Answer(http.client.HTTPResponse):
-    """An answer that begins one day and ends: http.client itself would read "100 Continue", or an octet now and then,
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back of a request, read whole: ``content`` is bounded and free of our secrets, ``headers`` regard no
+    case.
+    """
+
+    status: int
+    reason: str
+    headers: MutableMapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object in the body; empty where there is none."""
+        return json_object(self.content) or {}
+
+    @property
+    def text(self) -> str:
+        """Return a body that is no JSON in one line: upload servers write a bare line, proxies a page."""
+        return " ".join(re.sub(r"<[^>]*>", " ", self.content[:4000].decode("utf-8", "replace")).split())
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response that begins one day and ends: http.client itself would read "100 Continue", or an octet now and then,
     for ever.
     """
 
@@ -57,8 +82,8 @@ class Answer(http.client.HTTPResponse):
         self._beginnings += 1
         if self._beginnings > INTERIM_LIMIT:
             raise http.client.HTTPException("too many interim answers")
-        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-        return found
+        status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        return status
 
 
 class _Timed(io.RawIOBase):
@@ -127,9 +152,9 @@ _QUERY = 16
 """
 
 
-def cleaned(response: requests.Response, content: bytes) -> bytes:
-    """Return the body of an answer without what was secret in its request; headers and the status's words are cleaned in
-    place.
+def without_secrets(response: requests.Response, content: bytes) -> bytes:
+    """Return the body of a response without what was secret in its request; headers and the status's words are cleaned
+    in place.
 
     A success keeps its tokens: an issuer may give the same refresh token once more (RFC 6749 §6).
     """
@@ -140,14 +165,18 @@ def cleaned(response: requests.Response, content: bytes) -> bytes:
     for name, value in response.headers.items():
         if (clean := _without(value, hidden)) != value:
             response.headers[name] = clean
+    kept: tuple[str, ...] = ()
+    if response.ok:
+        kept = _TOKENS
     try:
         read = json.loads(content)
-        clean_json = _scrubbed(read, hidden, _TOKENS if response.ok else ())
-        return content if clean_json == read else json.dumps(clean_json).encode()
-    except (ValueError, RecursionError):  # a page, half an answer, or a joke
+        clean_json = _scrubbed(read, hidden, kept)
+        if clean_json != read:
+            content = json.dumps(clean_json).encode()
+    except (ValueError, RecursionError):  # a page, half a response, or a joke
         for form in hidden:
             content = content.replace(form.encode(), HIDDEN.encode())
-        return content
+    return content
 
 
 def _secrets(request: requests.PreparedRequest) -> Iterator[str]:
@@ -161,9 +190,10 @@ def _secrets(request: requests.PreparedRequest) -> Iterator[str]:
             password = ""
         yield from (password, unquote_plus(password))
     body = request.body
-    if isinstance(body, str | bytes) and "form-urlencoded" in str(request.headers.get("Content-Type")):
-        fields: dict[str, str] = dict(parse_qsl(body.decode("latin-1") if isinstance(body, bytes) else body))
-        yield from (value for name, value in fields.items() if name in _FIELDS)
+    if isinstance(body, bytes):
+        body = body.decode("latin-1")
+    if isinstance(body, str) and "form-urlencoded" in str(request.headers.get("Content-Type")):
+        yield from (value for name, value in parse_qsl(body) if name in _FIELDS)
     yield from (value for _, value in parse_qsl(urlsplit(request.url or "").query) if len(value) >= _QUERY)
 
 
@@ -172,8 +202,9 @@ def _scrubbed(value: Any, hidden: tuple[str, ...], kept: tuple[str, ...] = ()) -
         return _without(value, hidden)
     if isinstance(value, list):
         return [_scrubbed(one, hidden) for one in value]
-    if isinstance(value, Mapping):
-        return {name: one if name in kept else _scrubbed(one, hidden) for name, one in value.items()}
+    if isinstance(value, dict):
+        clean = {name: _scrubbed(one, hidden) for name, one in value.items()}
+        return clean | {name: value[name] for name in kept if name in value}
     return value
 
 

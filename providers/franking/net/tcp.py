@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence
@@ -26,7 +27,6 @@ Found = tuple[int, int, int, str, tuple[Any, ...]]
 Resolver = Callable[..., Sequence[Any]]
 
 _RESOLVER_WORDS = {
-    socket.EAI_NONAME: ("not-found", "is not known; check the server's name", False),
     socket.EAI_AGAIN: ("no-dns", "cannot be looked up now, because no name server answers", True),
     getattr(socket, "EAI_NODATA", socket.EAI_NONAME): ("no-address", "exists, but has no address", False),
     getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME): ("no-address", "exists, but has no address", False),
@@ -71,18 +71,22 @@ class Place:
     security: str = "none"
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if ":" in self.host:
+            return f"[{self.host}]:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def details(self) -> dict[str, Any]:
         return {"host": self.host, "port": self.port, "security": self.security}
 
     @property
-    def wire(self) -> str:
+    def name(self) -> str:
         """Return the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``ValueError`` for what cannot be
         a name.
         """
-        host = self.host[1:-1] if self.host[:1] == "[" and self.host[-1:] == "]" else self.host.removesuffix(".")
+        host = self.host.removesuffix(".")
+        if self.host.startswith("[") and self.host.endswith("]"):
+            host = self.host[1:-1]
         if ":" in host:
             if not _is_literal(host):
                 raise ValueError(f"{host!r} is neither a name nor an address")
@@ -103,8 +107,7 @@ def is_public(address: str) -> bool:
     import ipaddress  # only a password without TLS asks
 
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_global
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
 
 
 def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -> list[Found]:
@@ -120,27 +123,20 @@ def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -
         return kind(f"The server name {place.host!r} {words}.", step="resolve", temporary=temporary, evidence=evidence)
 
     try:
-        name = place.wire
-    except ValueError:
-        raise failed("bad-name", "cannot be a server's name", False) from None
-    try:
-        found = _bounded(resolver or _system, name, place.port, timeout)
+        found = _bounded(resolver or _system, place.name, place.port, timeout)
     except socket.gaierror as problem:
-        reason, words, temporary = _RESOLVER_WORDS.get(
-            problem.errno or 0, ("no-dns", f"cannot be looked up ({problem.strerror})", True)
-        )
-        raise failed(reason, words, temporary, problem.errno) from None
-    except UnicodeError:
-        raise failed("bad-name", "cannot be a server's name", False) from None
+        unknown = ("no-dns", f"cannot be looked up ({problem.strerror})", True)
+        raise failed(*_RESOLVER_WORDS.get(problem.errno or 0, unknown), problem.errno) from None
     except TimeoutError:
-        raise failed(
-            "no-dns", "cannot be looked up now, because no name server answered in time", True, kind=ConnectTimeout
-        ) from None
+        words = "cannot be looked up now, because no name server answered in time"
+        raise failed("no-dns", words, True, kind=ConnectTimeout) from None
+    except ValueError:  # the codec's, too
+        raise failed("bad-name", "cannot be a server's name", False) from None
     except OSError as problem:
         raise failed("no-dns", f"cannot be looked up ({problem.strerror})", True, problem.errno) from None
     if not found:
         raise failed("no-address", "exists, but has no address", False)
-    return _take_turns(list(dict.fromkeys(found)))
+    return _interleaved(list(dict.fromkeys(found)))
 
 
 def _system(name: str, port: int, **options: Any) -> list[Any]:
@@ -153,8 +149,11 @@ def _system(name: str, port: int, **options: Any) -> list[Any]:
 def _is_literal(name: str) -> bool:
     """Return whether a host is an IP address, with or without a zone."""
     address = name.partition("%")[0]
+    family = socket.AF_INET
+    if ":" in address:
+        family = socket.AF_INET6
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        socket.inet_pton(family, address)
     except (OSError, ValueError):
         return False
     return True
@@ -167,13 +166,11 @@ def _bounded(resolver: Resolver, name: str, port: int, timeout: float) -> list[F
     return within(timeout, lambda: list(resolver(name, port, type=socket.SOCK_STREAM)), name="franking-resolve")
 
 
-def _take_turns(found: list[Found]) -> list[Found]:
+def _interleaved(found: list[Found]) -> list[Found]:
+    """Let the two families take turns, the preferred one first."""
     first = [each for each in found if each[0] == found[0][0]]
     second = [each for each in found if each[0] != found[0][0]]
-    turns: list[Found] = []
-    for index in range(max(len(first), len(second))):
-        turns += first[index : index + 1] + second[index : index + 1]
-    return turns
+    return [each for pair in zip_longest(first, second) for each in pair if each is not None]
 
 
 def connect(
@@ -185,83 +182,99 @@ def connect(
     All together get ``timeout`` seconds. Raises ``ConnectError`` with evidence of kind ``connect`` and every address
     tried.
     """
-    tried: list[dict[str, Any]] = []
-    started: dict[socket.socket, str] = {}
-    waiting = list(found)
-    end = clock() + timeout
-    pause = min(HEAD_START, timeout / (len(waiting) + 1))
-    selector = selectors.DefaultSelector()
-    winner: socket.socket | None = None
+    race = _Race(clock)
     try:
-        while winner is None and (waiting or started):
-            if waiting:
-                family, kind, protocol, _, address = waiting.pop(0)
-                try:
-                    candidate = socket.socket(family, kind, protocol)
-                except OSError as problem:  # no IPv6 on this machine
-                    tried.append(_attempt(address[0], problem))
-                    continue
-                started[candidate] = str(address[0])
-                candidate.setblocking(False)
-                try:
-                    candidate.connect(address)
-                    winner = candidate
-                    break
-                except (BlockingIOError, InterruptedError):
-                    selector.register(candidate, selectors.EVENT_WRITE)
-                except OSError as problem:
-                    tried.append(_attempt(started.pop(candidate), problem))
-                    candidate.close()
-                    continue
-            winner = _race(selector, started, tried, min(end, clock() + pause) if waiting else end, clock)
-            if winner is None and clock() >= end:
-                break
+        winner = race.run(found, timeout)
+        race.close(winner)
         if winner is not None:
-            del started[winner]
             winner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             winner.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             return winner
     except BaseException:
-        if winner is not None:
-            winner.close()
+        race.close()
         raise
-    finally:
-        selector.close()
-        for late in started:
-            late.close()
-    tried += [{"address": address, "reason": "timeout", "errno": None} for address in started.values()]
-    raise _nobody(place, tried)
+    raise _nobody(place, race.tried)
 
 
-def _race(
-    selector: selectors.BaseSelector,
-    started: dict[socket.socket, str],
-    tried: list[dict[str, Any]],
-    until: float,
-    clock: Callable[[], float],
-) -> socket.socket | None:
-    """Wait until one attempt succeeds, one fails, or ``until`` is reached."""
-    failed = False
-    while started and not failed:
-        left = until - clock()
-        ready = selector.select(max(left, 0))
-        if not ready and left <= 0:
-            return None
-        for key, _ in ready:
-            candidate = key.fileobj
-            assert isinstance(candidate, socket.socket)
-            number = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            selector.unregister(candidate)
-            if not number:
-                return candidate
-            tried.append(_attempt(started.pop(candidate), OSError(number, os.strerror(number))))
-            candidate.close()
-            failed = True
-    return None
+class _Race:
+    """Attempts at several addresses at once. ``tried`` are those that came to nothing."""
 
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.tried: list[dict[str, Any]] = []
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._running: dict[socket.socket, str] = {}
 
-def _attempt(address: Any, problem: OSError) -> dict[str, Any]:
-    return {"address": str(address), "reason": why(problem), "errno": problem.errno}
+    def run(self, found: Sequence[Found], timeout: float) -> socket.socket | None:
+        """Return the first socket that is connected; None where none is in time."""
+        end = self._clock() + timeout
+        head_start = min(HEAD_START, timeout / (len(found) + 1))
+        waiting = list(found)
+        winner = None
+        while winner is None and (waiting or self._running):
+            if waiting and not self._start(waiting.pop(0)):
+                continue
+            until = end
+            if waiting:
+                until = min(end, self._clock() + head_start)
+            winner = self._wait(until)
+            if winner is None and self._clock() >= end:
+                break
+        return winner
+
+    def close(self, winner: socket.socket | None = None) -> None:
+        """End every attempt but the winner's; what is still running came to nothing, for want of time."""
+        self._selector.close()
+        for late, address in self._running.items():
+            if late is not winner:
+                late.close()
+                self.tried.append({"address": address, "reason": "timeout", "errno": None})
+
+    def _start(self, found: Found) -> bool:
+        """Begin one attempt; False where it fails at once."""
+        family, kind, protocol, _, address = found
+        try:
+            candidate = socket.socket(family, kind, protocol)
+        except OSError as problem:  # no IPv6 on this machine
+            self._failed(address[0], problem)
+            return False
+        self._running[candidate] = str(address[0])
+        candidate.setblocking(False)
+        try:
+            candidate.connect(address)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as problem:
+            self._end(candidate, problem)
+            return False
+        self._selector.register(candidate, selectors.EVENT_WRITE)
+        return True
+
+    def _wait(self, until: float) -> socket.socket | None:
+        """Wait until one attempt succeeds, one fails, or ``until`` is reached."""
+        failed = False
+        while self._running and not failed:
+            left = until - self._clock()
+            ready = self._selector.select(max(left, 0))
+            if not ready and left <= 0:
+                return None
+            for key, _ in ready:
+                candidate = key.fileobj
+                assert isinstance(candidate, socket.socket)
+                number = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not number:
+                    return candidate
+                self._selector.unregister(candidate)
+                self._end(candidate, OSError(number, os.strerror(number)))
+                failed = True
+        return None
+
+    def _end(self, candidate: socket.socket, problem: OSError) -> None:
+        self._failed(self._running.pop(candidate), problem)
+        candidate.close()
+
+    def _failed(self, address: Any, problem: OSError) -> None:
+        self.tried.append({"address": str(address), "reason": why(problem), "errno": problem.errno})
 
 
 def _nobody(place: Place, tried: list[dict[str, Any]]) -> ConnectError:
@@ -270,5 +283,7 @@ def _nobody(place: Place, tried: list[dict[str, Any]]) -> ConnectError:
     evidence = Evidence(
         "connect", text=_SENTENCES[reason], reason=reason, details={**place.details, "tried": tried, "errno": number}
     )
-    kind = ConnectTimeout if reason == "timeout" else ConnectError
+    kind: type[ConnectError] = ConnectError
+    if reason == "timeout":
+        kind = ConnectTimeout
     return kind(f"{place} cannot be reached: {_SENTENCES[reason]}.", step="connect", evidence=evidence)

@@ -20,15 +20,13 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
     if ca_file:
         try:
             made.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as problem:
-            why = (
-                problem.strerror
-                if not isinstance(problem, ssl.SSLError) and problem.strerror
-                else "it holds no PEM certificate"
-            )
+        except OSError as problem:
+            why = "it holds no PEM certificate"
+            if problem.strerror and not isinstance(problem, ssl.SSLError):
+                why = problem.strerror
             raise SettingsError(
                 f"ca_file: {ca_file!r} cannot be used: {why}. Give a PEM file with the CA's certificate.",
                 field="ca_file",
-                evidence=Evidence("settings", text=str(why), reason="ca-file", details={"path": ca_file}),
+                evidence=Evidence("settings", text=why, reason="ca-file", details={"path": ca_file}),
             ) from None
     return made

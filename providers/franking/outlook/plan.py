@@ -3,56 +3,67 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from franking.account.account import Account
 from franking.account.repair import repair_command
 from franking.api_session import header_of
 from franking.errors import Evidence, MessageError
-from franking.message.content import Content, Parts
+from franking.message.content import Content, Part, Parts
 from franking.outlook.facts import FACTS, GRAPH
 from franking.outlook.graph_json import FILE_LIMIT, Segments, draft_mime, json_segments, lost_headers
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "rewritten"]
 
 
 MIME_LIMIT = 3_000_000  # octets; base64 makes 4,000,000 of them, and a request has at most 4 MB
 REQUEST_LIMIT = 4_000_000
 USUAL_LIMIT = 35 * 1024 * 1024  # Exchange's default for a whole message; an administrator may allow more
-MOST_RECIPIENTS = 1_000  # that an administrator can allow; the default is 500
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say by which way a message goes and what that changes in it; ``str(plan)`` is one line for a person."""
+    """By which way a message goes and what that changes in it; ``str(plan)`` is one line for a person."""
 
     way: str  # "mime", "json", "draft"
+    content: Content = field(repr=False, compare=False)
     size: int
     warnings: tuple[str, ...] = ()
     as_mime: bool = False  # whether the draft is made of MIME
     parts: Parts | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def files(self) -> tuple[Part, ...]:
+        if self.parts is None:
+            return ()
+        return self.parts.attachments
+
+    @property
+    def total(self) -> int:
+        """Return the octets that the progress counts: of a draft, its files'."""
+        if self.way == "draft":
+            return sum(part.size for part in self.files)
+        return self.size
+
     def __str__(self) -> str:
         words = {
             "mime": "one request, the message as it is (MIME)",
             "json": "one request, the message taken apart (JSON)",
-            "draft": f"a draft and {len(self.parts.attachments) if self.parts else 0} uploads, then the send",
+            "draft": f"a draft and {len(self.files)} uploads, then the send",
         }
         return "; ".join((words[self.way], *self.warnings))
 
 
-def plan(account: Account, content: Content, *, clock: Callable[[], float] = time.time) -> Plan:
+def plan(account: Account, content: Content) -> Plan:
     """Choose the way of a message. Raises ``MessageError`` where there is none, with what would open one."""
     size = content.size_with_bcc()
     limit = FACTS.route(GRAPH).size
-    assert limit is not None
-    if size > limit:
+    if limit is not None and size > limit:
         raise _too_large(
             f"The message has {size} bytes; Exchange takes at most {limit}. Send a link instead.", size, limit
         )
     if size <= MIME_LIMIT and account.save_to_sent:
-        return Plan("mime", size)
+        return Plan("mime", content, size)
     parts = content.parts()
     if not parts.complete:
         raise MessageError(
@@ -60,65 +71,70 @@ def plan(account: Account, content: Content, *, clock: Callable[[], float] = tim
             f"up to {MIME_LIMIT} bytes with a copy in Sent Items, or on the route smtp.",
             evidence=Evidence("message", reason="not-divisible", details={"size": size, "limit": MIME_LIMIT}),
         )
-    lost = lost_headers(parts, clock())
-    both = parts.text is not None and parts.html is not None
-    usual = (
-        (f"Exchange refuses more than {USUAL_LIMIT} bytes unless the administrator has raised the limit",)
-        if size > USUAL_LIMIT
-        else ()
-    )
-    rewritten = ("the plain text is made anew from the HTML by Exchange",) if both else ()
+    lost = lost_headers(parts, time.time())
     fits = (
         all(part.size < FILE_LIMIT for part in parts.attachments)
         and Segments(json_segments(parts, content.message_id, save=account.save_to_sent)).length <= REQUEST_LIMIT
     )
     if not account.save_to_sent:
-        if lost:
-            raise _headers_lost(
-                lost,
-                "Without a copy in Sent Items (save_to_sent = false) Graph cannot carry the header fields",
-                "set save_to_sent = true",
-            )
-        if not fits:
-            raise _too_large(
-                f"The message has {size} bytes; without a copy in Sent Items (save_to_sent = false) Graph takes about 3 MB.",
-                size,
-                MIME_LIMIT,
-            )
-        return Plan("json", size, rewritten, parts=parts)
-    if fits and not lost and not (both and account.large_attachments):
-        return Plan("json", size, rewritten, parts=parts)
-    if not account.large_attachments:
-        raise _needs_permission(account, size, lost if fits else ())
+        _require_json(size, lost, fits)
+    elif not fits or lost or (account.large_attachments and rewritten(parts)):
+        if not account.large_attachments:
+            raise _needs_permission(account, size, lost, fits)
+        return _draft(content, size, parts, lost)
+    return Plan("json", content, size, rewritten(parts), parts=parts)
+
+
+def rewritten(parts: Parts) -> tuple[str, ...]:
+    """Return the warning that JSON holds one of two texts."""
+    if parts.text is None or parts.html is None:
+        return ()
+    return ("the plain text is made anew from the HTML by Exchange",)
+
+
+def _require_json(size: int, lost: tuple[str, ...], fits: bool) -> None:
+    """Refuse what only goes with a copy in Sent Items."""
+    if lost:
+        raise MessageError(
+            "Without a copy in Sent Items (save_to_sent = false) Graph cannot carry the header fields "
+            f"{', '.join(lost[:10])}; leave them out, or set save_to_sent = true.",
+            field="headers",
+            evidence=Evidence("message", reason="headers-lost", details={"headers": lost[:10]}),
+        )
+    if not fits:
+        raise _too_large(
+            f"The message has {size} bytes; without a copy in Sent Items (save_to_sent = false) Graph takes "
+            "about 3 MB.",
+            size,
+            MIME_LIMIT,
+        )
+
+
+def _draft(content: Content, size: int, parts: Parts, lost: tuple[str, ...]) -> Plan:
     if len(draft_mime(header_of(content), parts)) > MIME_LIMIT:
         raise _too_large(
             f"The text of the message has more than {MIME_LIMIT} bytes; attach it as a file.", size, MIME_LIMIT
         )
-    return Plan("draft", size, usual, as_mime=bool(lost or both), parts=parts)
+    warnings: tuple[str, ...] = ()
+    if size > USUAL_LIMIT:
+        warnings = (f"Exchange refuses more than {USUAL_LIMIT} bytes unless the administrator has raised the limit",)
+    return Plan("draft", content, size, warnings, as_mime=bool(lost or rewritten(parts)), parts=parts)
 
 
 def _too_large(words: str, size: int, limit: int) -> MessageError:
     return MessageError(words, evidence=Evidence("message", reason="too-large", details={"size": size, "limit": limit}))
 
 
-def _headers_lost(lost: tuple[str, ...], words: str, remedy: str) -> MessageError:
-    names = ", ".join(lost[:10])
+def _needs_permission(account: Account, size: int, lost: tuple[str, ...], fits: bool) -> MessageError:
+    name = account.name
+    if account.words:
+        name = account.reference
+    command = repair_command("login", name, "--large-attachments")
+    why = "more than Graph takes in one request"
+    if fits and lost:
+        why = f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON"
     return MessageError(
-        f"{words} {names}; leave them out, or {remedy}.",
-        field="headers",
-        evidence=Evidence("message", reason="headers-lost", details={"headers": lost[:10]}),
-    )
-
-
-def _needs_permission(account: Account, size: int, lost: tuple[str, ...]) -> MessageError:
-
-    command = repair_command("login", account.reference if account.words else account.name, "--large-attachments")
-    why = (
-        f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON"
-        if lost
-        else "more than Graph takes in one request"
-    )
-    return MessageError(
-        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). Sign in once with: {command}",
+        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). "
+        f"Sign in once with: {command}",
         evidence=Evidence("message", reason="large-attachments", details={"size": size, "limit": MIME_LIMIT}),
     )

@@ -99,7 +99,7 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
     issuer, _ = authority(account)
     names = {kind.__name__ for kind in type(problem).__mro__}
     if "RequestException" in names and not isinstance(problem, json.JSONDecodeError):
-        return http_errors.broken(problem, service="The sign-in server", url=issuer, step="secret")
+        return http_errors.from_exception(problem, service="The sign-in server", url=issuer, step="secret")
     if "MsalServiceError" in names:
         number = re.search(r"\b[45]\d\d\b", str(problem))
         code = int(number[0]) if number else None

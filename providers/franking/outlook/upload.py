@@ -16,190 +16,152 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import closing
 from urllib.parse import quote, urlsplit
 
-from franking.api_session import Progress
-from franking.errors import ConnectError, FrankingError, Refused, Throttled
+from franking.api_session import Body
+from franking.errors import ConnectError, FrankingError, Refused
 from franking.message.content import Part
 from franking.net import http
-from franking.outlook.client import Body, Wire, odd
+from franking.net.response import Response
+from franking.net.upload import Rereadable, resumed
+from franking.outlook.client import GraphClient
 from franking.outlook.graph_json import FILE_LIMIT, Segments, file_json, file_segments
 
-__all__ = ["deliver"]
+__all__ = ["Draft", "deliver"]
 
 # octets of a range: below 4 MB, and a multiple of 320 KiB, which Microsoft's own upload code keeps to
 RANGE = 10 * 320 * 1024
-RESUMES = 5  # breaks in a row of one upload that are survived
+
+Draft = tuple[str, Callable[[], Body]]
+"""A draft to be made: the content type and the body of the request."""
 
 
 def deliver(
-    wire: Wire,
-    drafts: list[tuple[str, Callable[[], Body]]],
-    files: tuple[Part, ...],
-    told: Progress,
-    pause: Callable[[float], object],
+    client: GraphClient, drafts: list[Draft], files: tuple[Part, ...], pause: Callable[[float], object]
 ) -> tuple[str, int]:
-    """Make a draft, attach the files, send it. Gives the message's id, and which of ``drafts`` Graph took.
+    """Make a draft, attach the files, send it. Return the message's id, and which of ``drafts`` Graph took.
 
-    ``drafts`` are (content type, body) to try in order: a later one for a Graph that does not take the earlier kind.
+    ``drafts`` are tried in order: a later one for a Graph that does not take the earlier kind.
     """
-    name, taken = _create(wire, drafts)
-    draft = f"{wire.mailbox}/messages/{quote(name, safe='')}"
+    name, used = _create(client, drafts)
+    draft = f"{client.mailbox}/messages/{quote(name, safe='')}"
     try:
-        done = 0
+        offset = 0
         for part in files:
-            _attach(wire, draft, part, told, done, pause)
-            done += part.size
-        wire.ask("POST", f"{draft}/send", b"", expected=(202,), final=True)
+            _attach(client, draft, part, offset, pause)
+            offset += part.size
+        client.ask("POST", f"{draft}/send", b"", expected=(202,), final=True)
     except BaseException as problem:
-        surely_not_sent = not (problem.possibly_sent if isinstance(problem, FrankingError) else wire.in_doubt)
-        if surely_not_sent and not wire.discard(draft):
+        perhaps_sent = client.in_doubt
+        if isinstance(problem, FrankingError):
+            perhaps_sent = problem.possibly_sent
+        if not perhaps_sent and not client.discard(draft):
             problem.add_note("The draft could not be removed; it is still in Drafts.")
         raise
-    return name, taken
+    return name, used
 
 
-def _create(wire: Wire, drafts: list[tuple[str, Callable[[], Body]]]) -> tuple[str, int]:
-    for number, (kind, body) in enumerate(drafts):
+def _create(client: GraphClient, drafts: list[Draft]) -> tuple[str, int]:
+    for number, (kind, body) in enumerate(drafts, 1):
         try:
-            made = wire.ask("POST", f"{wire.mailbox}/messages", body(), kind=kind, expected=(201,))
+            made = client.ask("POST", f"{client.mailbox}/messages", body(), kind=kind, expected=(201,))
         except Refused as refused:
-            code = refused.evidence.code if refused.evidence else None
-            if number + 1 < len(drafts) and code in (400, 405, 415):
+            code = refused.evidence and refused.evidence.code
+            if number < len(drafts) and code in (400, 405, 415):
                 continue
             raise
         name = made.json.get("id")
         if not isinstance(name, str) or not name:
-            raise odd("made a draft without an id")
-        return name, number
+            raise client.odd("made a draft without an id")
+        return name, number - 1
     raise AssertionError("there is always a draft to try")
 
 
-def _attach(wire: Wire, draft: str, part: Part, told: Progress, done: int, pause: Callable[[float], object]) -> None:
+def _attach(client: GraphClient, draft: str, part: Part, offset: int, pause: Callable[[float], object]) -> None:
+    """Attach one file. ``offset``: octets of the files before it."""
     if part.size < FILE_LIMIT:
         segments = Segments(file_segments(part))
-        body = http.Streamed(segments, segments.length, lambda given: told.running(done + given * 3 // 4))
-        wire.ask("POST", f"{draft}/attachments", body, expected=(201,))
+        body = http.Streamed(segments, segments.length, lambda done: client.progress.running(offset + done * 3 // 4))
+        client.ask("POST", f"{draft}/attachments", body, expected=(201,))
         return
     item = {**file_json(part), "attachmentType": "file", "size": part.size}
     item.pop("@odata.type")
-    made = wire.ask(
-        "POST",
-        f"{draft}/attachments/createUploadSession",
-        json.dumps({"AttachmentItem": item}).encode(),
-        expected=(200, 201),
-    )
+    asked = json.dumps({"AttachmentItem": item}).encode()
+    made = client.ask("POST", f"{draft}/attachments/createUploadSession", asked, expected=(200, 201))
     url = made.json.get("uploadUrl")
     if not isinstance(url, str) or urlsplit(url).scheme != "https":
-        raise odd("gave no address for the upload")
-    _upload(wire, url, part, told, done, pause)
+        raise client.odd("gave no address for the upload")
+    upload = _Upload(client, url, part, offset)
+    with closing(upload.stream):
+        resumed(upload.step, pause)
+        upload.stream.read(1)  # looks behind the last octet: a file that has grown meanwhile is a MessageError
 
 
-def _upload(wire: Wire, url: str, part: Part, told: Progress, done: int, pause: Callable[[float], object]) -> None:
-    reader = _Reader(part)
-    at: int | None = 0
-    breaks = 0
-    broken: ConnectError | Refused | None = None
-    try:
-        while at is not None:
-            try:
-                if broken is not None:
-                    at, broken = _position(wire, url, part, broken), None
-                else:
-                    at, breaks = _put(wire, url, part, reader, at, told, done), 0
-            except (ConnectError, Refused) as problem:
-                breaks += 1
-                if breaks > RESUMES or not _may_resume(problem):
-                    raise
-                broken = problem
-                pause(2.0 ** (breaks - 1) - 1)  # seconds: at once, then 1, 3, 7, 15
-        reader.finish()
-    finally:
-        reader.close()
+class _Upload:
+    """One file on its way to Graph in ranges."""
 
+    def __init__(self, client: GraphClient, url: str, part: Part, offset: int) -> None:
+        self._client, self._url, self._size, self._offset = client, url, part.size, offset
+        self.stream = Rereadable(part.open)
+        self._at: int | None = 0
+        self._broken: FrankingError | None = None
 
-def _put(wire: Wire, url: str, part: Part, reader: _Reader, at: int, told: Progress, done: int) -> int | None:
-    """Send one range; give where the next begins, or None where that was all."""
-    end = min(at + RANGE, part.size)
-    body = http.Streamed(reader.span(at, end), end - at, lambda given: told.running(done + at + given))
-    span = {"Content-Range": f"bytes {at}-{end - 1}/{part.size}"}
-    answer = wire.ask(
-        "PUT", url, body, kind="application/octet-stream", headers=span, expected=(200, 201, 202), token=False
-    )
-    following = _expected(answer.json, part.size)
-    if answer.status == 201 or (end == part.size and following is None):
-        return None
-    if following is None or not at < following <= end:
-        raise odd("counts the upload in a way that cannot be")
-    return following
+    def step(self) -> bool | None:
+        """Send the next range; after a break, ask first how far the upload came. True where nothing is missing."""
+        try:
+            if self._broken is not None:
+                self._at, self._broken = self._position(self._broken), None
+            if self._at is not None:
+                self._at = self._put(self._at)
+        except (ConnectError, Refused) as problem:
+            self._broken = problem
+            raise
+        return self._at is None or None
 
+    def _put(self, at: int) -> int | None:
+        """Send one range; return where the next begins, or None where that was all."""
+        end = min(at + RANGE, self._size)
+        body = http.Streamed(
+            self._span(at, end), end - at, lambda done: self._client.progress.running(self._offset + at + done)
+        )
+        response = self._client.ask(
+            "PUT",
+            self._url,
+            body,
+            kind="application/octet-stream",
+            headers={"Content-Range": f"bytes {at}-{end - 1}/{self._size}"},
+            expected=(200, 201, 202),
+            token=False,
+        )
+        following = self._expected(response)
+        if response.status == 201 or (end == self._size and following is None):
+            return None
+        if following is None or not at < following <= end:
+            raise self._client.odd("counts the upload in a way that cannot be")
+        return following
 
-def _position(wire: Wire, url: str, part: Part, broken: ConnectError | Refused) -> int | None:
-    """Ask how far a broken upload came; None where nothing is missing."""
-    try:
-        return _expected(wire.ask("GET", url, expected=(200,), token=False).json, part.size)
-    except Refused as gone:
-        # the session is over: perhaps the last range made the file whole, perhaps it expired. A guess could lose a file
-        raise broken from gone
-
-
-def _expected(answer: dict[str, Any], size: int) -> int | None:
-    """Read the beginning of the first range that Graph still expects (``["3276800-"]``); None where it expects none."""
-    ranges = answer.get("nextExpectedRanges", answer.get("NextExpectedRanges"))
-    first = str(ranges[0]) if isinstance(ranges, list) and ranges else ""
-    found = re.match(r"(\d{1,12})(?:-|\Z)", first)
-    return int(found[1]) if found and int(found[1]) < size else None
-
-
-def _may_resume(problem: FrankingError) -> bool:
-    """Return whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a
-    refusal.
-    """
-    if isinstance(problem, ConnectError):
-        return True
-    code = problem.evidence.code if problem.evidence else None
-    return (
-        isinstance(problem, Refused)
-        and not isinstance(problem, Throttled)
-        and code is not None
-        and (code >= 500 or code == 416)
-    )
-
-
-class _Reader:
-    """A file, read once from beginning to end where nothing breaks; begun again where an upload goes back."""
-
-    def __init__(self, part: Part) -> None:
-        self._part = part
-        self._chunks: Iterator[bytes] = iter(())
-        self._rest = b""
-        self._at = -1
-
-    def span(self, first: int, end: int) -> Iterator[bytes]:
-        if first != self._at:
-            self.close()
-            self._chunks, self._rest, self._at = self._part.open(), b"", 0
-            for _ in self._until(first):
-                pass
-        yield from self._until(end)
-
-    def _until(self, end: int) -> Iterator[bytes]:
-        while self._at < end:
-            piece = self._rest or next(self._chunks, b"")
-            if not piece:
-                return
-            piece, self._rest = piece[: end - self._at], piece[end - self._at :]
-            self._at += len(piece)
+    def _span(self, first: int, end: int) -> Iterator[bytes]:
+        self.stream.seek(first)
+        while self.stream.tell() < end and (piece := self.stream.read(end - self.stream.tell())):
             yield piece
 
-    def finish(self) -> None:
-        """Look behind the last octet. Raises ``MessageError`` for a file that has grown meanwhile."""
-        next(self._chunks, None)
+    def _position(self, broken: FrankingError) -> int | None:
+        """Ask how far a broken upload came; None where nothing is missing."""
+        try:
+            return self._expected(self._client.ask("GET", self._url, expected=(200,), token=False))
+        except Refused as gone:
+            # the session is over: perhaps the last range made the file whole, perhaps it expired. A guess could lose a
+            # file
+            raise broken from gone
 
-    def close(self) -> None:
-        """Let go of what the file holds open."""
-        close = getattr(self._chunks, "close", None)
-        if close:
-            close()
-        self._at = -1
+    def _expected(self, response: Response) -> int | None:
+        """Read where the first range begins that Graph still expects (``["3276800-"]``); None where it expects none."""
+        found = response.json
+        ranges = found.get("nextExpectedRanges", found.get("NextExpectedRanges"))
+        if not isinstance(ranges, list) or not ranges:
+            return None
+        first = re.match(r"(\d{1,12})(?:-|\Z)", str(ranges[0]))
+        if first is None or int(first[1]) >= self._size:
+            return None
+        return int(first[1])

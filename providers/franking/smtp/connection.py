@@ -323,7 +323,7 @@ class Connection:
         try:
             raw.settimeout(self._timeout)
             self._sock = wrapped = context.wrap_socket(
-                raw, server_hostname=self.place.wire, do_handshake_on_connect=False
+                raw, server_hostname=self.place.name, do_handshake_on_connect=False
             )
             wrapped.do_handshake()
             wrapped.setblocking(False)

@@ -1,0 +1,92 @@
+"""Uploads that survive a break: asked how far they came, they go on from there. Which requests do that is the
+provider's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from franking.errors import ConnectError, FrankingError, OutcomeUnknown, Refused, Throttled
+
+__all__ = ["RESUMES", "Rereadable", "may_resume", "resumed"]
+
+RESUMES = 5
+"""Breaks in a row that an upload survives."""
+
+T = TypeVar("T")
+
+
+def may_resume(problem: FrankingError) -> bool:
+    """Return whether an upload goes on after this: a broken connection, a 5xx, or a range that does not fit; never a
+    refusal.
+    """
+    if isinstance(problem, Refused) and not isinstance(problem, Throttled):
+        code = (problem.evidence and problem.evidence.code) or 0
+        return code >= 500 or code == 416
+    return isinstance(problem, ConnectError | OutcomeUnknown)
+
+
+def resumed(
+    step: Callable[[], T | None],
+    pause: Callable[[float], object],
+    *,
+    allowed: Callable[[FrankingError], bool] = may_resume,
+) -> T:
+    """Repeat ``step``, which carries one piece, until it returns something; after a break it begins where the service
+    says it came to.
+
+    ``pause`` waits so many seconds, and returns true where the session was aborted meanwhile. Raises what ``step``
+    raised last: at once where it is not ``allowed`` to go on, else when it is the sixth break in a row.
+    """
+    breaks = 0
+    while True:
+        try:
+            result = step()
+        except FrankingError as problem:
+            breaks += 1
+            # seconds: at once, then 1, 3, 7, 15
+            if breaks > RESUMES or not allowed(problem) or pause(2.0 ** (breaks - 1) - 1):
+                raise
+        else:
+            if result is not None:
+                return result
+            breaks = 0
+
+
+class Rereadable:
+    """Octets that are made while they are read: once from beginning to end where nothing breaks, begun again where an
+    upload goes back. As much of a file as google-api-python-client wants of one.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[bytes]]) -> None:
+        self._begin = begin
+        self._chunks: Iterator[bytes] = iter(())
+        self._rest = memoryview(b"")
+        self._at = -1
+
+    def seek(self, position: int) -> None:
+        if position != self._at:
+            self.close()
+            self._chunks, self._rest, self._at = self._begin(), memoryview(b""), 0
+            while self._at < position and self.read(position - self._at):
+                pass
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """Return the next octets, at most ``size``, often fewer; none at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        piece = bytes(self._rest[:size])
+        self._rest = self._rest[len(piece) :]
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Let go of what the octets' source holds open."""
+        close = getattr(self._chunks, "close", None)
+        if close:
+            close()
+        self._at = -1
