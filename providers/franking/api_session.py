@@ -25,7 +25,7 @@ from franking.net import http, http_errors
 from franking.net.response import Response
 from franking.provider import Observer, Receipt, Step
 from franking.session_guard import SessionGuard
-from franking.text import bounded
+from franking.text import bounded, page_text
 
 if TYPE_CHECKING:
     from franking.provider import Account, Secret
@@ -139,7 +139,7 @@ class ApiClient(ABC):
             error = {}
         text = error.get("message")
         if not isinstance(text, str):
-            text = response.text
+            text = page_text(response.content)
         reason, details = self._reason(error, response)
         return http_errors.from_response(
             response.status,

@@ -9,7 +9,6 @@ import binascii
 import http.client
 import io
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -51,11 +50,6 @@ class Response:
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body; empty where there is none."""
         return json_object(self.content) or {}
-
-    @property
-    def text(self) -> str:
-        """Return a body that is no JSON in one line: upload servers write a bare line, proxies a page."""
-        return " ".join(re.sub(r"<[^>]*>", " ", self.content[:4000].decode("utf-8", "replace")).split())
 
 
 class BoundedResponse(http.client.HTTPResponse):
