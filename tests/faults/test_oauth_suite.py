@@ -270,7 +270,7 @@ print(account, store)
 
 def send():
     with franking.connect(account, store=store, observer=print) as mailer:
-        print(repr(mailer), repr(mailer._watched()), mailer._watched().__dict__)
+        print(repr(mailer), repr(mailer._secret_in_use()), mailer._secret_in_use().__dict__)
         print(mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[franking.Attachment(data=b"z" * 2_500_000, name="f")])))
 
 def report():
