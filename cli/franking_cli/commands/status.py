@@ -34,7 +34,7 @@ def command(
         bool, typer.Option("--verify", help="Really renew each sign-in, and really log in with each password.")
     ] = False,
 ) -> int:
-    """Return where each account's secret is, how old it is, and what repairs it.
+    """Tell where each account's secret is, how old it is, and what repairs it.
 
     Exit code 4 when somebody has to sign in, 2 when a password is missing or a setting is wrong.
     """
