@@ -238,7 +238,5 @@ _ADDRESSED = {
 def custom_field(name: str, value: str) -> str:
     if name.lower() in _ADDRESSED and not value.isascii():
         # a name outside ASCII: the address must stay readable for machines
-        from franking.message.headers import read_addresses
-
         return address_field(name, read_addresses(value, name.lower()))
     return field(name, value, where="headers")

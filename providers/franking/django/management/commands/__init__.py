@@ -1,0 +1,1 @@
+"""One file for each command of ``manage.py``; its name is the command's."""
