@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import runpy
@@ -21,17 +22,33 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, name), handler)
 
-# quick and the same every time, for each change; deep (--hypothesis-profile deep, or FRANKING_FUZZ=deep) for minutes of
-# leisure: it goes where nobody was
+# quick: the same every time, for each change; explore (--hypothesis-profile explore, or FRANKING_FUZZ=explore) goes where
+# nobody was, for a minute or two
 settings.register_profile("quick", max_examples=150, deadline=None, derandomize=True, database=None)
 settings.register_profile(
-    "deep", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True
+    "explore", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True
 )
 settings.load_profile(os.environ.get("FRANKING_FUZZ", "quick"))
 
 LOOPBACK = Path(__file__).parent / "loopback"
 # this process; the environment below is for subprocesses
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the library's own plugin where the command line kept it out (``-p no:franking``): what is loaded that early
+    is not seen by coverage.
+    """
+    if not config.pluginmanager.hasplugin("franking"):
+        config.pluginmanager.import_plugin("franking.testing.capture")
+
+
+def pytest_collection_finish() -> None:
+    """Take the modules and the collected tests out of the garbage collector's sight: many tests make it run, and each
+    time it would look at half a million objects that stay.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -66,7 +66,7 @@ _HOMES = {
     "Recommendation": "discovery.recommendation",
     "Refused": "errors",
     "SendError": "errors",
-    "SendResult": "sending.bulk",
+    "SendResult": "sending.queue",
     "SettingsError": "errors",
     "Step": "provider",
     "TLSError": "errors",

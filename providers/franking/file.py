@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.fields import Field
 from franking.errors import Evidence, FrankingError, Refused, SettingsError
-from franking.provider import Facts, Receipt, RouteFacts, Step, Steps
+from franking.provider import Destination, Facts, Receipt, RouteFacts, Step, Steps
 from franking.session_guard import SessionGuard
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class FileProvider:
 
     def route(self, account: Account) -> str:
         return "file"
+
+    def destination(self, account: Account) -> Destination:
+        return Destination(str(account.path))
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> FileSession:
         directory = Path(account.path).expanduser()

@@ -34,9 +34,12 @@ __all__ = [
     "Account",
     "ClientFacts",
     "Content",
+    "Destination",
     "Envelope",
     "Facts",
     "Field",
+    "KnowsScopes",
+    "KnowsWho",
     "LoginUI",
     "Observer",
     "Parts",
@@ -48,14 +51,19 @@ __all__ = [
     "Session",
     "Step",
     "Steps",
+    "SupportsClosed",
+    "SupportsDestination",
+    "SupportsFork",
     "SupportsHints",
     "SupportsKeys",
     "SupportsLogin",
     "SupportsMany",
+    "SupportsPlan",
     "SupportsPreparedRefresh",
     "Tag",
     "needs_secret",
     "silent",
+    "who_signed_in",
 ]
 
 _HOMES = {
@@ -70,7 +78,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return the names of other modules that the contract speaks of, for who writes a provider; to send, most of them
+    """Return a name of another module that the contract speaks of, for who writes a provider; to send, most of them
     need not be there.
     """
     if name not in _HOMES:
@@ -86,8 +94,7 @@ STEPS = ("settings", "secret", "resolve", "connect", "tls", "greet", "login", "m
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Tell of one part of a send: at its start (``running``) and at its end (``ok``, ``failed``, ``warning``,
-    ``skipped``).
+    """One part of a send: at its start (``running``) and at its end (``ok``, ``failed``, ``warning``, ``skipped``).
 
     ``ms`` is how long it took, ``detail`` one short line for a person, free of secrets. Large uploads tell ``done`` and
     ``total`` in bytes.
@@ -167,12 +174,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """Describe one road to a provider: default settings, limits, scopes, and why one would choose it.
+    """One route to a provider: default settings, limits, scopes, and why one would choose it.
 
     ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages;
     None where unknown. ``per_day_personal`` is the smaller number of a mailbox in one of the provider's own consumer
-    domains. ``scopes`` are the OAuth scopes that this road needs. ``window`` tells whether many messages may be in
-    flight on one connection. ``api`` marks a road on which recipients come from the headers (so that Bcc must stay in
+    domains. ``scopes`` are the OAuth scopes that this route needs. ``window`` tells whether many messages may be in
+    flight on one connection. ``api`` marks a route on which recipients come from the headers (so that Bcc must stay in
     them).
     """
 
@@ -192,10 +199,9 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClientFacts:
-    """Return how an application makes itself known to a provider, which must come before any sign-in: the key of the
-    account that holds it.
+    """How an application makes itself known to a provider, which must come before any sign-in.
 
-    ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value
+    ``key`` is the key of the account that holds it; ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value
     is the path of a downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a
     setting of ``instead`` it is not needed.
     """
@@ -211,7 +217,7 @@ class ClientFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Return how to recognise a provider and what its roads are. Matching is by whole labels, never by substring.
+    """How to recognise a provider, and what its routes are. Matching is by whole labels, never by substring.
 
     ``routes``: the first is the default. ``hosts`` are submission servers. ``mail_domains`` are consumer domains (an
     entry that begins with a dot matches any domain below it); ``mx_suffixes`` likewise for MX names. ``wrong_hosts``
@@ -219,6 +225,7 @@ class Facts:
     none, with ``wrong_reasons`` naming a text. ``foreign`` are hosts of the same company that are no mailbox
     submission: recognised by name, nothing is recommended. ``variants`` holds the settings that differ for some of
     these names, by the entry that recognises them (a consumer domain with a server of its own, a national cloud).
+    ``login_key`` is the key of the account that names who logs in with a password.
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
     and the settings that they stand for.
@@ -233,6 +240,7 @@ class Facts:
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     oauth: bool = False
     client: ClientFacts | None = None
+    login_key: str = "username"
     url_form: str = "mailbox"
     schemes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -242,11 +250,7 @@ class Facts:
 
 
 class Session(Protocol):
-    """One open, authenticated connection. Belongs to one thread; never recovers by itself.
-
-    With ``quiet_after_fork = True`` the mailer closes a forked child's copy of it: for sessions whose ``close`` says
-    nothing there.
-    """
+    """One open, authenticated connection. Belongs to one thread; never recovers by itself."""
 
     def send(self, envelope: Envelope, content: Content) -> Receipt: ...
     def close(self) -> None: ...
@@ -281,7 +285,10 @@ class Provider(Protocol):
 
 def needs_secret(account: Account, provider: Provider) -> bool:
     """Return whether an account needs a secret to send: where somebody signs in, or a user name is set."""
-    return provider.facts.oauth or bool(account.get("username"))
+    return provider.facts.oauth or bool(account.get(provider.facts.login_key))
+
+
+# -- optional abilities of a session ------------------------------------------------------------------------------------
 
 
 Tag = TypeVar("Tag")
@@ -300,6 +307,81 @@ class SupportsMany(Protocol):
         Jobs are drawn only when there is room for them. When the connection is lost, every job drawn so far has been
         yielded (accepted, surely not accepted, or ``OutcomeUnknown``) before the iterator ends; the session is then
         closed and draws no more.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsClosed(Protocol):
+    """A session that knows when it can send no more, because the server or an error ended it."""
+
+    @property
+    def closed(self) -> bool: ...
+
+
+@runtime_checkable
+class SupportsFork(Protocol):
+    """A session whose copy in a forked child may be closed there: it says nothing to the server then.
+
+    A session without this is left alone, as it might say good-bye for the parent.
+    """
+
+    quiet_after_fork: bool
+
+
+# -- optional abilities of a secret -------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class KnowsWho(Protocol):
+    """A secret that knows who signed in."""
+
+    @property
+    def who(self) -> str | None: ...
+
+
+@runtime_checkable
+class KnowsScopes(Protocol):
+    """A secret that knows what the sign-in allows."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+
+
+def who_signed_in(secret: Secret) -> str | None:
+    """Return who signed in, where the secret knows."""
+    return secret.who if isinstance(secret, KnowsWho) else None
+
+
+# -- optional abilities of a provider -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where messages go: a directory, or a server (``host`` and ``security`` are set) and its port."""
+
+    place: str
+    host: str | None = None
+    security: str | None = None
+
+
+@runtime_checkable
+class SupportsDestination(Protocol):
+    """A provider whose messages go to a place that the account names."""
+
+    def destination(self, account: Account) -> Destination | None:
+        """Return where this account's messages go; None on a route whose place is the provider's own."""
+        ...
+
+
+@runtime_checkable
+class SupportsPlan(Protocol):
+    """A provider that goes several ways on one route, depending on the message."""
+
+    def plan(self, account: Account, content: Content) -> object:
+        """Return as text (``str()``) how a message would go and what that changes in it.
+
+        Raises ``MessageError`` where it could not go.
         """
         ...
 
@@ -345,8 +427,8 @@ class SupportsLogin(Protocol):
         """Return whether a person must sign in; False for service accounts and app-only access."""
         ...
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
-        """Lead a person through the sign-in and give the grant; the caller saves it.
+    def login(self, account: Account, ui: LoginUI) -> Grant:
+        """Lead a person through the sign-in and return the grant; the caller saves it.
 
         Where somebody else signed in than the account sends as, the person is told and decides. Raises
         ``LoginRequired`` with evidence when it did not come about.
@@ -362,7 +444,7 @@ class SupportsLogin(Protocol):
         ...
 
     def revoke(self, account: Account, grant: Grant) -> str:
-        """Revoke the grant at the provider; give a sentence on what that did."""
+        """Revoke the grant at the provider; return a sentence on what that did."""
         ...
 
     def who(self, grant: Grant) -> str | None:
@@ -389,5 +471,5 @@ class SupportsPreparedRefresh(Protocol):
     """
 
     def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
-        """Prepare a refresh and lend it; errors as in ``SupportsLogin.refresh``."""
+        """Prepare a refresh and return it; errors as in ``SupportsLogin.refresh``."""
         ...

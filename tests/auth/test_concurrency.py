@@ -198,7 +198,7 @@ def test_after_a_fork_each_process_has_its_own_connection(place: Place, how: str
 def test_a_lock_that_a_thread_held_at_the_fork_holds_up_no_child(place: Place) -> None:
     mailer = franking.connect(place.account, secret=Password(place.token) if place.token else None)
     mailer.send(message())
-    with mailer.sessions.lock:  # as a thread of the parent may
+    with mailer.pool.lock:  # as a thread of the parent may
         child = os.fork()
         if child == 0:
             mailer.abort()
@@ -272,7 +272,7 @@ for line in sys.stdin:
     try:
         for mailer in mailers * 2:
             mailer.send(franking.Message(to="c@d.cz", text="x"))
-            mailer.sessions.drop_idle()
+            mailer.pool.drop_idle()
         print("sent", flush=True)
     except franking.FrankingError as error:
         print(repr(error), flush=True)

@@ -71,7 +71,7 @@ class Signing(SmtpProvider):
     def needs_login(self, account: Account) -> bool:
         return self.person
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+    def login(self, account: Account, ui: LoginUI) -> Grant:
         return grant()
 
     def refresh(self, account: Account, old: Grant | None, secret: str | None) -> Grant:

@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import franking
@@ -490,7 +490,6 @@ REASONS = st.one_of(st.none(), WORDS, st.sampled_from(sorted({reason for rule in
 ERRORS = [getattr(errors, name) for name in errors.__all__ if name != "Evidence"]
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     kind=st.sampled_from(ERRORS),
     step=st.sampled_from(

@@ -103,7 +103,7 @@ class World:
             )
         if self.microsofts is None:  # one sign-in serves all cells: the stand-in does not rotate
             with self.signing_in(browser=self.microsoft.browser) as person:
-                made = outlook_login.login(self.outlook(large_attachments=True), person, options={})
+                made = outlook_login.login(self.outlook(large_attachments=True), person)
             World.microsofts = replace(made, access_token="", expires_at=0.0)
         assert self.microsofts is not None
         return self.microsofts
@@ -164,7 +164,7 @@ CODE = "authorisation code, PKCE verifier, state, access token, refresh token, I
 @flow("POST /token", holds=f"{CODE}, client secret")
 def google_in_the_browser(world: World) -> Any:
     with world.signing_in(browser=google_browser(world)) as person:
-        return provider("gmail").login(world.gmail(), person, options={})  # type: ignore[attr-defined]
+        return provider("gmail").login(world.gmail(), person)  # type: ignore[attr-defined]
 
 
 @flow("POST /token", holds=f"{CODE}, client secret")
@@ -172,26 +172,26 @@ def google_pasted(world: World) -> Any:
     with world.signing_in(
         pastes=lambda url: browse(url, world.google.authority.ca_file, stop_at_loopback=True)
     ) as person:
-        return provider("gmail").login(world.gmail(), person, options={})  # type: ignore[attr-defined]
+        return provider("gmail").login(world.gmail(), person)  # type: ignore[attr-defined]
 
 
 @flow("POST .*/token", holds=CODE)
 def microsoft_in_the_browser(world: World) -> Any:
     with world.signing_in(browser=world.microsoft.browser) as person:
-        return provider("outlook").login(world.outlook(), person, options={})  # type: ignore[attr-defined]
+        return provider("outlook").login(world.outlook(), person)  # type: ignore[attr-defined]
 
 
 @flow("POST .*/token", holds=CODE)
 def microsoft_pasted(world: World) -> Any:
     with world.signing_in(pastes=world.microsoft.address_line) as person:
-        return provider("outlook").login(world.outlook(), person, options={})  # type: ignore[attr-defined]
+        return provider("outlook").login(world.outlook(), person)  # type: ignore[attr-defined]
 
 
 @flow("POST .*/devicecode", "POST .*/token", holds="device code, user code, access token, refresh token, ID token")
 def microsoft_by_device(world: World) -> Any:
     with world.signing_in() as person:
         person.device = True
-        return outlook_login.login(world.outlook(), person, options={}, sleep=lambda seconds: None)
+        return outlook_login.login(world.outlook(), person, sleep=lambda seconds: None)
 
 
 # -- tokens --------------------------------------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ def test_what_is_pasted_wrongly_is_not_repeated(
     )
     kind: Any = provider(name)
     with world.signing_in(pastes=lambda url: change(ends(url))) as person, pytest.raises(FrankingError) as caught:
-        kind.login(account, person, options={})
+        kind.login(account, person)
     explain(caught.value)
     world.told += [everything(caught.value), variables(caught.value)]
     tap = world.taps["google" if name == "gmail" else "microsoft"]

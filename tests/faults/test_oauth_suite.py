@@ -52,7 +52,7 @@ class Issuer:
     def sign_in(self) -> Grant:
         found = find_provider(self.name)
         assert isinstance(found, SupportsLogin)
-        return found.login(self.account(), self.person(), options={})
+        return found.login(self.account(), self.person())
 
     def store(self, state: Path) -> FileStore:
         """Keep a grant whose access token has ended."""

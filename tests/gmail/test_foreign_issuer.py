@@ -90,7 +90,7 @@ def account(issuer: Issuer, tmp_path: Path) -> franking.Account:
 @pytest.mark.parametrize("route", ["api", "smtp"])
 def test_login_and_refresh(issuer: Issuer, account: franking.Account, way: str, route: str) -> None:
     person = Person(issuer.browse_back) if way == "browser" else Person(pastes=issuer.browse)
-    grant = GMAIL.login(account.replace(route=route), person, options={})
+    grant = GMAIL.login(account.replace(route=route), person)
     assert grant.who == "me@gmail.com"
     assert any("not Google's" in text for text in person.shown)
     assert grant.access_token

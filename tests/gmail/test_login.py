@@ -60,7 +60,7 @@ def with_clipboard(google: Google, change: Callable[[str], str] = lambda url: ur
 
 
 def login(account: Account, person: Person) -> Grant:
-    return GMAIL.login(account, person, options={})
+    return GMAIL.login(account, person)
 
 
 def seen(error: FrankingError) -> tuple[str | None, str]:

@@ -74,7 +74,7 @@ def test_login_refresh_and_send_by_smtp(start: Start, authority: Authority, tmp_
         file.write_text(json.dumps(google.client_secrets()))
         server = start({}, mechanisms=("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"))
         account = road(server, authority, client_secrets=str(file))
-        grant = GMAIL.login(account, Person(lambda url: browse(url, authority.ca_file)), options={})
+        grant = GMAIL.login(account, Person(lambda url: browse(url, authority.ca_file)))
         store = MemoryStore({"shop": GMAIL.refresh(account, grant, None).dumps()})
         secret = secret_for(account, GMAIL, store, {})
         token = secret.get()

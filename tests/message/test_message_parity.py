@@ -123,7 +123,7 @@ def files(message: EmailMessage) -> list[tuple[Any, ...]]:
     ]
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow], report_multiple_bugs=False)
+@settings(suppress_health_check=[HealthCheck.too_slow], report_multiple_bugs=False)
 @given(
     subject=subject,
     to=st.lists(address, min_size=1, max_size=6),
@@ -211,7 +211,6 @@ def test_says_the_same_as_an_email_message(
     assert files(ours) == files(theirs)
 
 
-@settings(deadline=None)
 @given(body_text)
 @example("")
 @example("\r")
@@ -226,7 +225,6 @@ def test_text_arrives_with_the_same_lines(text: str) -> None:
     assert lines(parsed(octets).get_content()) == lines(text)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=1000), st.integers(0, 57 * 256 * 4 + 100), file_name)
 def test_files_arrive_octet_by_octet(seed: bytes, length: int, name: str) -> None:
     data = (seed * (length // len(seed) + 1))[:length] if seed else b""
@@ -238,7 +236,6 @@ def test_files_arrive_octet_by_octet(seed: bytes, length: int, name: str) -> Non
     assert (file.get_payload(decode=True), file.get_filename()) == (data, name)
 
 
-@settings(deadline=None)
 @given(st.lists(address, min_size=1, max_size=8), subject, st.text(clean, max_size=50))
 def test_own_email_messages_arrive_as_they_were(to: list[Address], subject: str, text: str) -> None:
     theirs = EmailMessage()

@@ -87,7 +87,7 @@ def sign_in(account: franking.Account, microsoft: Microsoft, **ways: Any) -> Gra
     person = Person(microsoft, **ways)
     if person.device:
         person.on_show = lambda text: microsoft.approve()
-    grant = login.login(account, person, options={}, sleep=lambda seconds: None)
+    grant = login.login(account, person, sleep=lambda seconds: None)
     person.done()
     return grant
 
@@ -126,7 +126,7 @@ def test_a_login_gives_a_grant_that_works(
 
 def test_the_browser_is_asked_as_microsoft_wants_it(microsoft: Microsoft, account: Make) -> None:
     person = Person(microsoft)
-    login.login(account(), person, options={})
+    login.login(account(), person)
     person.done()
     asked = query_of(person.opened[0])
     assert asked["response_mode"] == "form_post"
@@ -144,7 +144,7 @@ def test_the_browser_is_asked_as_microsoft_wants_it(microsoft: Microsoft, accoun
 
 def test_a_pasted_answer_comes_in_the_address_line(microsoft: Microsoft, account: Make) -> None:
     person = Person(microsoft, no_browser=True)
-    login.login(account(), person, options={})
+    login.login(account(), person)
     assert query_of(person.opened[0])["response_mode"] == "query"
 
 
@@ -176,7 +176,7 @@ def test_a_tenant_that_refuses_the_other_route_is_asked_for_the_own_one(
 ) -> None:
     setattr(microsoft, refusal, {"SMTP.Send"})
     person = Person(microsoft)
-    grant = login.login(account(), person, options={})
+    grant = login.login(account(), person)
     person.done()
     assert len(person.opened) == 2
     assert "SMTP.Send" not in query_of(person.opened[1])["scope"]
@@ -184,16 +184,15 @@ def test_a_tenant_that_refuses_the_other_route_is_asked_for_the_own_one(
 
 
 def test_large_attachments_ask_for_more(microsoft: Microsoft, account: Make) -> None:
-    for settings, options in (({"large_attachments": True}, {}), ({}, {"large_attachments": True})):
-        person = Person(microsoft)
-        grant = login.login(account(**settings), person, options=options)
-        person.done()
-        assert microsoft.tokens[grant.access_token].scopes == ("Mail.ReadWrite", "Mail.Send")
+    person = Person(microsoft)
+    grant = login.login(account(large_attachments=True), person)
+    person.done()
+    assert microsoft.tokens[grant.access_token].scopes == ("Mail.ReadWrite", "Mail.Send")
 
 
 def test_a_shared_mailbox_asks_for_the_shared_scope_and_hints_nobody(microsoft: Microsoft, account: Make) -> None:
     person = Person(microsoft)
-    login.login(account(mailbox="info@contoso.com"), person, options={})
+    login.login(account(mailbox="info@contoso.com"), person)
     person.done()
     asked = query_of(person.opened[0])
     assert f"{GRAPH}/Mail.Send.Shared" in asked["scope"]
@@ -217,7 +216,7 @@ def test_the_device_code_is_polled_at_the_pace_that_is_asked_for(microsoft: Micr
         if len(slept) == 4:
             microsoft.approve()
 
-    grant = login.login(account(), person, options={}, sleep=sleep)
+    grant = login.login(account(), person, sleep=sleep)
     assert grant.who == "jan@contoso.com"
     assert slept[:4] == [1, 1, 6, 12]
     assert person.shown == [
@@ -230,7 +229,7 @@ def test_instructions_are_composed_where_the_issuer_sends_none(microsoft: Micros
     microsoft.device_message = None
     person = Person(microsoft, device=True)
     person.on_show = lambda text: microsoft.approve()
-    login.login(account(), person, options={}, sleep=lambda seconds: None)
+    login.login(account(), person, sleep=lambda seconds: None)
     assert "https://localhost/link" in person.shown[0]
     assert "CANARYCODE" in person.shown[0]
 
@@ -239,7 +238,7 @@ def test_a_device_code_that_nobody_types_ends_by_itself(microsoft: Microsoft, ac
     person = Person(microsoft, device=True)
     slept: list[float] = []
     with pytest.raises(errors.LoginRequired) as caught:
-        login.login(account(), person, options={}, sleep=slept.append)
+        login.login(account(), person, sleep=slept.append)
     assert evidence(microsoft, caught.value).reason == "expired_token"
     assert sum(slept) <= login.DEVICE_SECONDS
 
@@ -249,14 +248,14 @@ def test_ctrl_c_ends_the_waiting_for_a_device(microsoft: Microsoft, account: Mak
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        login.login(account(), Person(microsoft, device=True), options={}, sleep=interrupt)
+        login.login(account(), Person(microsoft, device=True), sleep=interrupt)
 
 
 def test_a_declined_device_code(microsoft: Microsoft, account: Make) -> None:
     person = Person(microsoft, device=True)
     person.on_show = lambda text: microsoft.decline()
     with pytest.raises(errors.LoginRequired) as caught:
-        login.login(account(), person, options={}, sleep=lambda seconds: None)
+        login.login(account(), person, sleep=lambda seconds: None)
     assert evidence(microsoft, caught.value).reason == "authorization_declined"
 
 
@@ -578,7 +577,7 @@ def test_a_foreign_issuer_is_a_plain_openid_provider(
                 browser.get(answer.headers["Location"], timeout=10)
 
         person.open_url = open_url  # type: ignore[method-assign]
-        grant = login.login(foreign, person, options={})
+        grant = login.login(foreign, person)
         person.done()
         assert query_of(person.opened[0])["response_mode"] == "query"
         assert grant.access_token

@@ -330,7 +330,7 @@ def test_both_routes_by_one_real_sign_in(tmp_path: Path, start: Start, ca: Autho
     with Microsoft(tmp_path, authority=ca) as microsoft:
         graph = outlook(**microsoft.settings())
         person = Person(microsoft)
-        grant = login.login(graph, person, options={})
+        grant = login.login(graph, person)
         person.done()
 
         def secret(account: franking.Account) -> Any:

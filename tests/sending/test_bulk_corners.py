@@ -13,8 +13,8 @@ import pytest
 import franking
 from franking.errors import Refused
 from franking.sending import bulk
-from franking.sending.queue import Feed
-from franking.sending.retry import Policy
+from franking.sending.queue import Queue
+from franking.sending.retry import Decision, Policy
 from servers.scripted import ScriptedManySession, ScriptedProvider
 
 pytestmark = pytest.mark.timeout(60)
@@ -32,24 +32,16 @@ def messages(count: int, start: int = 0) -> Iterator[franking.Message]:
 
 def test_the_pause_before_the_five_thousandth_attempt() -> None:
     """It was 2 to the power of 4,999 seconds, which is no number, and ended the run."""
-    assert Policy(attempts=10**6).pause(5_000, lambda: 0.0) == 120.0
+    assert Policy(attempts=10**6).pause(5_000, 0.0) == 120.0
 
 
 def test_who_leaves_sends_nothing_again(account: franking.Account, scripted: ScriptedProvider) -> None:
     """A message whose pause is over is not drawn for another attempt when nobody reads results any more."""
     with franking.connect(account, secret="x") as mailer:
-        road = bulk.Road(
-            prepare=mailer.prepare,
-            open=lambda: mailer.sessions.take(mailer.open),
-            give_back=mailer.sessions.give_back,
-            renew=mailer.renew,
-            explain=mailer.explain,
-            connections=2,
-        )
-        feed = Feed(road, messages(2))
+        feed = Queue(bulk.Run(mailer, connections=2), messages(2))
         job = feed.draw()
         assert job is not None
-        feed.again(job, 0.0, Refused("later", temporary=True))
+        feed.again(Decision("failed", None, Refused("later", temporary=True), following=job))
         feed.abandoned = True
         assert feed.draw() is None
         feed.abandoned = False

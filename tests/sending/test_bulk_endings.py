@@ -20,7 +20,7 @@ import franking
 from franking.errors import RecipientsRefused, SettingsError, Throttled
 from franking.provider import Facts, RouteFacts
 from franking.sending import bulk
-from franking.sending.queue import Feed
+from franking.sending.queue import Queue
 from franking.sending.retry import Policy
 from servers.scripted import ScriptedProvider
 from servers.smtp import EXTENSIONS, Fault, SmtpServer
@@ -112,14 +112,14 @@ def test_stop_does_not_wait_for_pauses(account: franking.Account, scripted: Scri
 
     thread = threading.Thread(target=stopper)
     thread.start()
-    original = Feed.slow_down
+    original = Queue.slow_down
 
-    def slow_down(feed: Feed, pause: float) -> None:
+    def slow_down(feed: Queue, pause: float) -> None:
         original(feed, pause)
         waits.set()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Feed, "slow_down", slow_down)
+        patch.setattr(Queue, "slow_down", slow_down)
         with franking.connect(account, secret="x", connections=connections) as mailer:
             results = {result.index: result for result in mailer.send_many(source(), stop=stop)}
     thread.join()

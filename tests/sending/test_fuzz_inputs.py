@@ -27,8 +27,9 @@ from franking.registry import provider
 from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader, command, parse_ehlo, path
 from franking_cli.batch.input import Templates, letters
 
-DEEP = settings().max_examples > 1_000
-pytestmark = pytest.mark.timeout(0 if DEEP else 60)
+EXPLORING = settings().max_examples > 1_000
+if EXPLORING:
+    pytestmark = pytest.mark.timeout(600)
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 NASTY = st.text(

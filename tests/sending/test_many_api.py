@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import franking
-from franking.sending.queue import Feed
+from franking.sending.queue import Queue
 from servers.services import SERVICES, Service
 
 COUNT = 120
@@ -50,14 +50,14 @@ def test_too_many_requests_keep_the_connections_and_slow_everything_down(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed: list[int] = []
-    original = Feed.slow_down
+    original = Queue.slow_down
 
-    def watched(feed: Feed, pause: float) -> None:
+    def watched(feed: Queue, pause: float) -> None:
         assert pause >= 1.0, "Retry-After was not honoured"
         original(feed, 0.0)  # it has been looked at: no need to wait
         allowed.append(feed.allowed)
 
-    monkeypatch.setattr(Feed, "slow_down", watched)
+    monkeypatch.setattr(Queue, "slow_down", watched)
     for _ in range(2):
         service.throttle()
     with franking.connect(service.account, connections=1, store=service.store) as mailer:

@@ -140,7 +140,7 @@ def gmail(directory: Path) -> Iterator[Service]:
         yield Service(
             provider="gmail",
             settings=settings,
-            grant=found.login(account, Person(lambda url: browse(url, ca_file)), options={}),
+            grant=found.login(account, Person(lambda url: browse(url, ca_file))),
             fake=google,
             send="uploadType=m",  # "media" or "multipart"
             renewals=lambda: sum(form["grant_type"] == "refresh_token" for form in google.token_requests),
@@ -160,7 +160,7 @@ def graph(directory: Path) -> Iterator[Service]:
         yield Service(
             provider="outlook",
             settings=settings,
-            grant=found.login(account, Person(microsoft.browser), options={}),
+            grant=found.login(account, Person(microsoft.browser)),
             fake=microsoft,
             send="/sendMail",
             renewals=lambda: microsoft.token_requests.count("refresh_token"),

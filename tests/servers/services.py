@@ -97,9 +97,7 @@ def _signed_in(described: Callable[[Path], AbstractContextManager[Described]], d
     with described(directory / "service") as (account, person, seen):
         provider: Any = find_provider(account.provider)
         store = FileStore(directory / "state", "file")
-        store.save(
-            "shop", replace(provider.login(account, person, options={}), access_token="ended", expires_at=0.0).dumps()
-        )
+        store.save("shop", replace(provider.login(account, person), access_token="ended", expires_at=0.0).dumps())
         yield Service(account, store, **seen)
 
 

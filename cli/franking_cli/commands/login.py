@@ -133,7 +133,7 @@ def sign_in(console: Console, account: Account, kind: SupportsLogin, store: File
     from franking.auth.store import save_grant
 
     _expect_room(account, store)
-    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+    grant = kind.login(account, screen)
     who = kind.who(grant)
     save_grant(store, account.name, grant)
     if not console.json_output:

@@ -95,13 +95,16 @@ def predict(console: Console, mailer: Any, prepared: Any) -> None:
     """Write the .eml to stdout and say to stderr by which route it would go, how large it is and what the limits
     are.
     """
+    from franking.provider import SupportsPlan
+
     route = mailer.provider.facts.route(mailer.route)
     size = prepared.content.size_with_bcc() if route.api else prepared.content.size
     limit = f" of {route.size:,} allowed" if route.size else ""
     at_most = f" of {route.recipients:,} allowed" if route.recipients else ""
-    plan = getattr(mailer.provider, "plan", None)
-    with mailer.explained():  # there may be no way for it
-        how = str(plan(mailer.account, prepared.content)) if plan is not None else None
+    how = None
+    if isinstance(mailer.provider, SupportsPlan):
+        with mailer.explained():  # there may be no way for it
+            how = str(mailer.provider.plan(mailer.account, prepared.content))
     if console.json_output:
         from franking.sending.testsend import TestReport, hints_for
 

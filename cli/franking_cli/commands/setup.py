@@ -390,7 +390,7 @@ def _sign_in(console: Console, account: Account, plan: _Plan, ways: _Ways) -> st
     console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
     if isinstance(provider, SupportsLogin) and provider.needs_login(account):
         screen = LoginScreen(console, no_browser=ways.no_browser, device=ways.device)
-        grant = provider.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+        grant = provider.login(account, screen)
         save_grant(plan.store, account.name, grant)
         if not console.json_output:
             console.say(f"✓ Signed in as {told_of(grant, provider.who(grant))}.", "good")

@@ -18,8 +18,8 @@ from franking.diagnosis.rules import Rule
 from franking.errors import SettingsError
 from franking.gmail.facts import _FIELDS, _HOST, API, FACTS, SMTP
 from franking.message.address import Address
-from franking.provider import LoginUI, Observer, Session
-from franking.smtp.fields import TRANSPORT_FIELDS, settle_transport
+from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
+from franking.smtp.fields import TRANSPORT_FIELDS, destination, settle_transport
 
 __all__ = ["GmailProvider"]
 
@@ -86,14 +86,17 @@ class GmailProvider:
             secret,
             observer,
             route=SMTP,
-            username=account.username or getattr(secret, "who", None) or account.sender.address,
+            username=account.username or who_signed_in(secret) or account.sender.address,
             mechanisms=_OAUTH_MECHANISMS if account.auth == "auto" else (account.auth,),
         )
+
+    def destination(self, account: Account) -> Destination | None:
+        return destination(account) if self.route(account) == SMTP else None
 
     def needs_login(self, account: Account) -> bool:
         return not account.service_account
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
+    def login(self, account: Account, ui: LoginUI) -> Grant:
         from franking.gmail import login
 
         return login.sign_in(account, ui, self._scopes(account))

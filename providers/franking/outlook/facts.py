@@ -264,8 +264,9 @@ def graph_root(account: Account) -> str:
     return (account.graph_endpoint or CLOUDS[account.cloud].graph) + "/v1.0"
 
 
-def scopes(account: Account, route: str, *, large: bool = False) -> tuple[str, ...]:
-    """Return the OAuth scopes that a route needs, of the account's cloud; ``large`` adds what drafts and uploads need.
+def scopes(account: Account, route: str) -> tuple[str, ...]:
+    """Return the OAuth scopes that a route needs, of the account's cloud, with what drafts and uploads need where large
+    messages are wanted.
 
     The delegated names: https://learn.microsoft.com/graph/permissions-reference; app-only uses the resource's
     ``/.default``.
@@ -278,7 +279,7 @@ def scopes(account: Account, route: str, *, large: bool = False) -> tuple[str, .
     names = ["Mail.Send"]
     if account.mailbox:
         names.append("Mail.Send.Shared")
-    if large or account.large_attachments:
+    if account.large_attachments:
         names.append("Mail.ReadWrite")
         if account.mailbox:
             names.append("Mail.ReadWrite.Shared")

@@ -46,12 +46,11 @@ def login(
     account: Account,
     ui: LoginUI,
     *,
-    options: Mapping[str, Any],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Grant:
-    """Lead a person through the sign-in and give the grant.
+    """Lead a person through the sign-in and return the grant.
 
-    ``options``: ``large_attachments`` also asks for what large messages need. Raises ``LoginRequired`` (declined, timed
+    Raises ``LoginRequired`` (declined, timed
     out, not allowed), ``SettingsError`` (the app registration or a setting is wrong) and ``ConnectError`` (Microsoft
     cannot be reached), all with evidence of kind ``oauth``, ``http`` or of the network.
     """
@@ -60,8 +59,7 @@ def login(
             "app_only: nobody signs in for an app-only account; give it its client secret or certificate instead.",
             field="app_only",
         )
-    large = bool(options.get("large_attachments"))
-    own = scopes(account, account.route, large=large)
+    own = scopes(account, account.route)
     other = tuple(scope for route in _ROUTES if route != account.route for scope in scopes(account, route))
     consented: tuple[str, ...] = (account.route,)
     with _application(account) as app:

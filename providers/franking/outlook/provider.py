@@ -19,8 +19,8 @@ from franking.errors import LoginError, SettingsError
 from franking.message.address import Address
 from franking.message.content import Content
 from franking.outlook.facts import _SHARED_TENANTS, CLOUDS, CONSUMER_SMTP, FACTS, FIELDS, LOGIN_HOSTS, SMTP, personal
-from franking.provider import LoginUI, Observer, Session
-from franking.smtp.fields import settle_transport
+from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
+from franking.smtp.fields import destination, settle_transport
 
 __all__ = ["OutlookProvider"]
 
@@ -79,7 +79,7 @@ class OutlookProvider:
             from franking.smtp.open import open_session
 
             token = secret.get()
-            name = account.username or account.mailbox or getattr(secret, "who", None) or account.sender.address
+            name = account.username or account.mailbox or who_signed_in(secret) or account.sender.address
             try:
                 return open_session(account, secret, observer, route=SMTP, username=name, mechanisms=("xoauth2",))
             except LoginError as refused:
@@ -89,6 +89,9 @@ class OutlookProvider:
         from franking.outlook.send import open_session as open_graph
 
         return open_graph(account, secret, observer)
+
+    def destination(self, account: Account) -> Destination | None:
+        return destination(account) if account.route == SMTP else None
 
     def plan(self, account: Account, content: Content) -> object:
         """Say (as text: ``str()``) how a message would go and what that changes in it. Raises ``MessageError`` where it
@@ -104,14 +107,11 @@ class OutlookProvider:
         """Return whether a person must sign in; an app-only account has a secret or a certificate instead."""
         return not account.app_only
 
-    def login(self, account: Account, ui: LoginUI, *, options: Mapping[str, Any]) -> Grant:
-        """Lead a person through Microsoft's sign-in.
-
-        ``options``: ``large_attachments`` (bool) also asks for what large messages need.
-        """
+    def login(self, account: Account, ui: LoginUI) -> Grant:
+        """Lead a person through Microsoft's sign-in."""
         from franking.outlook.login import login
 
-        return login(account, ui, options=options)
+        return login(account, ui)
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         """Make a fresh access token for the account's route."""

@@ -1,8 +1,8 @@
-"""An error's evidence and the account it met → its diagnosis, by the rules of the provider, of a better road, and the
+"""An error's evidence and the account it met → its diagnosis, by the rules of the provider, of a better one, and the
 generic ones.
 
 The mailer's half of diagnosing: what is known of the account and of who signed in. The rules themselves are run by
-``diagnosis.py``.
+``diagnosis/rules.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from franking.account.repair import login_command
 from franking.diagnosis.generic import GENERIC
 from franking.diagnosis.rules import diagnose
 from franking.errors import FrankingError, LoginRequired, forget_locals
+from franking.provider import SupportsDestination
 from franking.registry import provider as find_provider
 
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.diagnosis.diagnosis import Diagnosis
+    from franking.diagnosis.rules import Rule
     from franking.provider import Provider
 
-__all__ = ["better_road", "explain", "in_commands"]
+__all__ = ["better_for", "explain", "in_commands"]
 
 
 def explain(
@@ -37,32 +39,47 @@ def explain(
     ``signed_in`` tells ``who`` and with which ``scopes``; ``secrets`` are taken out of what the other side said.
     """
     if error.diagnosis is None:
-        better = better_road(account)
-        rules = (*(better.rules if better else ()), *(provider.rules if provider else ()), *GENERIC)
+        better = better_for(account)
+        rules: list[Rule] = []
+        for one in (better, provider):
+            if one is not None:
+                rules += one.rules
         values = {**_values(account, provider, better), **(signed_in or {})}
         if account is not None and error.evidence is not None and error.evidence.kind == "dns":
             from franking.discovery.recommend import nearest_host
 
-            values["suggestion"] = nearest_host(account.get("host") or "")
-        error.diagnosis = diagnose(error, rules, values, secrets=secrets)
+            values["suggestion"] = nearest_host(_host(account))
+        error.diagnosis = diagnose(error, [*rules, *GENERIC], values, secrets=secrets)
         forget_locals(error)
         if isinstance(error, LoginRequired) and account is not None and account.reference:
             error.repair = login_command(account)
     return error.diagnosis
 
 
-def better_road(account: Account | None) -> Provider | None:
-    """Find the provider whose sign-in is the better road for an account that names one of its servers as a plain SMTP
+def better_for(account: Account | None) -> Provider | None:
+    """Find the provider that one had better sign in with, for an account that names one of its servers as a plain SMTP
     server.
     """
-    if account is None or not account.get("host") or find_provider(account.provider).facts.oauth:
+    if account is None or find_provider(account.provider).facts.oauth:
+        return None
+    host = _host(account)
+    if not host:
         return None
     from franking.discovery.recommend import better_provider
 
-    return better_provider(account.host)
+    return better_provider(host)
 
 
-def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> Mapping[str, Any]:
+def _host(account: Account) -> str:
+    """Return the name of the server that an account's messages go to, or nothing."""
+    provider = find_provider(account.provider)
+    if not isinstance(provider, SupportsDestination):
+        return ""
+    destination = provider.destination(account)
+    return (destination and destination.host) or ""
+
+
+def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> dict[str, Any]:
     if account is None or provider is None:
         return {}
     values: dict[str, Any] = {
@@ -84,11 +101,12 @@ def in_commands(account: Account) -> Mapping[str, Any]:
     """
     if account.words:
         unsaved = account.words[0].startswith("--")
-        saved = account.reference == account.name and not unsaved
-        again = {"account": account.reference, "again": account.words}
-        return {"name": None if unsaved else account.name, **again, "unsaved": unsaved, "saved": saved}
-    return {
-        "name": account.name,
-        "account": account.reference,
-        "again": (account.reference,) if account.reference else None,
-    }  # made in code
+        return {
+            "name": None if unsaved else account.name,
+            "account": account.reference,
+            "again": account.words,
+            "unsaved": unsaved,
+            "saved": account.reference == account.name and not unsaved,
+        }
+    again = (account.reference,) if account.reference else None  # None: made in code
+    return {"name": account.name, "account": account.reference, "again": again}

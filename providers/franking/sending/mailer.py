@@ -4,8 +4,7 @@
 
 Recovery happens here, once, for all providers: a refused access token is renewed and tried again, and a connection that
 the server had closed before anything of the message left is replaced. Everything else is reported, with its diagnosis.
-Many messages are ``bulk.py``'s business; it is handed how to take a session and give it back (``lending.py``) and never
-opens anything itself.
+Who has which session is ``pool.py``'s business, many messages are ``bulk.py``'s: neither opens anything by itself.
 """
 
 from __future__ import annotations
@@ -14,17 +13,16 @@ import math
 import os
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.account.config import resolve
 from franking.errors import ConnectError, FrankingError, LoginError, MessageError, SettingsError
 from franking.message.prepare import Prepared, prepare
-from franking.provider import Steps, needs_secret, silent
+from franking.provider import KnowsScopes, Steps, needs_secret, silent, who_signed_in
 from franking.registry import provider as find_provider
-from franking.sending.pool import Lender
+from franking.sending.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from franking.sending.retry import Policy
 
 __all__ = ["Mailer", "connect", "send"]
-
-Result = TypeVar("Result")
 
 
 class Capturing(Protocol):
@@ -107,7 +103,7 @@ class _Watched:
     """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
 
     def __init__(self, find: Callable[[], Secret], secret: Secret | None = None) -> None:
-        """``find`` makes the secret when it is first asked for, where none is given."""
+        """``find`` makes the secret when it is first asked for, where none is handed in."""
         self._find, self._secret = find, secret
         self.last: str | None = None
 
@@ -125,12 +121,12 @@ class _Watched:
     @property
     def who(self) -> str | None:
         """Return who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
-        return getattr(self.secret, "who", None)
+        return who_signed_in(self.secret)
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """Return what the sign-in allows, where the secret knows."""
-        return tuple(getattr(self.secret, "scopes", ()))
+        return tuple(self.secret.scopes) if isinstance(self.secret, KnowsScopes) else ()
 
     def get(self, *, renew_after: str | None = None) -> str:
         self.last = self.secret.get(renew_after=renew_after)
@@ -161,13 +157,10 @@ class Mailer:
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.window, self.rate = window, rate
-        self.sessions = Lender(connections)
+        self.pool = Pool(connections)
         self._observer = observer or silent
-        self._given, self._store, self._secret = (
-            secret,
-            store,
-            None if secret is None or isinstance(secret, str) else secret,
-        )
+        self._secret, self._store = secret, store
+        self._watched: _Watched | None = None  # the secret, since the first session was opened
 
     # -- sending ---------------------------------------------------------------------------------------------------------
 
@@ -187,8 +180,8 @@ class Mailer:
             return self._deliver(prepared)
 
     def _deliver(self, prepared: Prepared) -> Receipt:
-        with self.sessions.under_way(threading.get_ident()):
-            receipt = self._send(prepared)
+        with self.pool.under_way(threading.get_ident()):
+            receipt = self._transact(prepared)
             if receipt.refused:
                 try:
                     receipt = self._sent_on(prepared, receipt)
@@ -200,32 +193,35 @@ class Mailer:
 
     def _sent_on(self, prepared: Prepared, receipt: Receipt) -> Receipt:
         """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
-        from franking.sending.bulk import merge, narrowed, too_many, without
+        from franking.sending.retry import merge, narrowed, too_many, without
 
         while rest := too_many(receipt):
             prepared = narrowed(prepared, rest)
             try:
-                receipt = merge(receipt, self._send(prepared))
+                receipt = merge(receipt, self._transact(prepared))
             except FrankingError as error:
                 if error.possibly_sent:
                     raise
                 return without(receipt, rest, error)  # some have it; these have not, and why
         return receipt
 
-    def _send(self, prepared: Prepared) -> Receipt:
+    def _transact(self, prepared: Prepared) -> Receipt:
+        """Send in one transaction."""
         begun = False
-
-        def act(session: Session) -> Receipt:
-            nonlocal begun
-            begun = True
-            try:
-                return session.send(prepared.envelope, prepared.content)
-            except FrankingError:
-                begun = False
-                raise
-
+        tried: set[str] = set()
         try:
-            return self._recovering(act)
+            while True:
+                try:
+                    with self.pool.borrow(self.open) as session:
+                        begun = True
+                        try:
+                            return session.send(prepared.envelope, prepared.content)
+                        except FrankingError:
+                            begun = False
+                            raise
+                except (LoginError, ConnectError) as error:
+                    if not self._recovered(error, tried):
+                        raise
         except BaseException as broken:
             if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
                 _mark(broken, begun)
@@ -253,50 +249,42 @@ class Mailer:
         is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the results
         under way.
         """
-        from franking.sending import bulk
+        from franking.sending.bulk import Run, send_all
         from franking.sending.retry import Policy
 
-        self.sessions.after_fork()
-        stop = threading.Event() if stop is None else stop
-        _check_numbers(
-            connections or self.sessions.connections, window or self.window, rate if rate is not None else self.rate
-        )
+        self.pool.after_fork()
+        connections = connections or self.pool.connections
+        window = window or self.window
+        _check_numbers(connections, window, self.rate if rate is None else rate)
         if per_day is not None and not per_day >= 1:
             raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
         limits = self.limits
-        self.sessions.widen(connections or self.sessions.connections)
-        road = bulk.Road(
-            prepare=self.prepare,
-            open=lambda: self.sessions.take(self.open, stop),
-            give_back=self.sessions.give_back,
-            renew=self.renew,
-            explain=self.explain,
-            connections=connections or self.sessions.connections,
-            window=window or self.window,
+        if limits.connections is not None and connections > limits.connections:
+            import logging
+
+            words = "%s takes at most %d connections at once, not %d."
+            logging.getLogger("franking.mailer").warning(words, self.provider.title, limits.connections, connections)
+        self.pool.widen(connections)
+        hooks: dict[str, Any] = {}
+        if capturing is not None:
+            hooks = {"clock": capturing.clock, "wait": capturing.wait}
+        run = Run(
+            mailer=self,
+            connections=connections,
+            window=window,
             rate=_finite(rate or self.rate or limits.per_minute),
             per_day=_finite(per_day or limits.per_day),
             policy=policy or Policy(),
             started=started,
-            stop=stop,
-            clock=time.monotonic if capturing is None else capturing.clock,
-            wait=None if capturing is None else capturing.wait,
+            stop=stop or threading.Event(),
+            **hooks,
         )
-        if limits.connections is not None and road.connections > limits.connections:
-            import logging
-
-            log = logging.getLogger("franking.mailer")
-            log.warning(
-                "%s takes at most %d connections at once, not %d.",
-                self.provider.title,
-                limits.connections,
-                road.connections,
-            )
-        return self._read(bulk.run(road, messages), stop)
+        return self._read(send_all(run, messages), run.stop)
 
     def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
         me, process = threading.get_ident(), os.getpid()
-        with self.sessions.under_way(stop):
-            self.sessions.readers.append(me)
+        with self.pool.under_way(stop):
+            self.pool.readers.append(me)
             try:
                 for result in results:
                     yield result
@@ -306,7 +294,7 @@ class Mailer:
                             "this send_many began in the parent process, which goes on with it; begin another one here"
                         )
             finally:
-                self.sessions.readers.remove(me)
+                self.pool.readers.remove(me)
 
     @property
     def limits(self) -> RouteFacts:
@@ -322,8 +310,15 @@ class Mailer:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send``
         does.
         """
-        with self.explained(), self.sessions.under_way(threading.get_ident()):
-            self._recovering(lambda session: None)
+        tried: set[str] = set()
+        with self.explained(), self.pool.under_way(threading.get_ident()):
+            while True:
+                try:
+                    with self.pool.borrow(self.open):
+                        return
+                except (LoginError, ConnectError) as error:
+                    if not self._recovered(error, tried):
+                        raise
 
     def prepare(
         self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None
@@ -348,33 +343,29 @@ class Mailer:
 
     # -- sessions --------------------------------------------------------------------------------------------------------
 
-    def _recovering(self, act: Callable[[Session], Result]) -> Result:
-        """Act with a session; renew a refused token once, and replace a connection that had died before anything left,
-        once.
+    def _recovered(self, error: LoginError | ConnectError, tried: set[str]) -> bool:
+        """Make up for a refused token, or for a connection that had died before anything left, each once; return False
+        where the error stands.
         """
-        renewed = replaced = False
-        while True:
-            try:
-                with self.sessions.borrow(self.open) as session:
-                    return act(session)
-            except LoginError as refused:
-                if renewed or not refused.token_refused or refused.possibly_sent:
-                    raise
-                renewed = True
-                _info("The access token of %s was refused; renewing it.", self.account.name)
-                self.renew()
-            except ConnectError as broken:
-                if replaced or not broken.stale:
-                    raise
-                replaced = True
-                _info("The connection of %s had been closed; opening a new one.", self.account.name)
-                self.sessions.drop_idle()
+        if isinstance(error, LoginError):
+            if "token" in tried or not error.token_refused or error.possibly_sent:
+                return False
+            tried.add("token")
+            _info("The access token of %s was refused; renewing it.", self.account.name)
+            self.renew()
+        else:
+            if "connection" in tried or not error.stale:
+                return False
+            tried.add("connection")
+            _info("The connection of %s had been closed; opening a new one.", self.account.name)
+            self.pool.drop_idle()
+        return True
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
         if capturing is not None:
             return capturing.session(self)
-        secret = self._watched()
+        secret = self._secret_in_use()
         if needs_secret(self.account, self.provider):
             with Steps(self._observer)("secret"):
                 secret.get()
@@ -382,50 +373,47 @@ class Mailer:
 
     def renew(self) -> None:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
-        self.sessions.drop_idle()
-        secret = self._watched()
+        self.pool.drop_idle()
+        secret = self._secret_in_use()
         secret.get(renew_after=secret.last)
 
     def password(self) -> str | None:
         """Return the password that was used, for hints about it; None before it was needed, and for tokens."""
-        from franking.auth.token import TokenSecret
+        if self._watched is None or self.provider.facts.oauth:
+            return None
+        return self._watched.last
 
-        watched = self._secret
-        return (
-            watched.last
-            if isinstance(watched, _Watched) and watched.used and not isinstance(watched.secret, TokenSecret)
-            else None
-        )
-
-    def _watched(self) -> _Watched:
-        with self.sessions.lock:
-            if not isinstance(self._secret, _Watched):
+    def _secret_in_use(self) -> _Watched:
+        with self.pool.lock:
+            if self._watched is None:
+                found: Secret | None = None
+                if self._secret is not None and not isinstance(self._secret, str):
+                    found = self._secret
+                elif needs_secret(self.account, self.provider):
+                    found = self._found()
                 # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for
                 # a secret after all
-                if self._secret is None and needs_secret(self.account, self.provider):
-                    self._secret = self._found()
-                self._secret = _Watched(self._found, self._secret)
-            return self._secret
+                self._watched = _Watched(self._found, found)
+            return self._watched
 
     def _found(self) -> Secret:
         from franking.auth.sources import secret_for
         from franking.auth.store import open_store
 
-        store = self._store or open_store(os.environ)
-        explicit = self._given if isinstance(self._given, str) else None
-        return secret_for(self.account, self.provider, store, os.environ, explicit)
+        explicit = self._secret if isinstance(self._secret, str) else None
+        return secret_for(self.account, self.provider, self._store or open_store(os.environ), os.environ, explicit)
 
     def borrow(self) -> AbstractContextManager[Session]:
-        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is
+        """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
         not kept.
         """
-        return self.sessions.borrow(self.open)
+        return self.pool.borrow(self.open)
 
     # -- ending ----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every session; one that is lent is closed when it comes back."""
-        self.sessions.close()
+        """Close every session; one that is in use is closed when it comes back."""
+        self.pool.close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any
@@ -434,7 +422,7 @@ class Mailer:
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True means
         that nobody needs to wait for that: all of it was still waiting for its first session, and gets none.
         """
-        return self.sessions.abort(thread=thread, stop=stop)
+        return self.pool.abort(stop if thread is None else thread)
 
     def __enter__(self) -> Mailer:
         return self
@@ -445,13 +433,14 @@ class Mailer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self.sessions.closed else ''}>"
+        closed = " (closed)" if self.pool.closed else ""
+        return f"<Mailer {self.account.name!r} by {self.route}{closed}>"
 
     # -- explaining ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Return every Franking error that passes through its diagnosis."""
+        """Give every Franking error that passes through its diagnosis."""
         try:
             yield
         except FrankingError as error:
@@ -462,13 +451,14 @@ class Mailer:
         """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does
         not come out.
         """
-        used = self._secret if isinstance(self._secret, _Watched) and self._secret.used else None
-        signed_in = {"who": used.who, "scopes": used.scopes} if used else {}
         from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
-        return explain(
-            error, self.account, self.provider, signed_in=signed_in, secrets=(used.last,) if used and used.last else ()
-        )
+        watched = self._watched
+        if watched is None or not watched.used:
+            return explain(error, self.account, self.provider)
+        signed_in = {"who": watched.who, "scopes": watched.scopes}
+        secrets = [watched.last] if watched.last else []
+        return explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
 
 
 def _check_numbers(connections: int, window: int, rate: float | None) -> None:

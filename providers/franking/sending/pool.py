@@ -1,8 +1,7 @@
-"""Who has which session: lends them to threads, takes them back, breaks off what is under way. It opens none by itself:
+"""Who has which session: a pool hands them out, takes them back, breaks off what is under way. It opens none by itself:
 it is handed how.
 
-A session is lent to one owner at a time: a thread, or the stop event of a ``send_many``. After a fork the child begins
-anew.
+A session has one owner at a time: a thread, or the stop event of a ``send_many``. After a fork the child begins anew.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from franking.errors import ConnectError, Evidence, MessageError, Refused, SettingsError
+from franking.provider import SupportsFork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from franking.provider import Session
 
-__all__ = ["Lender"]
+__all__ = ["Pool"]
 
 
 class Call:
@@ -29,26 +29,29 @@ class Call:
     broken_off = False
 
 
-class Lender:
-    """Lend at most ``connections`` sessions at once; those that come back well wait for the next borrower."""
+class Pool:
+    """Have at most ``connections`` sessions in use at once; those that come back well wait for the next owner."""
 
     def __init__(self, connections: int) -> None:
         self.connections = connections
         self.closed = False
-        self.lock = threading.Lock()
         self.readers: list[int] = []  # threads that are in the middle of reading results of send_many
-        self._free = threading.Semaphore(connections)
-        self._idle: list[Session] = []
-        self._busy: dict[Session, object] = {}  # who has it: a thread, or the stop event of a send_many
-        self._calls: dict[object, Call] = {}  # what is under way, by the same keys
+        self._begin()
+
+    def _begin(self) -> None:
         self._pid = os.getpid()
+        self.lock = threading.Lock()
+        self._free = threading.Semaphore(self.connections)
+        self._idle: list[Session] = []
+        self._busy: dict[Session, object] = {}  # by whom each is used: a thread, or the stop event of a send_many
+        self._calls: dict[object, Call] = {}  # what is under way, by the same keys
 
     @contextmanager
     def borrow(self, make: Callable[[], Session]) -> Iterator[Session]:
-        """Lend a session to this thread: an idle one, or a new one; waits while all are lent. A session that failed is
+        """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
         not kept.
         """
-        session = self.take(make, wait=threading.get_ident() not in self.readers)
+        session = self.take(make, threading.get_ident(), wait=threading.get_ident() not in self.readers)
         keep = False
         try:
             yield session
@@ -59,26 +62,27 @@ class Lender:
         finally:
             self.give_back(session, keep)
 
-    def take(self, make: Callable[[], Session], owner: object = None, *, wait: bool = True) -> Session:
-        """Take a session for this thread (or another ``owner``, see ``abort``); ``give_back`` must follow.
+    def take(self, make: Callable[[], Session], owner: object, *, wait: bool = True) -> Session:
+        """Take a session for this owner (see ``abort``); ``give_back`` must follow.
 
         ``make`` opens one where none is idle. Waits until one may be had; without ``wait`` raises ``SettingsError``
         where none is.
         """
         self.after_fork()
-        owner = threading.get_ident() if owner is None else owner
         if not self._free.acquire(blocking=wait):
             raise SettingsError(
-                "Every connection of this mailer is busy with send_many, whose results this very thread reads: waiting for one would take for ever. "
-                "Send with another mailer.",
+                "Every connection of this mailer is busy with send_many, whose results this very thread reads: "
+                "waiting for one would take for ever. Send with another mailer.",
                 field="connections",
             )
         try:
+            session = None
             with self.lock:
                 if self.closed:
                     raise SettingsError("This mailer is closed; connect again.")
                 call = self._calls.get(owner) or Call()
-                session = self._idle.pop() if self._idle and not call.broken_off else None
+                if self._idle and not call.broken_off:
+                    session = self._idle.pop()
             if session is None and not call.broken_off:
                 session = make()
             with self.lock:
@@ -99,15 +103,15 @@ class Lender:
         """Take a session back: kept for the next message, or closed."""
         self.after_fork()
         with self.lock:
-            lent = self._busy.pop(session, None) is not None  # not so where the parent lent it, before a fork
-            keep = keep and lent and not self.closed
+            used = self._busy.pop(session, None) is not None  # not so where the parent used it, before a fork
+            keep = keep and used and not self.closed
             if keep:
                 self._idle.append(session)
         try:
             if not keep:
                 session.close()
         finally:
-            if lent:
+            if used:
                 self._free.release()
 
     def drop_idle(self) -> None:
@@ -118,29 +122,28 @@ class Lender:
             session.close()
 
     def close(self) -> None:
-        """Close every session; one that is lent is closed when it comes back."""
+        """Close every session; one that is in use is closed when it comes back."""
         self.after_fork()
         with self.lock:
             self.closed = True
         self.drop_idle()
 
-    def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
-        """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any
-        thread.
+    def abort(self, owner: object | None = None) -> bool:
+        """Break off every send under way, or that of one thread, or the ``send_many`` that was given this stop event;
+        from any thread.
 
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True means
         that nobody needs to wait for that: all of it was still waiting for its first session, and gets none.
         """
         self.after_fork()
-        owner = thread if thread is not None else stop
         with self.lock:  # held until the end: a session must not change hands meanwhile
             calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
             for key, call in calls.items():
                 call.broken_off = True
                 if isinstance(key, threading.Event):
                     key.set()
-            for session, has in self._busy.items():
-                if owner in (None, has):
+            for session, user in self._busy.items():
+                if owner in (None, user):
                     session.abort()
         return bool(calls) and not any(call.began for call in calls.values())
 
@@ -167,11 +170,9 @@ class Lender:
 
     def after_fork(self) -> None:
         """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
-        if os.getpid() != self._pid:  # the parent's connections are the parent's: only the copies go
-            self._pid = os.getpid()
-            self.lock = threading.Lock()
-            self._free = threading.Semaphore(self.connections)
-            inherited, self._idle, self._busy, self._calls = self._idle, [], {}, {}
+        if os.getpid() != self._pid:
+            inherited = self._idle
+            self._begin()  # the parent's connections are the parent's: only the copies go
             for session in inherited:
-                if getattr(session, "quiet_after_fork", False):  # another's may say good-bye for its parent
+                if isinstance(session, SupportsFork) and session.quiet_after_fork:
                     session.close()

@@ -1,13 +1,25 @@
-"""What may be tried again, and when. A policy is a frozen value; nothing here sleeps, sends or knows a provider."""
+"""What an attempt leads to: how a message ends, or when, for whom and how often it is tried again.
+
+All of it is pure: nothing here sleeps, sends, draws lots or knows a provider. ``bulk.py`` does what is decided here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from franking.errors import FrankingError, SendError
+from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, SendError, Throttled
+from franking.message.address import Envelope
+from franking.provider import Receipt
 
-__all__ = ["Policy", "may_retry"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from franking.message.prepare import Prepared
+    from franking.sending.queue import Job
+
+__all__ = ["NEVER", "Decision", "Policy", "decide", "ended", "may_retry", "merge", "narrowed", "too_many", "without"]
 
 
 def may_retry(error: FrankingError) -> bool:
@@ -17,7 +29,7 @@ def may_retry(error: FrankingError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Say how often and after which pauses something is tried again.
+    """How often and after which pauses something is tried again.
 
     ``attempts`` counts the first one too. Pauses double from ``first`` to ``longest`` seconds, each shortened by up to
     half at random, so that many senders do not come back in step. A server's own Retry-After is honoured up to
@@ -29,14 +41,158 @@ class Policy:
     longest: float = 120.0
     patience: float = 900.0
 
-    def pause(self, attempt: int, chance: Callable[[], float], retry_after: float | None = None) -> float | None:
-        """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance`` yields 0 ≤ x <
-        1.
+    def pause(self, attempt: int, chance: float, retry_after: float | None = None) -> float | None:
+        """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance``: 0 ≤ x < 1,
+        drawn at random.
         """
-        if attempt >= self.attempts or (retry_after or 0.0) > self.patience:
+        wanted = retry_after or 0.0
+        if attempt >= self.attempts or wanted > self.patience:
             return None
-        usual = min(self.longest, self.first * 2.0 ** min(attempt - 1, 60)) * (1.0 - chance() / 2.0)
-        return max(usual, retry_after or 0.0)
+        usual = min(self.longest, self.first * 2.0 ** min(attempt - 1, 60)) * (1.0 - chance / 2.0)
+        return max(usual, wanted)
+
+    def pause_after(self, error: FrankingError, attempt: int, chance: float) -> float | None:
+        """Return the seconds to wait before what met with ``error`` is tried again, or None where it may not be."""
+        if not may_retry(error):
+            return None
+        if isinstance(error, Throttled):
+            return self.pause(attempt, chance, error.retry_after)
+        return self.pause(attempt, chance)
 
 
 NEVER = Policy(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an attempt leads to.
+
+    ``outcome``, ``receipt`` and ``error`` are those of the message's ``SendResult``, should this attempt be its last.
+    ``following`` is the job as it is tried again after ``pause`` seconds, or None. Before that ``renew`` asks for a
+    newer token than the refused one, and ``slow_down`` lets the whole run wait and use fewer connections.
+    """
+
+    outcome: str
+    receipt: Receipt | None = None
+    error: FrankingError | None = None
+    following: Job | None = None
+    pause: float = 0.0
+    renew: bool = False
+    slow_down: bool = False
+
+
+def decide(job: Job, outcome: Receipt | FrankingError, policy: Policy, chance: float) -> Decision:
+    """Return what this outcome of a job's attempt leads to.
+
+    Only what was surely not accepted is tried again, and only for those recipients who may still get it. A connection
+    that was dead before anything left, and a refused token, are made up for once, whatever the policy allows.
+    """
+    if isinstance(outcome, Receipt):
+        return _after_receipt(job, outcome, policy, chance)
+    if isinstance(outcome, RecipientsRefused):
+        return _after_refusal(job, outcome, policy, chance)
+    end = ended(job, outcome)
+    again = replace(job, attempt=job.attempt + 1)
+    if isinstance(outcome, LoginError) and outcome.token_refused and job.attempt == 1:
+        return replace(end, following=again, renew=True)
+    if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < max(policy.attempts, 2):
+        return replace(end, following=again)
+    pause = policy.pause_after(outcome, job.attempt, chance)
+    if pause is None:
+        return end
+    return replace(end, following=again, pause=pause, slow_down=isinstance(outcome, Throttled))
+
+
+def ended(job: Job, error: FrankingError) -> Decision:
+    """Return how a job ends that this error keeps from going on."""
+    if error.possibly_sent:
+        return Decision("unknown", job.receipt, error)
+    if job.receipt is not None:  # some recipients have it; the others' last word is this error
+        return Decision("accepted", without(job.receipt, job.prepared.envelope.recipients, error))
+    return Decision("failed", None, error)
+
+
+def _after_receipt(job: Job, receipt: Receipt, policy: Policy, chance: float) -> Decision:
+    """Some or all of the recipients were accepted: those that were not for now are tried alone."""
+    merged = merge(job.receipt, receipt)
+    end = Decision("accepted", merged)
+    if rest := too_many(receipt):  # the same attempt goes on
+        return replace(end, following=replace(job, receipt=merged, prepared=narrowed(job.prepared, rest)))
+    return _for_later(end, replace(job, receipt=merged), receipt.refused, policy, chance)
+
+
+def _after_refusal(job: Job, error: RecipientsRefused, policy: Policy, chance: float) -> Decision:
+    """Every recipient was refused: those for now are tried alone."""
+    refused = {**job.refused, **error.refused}
+    if job.receipt is not None:
+        end = Decision("accepted", replace(job.receipt, refused={**job.receipt.refused, **refused}))
+    elif _temporary(error.refused):
+        end = Decision("failed", None, error)
+    else:
+        end = Decision("refused", None, error)
+    return _for_later(end, replace(job, refused=refused), error.refused, policy, chance)
+
+
+def _for_later(
+    end: Decision, job: Job, refused: Mapping[str, Mapping[str, Any]], policy: Policy, chance: float
+) -> Decision:
+    """Let the recipients that were refused for now follow alone, where the policy has another attempt."""
+    later = _temporary(refused)
+    pause = policy.pause(job.attempt, chance)
+    if not later or pause is None:
+        return end
+    following = replace(job, attempt=job.attempt + 1, prepared=narrowed(job.prepared, later))
+    return replace(end, following=following, pause=pause)
+
+
+def _temporary(refused: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(address for address, answer in refused.items() if answer.get("temporary"))
+
+
+# -- receipts of several transactions ----------------------------------------------------------------------------------
+
+
+def too_many(receipt: Receipt) -> tuple[str, ...]:
+    """Return the recipients that were refused only because the transaction had enough of them (452 4.5.3, RFC 5321
+    §4.5.3.1.10).
+    """
+    if not receipt.accepted:
+        return ()
+    return tuple(
+        address
+        for address in _temporary(receipt.refused)
+        if str(receipt.refused[address].get("reply", "")).startswith(("452 4.5.3", "452-4.5.3"))
+    )
+
+
+def narrowed(prepared: Prepared, recipients: tuple[str, ...]) -> Prepared:
+    """Return the same message, with the same Message-ID, for fewer recipients."""
+    return replace(prepared, envelope=Envelope(prepared.envelope.sender, recipients))
+
+
+def without(receipt: Receipt, recipients: tuple[str, ...], error: FrankingError) -> Receipt:
+    """Return a receipt that says which further recipients did not get the message, and in which words."""
+    reply = str(error)
+    if error.evidence:
+        reply = error.evidence.raw
+    answer = {"reply": reply, "temporary": error.temporary}
+    own: Mapping[str, Mapping[str, Any]] = {}
+    if isinstance(error, RecipientsRefused):
+        own = error.refused
+    return replace(receipt, refused={**receipt.refused, **{one: own.get(one, answer) for one in recipients}})
+
+
+def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
+    """Join the receipts of two transactions of one message: accepted recipients add up, later refusals stand."""
+    if earlier is None:
+        return later
+    tried = {*later.accepted, *later.refused}
+    refused = {address: answer for address, answer in earlier.refused.items() if address not in tried}
+    return replace(
+        later,
+        accepted=(*earlier.accepted, *later.accepted),
+        refused={**refused, **later.refused},
+        bytes=earlier.bytes + later.bytes,
+        ms=earlier.ms + later.ms,
+        warnings=tuple(dict.fromkeys((*earlier.warnings, *later.warnings))),
+    )

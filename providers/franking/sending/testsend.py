@@ -21,8 +21,17 @@ from franking.diagnosis.diagnosis import Diagnosis, Hint
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
 from franking.message.address import Address
 from franking.message.message import Message
-from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, silent
-from franking.sending.explain import better_road, explain, in_commands
+from franking.provider import (
+    Destination,
+    Observer,
+    Provider,
+    Receipt,
+    Step,
+    SupportsDestination,
+    SupportsHints,
+    silent,
+)
+from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer, account_for
 
 __all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
@@ -30,7 +39,7 @@ __all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """Return how a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
+    """How a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
 
     ``outcome`` is ``sent``, ``failed``, ``unknown``, ``login-required`` or ``checked``. ``steps`` are the finished
     steps in order, times in milliseconds. ``receipt`` is None on failure, ``diagnosis`` None on success. ``error`` is
@@ -77,12 +86,12 @@ class TestReport:
 
     @classmethod
     def of_error(cls, error: FrankingError, account: str | None = None, **known: Any) -> TestReport:
-        """Tell of a failure that came before there was an account to test with, or from outside; ``known`` are further
-        attributes.
+        """Make the report of a failure that came before there was an account to test with, or from outside; ``known``
+        are further attributes.
         """
         return cls(
             ok=False,
-            outcome=_outcome(error),
+            outcome=_outcome(error, None),
             account=account,
             possibly_sent=error.possibly_sent,
             diagnosis=explain(error),
@@ -132,7 +141,7 @@ def send_watched(
     observer: Observer | None = None,
     **options: Any,
 ) -> TestReport:
-    """Send any message and tell of it in the same form; what ``franking send`` shows."""
+    """Send any message and report in the same form; what ``franking send`` shows."""
     chosen = account_for(account)
     return _watch(chosen, message, envelope, (), secret, observer, options)
 
@@ -148,7 +157,8 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
 
     found = provider(account.provider)
     moment = (now or (lambda: datetime.now(UTC)))().astimezone()
-    server = f"{account.host}:{account.port}" if account.get("security") else found.title
+    destination = _destination(account, found)
+    server = destination.place if destination and destination.host else found.title
     rows = (
         ("Account", account.name),
         ("From", str(account.sender)),
@@ -158,9 +168,8 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
         ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
     )
     opening = "This is a test message. Since you can read it, sending works."
-    text = (
-        opening + "\n\n" + "".join(f"{key + ':':<9}{value}\n" for key, value in rows) + "\nNobody needs to answer it.\n"
-    )
+    lines = "".join(f"{key + ':':<9}{value}\n" for key, value in rows)
+    text = f"{opening}\n\n{lines}\nNobody needs to answer it.\n"
     cells = "".join(f'<tr><td style="padding-right:1em">{key}</td><td>{escape(value)}</td></tr>' for key, value in rows)
     html = f"<p>{opening}</p><table>{cells}</table><p>Nobody needs to answer it.</p>"
     return Message(
@@ -179,26 +188,54 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
     from franking.registry import provider
 
     found = provider(account.provider)
-    seen = found.hints(account, secret) if isinstance(found, SupportsHints) else ()
+    seen = [*_open_files(account, found)]
+    if isinstance(found, SupportsHints):
+        seen = [*found.hints(account, secret), *seen]
     words = in_commands(account)
-    hints = tuple(replace(hint, values={**hint.values, **words}) for hint in (*seen, *_open_files(account, found)))
-    better = better_road(account)
+    hints = [replace(hint, values={**hint.values, **words}) for hint in seen]
+    better = better_for(account)
     if better is not None:
         values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
-        hints = (*hints, Hint("provider.better-way", values))
-    return hints
+        hints.append(Hint("provider.better-way", values))
+    return tuple(hints)
 
 
 def _open_files(account: Account, provider: Provider) -> Iterator[Hint]:
     """Point at files with secrets that other users of this computer may read; containers mount them so, so it is no
     error. Windows has no modes.
     """
-    for field_ in provider.fields if os.name == "posix" else ():
+    if os.name != "posix":
+        return
+    for field_ in provider.fields:
         if field_.private and (path := account.get(field_.name)):
             with contextlib.suppress(OSError):  # that it is missing is told where it is used
                 mode = stat.S_IMODE(Path(path).expanduser().stat().st_mode)
                 if mode & 0o077:
                     yield Hint("file.open-to-others", {"key": field_.name, "path": path, "mode": f"{mode:04o}"})
+
+
+class _Watch:
+    """Keep the steps of a test and hand them on; the first is that of the settings."""
+
+    def __init__(self, observer: Observer | None) -> None:
+        self._observer = observer or silent
+        self._started = time.perf_counter()
+        self.finished: list[Step] = []
+        self.latest = "settings"  # the name of the last step, finished or not
+
+    def __call__(self, step: Step) -> None:
+        self.latest = step.name
+        if step.status != "running":
+            self.finished.append(step)
+        self._observer(step)
+
+    def settings(self, mailer: Mailer, *, sending: bool) -> None:
+        """Tell of the settings, now that they have been read."""
+        account = mailer.account
+        status, detail = "ok", f"{mailer.provider.title}, {_where(account, mailer.provider)}"
+        if sending and not account.enabled:
+            status, detail = "failed", "The account is switched off."
+        self(Step("settings", status, (time.perf_counter() - self._started) * 1000, detail))
 
 
 def _watch(
@@ -214,25 +251,19 @@ def _watch(
     """Go the way of a message, or without one up to the login, and keep what was seen. ``to`` is for a message that
     cannot even be composed.
     """
-    steps: list[Step] = []
-    latest: list[Step] = []  # the last one, finished or not
-    tell = observer or silent
-
-    def watch(step: Step) -> None:
-        latest[:] = [step]
-        if step.status != "running":
-            steps.append(step)
-        tell(step)
-
-    started = time.perf_counter()
+    watch = _Watch(observer)
     mailer = Mailer(account, secret=secret, observer=watch, **options)
-    off = message is not None and not account.enabled
-    detail = "The account is switched off." if off else f"{mailer.provider.title}, {_where(account, mailer.route)}"
-    watch(Step("settings", "failed" if off else "ok", (time.perf_counter() - started) * 1000, detail))
+    watch.settings(mailer, sending=message is not None)
+    about: dict[str, Any] = {
+        "account": account.name,
+        "provider": account.provider,
+        "route": mailer.route,
+        "sender": str(account.sender),
+        "to": to,
+        "message_id": None,
+    }
     receipt: Receipt | None = None
     error: FrankingError | None = None
-    diagnosis: Diagnosis | None = None
-    message_id: str | None = None
     if made is not None:
         made(mailer)
     try:
@@ -242,33 +273,27 @@ def _watch(
             else:
                 with mailer.explained():
                     prepared = mailer.prepare(message, envelope=envelope)
-                to, message_id = prepared.envelope.recipients, prepared.content.message_id
+                about |= {"to": prepared.envelope.recipients, "message_id": prepared.content.message_id}
                 receipt = mailer.deliver(prepared)
     except FrankingError as caught:
-        error, diagnosis = caught, explain(caught, account, mailer.provider)
+        error = caught
     except KeyboardInterrupt as broken:
-        _note(broken, account, mailer, latest, to=to, message_id=message_id)
+        _note(broken, about, watch.latest)
         raise
     hints = hints_for(account, mailer.password())
-    if diagnosis is not None:
-        diagnosis = diagnosis.with_hints(hints)
-        if to:
-            diagnosis = replace(diagnosis, values={**diagnosis.values, "to": to[0]})
-        if error is not None:
-            error.diagnosis = diagnosis
+    if error is not None:
+        diagnosis = explain(error, account, mailer.provider).with_hints(hints)
+        if about["to"]:
+            diagnosis = replace(diagnosis, values={**diagnosis.values, "to": about["to"][0]})
+        error.diagnosis = diagnosis
     return TestReport(
+        **about,
         ok=error is None,
-        outcome=_outcome(error) if error else ("sent" if receipt else "checked"),
-        account=account.name,
-        provider=account.provider,
-        route=mailer.route,
-        sender=str(account.sender),
-        to=to,
-        message_id=message_id,
-        steps=tuple(steps),
-        possibly_sent=bool(error and error.possibly_sent),
+        outcome=_outcome(error, receipt),
+        steps=tuple(watch.finished),
+        possibly_sent=error is not None and error.possibly_sent,
         receipt=receipt,
-        diagnosis=diagnosis,
+        diagnosis=error.diagnosis if error else None,
         hints=hints,
         error=error,
     )
@@ -282,30 +307,31 @@ def interrupted(broken: BaseException) -> FrankingError:
     return FrankingError("Interrupted; nothing was sent.", **told)
 
 
-def _note(broken: Any, account: Account, mailer: Mailer, latest: list[Step], **known: Any) -> None:
+def _note(broken: Any, about: dict[str, Any], step: str) -> None:
     """Write on an interruption what it interrupted; the mailer has written whether the message may have been
     accepted.
     """
-    last = latest[0]
-    broken.step = last.name
-    broken.about = {
-        "account": account.name,
-        "provider": account.provider,
-        "route": mailer.route,
-        "sender": str(account.sender),
-        **known,
-    }
+    broken.step, broken.about = step, about
     if not hasattr(broken, "possibly_sent"):  # while the connection was being closed
-        broken.possibly_sent = last.name == "accepted"
+        broken.possibly_sent = step == "accepted"
 
 
-def _where(account: Account, route: str) -> str:
-    if account.get("security"):  # an API's route may have a host for its SMTP route, and does not go there
-        return f"{account.host}:{account.port} ({account.security})"
-    return str(account.get("path") or route)
+def _destination(account: Account, provider: Provider) -> Destination | None:
+    return provider.destination(account) if isinstance(provider, SupportsDestination) else None
 
 
-def _outcome(error: FrankingError) -> str:
+def _where(account: Account, provider: Provider) -> str:
+    destination = _destination(account, provider)
+    if destination is None:
+        return provider.route(account)
+    if destination.security is None:
+        return destination.place
+    return f"{destination.place} ({destination.security})"
+
+
+def _outcome(error: FrankingError | None, receipt: Receipt | None) -> str:
+    if error is None:
+        return "sent" if receipt else "checked"
     if isinstance(error, OutcomeUnknown) or error.possibly_sent:
         return "unknown"
     return "login-required" if isinstance(error, LoginRequired) else "failed"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from franking.account.fields import Field
 from franking.errors import SettingsError
+from franking.provider import Destination
 
-__all__ = ["PORTS", "TRANSPORT_FIELDS", "settle_transport"]
+if TYPE_CHECKING:
+    from franking.account.account import Account
+
+__all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "settle_transport"]
 
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
@@ -69,3 +73,8 @@ def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise SettingsError(f"without: {unknown[0]!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
     return settled
+
+
+def destination(account: Account) -> Destination:
+    """Return the server that an account's messages go to."""
+    return Destination(f"{account.host}:{account.port}", account.host, account.security)

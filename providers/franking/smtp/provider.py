@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import SettingsError
-from franking.provider import Facts, RouteFacts
-from franking.smtp.fields import SMTP_FIELDS, settle_transport
+from franking.provider import Destination, Facts, RouteFacts
+from franking.smtp.fields import SMTP_FIELDS, destination, settle_transport
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -56,6 +56,9 @@ class SmtpProvider:
         from franking.smtp.open import open_session
 
         return open_session(account, secret if account.username else None, observer, route="smtp")
+
+    def destination(self, account: Account) -> Destination:
+        return destination(account)
 
     def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
         from franking.smtp.hints import hints

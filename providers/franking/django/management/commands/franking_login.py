@@ -70,7 +70,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         store = open_store()
         with store.lock(account.name):
             pass  # where nothing can be kept, nobody should go through the sign-in
-        grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+        grant = kind.login(account, screen)
         who = kind.who(grant)
         save_grant(store, account.name, grant)
         self._tell(account, f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
