@@ -32,7 +32,7 @@ from franking.auth.token import TokenSecret
 from franking.errors import SettingsError
 from franking_cli.app import run
 from servers.google import SEND, Google
-from servers.renewal import Renewed
+from servers.renewal import token_secret
 from servers.smtp import SmtpServer
 from servers.web import Authority
 
@@ -481,7 +481,7 @@ FIRST = Grant("gmail", "gmail-api", None, (), 1.0, 1.0, data={"refresh_token": "
 
 
 def renewing(store: FileStore, issuer: Issuer) -> TokenSecret:
-    return TokenSecret("shop", store, Renewed(issuer), clock=lambda: 1e9)
+    return token_secret(store, issuer, clock=lambda: 1e9)
 
 
 def test_a_grant_that_finds_no_room_leaves_the_old_one_whole_and_is_not_lost(

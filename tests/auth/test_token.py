@@ -24,7 +24,7 @@ from franking.auth.secret import MARGIN, Grant, Password
 from franking.auth.store import FileStore, MemoryStore
 from franking.auth.token import TokenSecret
 from franking.errors import Evidence
-from servers.renewal import Renewed
+from servers.renewal import token_secret
 
 NOW = 1_800_000_000.0
 
@@ -83,7 +83,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def secret(issuer: Issuer, store: MemoryStore) -> Callable[..., TokenSecret]:
     def make(**options: Any) -> TokenSecret:
-        return TokenSecret("shop", store, Renewed(issuer, **options), clock=lambda: issuer.clock)
+        return token_secret(store, issuer, **options, clock=lambda: issuer.clock)
 
     return make
 
@@ -232,7 +232,7 @@ def test_nobody_signed_in(secret: Callable[..., TokenSecret], issuer: Issuer, st
 
 
 def test_without_a_person_there_is_nothing_to_sign_in(secret: Callable[..., TokenSecret], issuer: Issuer) -> None:
-    assert secret(needs_login=False).get() == "token-1"
+    assert secret(person=False).get() == "token-1"
     assert issuer.asked == [None]
 
 
@@ -259,7 +259,7 @@ def test_what_needs_the_network_first_is_done_before_the_lock_and_only_when_need
             seen.append("unlock")
 
     kept = Watched()
-    secret = TokenSecret("shop", kept, Renewed(issuer, log=seen.append), clock=lambda: issuer.clock)
+    secret = token_secret(kept, issuer, log=seen.append, clock=lambda: issuer.clock)
     with pytest.raises(franking.LoginRequired):
         secret.get()
     assert "ready" not in seen  # nobody is asked where nobody has signed in
@@ -268,7 +268,7 @@ def test_what_needs_the_network_first_is_done_before_the_lock_and_only_when_need
     assert secret.get() == "token-1"
     assert seen == ["ready", "lock", "refresh", "unlock"]
     seen.clear()
-    again = TokenSecret("shop", kept, Renewed(issuer, log=seen.append), clock=lambda: issuer.clock)
+    again = token_secret(kept, issuer, log=seen.append, clock=lambda: issuer.clock)
     assert again.get() == "token-1"
     assert seen == []  # what is fresh needs neither network nor lock
 
@@ -323,10 +323,10 @@ def test_a_later_login_wins_over_an_older_ones_renewal(
 def test_a_read_only_machine_still_sends(issuer: Issuer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where the directory should be")
-    made = TokenSecret(
-        "shop",
+    made = token_secret(
         FileStore(blocked / "state"),
-        Renewed(issuer, grant("exported", age=7200, left=-1)),
+        issuer,
+        exported=grant("exported", age=7200, left=-1),
         clock=lambda: issuer.clock,
     )
     assert made.get() == made.get() == "token-1"
@@ -349,7 +349,7 @@ def test_a_full_disk_does_not_stop_the_mail(issuer: Issuer, caplog: pytest.LogCa
             super().save(key, value)
 
     store = Full({"shop": grant(left=10, age=3600).dumps()})
-    made = TokenSecret("shop", store, Renewed(issuer), clock=lambda: issuer.clock)
+    made = token_secret(store, issuer, clock=lambda: issuer.clock)
     assert made.get() == "token-1"
     assert "could not be saved" in caplog.text and "token-1" not in caplog.text
     store.full = False
@@ -385,12 +385,12 @@ def in_threads(count: int, act: Callable[[], Any]) -> list[Any]:
 def test_two_hundred_threads_cause_one_refresh(issuer: Issuer, tmp_path: Path, shared: bool) -> None:
     store = FileStore(tmp_path / "state", "file")
     store.save("shop", grant(left=10, age=3600).dumps())
-    made = TokenSecret("shop", store, Renewed(issuer), clock=lambda: issuer.clock)
+    made = token_secret(store, issuer, clock=lambda: issuer.clock)
 
     def get() -> str:
         if shared:
             return made.get()
-        mine = TokenSecret("shop", FileStore(tmp_path / "state"), Renewed(issuer), clock=lambda: issuer.clock)
+        mine = token_secret(FileStore(tmp_path / "state"), issuer, clock=lambda: issuer.clock)
         return mine.get()
 
     assert in_threads(200, get) == ["token-1"] * 200
@@ -489,20 +489,9 @@ def server() -> Iterator[TokenServer]:
 
 CLIENT = """
 import json, sys, time, urllib.request
-from contextlib import contextmanager
 from dataclasses import replace
 from franking.auth.store import FileStore
-from franking.auth.token import TokenSecret
-
-class Renewal:
-    route, needs_login = None, True
-
-    def provided(self):
-        return None
-
-    @contextmanager
-    def ready(self):
-        yield refresh
+from servers.renewal import token_secret
 
 def refresh(old):
     with urllib.request.urlopen(sys.argv[2], data=old.data["refresh_token"].encode()) as answer:
@@ -511,7 +500,7 @@ def refresh(old):
     return replace(old, access_token=new["access_token"], refreshed_at=now, expires_at=now + 3600,
                    data={"refresh_token": new["refresh_token"], "bulk": "x" * 20000})
 
-secret = TokenSecret("shop", FileStore(sys.argv[1]), Renewal())
+secret = token_secret(FileStore(sys.argv[1]), refresh)
 print("ready", flush=True)
 refused = sys.stdin.readline().strip()
 while True:
@@ -525,7 +514,9 @@ while True:
 
 def start(state: Path, server: TokenServer, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CLIENT, str(state), server.url, *more]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ)
 
 
 def test_twenty_processes_cause_one_refresh(tmp_path: Path, server: TokenServer) -> None:
@@ -574,7 +565,7 @@ def test_kill_during_the_refresh_a_hundred_times_never_breaks_the_grant(tmp_path
             server.current = kept.data["refresh_token"]  # this issuer allows the former refresh token once more
     # a request of a killed process may be answered after that, so a reused token is no sign here
     assert server.asked > 100
-    final = TokenSecret("shop", store, Renewed(lambda old: pytest.fail("fresh")))
+    final = token_secret(store, lambda old: pytest.fail("fresh"))
     assert final.get().startswith("token-")
 
 

@@ -672,7 +672,7 @@ def test_a_sign_in_at_microsoft_ends_by_disuse(
     microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "refresh_expires_at" not in sign_in(account(), microsoft).details  # another issuer: nothing is known
-    monkeypatch.setattr(login, "authority", lambda account: (microsoft.authority, True))
-    monkeypatch.setattr("franking.outlook.signin_errors.authority", lambda account: (microsoft.authority, True))
+    for module in ("login", "issuer", "signin_errors"):
+        monkeypatch.setattr(f"franking.outlook.{module}.authority", lambda account: (microsoft.authority, True))
     grant = sign_in(account(), microsoft)
     assert grant.details["refresh_expires_at"] == pytest.approx(grant.refreshed_at + 90 * 86_400, abs=1)

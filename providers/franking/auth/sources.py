@@ -10,10 +10,9 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from franking.account.account import Account
@@ -22,9 +21,9 @@ from franking.account.fields import Field
 from franking.account.repair import login_command
 from franking.auth.secret import Grant, Password, Secret, loads
 from franking.auth.store import SecretStore
-from franking.auth.token import Refresh, TokenSecret
+from franking.auth.token import TokenSecret
 from franking.errors import Evidence, SettingsError
-from franking.provider import Provider, SupportsLogin, SupportsPreparedRefresh
+from franking.provider import Provider, SupportsLogin
 from franking.registry import provider as provider_named
 
 __all__ = ["FoundSecret", "Sources", "keyed_by_settings", "secret_for"]
@@ -57,8 +56,7 @@ def secret_for(
         return explicit
     sources = Sources(account, store, environ, explicit)
     if isinstance(provider, SupportsLogin):
-        renewal = ProviderRenewal(provider, sources, provider.route(account), provider.needs_login(account))
-        return TokenSecret(account.name, store, renewal, clock=clock)
+        return TokenSecret(sources, provider, provider.route(account), clock=clock)
     return FoundSecret(sources)
 
 
@@ -157,50 +155,6 @@ class FoundSecret:
         if found is None:
             raise no_password(self._sources.account)
         return found.value
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderRenewal:
-    """How an account's grant is made new: by its provider, with the application's own secret where there is no person.
-
-    A generator's variables outlive its errors (``errors.forget_locals``): none of them is the secret itself.
-    """
-
-    provider: SupportsLogin
-    sources: Sources
-    route: str
-    needs_login: bool
-
-    @property
-    def repair(self) -> str:
-        return login_command(self.sources.account)
-
-    def provided(self) -> Grant | None:
-        if not self.needs_login:
-            return None
-        return self.sources.grant()
-
-    @contextmanager
-    def ready(self) -> Iterator[Refresh]:
-        application = None
-        if not self.needs_login:
-            application = self.sources.password()
-        with self._prepared(application) as refresh:
-            yield partial(self._renewed, refresh, application)
-
-    def _prepared(self, application: Password | None) -> AbstractContextManager[Refresh]:
-        account, secret = self.sources.account, None
-        if application is not None:
-            secret = application.value
-        if isinstance(self.provider, SupportsPreparedRefresh):
-            return self.provider.prepared(account, secret)
-        return nullcontext(lambda grant: self.provider.refresh(account, grant, secret))
-
-    def _renewed(self, refresh: Refresh, application: Password | None, grant: Grant | None) -> Grant:
-        renewed = refresh(grant)
-        if application and application.source == "store":
-            return replace(renewed, application=application)
-        return renewed
 
 
 def no_password(account: Account) -> SettingsError:

@@ -1,7 +1,7 @@
 """What a session is handed where somebody signs in: an access token that is always fresh.
 
-The recipe: lock → load → refresh once for all waiters → save → unlock. It knows grants, stores and clocks; how a grant
-is refreshed is a ``Renewal``'s business, and where an account's secret comes from is the subject of ``sources.py``.
+The recipe: lock → load → refresh once for all waiters → save → unlock. How a grant is refreshed is the provider's
+business, and where an account's secret comes from is the subject of ``sources.py``.
 """
 
 from __future__ import annotations
@@ -10,52 +10,41 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
-from franking.auth.secret import Grant, loads
-from franking.auth.store import SecretStore
+from franking.account.repair import login_command
+from franking.auth.secret import Grant, Password, loads
 from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
+from franking.provider import SupportsLogin, SupportsPreparedRefresh
+from franking.text import json_object
 
-__all__ = ["Renewal", "TokenSecret"]
+if TYPE_CHECKING:
+    from franking.auth.sources import Sources
+
+__all__ = ["TokenSecret", "jwt_claims"]
 
 Refresh = Callable[[Grant | None], Grant]
 """Makes a new grant of the old, or of none where nobody needs to sign in."""
 
 
-class Renewal(Protocol):
-    """How the grant of one account is made new.
+class TokenSecret:
+    """Return a fresh access token of one account, renewed once for all threads and processes that need it.
 
-    ``route`` is the route that its tokens are for: one of another route is renewed first. ``needs_login`` tells whether
-    a person has to sign in, ``repair`` is the command for that.
+    A grant that ``sources`` provides from outside counts until the store has a newer one; a token of another ``route``
+    is renewed first.
     """
 
-    @property
-    def route(self) -> str | None: ...
-    @property
-    def needs_login(self) -> bool: ...
-    @property
-    def repair(self) -> str: ...
-    def provided(self) -> Grant | None:
-        """Return the grant of an argument or the environment; a rotated one in the store wins while it is newer."""
-        ...
-
-    def ready(self) -> AbstractContextManager[Refresh]:
-        """Do what a refresh needs beforehand, and lend the refresh; it is called under the account's lock."""
-        ...
-
-
-class TokenSecret:
-    """Return a fresh access token of one account, renewed once for all threads and processes that need it."""
-
     def __init__(
-        self, key: str, store: SecretStore, renewal: Renewal, *, clock: Callable[[], float] | None = None
+        self, sources: Sources, provider: SupportsLogin, route: str, *, clock: Callable[[], float] | None = None
     ) -> None:
-        self._key = key
-        self._store = store
-        self._renewal = renewal
+        self._sources = sources
+        self._provider = provider
+        self._key = sources.account.name
+        self._person = provider.needs_login(sources.account)
+        self._route = route
         self._clock = clock or time.time
         self._mutex = threading.Lock()
         self._pid = os.getpid()
@@ -104,7 +93,10 @@ class TokenSecret:
     @property
     def grant(self) -> Grant | None:
         """Return the grant that would be used now, unrenewed: the newest of what is stored and what was provided."""
-        grants = [grant for grant in (self._stored(), self._renewal.provided(), self._unsaved) if grant]
+        provided = None
+        if self._person:
+            provided = self._sources.grant()
+        grants = [grant for grant in (self._stored(), provided, self._unsaved) if grant]
         # a later login beats an earlier one; of the same login, the later renewal does
         return max(grants, key=lambda grant: (grant.created_at, grant.refreshed_at), default=None)
 
@@ -114,29 +106,48 @@ class TokenSecret:
             return old  # what is fresh needs no lock
         with ExitStack() as stack:
             refresh: Refresh | None = None
-            if old or not self._renewal.needs_login:
-                refresh = stack.enter_context(self._renewal.ready())
+            if old or not self._person:
+                refresh = stack.enter_context(self._ready())
             writable = self._locked(stack)
             old = self.grant
             if old and self._usable(old, refused):
                 return old
-            if old is None and self._renewal.needs_login:
+            if old is None and self._person:
                 raise self._nobody()
-            refresh = refresh or stack.enter_context(self._renewal.ready())
-            new = refresh(old)
+            refresh = refresh or stack.enter_context(self._ready())
+            new = replace(refresh(old), route=self._route)
             if old:
                 new = replace(new, created_at=old.created_at)
-            if self._renewal.route:
-                new = replace(new, route=self._renewal.route)
             self._unsaved = new
             if writable:
                 self._save(new)
             return new
 
+    @contextmanager
+    def _ready(self) -> Iterator[Refresh]:
+        """Do what a refresh needs beforehand, the application's own secret and the network, and lend the refresh."""
+        # a generator's variables outlive its errors (``errors.forget_locals``): none of them is the secret itself
+        application = None
+        if not self._person:
+            application = self._sources.password()
+        with self._prepared(application) as refresh:
+            if application is None or application.source != "store":
+                yield refresh
+            else:
+                yield lambda grant: replace(refresh(grant), application=application)
+
+    def _prepared(self, application: Password | None) -> AbstractContextManager[Refresh]:
+        provider, account, secret = self._provider, self._sources.account, None
+        if application is not None:
+            secret = application.value
+        if isinstance(provider, SupportsPreparedRefresh):
+            return provider.prepared(account, secret)
+        return nullcontext(lambda grant: provider.refresh(account, grant, secret))
+
     def _locked(self, stack: ExitStack) -> bool:
         """Take the account's lock; return False where the file system is read-only: a container still sends."""
         try:
-            stack.enter_context(self._store.lock(self._key))
+            stack.enter_context(self._sources.store.lock(self._key))
         except SettingsError as problem:
             if problem.evidence is None or problem.evidence.reason != "unwritable":
                 raise
@@ -146,7 +157,7 @@ class TokenSecret:
 
     def _save(self, grant: Grant) -> None:
         try:
-            self._store.save(self._key, grant.dumps())
+            self._sources.store.save(self._key, grant.dumps())
         except SettingsError as problem:
             # the token works, and the mail should go; the next renewal tries again to save
             _warn("the renewed sign-in of %s could not be saved: %s", self._key, problem)
@@ -154,7 +165,7 @@ class TokenSecret:
             self._unsaved = None
 
     def _nobody(self) -> LoginRequired:
-        repair = self._renewal.repair
+        repair = login_command(self._sources.account)
         return LoginRequired(
             f"Nobody has signed in for {self._key!r} yet; run: {repair}",
             repair=repair,
@@ -162,7 +173,7 @@ class TokenSecret:
         )
 
     def _stored(self) -> Grant | None:
-        text = self._store.load(self._key)
+        text = self._sources.store.load(self._key)
         if text is None:
             return None
         stored = loads(text)
@@ -171,9 +182,20 @@ class TokenSecret:
         return None  # a client secret, or left from when this was a password account
 
     def _usable(self, grant: Grant, refused: str | None) -> bool:
-        if grant.access_token == refused or self._renewal.route not in (None, grant.route):
-            return False
-        return grant.fresh(self._clock())
+        return grant.access_token != refused and grant.route == self._route and grant.fresh(self._clock())
+
+
+def jwt_claims(token: object) -> Mapping[str, Any]:
+    """Read what a JWT says, without checking anything; empty where it is none."""
+    if not isinstance(token, str) or token.count(".") != 2:
+        return {}
+    import base64
+
+    payload = token.split(".")[1]
+    try:
+        return json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
+    except ValueError:
+        return {}
 
 
 def _warn(text: str, *values: object) -> None:

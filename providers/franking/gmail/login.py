@@ -1,7 +1,7 @@
 """Sign in with Google, and keep the grant usable: browser or pasted login, refresh, revocation, service accounts.
 
-The flow and the refresh are google-auth-oauthlib's and google-auth's; their traffic goes through ``franking.http`` (our
-TLS, one attempt, no redirects). Locks and stores are ``tokens.py``'s business, how a message is sent ``send.py``'s.
+The flow and the refresh are google-auth-oauthlib's and google-auth's. Locks and stores are the business of
+``auth/token.py``, what Google's responses mean that of ``issuer.py``.
 
 Sources: developers.google.com/identity/protocols/oauth2/native-app (PKCE, loopback, revocation),
 …/oauth2/service-account (delegation), …/openid-connect/openid-connect (ID token).
@@ -9,44 +9,36 @@ Sources: developers.google.com/identity/protocols/oauth2/native-app (PKCE, loopb
 
 from __future__ import annotations
 
-import base64
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from franking.account.account import Account
 from franking.auth.redirect import Listener, answer
 from franking.auth.secret import Grant
-from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
+from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
+from franking.gmail import issuer
 from franking.gmail.client_files import Client, read_client, read_service_account
-from franking.net import http, http_errors
+from franking.net import http_errors
 from franking.provider import LoginUI
-from franking.text import bounded, json_object
+from franking.text import json_object
 
-if TYPE_CHECKING:
-    import requests
+__all__ = ["refresh", "revoke", "sign_in"]
 
-__all__ = ["missing_extra", "refresh", "revoke", "sign_in"]
-
-SERVICE = "Google's sign-in service"
 REVOKE_URI = "https://oauth2.googleapis.com/revoke"
 _TESTING_SECONDS = 7 * 86_400 + 3_600
 """Refresh tokens of a consent screen in Testing live for 7 days; longer limits are chosen by the person."""
 
-_LONG_NAMES = {
-    "https://www.googleapis.com/auth/userinfo.email": "email",
-    "https://www.googleapis.com/auth/userinfo.profile": "profile",
-}
-_EXPIRES_SECONDS = 600.0  # where the answer does not say how long the token lives
+_EXPIRES_SECONDS = 600.0  # where the response does not say how long the token lives
 
 Clock = Callable[[], float]
 
 
 def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Clock = time.time) -> Grant:
-    """Lead a person through Google's consent (PKCE S256, ``state`` checked) and give the grant.
+    """Lead a person through Google's consent (PKCE S256, ``state`` checked) and return the grant.
 
     Raises ``SettingsError`` for an unusable ``client_secrets`` file, ``LoginRequired`` with evidence when the sign-in
     did not come about (``access_denied``, ``sign-in-timeout``, ``scope-missing``, ``no-refresh-token``,
@@ -62,67 +54,76 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
     try:
         from google_auth_oauthlib.flow import InstalledAppFlow
     except ImportError as problem:
-        raise missing_extra(problem) from None
-    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
+        raise issuer.missing_extra(problem) from None
+    with issuer.requester(account) as request, Listener() as listener:
         # PKCE is asked for in so many words: google-auth-oauthlib 1.2.2 leaves it out by default
         flow = InstalledAppFlow.from_client_config(client.config, scopes=list(scopes), autogenerate_code_verifier=True)
-        flow.oauth2session.request = _requester(session)
-        with Listener() as listener:
-            flow.redirect_uri = listener.redirect_uri
-            with _undisclosed():
-                url, state = flow.authorization_url(
-                    access_type="offline", prompt="consent", login_hint=account.sender.address
-                )
-            answered = answer(ui, listener, url, state)
+        flow.oauth2session.request = request
+        flow.redirect_uri = listener.redirect_uri
+        with issuer.undisclosed():
+            url, state = flow.authorization_url(
+                access_type="offline", prompt="consent", login_hint=account.sender.address
+            )
+        answered = answer(ui, listener, url, state)
+        listener.close()
         if "code" not in answered:
-            raise _not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
-        token = _exchange(flow, answered["code"], client)
-    grant = _grant(token, client, account, scopes, clock())
-    if not _from_google(token, client, answered):
+            raise issuer.not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
+        token = _exchange(flow, answered["code"])
+    grant = _grant(token, client, account, scopes, clock(), named="scope" in answered)
+    if grant.details.get("foreign"):
         ui.show(
             "This sign-in is not Google's: its issuer knows none of Gmail's permissions, so they are taken as given."
         )
-        grant = replace(grant, details={**grant.details, "foreign": True})
     _check(grant, account, scopes, ui)
     return grant
 
 
-def _exchange(flow: Any, code: str, client: Client) -> Mapping[str, Any]:
+def _exchange(flow: Any, code: str) -> Mapping[str, Any]:
     from oauthlib.oauth2.rfc6749.errors import OAuth2Error
 
     try:
-        with _undisclosed():
+        with issuer.undisclosed():
             token: Mapping[str, Any] = flow.fetch_token(code=code)
-    except OAuth2Error as problem:  # an error answer, or one without a token
-        reason = "unreadable-answer" if problem.error == "missing_token" else problem.error or "unreadable-answer"
-        raise _not_signed_in(reason, problem.description or "") from None
-    # oauthlib's way to say that other scopes came than were asked for; we compare them ourselves
-    except Warning as changed:
-        token = getattr(changed, "token", {})
-    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
-        if isinstance(problem, FrankingError):
-            raise
-        raise _not_signed_in("unreadable-answer", "") from None
-    return token
+            return token
+    except OAuth2Error as problem:  # an error, or a response without a token
+        reason = problem.error or "unreadable-answer"
+        if reason == "missing_token":
+            reason = "unreadable-answer"
+        raise issuer.not_signed_in(reason, problem.description or "") from None
+    except FrankingError:
+        raise
+    except Warning as changed:  # oauthlib's way to say that other scopes came than were asked for; ``_check`` sees
+        return getattr(changed, "token", {})
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise issuer.not_signed_in("unreadable-answer", "") from None
 
 
-def _grant(token: Mapping[str, Any], client: Client, account: Account, scopes: tuple[str, ...], now: float) -> Grant:
-    claims = _claims(token.get("id_token"), client.client_id)
+def _grant(
+    token: Mapping[str, Any], client: Client, account: Account, scopes: tuple[str, ...], now: float, *, named: bool
+) -> Grant:
+    """Make a grant of Google's response; ``named`` tells whether scopes came with the code, as Google sends them."""
+    claims = issuer.claims(token.get("id_token"), client.client_id)
     details: dict[str, Any] = {"client_id": client.client_id}
     lifetime = token.get("refresh_token_expires_in")
     if isinstance(lifetime, int | float) and not isinstance(lifetime, bool):
         details["refresh_expires_at"] = now + lifetime
         details["testing"] = lifetime <= _TESTING_SECONDS
     granted = token.get("scope")
+    google = str(claims.get("iss", "")).removeprefix("https://") == "accounts.google.com"
+    if granted and not google and not named and "google" not in str(granted):
+        details["foreign"] = True  # the issuer does not know Gmail's permissions, so none of them was unticked
+    expires = _EXPIRES_SECONDS
+    with suppress(TypeError, ValueError):
+        expires = max(0.0, float(token.get("expires_in", "")))
     return Grant(
         provider="gmail",
-        route=str(account.route),
+        route=account.route,
         who=claims.get("email"),
-        scopes=_names(granted) if granted else scopes,  # RFC 6749 §5.1: left out where it is as asked for
+        scopes=issuer.scope_names(granted or list(scopes)),  # RFC 6749 §5.1: left out where it is as asked for
         created_at=now,
         refreshed_at=now,
         access_token=str(token.get("access_token", "")),
-        expires_at=now + _seconds(token.get("expires_in")),
+        expires_at=now + expires,
         data={
             "refresh_token": token.get("refresh_token") or "",
             "client_id": client.client_id,
@@ -130,20 +131,6 @@ def _grant(token: Mapping[str, Any], client: Client, account: Account, scopes: t
             "token_uri": client.token_uri,
         },
         details=details,
-    )
-
-
-def _from_google(token: Mapping[str, Any], client: Client, answered: Mapping[str, str]) -> bool:
-    """Return whether the issuer knows Gmail's permissions, so that a missing one was unticked: Google names what it
-    granted twice.
-    """
-    issuer = str(_claims(token.get("id_token"), client.client_id).get("iss", ""))
-    granted = str(token.get("scope") or "")
-    return (
-        issuer.removeprefix("https://") == "accounts.google.com"
-        or not granted
-        or "google" in granted
-        or "scope" in answered
     )
 
 
@@ -163,16 +150,24 @@ def _check(grant: Grant, account: Account, scopes: tuple[str, ...], ui: LoginUI)
     sender = account.sender.address
     if grant.who is None:
         ui.show("Google did not say who signed in.")
-    elif _mailbox(grant.who) != _mailbox(sender) and not (
-        ui.interactive
-        and ui.confirm(
-            f"{grant.who} signed in, but the account sends as {sender}. Gmail sends as its own address or a verified alias. Keep it?"
-        )
-    ):
+        return
+    if _mailbox(grant.who) == _mailbox(sender):
+        return
+    differ = f"{grant.who} signed in, but the account"
+    question = f"{differ} sends as {sender}. Gmail sends as its own address or a verified alias. Keep it?"
+    if not ui.interactive or not ui.confirm(question):
         raise LoginRequired(
-            f"{grant.who} signed in, but the account {account.name!r} sends as {sender}. Sign in as {sender}, or change the account's From.",
+            f"{differ} {account.name!r} sends as {sender}. Sign in as {sender}, or change the account's From.",
             evidence=Evidence("oauth", reason="wrong-account", details={"who": grant.who, "expected": sender}),
         )
+
+
+def _mailbox(address: str) -> str:
+    """Fold an address as Gmail does for its own domains: no dots, no +tag, googlemail.com = gmail.com."""
+    local, _, domain = address.casefold().rpartition("@")
+    if domain in ("gmail.com", "googlemail.com"):
+        return local.partition("+")[0].replace(".", "") + "@gmail.com"
+    return f"{local}@{domain}"
 
 
 def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, clock: Clock = time.time) -> Grant:
@@ -189,8 +184,9 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
             evidence=Evidence("oauth", reason="no-grant"),
         )
     _require_scopes(grant, account, scopes)
-    needed = ("refresh_token", "token_uri", "client_id")
-    if grant.provider != "gmail" or not all(isinstance(grant.data.get(key), str) and grant.data[key] for key in needed):
+    data = grant.data
+    needed = [data.get(key) for key in ("refresh_token", "token_uri", "client_id")]
+    if grant.provider != "gmail" or not all(isinstance(value, str) and value for value in needed):
         raise LoginRequired(
             f"The stored sign-in of the account {account.name!r} is not complete.",
             evidence=Evidence("oauth", reason="grant-incomplete"),
@@ -198,26 +194,27 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
     try:
         from google.oauth2.credentials import Credentials
     except ImportError as problem:
-        raise missing_extra(problem) from None
-    data = grant.data
+        raise issuer.missing_extra(problem) from None
+    client_secret = data.get("client_secret") or ""
     credentials: Any = Credentials(  # type: ignore[no-untyped-call]
         None,
         refresh_token=data["refresh_token"],
         token_uri=data["token_uri"],  # from_authorized_user_info() would put Google's in its place
         client_id=data["client_id"],
-        client_secret=data.get("client_secret") or "",
+        client_secret=client_secret,
     )
-    client = (data["client_id"], data.get("client_secret") or "")
-    _fetch(credentials, account, basic=client if grant.details.get("foreign") else None)
+    basic = None
+    if grant.details.get("foreign"):
+        basic = (data["client_id"], client_secret)
+    _fetch(credentials, account, basic=basic)
     now = clock()
-    granted = credentials.granted_scopes
     return replace(
         grant,
-        route=str(account.route),
+        route=account.route,
         access_token=credentials.token,
         expires_at=_expiry(credentials, now),
         refreshed_at=now,
-        scopes=_names(granted) if granted else grant.scopes,
+        scopes=issuer.scope_names(credentials.granted_scopes or grant.scopes),
         data={**data, "refresh_token": credentials.refresh_token or data["refresh_token"]},
     )
 
@@ -227,7 +224,7 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
     try:
         from google.oauth2 import service_account
     except ImportError as problem:
-        raise missing_extra(problem) from None
+        raise issuer.missing_extra(problem) from None
     subject = account.sender.address
     wanted = tuple(scope for scope in scopes if "/" in scope)  # openid and email are for people
     try:
@@ -242,7 +239,7 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
     _fetch(credentials, account)
     return Grant(
         provider="gmail",
-        route=str(account.route),
+        route=account.route,
         who=subject,
         scopes=wanted,
         created_at=now,
@@ -254,63 +251,62 @@ def _refresh_service_account(account: Account, scopes: tuple[str, ...], now: flo
 
 
 def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None = None) -> None:
-    """Let google-auth fetch a token; an answer that is none is told apart before the library guesses at it, or tries
-    its own ways.
+    """Let google-auth fetch a token; a response that is none is told apart before the library guesses at it.
 
     ``basic`` are client id and secret for the header, which every issuer takes (RFC 6749 §2.3.1); google-auth puts them
     in the body, as Google has it.
     """
     from google.auth.exceptions import GoogleAuthError
 
-    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
-        request = _requester(session)
+    class Response:
+        """A response as google-auth's transport interface wants it."""
+
+        def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
+            self.status, self.headers, self.data = status, headers, data
+
+    with issuer.requester(account) as request:
 
         def transport(
             url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any
-        ) -> Any:
+        ) -> Response:
             if basic and body:
-                body = urlencode(
-                    [pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]
-                ).encode()
+                fields = [pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]
+                body = urlencode(fields).encode()
             response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
-                raise _refused(json_object(response.content) or {}, account)
-            return _Answer(200, response.headers, response.content)
+                raise issuer.refused(response.content, account)
+            return Response(200, response.headers, response.content)
 
         try:
             credentials.refresh(transport)
         except FrankingError:
             raise
         except (GoogleAuthError, TypeError, ValueError, OverflowError, RecursionError):
-            raise _unreadable() from None
+            raise issuer.unreadable() from None
     if not credentials.token:
-        raise _unreadable()
+        raise issuer.unreadable()
 
 
-def _refused(body: Mapping[str, Any], account: Account) -> FrankingError:
-    if not isinstance(body.get("error"), str):
-        return _unreadable()
-    reason, text = bounded(body["error"], 100), bounded(str(body.get("error_description") or ""))
-    details = {"subtype": bounded(str(body["error_subtype"]), 100)} if body.get("error_subtype") else {}
-    evidence = Evidence("oauth", text=text, reason=reason, details=details)
-    said = f"{reason}: {text}" if text else reason
-    if account.service_account:
-        return LoginError(f"Google refused the service account ({said}).", step="secret", evidence=evidence)
-    return LoginRequired(
-        f"Google no longer accepts the sign-in of the account {account.name!r} ({said}).", evidence=evidence
-    )
+def _expiry(credentials: Any, now: float) -> float:
+    from datetime import UTC, datetime
+
+    expiry = credentials.expiry  # naive UTC, by the library's own look at the clock
+    if not expiry:
+        return now + _EXPIRES_SECONDS
+    left = expiry.replace(tzinfo=UTC) - datetime.now(UTC)
+    return now + float(left.total_seconds())
 
 
 def revoke(account: Account, grant: Grant) -> str:
-    """Revoke the grant at Google: every machine's sign-in of this person with this client ends. A sentence tells what
-    happened.
+    """Revoke the grant at Google, and return a sentence that tells what happened.
+
+    Every machine's sign-in of this person with this client ends.
     """
     token = grant.data.get("refresh_token")
     if account.service_account or not token:
         return "There was nothing to revoke: a service account's right is taken away in the Google Workspace admin console."
-    uri = _revoke_uri(str(grant.data.get("token_uri")))
-    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
-        response = _requester(session)("POST", uri, data={"token": token})
+    with issuer.requester(account) as request:
+        response = request("POST", _revoke_uri(str(grant.data.get("token_uri"))), data={"token": token})
     if response.status_code == 200:
         return "Google revoked the grant: on every machine the sign-ins of this person with this client have ended."
     if (json_object(response.content) or {}).get("error") == "invalid_token":
@@ -318,14 +314,12 @@ def revoke(account: Account, grant: Grant) -> str:
     if response.status_code in (404, 405):
         return "The issuer has no place to revoke a sign-in; it was only forgotten here."
     raise http_errors.from_response(
-        response.status_code, response.headers, service=SERVICE, text=response.text, final=False
+        response.status_code, response.headers, service=issuer.SERVICE, text=response.text, final=False
     )
 
 
 def _revoke_uri(token_uri: str) -> str:
-    """Find where the issuer revokes: Google's one place, else beside the token endpoint, as ``…/token`` →
-    ``…/revoke``.
-    """
+    """Find where the issuer revokes: Google's one place, else beside the token endpoint (``…/token`` → ``…/revoke``)."""
     parts = urlsplit(token_uri)
     if (parts.hostname or "").endswith((".googleapis.com", ".google.com")):
         return REVOKE_URI
@@ -334,152 +328,10 @@ def _revoke_uri(token_uri: str) -> str:
 
 def _require_scopes(grant: Grant, account: Account, scopes: tuple[str, ...]) -> None:
     """See that the mail scope was granted: people untick boxes, and accounts change their route."""
-    missing = [
-        scope for scope in scopes if "/" in scope and scope not in grant.scopes and not grant.details.get("foreign")
-    ]
-    if missing:
+    missing = tuple(scope for scope in scopes if "/" in scope and scope not in grant.scopes)
+    if missing and not grant.details.get("foreign"):
         raise LoginRequired(
-            f"The sign-in lacks the permission {missing[0]} that the route {account.route} needs. Sign in again and leave its box ticked.",
-            evidence=Evidence(
-                "oauth", reason="scope-missing", details={"missing": tuple(missing), "granted": grant.scopes}
-            ),
+            f"The sign-in lacks the permission {missing[0]} that the route {account.route} needs. "
+            "Sign in again and leave its box ticked.",
+            evidence=Evidence("oauth", reason="scope-missing", details={"missing": missing, "granted": grant.scopes}),
         )
-
-
-def _requester(session: requests.Session) -> Callable[..., requests.Response]:
-    """Make the function through which an SDK talks: bounded answers, and our errors for what is no answer of an
-    issuer.
-    """
-
-    def request(method: str, url: str, **settings: Any) -> requests.Response:
-        from requests.exceptions import RequestException
-
-        try:
-            response = session.request(method, url, stream=True, **settings)
-            response._content = http.body(response)
-        except RequestException as problem:
-            raise http_errors.from_exception(problem, service=SERVICE, url=url, step="secret") from None
-        # google-auth would sleep and try again, three times
-        if response.status_code == 429 or response.status_code >= 500:
-            wait = http_errors.retry_after(response.headers.get("Retry-After"))
-            said = bounded(response.text, 300)
-            raise ConnectError(
-                f"{SERVICE} is busy or broken at the moment: it answered {response.status_code}.",
-                step="secret",
-                evidence=Evidence(
-                    "http",
-                    code=response.status_code,
-                    text=said,
-                    details={"retry_after": wait} if wait is not None else {},
-                ),
-            )
-        return response
-
-    return request
-
-
-class _Answer:
-    """An HTTP answer as google-auth's transport interface wants it."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-        self.status, self.headers, self.data = status, headers, data
-
-
-@contextmanager
-def _undisclosed() -> Iterator[None]:
-    """Keep requests-oauthlib from logging state, codes, tokens and the client secret at DEBUG, which it does in
-    full.
-    """
-    import logging
-    import threading
-
-    mine = threading.get_ident()
-
-    def other_threads(record: logging.LogRecord) -> bool:
-        return record.thread != mine
-
-    logger = logging.getLogger("requests_oauthlib.oauth2_session")
-    logger.addFilter(other_threads)
-    try:
-        yield
-    finally:
-        logger.removeFilter(other_threads)
-
-
-def _claims(id_token: object, client_id: str) -> Mapping[str, Any]:
-    """Read the ID token that came straight from the token endpoint: TLS vouches for it (OpenID Connect Core §3.1.3.7,
-    6).
-    """
-    if not isinstance(id_token, str) or id_token.count(".") != 2:
-        return {}
-    payload = id_token.split(".")[1]
-    try:
-        claims = json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
-    except ValueError:
-        return {}
-    if not isinstance(claims.get("email"), str):
-        return {}
-    audience = claims.get("aud")
-    return claims if client_id in (audience if isinstance(audience, list) else [audience]) else {}
-
-
-def _names(scopes: object) -> tuple[str, ...]:
-    words = (
-        scopes.split()
-        if isinstance(scopes, str)
-        else [str(scope) for scope in scopes]
-        if isinstance(scopes, list | tuple)
-        else []
-    )
-    return tuple(dict.fromkeys(_LONG_NAMES.get(word, word) for word in words))
-
-
-def _seconds(value: object) -> float:
-    try:
-        return max(0.0, float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return _EXPIRES_SECONDS
-
-
-def _expiry(credentials: Any, now: float) -> float:
-    import datetime
-
-    expiry = credentials.expiry  # naive UTC, by the library's own look at the clock
-    if not expiry:
-        return now + _EXPIRES_SECONDS
-    return now + float((expiry.replace(tzinfo=datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds())
-
-
-def _mailbox(address: str) -> str:
-    """Fold an address as Gmail does for its own domains: no dots, no +tag, googlemail.com = gmail.com."""
-    local, _, domain = address.casefold().rpartition("@")
-    if domain in ("gmail.com", "googlemail.com"):
-        return local.partition("+")[0].replace(".", "") + "@gmail.com"
-    return f"{local}@{domain}"
-
-
-def _not_signed_in(reason: str, text: str) -> LoginRequired:
-    reason, text = bounded(reason, 100), bounded(text)
-    said = f"{reason}: {text}" if text else reason
-    return LoginRequired(
-        f"The sign-in did not come about ({said}).", evidence=Evidence("oauth", text=text, reason=reason)
-    )
-
-
-def _unreadable() -> ConnectError:
-    return ConnectError(
-        f"{SERVICE} gave an answer that is none; a proxy or a filter may stand between.",
-        step="secret",
-        evidence=Evidence("oauth", reason="unreadable-answer"),
-    )
-
-
-def missing_extra(problem: ImportError) -> SettingsError:
-    """Say how to install what the gmail provider needs."""
-    return SettingsError(
-        "The gmail provider needs more packages. Install them with: pip install 'franking[gmail]'",
-        field="provider",
-        evidence=Evidence(
-            "settings", text=bounded(str(problem), 200), reason="extra-missing", details={"extra": "gmail"}
-        ),
-    )

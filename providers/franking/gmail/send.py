@@ -17,7 +17,7 @@ from franking.api_session import Accepted, ApiSession
 from franking.errors import Evidence, FrankingError, MessageError
 from franking.gmail.client import GmailClient
 from franking.gmail.facts import API, FACTS
-from franking.gmail.login import missing_extra
+from franking.gmail.issuer import missing_extra
 from franking.message.content import Content
 from franking.net.upload import Rereadable, may_resume, resumed
 from franking.text import bounded

@@ -26,7 +26,7 @@ from franking.errors import (
 from franking.net import tcp
 from franking.text import bounded
 
-__all__ = ["from_exception", "from_response", "never_left", "retry_after"]
+__all__ = ["busy", "from_exception", "from_response", "never_left", "retry_after"]
 
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; a Retry-After beyond a day is a broken clock or a joke."""
@@ -47,6 +47,16 @@ def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) ->
         except (ValueError, OverflowError, TypeError):
             return None
     return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def busy(status: int, headers: Mapping[str, str], words: str, text: str = "") -> ConnectError:
+    """Return the error of a sign-in service that wants to be asked later; ``words`` are its sentence."""
+    details = {}
+    wait = retry_after(headers.get("Retry-After"))
+    if wait is not None:
+        details["retry_after"] = wait
+    evidence = Evidence("http", code=status, text=bounded(text), details=details)
+    return ConnectError(words, step="secret", evidence=evidence)
 
 
 def from_response(

@@ -21,7 +21,7 @@ from franking.net import http_errors
 from franking.outlook.facts import authority
 from franking.text import bounded, json_object
 
-__all__ = ["explained", "sign_in_needed", "transport_failure", "unreadable", "with_token_facts"]
+__all__ = ["explained", "transport_failure", "unreadable", "with_token_facts"]
 
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "service_unavailable"})
 _REGISTRATION = frozenset(
@@ -54,11 +54,7 @@ def explained(
         return ConnectError(f"The sign-in server cannot help at the moment ({said})", step="secret", evidence=evidence)
     if reason in _REGISTRATION or account.app_only:
         return SettingsError(f"The sign-in server refused the app itself ({said})", step="secret", evidence=evidence)
-    return sign_in_needed(f"The sign-in was refused ({said})", evidence)
-
-
-def sign_in_needed(message: str, evidence: Evidence) -> LoginRequired:
-    return LoginRequired(message, evidence=evidence)
+    return LoginRequired(f"The sign-in was refused ({said})", evidence=evidence)
 
 
 def _details(
@@ -113,9 +109,9 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
     ):  # a portal's redirect
         return unreadable(issuer)
     if isinstance(problem, RuntimeError) and "nonce" in str(problem):
-        return sign_in_needed(
+        return LoginRequired(
             "The answer belongs to another sign-in (its nonce differs); sign in again.",
-            Evidence("oauth", reason="nonce-mismatch"),
+            evidence=Evidence("oauth", reason="nonce-mismatch"),
         )
     if isinstance(problem, ValueError | KeyError):
         words = str(problem)
