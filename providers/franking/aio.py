@@ -90,8 +90,11 @@ async def send_test(
 
         return testsend.send_test(account, to, secret=secret, observer=observer, made=call.uses)
 
-    with contextlib.closing(_Threads(1)) as threads:
-        return await _run(threads.pool, act, None)
+    pool = _threads(1)
+    try:
+        return await _run(pool, act, None)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def result_of(error: BaseException) -> SendResult | None:
@@ -119,7 +122,7 @@ class AsyncMailer:
         self._mailer: Mailer | None = None
         self._making = threading.Lock()
         self._closed = False
-        self._threads = _Threads(max(connections, 1))
+        self._threads = _threads(max(connections, 1))
 
     def _made(self) -> Mailer:
         """Make the mailer, in a worker thread: reading settings is I/O."""
@@ -142,7 +145,7 @@ class AsyncMailer:
         def act(call: _Call[Receipt]) -> Receipt:
             return call.uses(self._made()).send(message, envelope=envelope)
 
-        return await _run(self._threads.pool, act, message)
+        return await _run(self._threads, act, message)
 
     async def check(self) -> None:
         """Open a session up to the login; proves that sending could start. Raises as ``Mailer.send`` does."""
@@ -151,7 +154,7 @@ class AsyncMailer:
         def act(call: _Call[None]) -> None:
             call.uses(self._made()).check()
 
-        await _run(self._threads.pool, act, None)
+        await _run(self._threads, act, None)
 
     async def send_many(
         self,
@@ -173,20 +176,12 @@ class AsyncMailer:
         ``unread`` is called with each result that was not read by then, and a message without a result was surely not
         sent.
         """
-        stop = threading.Event() if stop is None else stop
+        stop = stop or threading.Event()
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[Any] = asyncio.Queue()
         room = threading.Semaphore(max(16, 2 * (window or self._options.get("window") or 1)))
         left = threading.Event()  # nobody makes room any more
         source: Any = _Drawn(messages, loop) if isinstance(messages, AsyncIterable) else messages
-        options: dict[str, Any] = {
-            "connections": connections,
-            "window": window,
-            "rate": rate,
-            "policy": policy,
-            "started": started,
-            "stop": stop,
-        }
 
         def put(item: Any) -> None:
             if not left.is_set():
@@ -196,7 +191,15 @@ class AsyncMailer:
 
         def work() -> None:
             try:
-                for result in self._made().send_many(source, **options):
+                for result in self._made().send_many(
+                    source,
+                    connections=connections,
+                    window=window,
+                    rate=rate,
+                    policy=policy,
+                    started=started,
+                    stop=stop,
+                ):
                     put(result)
             except BaseException as problem:  # noqa: BLE001  (handed to the task that reads)
                 put(problem)
@@ -227,7 +230,7 @@ class AsyncMailer:
     async def _drained(
         self, results: asyncio.Queue[Any], stop: threading.Event, unread: Callable[[SendResult], object] | None
     ) -> bool:
-        """Break a ``send_many`` off and take its last results; tell whether it has ended (else it is opening a session
+        """Break a ``send_many`` off and take its last results; return whether it has ended (else it is opening a session
         that nobody will use).
         """
         reading = asyncio.ensure_future(results.get())
@@ -251,7 +254,7 @@ class AsyncMailer:
         self._closed = True
         if self._mailer is not None:
             await asyncio.to_thread(self._mailer.close)
-        self._threads.close()
+        self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> AsyncMailer:
         return self
@@ -262,16 +265,11 @@ class AsyncMailer:
         await self.close()
 
 
-class _Threads:
-    """A pool of worker threads that is left behind without waiting: one may still be opening a connection that nobody
+def _threads(number: int) -> ThreadPoolExecutor:
+    """Make worker threads. They are left behind without waiting: one may still be opening a connection that nobody
     wants any more.
     """
-
-    def __init__(self, number: int) -> None:
-        self.pool = ThreadPoolExecutor(max_workers=number, thread_name_prefix="franking")
-
-    def close(self) -> None:
-        self.pool.shutdown(wait=False)
+    return ThreadPoolExecutor(max_workers=number, thread_name_prefix="franking")
 
 
 class _Call(Generic[Result]):
@@ -317,11 +315,9 @@ async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result],
 async def _state(
     call: _Call[Result], work: Future[Result], future: asyncio.Future[Result], message: Any
 ) -> SendResult | None:
-    """Break a call off, and tell what became of its message. Further cancellations wait: the answer is near."""
+    """Break a call off, and return what became of its message. Further cancellations wait: it will not be long."""
     if not work.cancel():
-        while not future.done():
-            if call.break_off():
-                break
+        while not future.done() and not call.break_off():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({future}, timeout=_AGAIN)
     if not future.done() or future.cancelled():

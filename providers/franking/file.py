@@ -92,8 +92,9 @@ class FileSession:
         started = time.perf_counter()
         self._observer(Step("message", "running"))
         name = f"{time.time():.6f}.{os.getpid()}_{next(_counter)}.{socket.gethostname().replace('/', '_')}"
-        final = self._directory / "new" / name if self._maildir else self._directory / f"{name}.eml"
-        draft = self._directory / "tmp" / name if self._maildir else self._directory / f".{name}.part"
+        draft, final = self._directory / f".{name}.part", self._directory / f"{name}.eml"
+        if self._maildir:
+            draft, final = self._directory / "tmp" / name, self._directory / "new" / name
         size = 0
         try:
             with draft.open("xb") as file:

@@ -13,6 +13,7 @@ failures feed nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -103,8 +104,8 @@ class MailHandler(logging.Handler):
     def _work(self) -> None:
         while True:
             with self._wake:
-                while not (self._stopping or self._flushing or (self._due is not None and self._clock() >= self._due)):
-                    self._wake.wait(None if self._due is None else max(0.0, self._due - self._clock()))
+                while not self._stopping and not self._flushing and (left := self._left()) > 0:
+                    self._wake.wait(min(left, threading.TIMEOUT_MAX))
                 records, dropped, last = list(self._records), self._dropped, self._last
                 self._records.clear()
                 self._dropped, self._due = 0, None
@@ -117,6 +118,12 @@ class MailHandler(logging.Handler):
                     self._wake.notify_all()
                     if self._stopping:
                         return
+
+    def _left(self) -> float:
+        """Return the seconds until the next digest is due; infinite while there is nothing to mail."""
+        if self._due is None:
+            return math.inf
+        return self._due - self._clock()
 
     def _postpone(self) -> None:
         """Let what came meanwhile wait for the next digest."""
@@ -142,13 +149,15 @@ class MailHandler(logging.Handler):
         worst, title, _ = max(records, key=lambda one: one[0])
         more = len(records) + dropped - 1
         subject = self._subject or f"[{logging.getLevelName(worst)}] {socket.gethostname()}: {title}"
-        clean = blanked(subject)[:160]
+        subject = blanked(subject)[:160]
+        if more:
+            subject += f" (and {more:,} more)"
         body = "\n".join(text for _, _, text in records)
         if dropped:
             body += f"\n\n{dropped:,} more records came and were not kept (the digest holds {self._capacity})."
         return Message(
             to=self._to,
-            subject=f"{clean} (and {more:,} more)" if more else clean,
+            subject=subject,
             text=body.encode("utf-8", "replace").decode().replace("\0", "\\0") + "\n",
             headers={"Auto-Submitted": "auto-generated"},
         )
@@ -168,8 +177,9 @@ class MailHandler(logging.Handler):
             self._stopping = True
             self._wake.notify_all()
         thread = self._thread
-        if thread is not None and os.getpid() == self._pid and threading.current_thread() is not thread:
-            thread.join(self._exit_timeout)
-        if self._mailer is not None and os.getpid() == self._pid:
-            self._mailer.close()
+        if os.getpid() == self._pid:
+            if thread is not None and threading.current_thread() is not thread:
+                thread.join(self._exit_timeout)
+            if self._mailer is not None:
+                self._mailer.close()
         super().close()

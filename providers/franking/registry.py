@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from franking.provider import Provider
 
-__all__ = ["provider", "providers", "register"]
+__all__ = ["DEFAULT", "provider", "providers", "register"]
+
+DEFAULT = "smtp"
+"""The provider of settings that name none."""
 
 # Our own are named, and imported when they are first asked for: who sends by SMTP waits for no other provider's facts.
 _PROVIDERS: dict[str, Provider | str] = {

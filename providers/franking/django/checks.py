@@ -18,7 +18,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from franking.django import EmailBackend
+from franking.django.backend import EmailBackend
 
 __all__ = ["backends", "check_accounts"]
 
@@ -46,8 +46,10 @@ def backends(using: str | None = None) -> Iterator[tuple[str | None, EmailBacken
         except ImportError:
             continue  # Django's own words on it come when mail is sent
         if isinstance(kind, type) and issubclass(kind, EmailBackend):
+            if alias is not None:
+                options["alias"] = alias
             try:
-                yield alias, kind(**options) if alias is None else kind(alias=alias, **options)
+                yield alias, kind(**options)
             except (ImproperlyConfigured, TypeError) as problem:
                 yield alias, problem
 
@@ -79,7 +81,7 @@ def _look(alias: str | None, backend: EmailBackend) -> Iterator[checks.CheckMess
         return
     try:
         state = state_of(account, provider(account.provider), open_store(), os.environ)
-        problem = None if state.ok else state.problem
+        problem = state.problem
     except SettingsError as wrong:
         problem = str(wrong)
     if problem is not None:

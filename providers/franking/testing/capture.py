@@ -6,6 +6,7 @@ not opened: no server, no secret, no settings file is needed, and pauses take no
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -82,13 +83,9 @@ class Outbox(list[Captured]):
         except franking.SettingsError:
             if wanted is not None and (not isinstance(wanted, str) or "://" in wanted):
                 raise
-            local = (
-                "".join(char if char.isascii() and char.isalnum() else "-" for char in wanted or "default").strip("-")
-                or "default"
-            )
-            return franking.Account(
-                name=wanted or "default", provider="smtp", sender=f"{local}@example.com", host="smtp.example.com"
-            )
+            name = wanted or "default"
+            local = re.sub("[^A-Za-z0-9]", "-", name).strip("-") or "default"
+            return franking.Account(name=name, provider="smtp", sender=f"{local}@example.com", host="smtp.example.com")
 
     def session(self, mailer: Mailer) -> Any:
         """Open a session that keeps what it is given."""
@@ -119,13 +116,15 @@ class Outbox(list[Captured]):
         }
         accepted = tuple(one for one in envelope.recipients if one not in refused)
         if not accepted:
-            reply = str(next(iter(refused.values()))["reply"])
-            code = int(reply[:3]) if reply[:3].isdigit() else None
+            reply = self._refusals[next(iter(refused))]
+            evidence = Evidence("smtp", text=reply)
+            if reply[:3].isdigit():
+                evidence = Evidence("smtp", code=int(reply[:3]), text=reply[4:])
             raise RecipientsRefused(
                 f"Every recipient was refused: {reply}",
                 refused=refused,
                 temporary=all(answer["temporary"] for answer in refused.values()),
-                evidence=Evidence("smtp", code=code, text=reply[4:] if code else reply),
+                evidence=evidence,
             )
         data = b"".join(content.chunks(bcc=False))
         with self._lock:

@@ -151,7 +151,7 @@ class ProviderContract:
 
 
 class StoreContract:
-    """Check that a store keeps the contract of ``SecretStore`` (``franking/stores.py``). Give the fixture ``store``: a
+    """Check that a store keeps the contract of ``SecretStore`` (``franking/auth/store.py``). Give the fixture ``store``: a
     new, empty one.
     """
 

@@ -46,19 +46,20 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
             elif isinstance(kind, SupportsLogin) and kind.needs_login(account):
                 self._sign_in(account, kind, Screen(self, no_browser=no_browser, device=device))
             else:
-                self._store_password(account)
+                self._store_password(account, account.get(kind.facts.login_key) or account.name)
         except FrankingError as problem:
-            told = explain(problem, account, kind)
-            raise CommandError(
-                "\n".join((str(problem), f"{told.title}. {told.cause}", *(f"· {remedy}" for remedy in told.remedies)))
-            ) from problem
+            diagnosis = explain(problem, account, kind)
+            lines = [str(problem), f"{diagnosis.title}. {diagnosis.cause}"]
+            lines += [f"· {remedy}" for remedy in diagnosis.remedies]
+            raise CommandError("\n".join(lines)) from problem
 
     def _account(self, using: str | None) -> Account:
         found = dict(backends(using))
-        backend = found.get(using or "default", next(iter(found.values()), None))
+        backend = found.get("default") or next(iter(found.values()), None)
         if backend is None:
             raise CommandError(
-                "No mailer sends by Franking: set EMAIL_BACKEND, or a BACKEND in MAILERS, to franking.django.EmailBackend."
+                "No mailer sends by Franking: set EMAIL_BACKEND, or a BACKEND in MAILERS, "
+                "to franking.django.EmailBackend."
             )
         if isinstance(backend, Exception):
             raise CommandError(str(backend)) from backend
@@ -75,10 +76,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         save_grant(store, account.name, grant)
         self._tell(account, f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
 
-    def _store_password(self, account: Account) -> None:
+    def _store_password(self, account: Account, whose: str) -> None:
         from franking.auth.store import open_store, save_password
 
-        question = f"Password of {account.get('username') or account.name}: "
+        question = f"Password of {whose}: "
         password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().removesuffix("\n")
         if not password:
             raise CommandError("Nothing was typed; nothing was stored.")
