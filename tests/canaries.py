@@ -52,8 +52,8 @@ def found(text: str, *secrets: str) -> list[str]:
 
 
 def everything(error: BaseException) -> str:
-    """Return all that can be got out of an exception: text, attributes, notes, causes and contexts all the way down, copy
-    and pickle.
+    """Return all that can be got out of an exception: text, attributes, notes, copy and pickle, causes and contexts all
+    the way down.
     """
     parts = ["".join(traceback.format_exception(error)), pickle.dumps(error, protocol=0).decode("latin-1")]
     again = pickle.loads(pickle.dumps(error))
@@ -74,9 +74,7 @@ def everything(error: BaseException) -> str:
 
 
 def variables(error: BaseException) -> str:
-    """Return the variables of all frames of ours and of the libraries that an error came through, as error trackers show
-    them.
-    """
+    """Return the variables of all frames, of ours and of libraries, that an error came through: error trackers do."""
     parts = []
     for link in _chain(error):
         for frame in traceback.TracebackException(type(link), link, link.__traceback__, capture_locals=True).stack:

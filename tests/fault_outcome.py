@@ -87,7 +87,10 @@ def seen(outcome: Outcome, given: franking.Account) -> Expected:
 def harmless(error: FrankingError, secret: str) -> None:
     """Look at everything that may be shown: no control characters, no secret, no endless text; and it pickles."""
     assert error.diagnosis is not None
-    shown = f"{error} {error.evidence} {error.diagnosis.raw} {error.diagnosis.title} {error.diagnosis.cause} {error.diagnosis.remedies}"
+    shown = (
+        f"{error} {error.evidence} {error.diagnosis.raw} {error.diagnosis.title} {error.diagnosis.cause} "
+        f"{error.diagnosis.remedies}"
+    )
     assert shown.isprintable()
     assert secret not in shown
     assert len(shown) < 20_000

@@ -107,7 +107,10 @@ def test_no_module_of_the_library_loads_an_sdk() -> None:
 
 @pytest.mark.process
 def test_help_loads_no_sdk_and_no_command() -> None:
-    code = "import sys\nfrom franking_cli.app import run\ncode = run(['--help'])\nprint('LOADED', *sorted(sys.modules))\nsys.exit(code)"
+    code = (
+        "import sys\nfrom franking_cli.app import run\ncode = run(['--help'])\n"
+        "print('LOADED', *sorted(sys.modules))\nsys.exit(code)"
+    )
     shown, _, modules = python("-c", code).partition("LOADED")
     assert "send-test" in shown
     assert roots(modules) & (SDKS | LATE) == set()
@@ -120,7 +123,10 @@ def test_the_readme_has_the_commands_that_the_checks_run() -> None:
     for wanted in (
         'pipx install "franking[all]"',
         "franking setup you@example.com",
-        'python3 -m venv .venv && .venv/bin/pip install ".[all]" && .venv/bin/franking send-test --embedded --to you@example.com',
+        (
+            'python3 -m venv .venv && .venv/bin/pip install ".[all]" && .venv/bin/franking send-test --embedded '
+            "--to you@example.com"
+        ),
         'python3 -m venv .venv && .venv/bin/pip install -e ".[all,test]" && .venv/bin/pytest',
     ):
         assert lines.count(wanted) == 1, wanted

@@ -160,8 +160,9 @@ def _django(place: Place) -> Iterator[Send]:
 NODEMAILER = """
 const nodemailer = require('nodemailer'), lines = require('readline').createInterface({input: process.stdin});
 const [port, ca, sender, recipient] = process.argv.slice(1);
-const transport = nodemailer.createTransport({host: 'localhost', port, secure: !!ca, ignoreTLS: !ca, pool: true, maxConnections: 1, maxMessages: Infinity,
-  name: 'client.test', tls: ca ? {ca: require('fs').readFileSync(ca)} : {}});
+const transport = nodemailer.createTransport({host: 'localhost', port, secure: !!ca, ignoreTLS: !ca,
+  pool: true, maxConnections: 1, maxMessages: Infinity, name: 'client.test',
+  tls: ca ? {ca: require('fs').readFileSync(ca)} : {}});
 const send = raw => transport.sendMail({envelope: {from: sender, to: [recipient]}, raw});
 lines.on('line', async line => {
   const {file, sizes} = JSON.parse(line), all = require('fs').readFileSync(file), work = [];

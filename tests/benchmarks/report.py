@@ -12,8 +12,9 @@ BASE = "smtplib"
 
 
 def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, float]]]) -> str:
-    """Return a table of the budgets: what was measured, and whether it holds. ``wanted``: part → row → (column, relation,
-    number).
+    """Return a table of the budgets: what was measured, and whether it holds.
+
+    ``wanted``: part → row → (column, relation, number).
     """
     lines = ["| what | measured | budget | |", "|---|---|---|---|"]
     for part, rows in wanted.items():

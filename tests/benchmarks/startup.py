@@ -27,7 +27,12 @@ Rows = dict[str, dict[str, float]]
 TYPER = """
 import sys
 import typer
-app = typer.Typer(name="other", help="A program of as many commands.", rich_markup_mode="rich" if sys.stdout.isatty() else None, no_args_is_help=True)
+app = typer.Typer(
+    name="other",
+    help="A program of as many commands.",
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    no_args_is_help=True,
+)
 @app.callback(epilog="The end.")
 def root(version: bool = typer.Option(False, "--version", help="Show the version and exit.")): ...
 {commands}
@@ -35,7 +40,9 @@ app(prog_name="other")
 """
 COMMAND = """
 @app.command("{name}", help="{help}")
-def command_{number}(account: str = typer.Argument(None, help="An account."), json: bool = typer.Option(False, "--json", help="JSON.")): ...
+def command_{number}(
+    account: str = typer.Argument(None, help="An account."), json: bool = typer.Option(False, "--json", help="JSON.")
+): ...
 """
 SMTPLIB = """
 import smtplib, sys
@@ -93,7 +100,8 @@ def measure(*, rounds: int = 20) -> Rows:
         script = Path(directory, "deliver.py")
         script.write_text(SMTPLIB.format(host=HOST, port=sink.port))
         Path(directory, "accounts.toml").write_text(
-            f'default = "sink"\n[accounts.sink]\nprovider = "smtp"\nfrom = "info@example.cz"\nhost = "{HOST}"\nport = {sink.port}\nsecurity = "none"\n'
+            f'default = "sink"\n[accounts.sink]\nprovider = "smtp"\nfrom = "info@example.cz"\nhost = "{HOST}"\n'
+            f'port = {sink.port}\nsecurity = "none"\n'
         )
         python = [sys.executable, "-c"]
         pairs = {

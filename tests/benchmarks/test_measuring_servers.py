@@ -79,7 +79,10 @@ def test_the_sink_offers_what_it_is_asked_to(sink: Sink) -> None:
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 4096])
 def test_the_sink_understands_dialogues_cut_anywhere(step: int) -> None:
-    script = b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n..\r\nx\r\n.\r\nRSET\r\nMAIL FROM:<a@b>\r\nBDAT 5\r\nab\r\n.BDAT 3 LAST\r\nxyzNOOP\r\n"
+    script = (
+        b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n..\r\nx\r\n.\r\nRSET\r\nMAIL FROM:<a@b>\r\n"
+        b"BDAT 5\r\nab\r\n.BDAT 3 LAST\r\nxyzNOOP\r\n"
+    )
     script += b"MAIL FROM:<a@b>\r\nDATA\r\n.\r\nAUTH LOGIN\r\namFu\r\nc2VjcmV0\r\nQUIT\r\n"
     conversation = Conversation((), starttls=False)
     replies = b"".join(conversation.feed(script[at : at + step]) for at in range(0, len(script), step))

@@ -19,7 +19,7 @@ from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 from franking.testing.contracts import ProviderContract
 from franking_cli import app
 
-# -- the provider: everything that a newcomer has to write ---------------------------------------------------------------
+# -- the provider: everything that a newcomer has to write -------------------------------------------------------------
 
 
 class PigeonSession:
@@ -82,7 +82,7 @@ def loaded_commands() -> list[str]:
     return [name for name in sys.modules if name.startswith("franking_cli.") and name != app.__name__]
 
 
-# -- what it gets for that ------------------------------------------------------------------------------------------------
+# -- what it gets for that ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -31,7 +31,10 @@ def server() -> Iterator[SmtpServer]:
     with SmtpServer(
         refused={"gone@example.com": "550 5.1.1 nobody here", "later@example.com": "451 4.2.0 not now"}
     ) as made:
-        table = f'provider = "smtp"\nfrom = "Jan Novák <info@novak.cz>"\nhost = "127.0.0.1"\nport = {made.port}\nsecurity = "none"\n'
+        table = (
+            f'provider = "smtp"\nfrom = "Jan Novák <info@novak.cz>"\nhost = "127.0.0.1"\nport = {made.port}\n'
+            'security = "none"\n'
+        )
         Path(os.environ["FRANKING_CONFIG"]).write_text(f"[accounts.shop]\n{table}", encoding="utf-8")
         yield made
 

@@ -67,9 +67,17 @@ def test_nothing_secret_comes_out_of_smtp(
     steps: list[Any] = []
     with SmtpServer(**users, faults=faults, context=certificates.context("good")) as server:  # type: ignore[arg-type]
         account = franking.Account(
-            name="shop", provider="smtp", sender="jana@example.cz", host="localhost", port=server.port, security="starttls", username="jana",
-            auth=auth, ca_file=certificates.ca_file, timeout=5,
-        )  # fmt: skip
+            name="shop",
+            provider="smtp",
+            sender="jana@example.cz",
+            host="localhost",
+            port=server.port,
+            security="starttls",
+            username="jana",
+            auth=auth,
+            ca_file=certificates.ca_file,
+            timeout=5,
+        )
         mailer = franking.connect(account, secret=secret, observer=steps.append)
         out = repr(mailer) + repr(account) + repr(Password(secret)) + str(pickle.dumps(account))
         try:
@@ -112,8 +120,13 @@ def test_nothing_secret_comes_out_of_the_command_line(good: bool, verbosity: str
         for more in ([], ["--json"]):
             done = subprocess.run(
                 [sys.executable, "-c", "from franking_cli.app import main; main()", *words, *more],
-                input=PASSWORD, capture_output=True, text=True, encoding="utf-8", env=dict(os.environ) | {"PYTHONUTF8": "1"}, check=False,
-            )  # fmt: skip
+                input=PASSWORD,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                env=dict(os.environ) | {"PYTHONUTF8": "1"},
+                check=False,
+            )
             assert (done.returncode == 0) == good, done.stderr
             out += done.stdout + done.stderr
         assert "AUTH PLAIN" in out

@@ -151,7 +151,7 @@ def flow(*targets: str, holds: str) -> Callable[[Flow], Flow]:
     return add
 
 
-# -- signing in ----------------------------------------------------------------------------------------------------------
+# -- signing in --------------------------------------------------------------------------------------------------------
 
 
 def google_browser(world: World) -> Callable[[str], object]:
@@ -194,7 +194,7 @@ def microsoft_by_device(world: World) -> Any:
         return outlook_login.login(world.outlook(), person, sleep=lambda seconds: None)
 
 
-# -- tokens --------------------------------------------------------------------------------------------------------------
+# -- tokens ------------------------------------------------------------------------------------------------------------
 
 
 def renewed(account: franking.Account, store: MemoryStore, explicit: str | None = None) -> str:
@@ -272,7 +272,7 @@ def made_certificate() -> tuple[str, str]:
     return key.private_bytes(pem, kind, serialization.NoEncryption()).decode(), certificate
 
 
-# -- sending -------------------------------------------------------------------------------------------------------------
+# -- sending -----------------------------------------------------------------------------------------------------------
 
 
 def sent(world: World, account: franking.Account, message: franking.Message) -> str:
@@ -328,7 +328,7 @@ def graph_upload(world: World) -> Any:
     return sent(world, world.outlook(large_attachments=True), LARGE)
 
 
-# -- the matrix ----------------------------------------------------------------------------------------------------------
+# -- the matrix --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -396,7 +396,7 @@ def test_nothing_secret_comes_out(
     assert leaks(world, tap, loud, capfd) == {}
 
 
-# -- what is wrong on this side ------------------------------------------------------------------------------------------
+# -- what is wrong on this side ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_a_damaged_key_is_not_shown(
     assert leaks(world, world.taps["google"], loud, capfd) == {}
 
 
-# -- the smtp routes -----------------------------------------------------------------------------------------------------
+# -- the smtp routes ---------------------------------------------------------------------------------------------------
 
 
 def _heard(peer: Peer) -> str:

@@ -29,6 +29,10 @@ pytestmark = pytest.mark.matrix
 TOKEN, SECRET, REFRESH = "canary-access-token", "canary-client-secret", "canary-refresh-token"
 SILENCE, PATIENCE = 0.5, 10.0  # seconds: where nothing comes, and where a busy machine may be slow
 CHUNK = b"ffff\r\n" + b"x" * 65535 + b"\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+LENGTH = OK + b"Content-Length: "
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+ESCAPES = b'{"error":{"code":"\x1b[31m","message":"\x1b]0;owned\x07","errors":[{"reason":"\x1b[2J"}]}}'
 DEEP = b"[" * 200_000
 BOMB = gzip.compress(b"x" * 20_000_000)
 MESSAGE = franking.Message(to=["jana@example.cz"], subject="Faktura", text="Dobrý den")
@@ -56,14 +60,15 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     "reset": (lambda _: rawweb.resets, UNKNOWN, UNKNOWN, GONE),
     "half a status line": (lambda _: sends_then_silence(b"HTTP/1.1 2"), UNKNOWN, UNKNOWN, TIMEOUT),
     "half a status line, closed": (lambda _: sends_then_closes(b"HTTP/1.1 2"), UNKNOWN, UNKNOWN, GONE),
-    "half the header": (lambda _: sends_then_silence(b"HTTP/1.1 200 OK\r\nContent-Le"), UNKNOWN, UNKNOWN, TIMEOUT),
-    "half the body": (lambda _: sends_then_silence(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"id'), UNKNOWN, UNKNOWN, TIMEOUT),
-    "half the body, closed": (lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE),
+    "half the header": (lambda _: sends_then_silence(OK + b"Content-Le"), UNKNOWN, UNKNOWN, TIMEOUT),
+    "half the body": (lambda _: sends_then_silence(LENGTH + b'500\r\n\r\n{"id'), UNKNOWN, UNKNOWN, TIMEOUT),
+    "half the body, closed": (lambda _: sends_then_closes(LENGTH + b"500\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE),
     "truncated JSON": (lambda _: sends(reply(200, b'{"access_token": "abc')), UNKNOWN, UNKNOWN, UNREADABLE),
     "a list": (lambda _: sends(reply(200, [1])), UNKNOWN, UNKNOWN, UNREADABLE),
     "null": (lambda _: sends(reply(200, b"null")), UNKNOWN, UNKNOWN, UNREADABLE),
     "wrong types": (
-        lambda _: sends(reply(200, {"access_token": 5, "expires_in": "soon", "id": {"a": 1}, "error": [1]})), UNKNOWN, UNKNOWN, UNREADABLE
+        lambda _: sends(reply(200, {"access_token": 5, "expires_in": "soon", "id": {"a": 1}, "error": [1]})),
+        UNKNOWN, UNKNOWN, UNREADABLE,
     ),
     "a number": (lambda _: sends(reply(200, b"5")), UNKNOWN, UNKNOWN, UNREADABLE),
     "a text": (lambda _: sends(reply(200, b'"id"')), UNKNOWN, UNKNOWN, UNREADABLE),
@@ -71,9 +76,13 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     "deep JSON": (lambda _: sends(reply(200, DEEP)), UNKNOWN, UNKNOWN, UNREADABLE),
     "a refusal of wrong types": (lambda _: sends(reply(400, {"error": [1, {"a": 2}]})), BAD, BAD, UNREADABLE),
     "a deep refusal": (lambda _: sends(reply(400, DEEP)), BAD, BAD, UNREADABLE),
-    "a hotel's page": (lambda _: sends(reply(200, b"<html>Welcome</html>", "Content-Type: text/html")), UNKNOWN, UNKNOWN, UNREADABLE),
+    "a hotel's page": (
+        lambda _: sends(reply(200, b"<html>Welcome</html>", "Content-Type: text/html")),
+        UNKNOWN, UNKNOWN, UNREADABLE,
+    ),
     "a proxy's page": (
-        lambda _: sends(reply(403, b"<html>Blocked</html>")), REFUSED, ("Refused", False, False, "microsoft.access-denied"), UNREADABLE
+        lambda _: sends(reply(403, b"<html>Blocked</html>")),
+        REFUSED, ("Refused", False, False, "microsoft.access-denied"), UNREADABLE,
     ),
     "a gateway's page": (lambda _: sends(reply(502, b"<html>Bad gateway</html>")), UNKNOWN, UNKNOWN, TROUBLE),
     "500": (lambda _: sends(reply(500)), UNKNOWN, UNKNOWN, TROUBLE),
@@ -83,58 +92,56 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     "429 for ever": (lambda _: sends(reply(429, b"", "Retry-After: " + "9" * 30)), SLOW, SLOW, LATER),
     "429 in the past": (lambda _: sends(reply(429, b"", "Retry-After: -7")), SLOW, SLOW, LATER),
     "429 not a number": (lambda _: sends(reply(429, b"", "Retry-After: NaN")), SLOW, SLOW, LATER),
-    "429 in the year 9999": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT")), SLOW, SLOW, LATER),
+    "429 in the year 9999": (
+        lambda _: sends(reply(429, b"", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT")),
+        SLOW, SLOW, LATER,
+    ),
     "429 in 1999": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT")), SLOW, SLOW, LATER),
-    "429 of a date that is none": (lambda _: sends(reply(429, b"", "Retry-After: Fri, 99 Foo 2026 99:99:99 GMT")), SLOW, SLOW, LATER),
+    "429 of a date that is none": (
+        lambda _: sends(reply(429, b"", "Retry-After: Fri, 99 Foo 2026 99:99:99 GMT")),
+        SLOW, SLOW, LATER,
+    ),
     "a length too small": (
-        lambda _: sends(b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{"id": "1", "access_token": "x"}'), UNKNOWN, UNKNOWN, UNREADABLE
+        lambda _: sends(LENGTH + b'3\r\n\r\n{"id": "1", "access_token": "x"}'), UNKNOWN, UNKNOWN, UNREADABLE
     ),
-    "a length below nothing": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE
-    ),
-    "a length that is no number": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE
-    ),
-    "two lengths": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 9\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE
-    ),
-    "a header that drips for ever": (lambda _: rawweb.drips_on(b"HTTP/1.1 200 OK\r\nX-A: "), UNKNOWN, UNKNOWN, TIMEOUT),
-    "a body that drips for ever": (
-        lambda _: rawweb.drips_on(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"), UNKNOWN, UNKNOWN, TIMEOUT
-    ),
+    "a length below nothing": (lambda _: sends_then_closes(LENGTH + b"-5\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE),
+    "a length that is no number": (lambda _: sends_then_closes(LENGTH + b"x\r\n\r\n{"), UNKNOWN, UNKNOWN, UNREADABLE),
+    "two lengths": (lambda _: sends_then_closes(LENGTH + b"1\r\nContent-Length: 9\r\n\r\n{"), UNKNOWN, UNKNOWN, GONE),
+    "a header that drips for ever": (lambda _: rawweb.drips_on(OK + b"X-A: "), UNKNOWN, UNKNOWN, TIMEOUT),
+    "a body that drips for ever": (lambda _: rawweb.drips_on(LENGTH + b"60000\r\n\r\n"), UNKNOWN, UNKNOWN, TIMEOUT),
     "an endless refusal": (
         lambda _: rawweb.endless(b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), BAD, BAD, UNREADABLE
     ),
-    "an endless answer": (
-        lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK), UNKNOWN, UNKNOWN, UNREADABLE
-    ),
-    "an endless header": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"b" * 1000 + b"\r\n"), UNKNOWN, UNKNOWN, GONE),
-    "an endless line": (lambda _: rawweb.endless(b"HTTP/1.1 200 OK\r\nX-A: ", b"b" * 65536), UNKNOWN, UNKNOWN, GONE),
-    "100 Continue for ever": (lambda _: rawweb.endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), UNKNOWN, UNKNOWN, GONE),
-    "garbage": (lambda _: sends_then_closes(b"\x00\xff\x1b[31m\r\n\r\n"), UNKNOWN, UNKNOWN, GONE),
-    "SMTP": (lambda _: sends_then_closes(b"220 mx ESMTP\r\n"), UNKNOWN, UNKNOWN, GONE),
-    "a chunk below nothing": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n"), UNKNOWN, UNKNOWN, GONE
-    ),
-    "a chunk of all octets there are": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc\r\n"),
+    "an endless answer": (lambda _: rawweb.endless(CHUNKED, CHUNK), UNKNOWN, UNKNOWN, UNREADABLE),
+    "an endless header": (lambda _: rawweb.endless(OK, b"X-A: " + b"b" * 1000 + b"\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "an endless line": (lambda _: rawweb.endless(OK + b"X-A: ", b"b" * 65536), UNKNOWN, UNKNOWN, GONE),
+    "100 Continue for ever": (
+        lambda _: rawweb.endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
         UNKNOWN, UNKNOWN, GONE,
     ),
-    "a bad chunk": (
-        lambda _: sends_then_closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), UNKNOWN, UNKNOWN, GONE
+    "garbage": (lambda _: sends_then_closes(b"\x00\xff\x1b[31m\r\n\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "SMTP": (lambda _: sends_then_closes(b"220 mx ESMTP\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "a chunk below nothing": (lambda _: sends_then_closes(CHUNKED + b"-5\r\nabc\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "a chunk of all octets there are": (
+        lambda _: sends_then_closes(CHUNKED + b"ffffffffffffffff\r\nabc\r\n"),
+        UNKNOWN, UNKNOWN, GONE,
     ),
-    "escapes": (
-        lambda _: sends(reply(400, b'{"error":{"code":"\x1b[31m","message":"\x1b]0;owned\x07","errors":[{"reason":"\x1b[2J"}]}}')),
-        BAD, BAD, UNREADABLE,
-    ),
+    "a bad chunk": (lambda _: sends_then_closes(CHUNKED + b"zz\r\n"), UNKNOWN, UNKNOWN, GONE),
+    "escapes": (lambda _: sends(reply(400, ESCAPES)), BAD, BAD, UNREADABLE),
     "compressed without end": (
         lambda _: sends(reply(200, BOMB, "Content-Encoding: gzip")), UNKNOWN, UNKNOWN, UNREADABLE
     ),
     "compressed twice": (
         lambda _: sends(reply(200, gzip.compress(BOMB), "Content-Encoding: gzip, gzip")), UNKNOWN, UNKNOWN, UNREADABLE
     ),
-    "compressed refusal": (lambda _: sends(reply(400, gzip.compress(BOMB), "Content-Encoding: gzip, gzip, gzip")), BAD, BAD, UNREADABLE),
-    "said to be compressed": (lambda _: sends(reply(200, b"{}", "Content-Encoding: gzip")), UNKNOWN, UNKNOWN, UNREADABLE),
+    "compressed refusal": (
+        lambda _: sends(reply(400, gzip.compress(BOMB), "Content-Encoding: gzip, gzip, gzip")),
+        BAD, BAD, UNREADABLE,
+    ),
+    "said to be compressed": (
+        lambda _: sends(reply(200, b"{}", "Content-Encoding: gzip")),
+        UNKNOWN, UNKNOWN, UNREADABLE,
+    ),
 }  # fmt: skip
 
 

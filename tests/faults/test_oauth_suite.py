@@ -271,7 +271,8 @@ print(account, store)
 def send():
     with franking.connect(account, store=store, observer=print) as mailer:
         print(repr(mailer), repr(mailer._secret_in_use()), mailer._secret_in_use().__dict__)
-        print(mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[franking.Attachment(data=b"z" * 2_500_000, name="f")])))
+        file = franking.Attachment(data=b"z" * 2_500_000, name="f")
+        print(mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[file])))
 
 def report():
     made = franking.send_test(account, to="jana@example.cz", store=store)

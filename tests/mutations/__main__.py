@@ -1,9 +1,10 @@
 """Break the code on purpose, one place at a time, and see whether the tests notice: ``python tests/mutations [AREA…]``.
 
-Run by hand; pytest does not collect this. Each ``AREA.toml`` beside this file holds mutations: a ``name`` that says what
-is broken, the ``file``, ``old`` text that stands in it exactly once, the ``new`` text, and the ``tests`` that must fail
-then (files or node ids, quick ones). Everything happens in copies of the tree. A mutation is killed when a test fails, or
-does not end in time; the plain tests are tried first, then the others of the same files but those with real servers.
+Run by hand; pytest does not collect this. Each ``AREA.toml`` beside this file holds mutations: a ``name`` that says
+what is broken, the ``file``, ``old`` text that stands in it exactly once, the ``new`` text, and the ``tests`` that must
+fail then (files or node ids, quick ones). Everything happens in copies of the tree. A mutation is killed when a test
+fails, or does not end in time; the plain tests are tried first, then the others of the same files but those with real
+servers.
 
 ``--before DIR --layout FILE…`` breaks an older tree in the same places and runs the tests of its own, where a list of
 old → new paths (JSON) says what a file was called and the text still stands in it, however it is wrapped.

@@ -33,7 +33,8 @@ def account(postfix: Postfix) -> None:
     """Settings that lead to Postfix, and an alias for names of this machine."""
     config = Path(os.environ["FRANKING_CONFIG"])
     config.write_text(
-        f'default = "shop"\n[accounts.shop]\nprovider = "smtp"\nfrom = "Shop <info@example.cz>"\nhost = "127.0.0.1"\nport = {postfix.plain_port}\n'
+        'default = "shop"\n[accounts.shop]\nprovider = "smtp"\nfrom = "Shop <info@example.cz>"\n'
+        f'host = "127.0.0.1"\nport = {postfix.plain_port}\n'
         'security = "none"\nrewrite_from = true\n'
     )
     config.with_name("aliases").write_text("default: jana@example.com\n")
@@ -52,7 +53,10 @@ def run(*command: str, text: str = "", cwd: Path | None = None) -> subprocess.Co
 
 @pytest.mark.usefixtures("account")
 def test_cron(arrived: Callable[[str], bytes]) -> None:
-    text = "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\nContent-Type: text/plain; charset=UTF-8\n\ndisk full\n"
+    text = (
+        "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@web> backup-4711\n"
+        "Content-Type: text/plain; charset=UTF-8\n\ndisk full\n"
+    )
     run(str(PROGRAM), "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", text=text)
     message = arrived("backup-4711")
     assert b"info@example.cz" in message
@@ -87,9 +91,19 @@ def test_git_send_email(arrived: Callable[[str], bytes], tmp_path: Path) -> None
     run("git", "add", "file", cwd=repository)
     run("git", *author, "commit", "-qm", "A change numbered 4713", cwd=repository)
     run(
-        "git", *author, "-c", f"sendemail.smtpserver={PROGRAM}", "send-email", "--quiet", "--confirm=never", "--suppress-cc=all",
-        "--to=jana@example.com", "--from=Jan Novák <jan@example.cz>", "-1", cwd=repository,
-    )  # fmt: skip
+        "git",
+        *author,
+        "-c",
+        f"sendemail.smtpserver={PROGRAM}",
+        "send-email",
+        "--quiet",
+        "--confirm=never",
+        "--suppress-cc=all",
+        "--to=jana@example.com",
+        "--from=Jan Novák <jan@example.cz>",
+        "-1",
+        cwd=repository,
+    )
     message = arrived("A change numbered 4713")
     assert b"Subject: [PATCH] A change numbered 4713" in message
 

@@ -20,7 +20,10 @@ def raw(
 ) -> tuple[str, bytes]:
     """Make a ready message: nothing in it is left for anybody to add."""
     name = f"<{uuid.uuid4()}@example.cz>"
-    head = f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\nTo: jana@example.com\r\nMIME-Version: 1.0\r\n"
+    head = (
+        f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\n"
+        "To: jana@example.com\r\nMIME-Version: 1.0\r\n"
+    )
     return name, head.encode() + headers.encode() + b"\r\n" + body
 
 

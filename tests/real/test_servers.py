@@ -55,7 +55,10 @@ def message() -> tuple[str, bytes]:
     the way.
     """
     name = f"<{uuid.uuid4()}@example.cz>"
-    head = f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\nTo: a@example.cz\r\nBcc: b@example.cz\r\n"
+    head = (
+        f"Message-ID: {name}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0100\r\nFrom: info@example.cz\r\n"
+        "To: a@example.cz\r\nBcc: b@example.cz\r\n"
+    )
     head += (
         "Subject: =?utf-8?q?Dobr=C3=BD?= den\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
     )

@@ -110,7 +110,7 @@ class DnsServer:
 def _same_port(
     stream: type[socketserver.StreamRequestHandler], datagram: type[socketserver.BaseRequestHandler]
 ) -> tuple[socketserver.TCPServer, socketserver.UDPServer]:
-    """Return two servers on one port number: a free TCP port whose number somebody else's UDP socket has is given up."""
+    """Return two servers on one port number, another one where somebody else's UDP socket has the first."""
     for _ in range(100):
         tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), stream)
         try:

@@ -52,7 +52,8 @@ class Dovecot:
         keys.mkdir(parents=True)
         (keys / "default").write_bytes(base64.b64encode(KEY))
         (self.directory / "oauth2").write_text(
-            f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={self.directory}/keys/\nusername_attribute = email\n"
+            f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={self.directory}/keys/\n"
+            "username_attribute = email\n"
         )
         (self.directory / "users").write_text(
             "".join(f"{user}:{{PLAIN}}{password}\n" for user, password in PASSWORDS.items())

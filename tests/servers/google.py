@@ -305,7 +305,10 @@ class Google:
             return _oauth(
                 401,
                 "unauthorized_client",
-                "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.",
+                (
+                    "Client is unauthorized to retrieve access tokens using this method, or client not authorized for "
+                    "any of the scopes requested."
+                ),
             )
         if claims["sub"] not in self.users:
             return _oauth(400, "invalid_grant", "Invalid email or User ID")
@@ -400,7 +403,8 @@ class Google:
             return api_error(
                 401,
                 "authError",
-                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication "
+                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+                "other valid authentication "
                 "credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
                 status="UNAUTHENTICATED",
             )
@@ -472,7 +476,7 @@ def api_error(
     return Reply(code, {"error": error}, headers or {})
 
 
-# -- faults: what may happen to a request that carries a message --------------------------------------------------------
+# -- faults: what may happen to a request that carries a message -------------------------------------------------------
 
 
 def answer(reply: Reply) -> Fault:

@@ -253,9 +253,19 @@ class Graph:
 
     def _from_json(self, body: dict[str, Any], owner: str, way: str) -> Sent:
         known = {
-            "subject", "body", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "from", "sender", "internetMessageId",
-            "internetMessageHeaders", "attachments", "importance",
-        }  # fmt: skip
+            "subject",
+            "body",
+            "toRecipients",
+            "ccRecipients",
+            "bccRecipients",
+            "replyTo",
+            "from",
+            "sender",
+            "internetMessageId",
+            "internetMessageHeaders",
+            "attachments",
+            "importance",
+        }
         if set(body) - known:
             raise Refusal(
                 400, "RequestBodyRead", f"The property '{(set(body) - known).pop()}' does not exist on type 'message'."

@@ -77,7 +77,9 @@ class Problem:
         trace, correlation, stamp = str(uuid.uuid4()), str(uuid.uuid4()), "2026-11-21 10:00:00Z"
         body = {
             "error": self.error,
-            "error_description": f"AADSTS{self.number}: {self.text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}",
+            "error_description": (
+                f"AADSTS{self.number}: {self.text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"
+            ),
             "error_codes": [self.number],
             "timestamp": stamp,
             "trace_id": trace,
@@ -130,7 +132,7 @@ class Microsoft:
     def __exit__(self, *exc: object) -> None:
         self.server.__exit__(*exc)
 
-    # -- for tests -------------------------------------------------------------------------------------------------------
+    # -- for tests -----------------------------------------------------------------------------------------------------
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Return the settings of an account that lives here."""
@@ -176,7 +178,7 @@ class Microsoft:
         answer = requests.get(url, verify=self.ca.ca_file, allow_redirects=False, timeout=10)
         return answer.headers["Location"]
 
-    # -- the wire --------------------------------------------------------------------------------------------------------
+    # -- the wire ------------------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> Reply:
         with self._lock:
@@ -322,7 +324,10 @@ class Microsoft:
     def _by_client(self, asked: dict[str, str]) -> Reply:
         if self.secret is not None and "client_secret" in asked:
             if asked["client_secret"] != self.secret:
-                text = "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID."
+                text = (
+                    "Invalid client secret provided. Ensure the secret being sent in the request is the client "
+                    "secret value, not the client secret ID."
+                )
                 return Problem("invalid_client", 7000215, text, status=401).reply()
         elif self.certificate is not None and "client_assertion" in asked:
             import jwt

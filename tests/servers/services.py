@@ -44,9 +44,14 @@ def _gmail(directory: Path) -> Iterator[Described]:
         (directory / "client.json").write_text(json.dumps(google.client_secrets()))
         ca_file = google.authority.ca_file
         account = franking.Account(
-            name="shop", provider="gmail", sender="me@gmail.com", client_secrets=str(directory / "client.json"), api_endpoint=google.url,
-            ca_file=ca_file, timeout=20,
-        )  # fmt: skip
+            name="shop",
+            provider="gmail",
+            sender="me@gmail.com",
+            client_secrets=str(directory / "client.json"),
+            api_endpoint=google.url,
+            ca_file=ca_file,
+            timeout=20,
+        )
         too_much = api_error(
             429, "rateLimitExceeded", "Too many concurrent requests for user", headers={"Retry-After": "1"}
         )

@@ -149,7 +149,7 @@ class Tap:
         list(self._learn(parse_qsl(urlsplit(reply.headers.get("Location", "")).query), IN_QUERIES))
 
 
-# -- what may go wrong ---------------------------------------------------------------------------------------------------
+# -- what may go wrong -------------------------------------------------------------------------------------------------
 
 
 def _words(seen: Seen) -> dict[str, str]:
