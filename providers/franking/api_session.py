@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from email.message import Message as Parsed
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown
@@ -22,15 +23,16 @@ from franking.message.address import Address, Envelope
 from franking.message.content import Content
 from franking.message.headers import read_addresses
 from franking.net import http, http_errors
-from franking.net.response import Response
 from franking.provider import Observer, Receipt, Step
 from franking.session_guard import SessionGuard
-from franking.text import bounded, page_text
+from franking.text import bounded, json_object, page_text
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from franking.provider import Account, Secret
 
-__all__ = ["Accepted", "ApiClient", "ApiSession", "Body", "Progress", "header_of"]
+__all__ = ["Accepted", "ApiClient", "ApiSession", "Body", "Outgoing", "Progress", "header_of", "json_of"]
 
 IDLE_SECONDS = 60.0
 """A connection that rested longer may be dying, and the first request on it in doubt; Google's live four minutes."""
@@ -82,9 +84,9 @@ class ApiClient(ABC):
             observer(Step("connect", "ok", _since(started), f"{place}, {version}"))
             stack.pop_all()
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self) -> None:
         """Begin a new message: nothing is in doubt, and a connection that rested too long is let go."""
-        self.progress, self.in_doubt = progress, False
+        self.in_doubt = False
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._session.close()  # what is kept alive goes; the session itself stays usable
 
@@ -103,7 +105,7 @@ class ApiClient(ABC):
         Raises a ``SendError`` by the rules of ``http_errors`` for every status that is not ``expected``.
         """
         response = self._attempt(method, url, body, headers, final=final)
-        if response.status in expected:
+        if response.status_code in expected:
             return response
         last = final and _handed_over(body)
         error = self._refusal(response, final=last)
@@ -114,14 +116,10 @@ class ApiClient(ABC):
     def _attempt(self, method: str, url: str, body: Body, headers: Mapping[str, str], *, final: bool) -> Response:
         from requests.exceptions import RequestException
 
-        wait = self._account.timeout
-        if final:
-            wait = self._account.final_timeout
+        wait = self._account.final_timeout if final else self._account.timeout
         try:
-            response = self._session.request(
-                method, url, data=body, headers=headers, stream=True, timeout=(self._account.timeout, wait)
-            )
-            content = http.body(response)
+            times = (self._account.timeout, wait)
+            return http.read(self._session.request(method, url, data=body, headers=headers, stream=True, timeout=times))
         except RequestException as problem:
             left = final and _handed_over(body) and not http_errors.never_left(problem)
             raise http_errors.from_exception(
@@ -130,11 +128,10 @@ class ApiClient(ABC):
         finally:  # also after Ctrl-C
             self.in_doubt = self.in_doubt or (final and _handed_over(body))
             self._used = time.monotonic()
-        return Response(response.status_code, response.reason or "", response.headers, content)
 
     def _refusal(self, response: Response, *, final: bool) -> FrankingError:
         """Return the error that a response is; ``final`` where the whole of the message had left."""
-        error = response.json.get("error")
+        error = json_of(response).get("error")
         if not isinstance(error, Mapping):
             error = {}
         text = error.get("message")
@@ -142,7 +139,7 @@ class ApiClient(ABC):
             text = page_text(response.content)
         reason, details = self._reason(error, response)
         return http_errors.from_response(
-            response.status,
+            response.status_code,
             response.headers,
             service=self.service,
             text=text,
@@ -161,7 +158,7 @@ class ApiClient(ABC):
         return OutcomeUnknown(
             f"{self.service}'s answer cannot be read; it may have accepted the message.",
             evidence=Evidence(
-                "http", code=response.status, text=bounded(text), reason="unreadable-answer", details=details or {}
+                "http", code=response.status_code, text=bounded(text), reason="unreadable-answer", details=details or {}
             ),
         )
 
@@ -177,6 +174,11 @@ class ApiClient(ABC):
         self._session.close()
 
 
+def json_of(response: Response) -> dict[str, Any]:
+    """Return the JSON object in a response's body; empty where there is none."""
+    return json_object(response.content) or {}
+
+
 def _handed_over(body: Body) -> bool:
     """Return whether the whole of a request may have left: known of a streamed body, assumed of any other."""
     return not isinstance(body, http.Streamed) or body.handed_over
@@ -190,13 +192,17 @@ class Accepted(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Outgoing(Protocol):
-    """A message of which it is known how it will travel: its octets, and how many of them the progress counts."""
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that the service will take, of ``size`` octets."""
+
+    content: Content = field(repr=False, compare=False)
+    size: int
 
     @property
-    def size(self) -> int: ...
-    @property
-    def total(self) -> int: ...
+    def total(self) -> int:
+        """Return the octets that the progress counts."""
+        return self.size
 
 
 C = TypeVar("C", bound=ApiClient)
@@ -211,20 +217,16 @@ class ApiSession(ABC, Generic[C, M]):
     most_recipients: ClassVar[int]
     most_recipients_words: ClassVar[str]
 
-    def __init__(
-        self,
-        account: Account,
-        client: C,
-        observer: Observer,
-        *,
-        pause: Callable[[float], object] | None = None,
-    ) -> None:
+    def __init__(self, account: Account, client: C, observer: Observer) -> None:
         self._account = account
         self._client = client
         self._observer = observer
         self._guard = SessionGuard()
         self._aborted = threading.Event()
-        self._pause = pause or self._aborted.wait
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; true where the session was aborted meanwhile."""
+        return self._aborted.wait(seconds)
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
         """Hand one message over. Raises ``MessageError`` before anything leaves, and a ``SendError`` by the rules of
@@ -233,10 +235,11 @@ class ApiSession(ABC, Generic[C, M]):
         An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
         """
         with self._guard, self._interruptible():
+            self._client.begin()
             self._check_count(envelope)
-            header = check_recipients(envelope, content, self._client.service)
+            header = self._check_recipients(envelope, content)
             message = self._prepare(content)
-            progress = Progress(self._observer, message.total)
+            self._client.progress = progress = Progress(self._observer, message.total)
             accepted = self._carry_out(message, progress)
             return Receipt(
                 message_id=content.message_id,
@@ -246,10 +249,7 @@ class ApiSession(ABC, Generic[C, M]):
                 accepted=envelope.recipients,
                 bytes=message.size,
                 ms=progress.ms,
-                warnings=(
-                    *accepted.warnings,
-                    *sender_unused(envelope, header, self._account.sender, self._client.service),
-                ),
+                warnings=(*accepted.warnings, *self._sender_unused(envelope, header)),
             )
 
     @abstractmethod
@@ -261,7 +261,6 @@ class ApiSession(ABC, Generic[C, M]):
         """Make the requests that make a message."""
 
     def _carry_out(self, message: M, progress: Progress) -> Accepted:
-        self._client.begin(progress)
         progress.running(0)
         try:
             accepted = self._deliver(message)
@@ -287,6 +286,34 @@ class ApiSession(ABC, Generic[C, M]):
                     "message", reason="too-many-recipients", details={"count": count, "limit": self.most_recipients}
                 ),
             )
+
+    def _check_recipients(self, envelope: Envelope, content: Content) -> Parsed:
+        """Return the parsed header; refuse an envelope whose recipients are not those of To, Cc and Bcc.
+
+        An API delivers to the header's, and knows no Resent-To. Raises ``MessageError``.
+        """
+        header = HeaderParser().parsestr(header_of(content).decode("utf-8", "replace"))
+        fields = [
+            (name, " ".join(str(value).split())) for name in ("to", "cc", "bcc") for value in header.get_all(name, [])
+        ]
+        written = {_folded(address.address) for name, value in fields for address in read_addresses(value, name)}
+        differing = sorted(written ^ {_folded(address) for address in envelope.recipients})
+        if differing:
+            raise MessageError(
+                f"{self._client.service} delivers to the addresses in To, Cc and Bcc, and the envelope names others: "
+                f"{', '.join(differing[:5])}. Use the route smtp for an envelope of its own.",
+                evidence=Evidence("message", reason="envelope-differs", details={"differing": tuple(differing[:20])}),
+            )
+        return header
+
+    def _sender_unused(self, envelope: Envelope, header: Parsed) -> tuple[str, ...]:
+        """Return a warning that an API takes no envelope sender, where it is neither the account's nor the header's."""
+        known = [self._account.sender, *read_addresses(str(header.get("From", "")), "from")]
+        if envelope.sender and Address(envelope.sender).wire.lower() in {address.wire.lower() for address in known}:
+            return ()
+        return (
+            f"the envelope sender {envelope.sender!r} is not used: {self._client.service} sends in the name of the mailbox",
+        )
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -324,34 +351,6 @@ def header_of(content: Content) -> bytes:
             if b"\r\n\r\n" in head:
                 break
     return head.partition(b"\r\n\r\n")[0]
-
-
-def check_recipients(envelope: Envelope, content: Content, service: str) -> Parsed:
-    """Return the parsed header; refuse an envelope whose recipients are not those of To, Cc and Bcc.
-
-    An API delivers to the header's, and knows no Resent-To. Raises ``MessageError``.
-    """
-    header = HeaderParser().parsestr(header_of(content).decode("utf-8", "replace"))
-    fields = [
-        (name, " ".join(str(value).split())) for name in ("to", "cc", "bcc") for value in header.get_all(name, [])
-    ]
-    written = {_folded(address.address) for name, value in fields for address in read_addresses(value, name)}
-    differing = sorted(written ^ {_folded(address) for address in envelope.recipients})
-    if differing:
-        raise MessageError(
-            f"{service} delivers to the addresses in To, Cc and Bcc, and the envelope names others: "
-            f"{', '.join(differing[:5])}. Use the route smtp for an envelope of its own.",
-            evidence=Evidence("message", reason="envelope-differs", details={"differing": tuple(differing[:20])}),
-        )
-    return header
-
-
-def sender_unused(envelope: Envelope, header: Parsed, own: Address, service: str) -> tuple[str, ...]:
-    """Return a warning that an API takes no envelope sender, where it is neither the account's nor the header's."""
-    known = [own, *read_addresses(str(header.get("From", "")), "from")]
-    if envelope.sender and Address(envelope.sender).wire.lower() in {address.wire.lower() for address in known}:
-        return ()
-    return (f"the envelope sender {envelope.sender!r} is not used: {service} sends in the name of the mailbox",)
 
 
 def _folded(address: str) -> str:

@@ -496,10 +496,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let pauses pass at once, and note them."""
     from franking.outlook import send
 
-    real, paused = send.GraphSession.__init__, []
-    monkeypatch.setattr(
-        send.GraphSession, "__init__", lambda *args, **more: real(*args, **{**more, "pause": paused.append})
-    )
+    paused: list[float] = []
+    monkeypatch.setattr(send.GraphSession, "_pause", lambda self, seconds: paused.append(seconds))
     return paused
 
 

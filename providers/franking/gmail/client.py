@@ -10,25 +10,24 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from franking.api_session import ApiClient
-from franking.errors import FrankingError, OutcomeUnknown
+from franking.api_session import ApiClient, json_of
+from franking.errors import FrankingError
 from franking.net import http
-from franking.net.response import Response
 from franking.text import bounded
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from franking.account.account import Account
     from franking.auth.secret import Secret
 
 __all__ = ["GmailClient"]
-
-PIECE = 65_536  # octets handed to the socket at once
 
 
 class GmailClient(ApiClient):
@@ -49,15 +48,6 @@ class GmailClient(ApiClient):
     def __init__(self, account: Account, secret: Secret) -> None:
         super().__init__(account, secret, account.api_endpoint)
 
-    def outcome(self, problem: FrankingError) -> FrankingError:
-        """Return what a failed upload means: unknown where the last octet had left and nothing contradicted it since."""
-        if not self.in_doubt or isinstance(problem, OutcomeUnknown):
-            return problem
-        return OutcomeUnknown(
-            f"Gmail got the whole message and did not confirm it; it may have been accepted. ({problem.message})",
-            evidence=problem.evidence,
-        )
-
     def request(
         self, uri: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> tuple[Any, bytes]:
@@ -77,12 +67,12 @@ class GmailClient(ApiClient):
         else:
             response = self._post(uri, body, sent)
         found = httplib2.Response({name.lower(): value for name, value in response.headers.items()})
-        found.status, found.reason = response.status, response.reason
+        found.status, found.reason = response.status_code, response.reason
         return found, response.content
 
     def _post(self, uri: str, body: bytes, headers: Mapping[str, str]) -> Response:
         """Send a whole message."""
-        pieces = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
+        pieces = (body[at : at + http.PIECE] for at in range(0, len(body), http.PIECE))
         streamed = http.Streamed(pieces, len(body), self.progress.running)
         return self._confirmed(self.exchange("POST", uri, streamed, headers, expected=(200, 201), final=True))
 
@@ -98,13 +88,11 @@ class GmailClient(ApiClient):
         found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", headers["content-range"])
         assert found is not None
         first, last, total = (int(number or -1) for number in found.groups())
-        streamed = None
-        if body:
-            pieces = iter(lambda: body.read(PIECE), b"")
-            streamed = http.Streamed(pieces, length, lambda done: self.progress.running(first + done))
+        pieces = iter(lambda: body.read(http.PIECE), b"")
+        streamed = body and http.Streamed(pieces, length, lambda done: self.progress.running(first + done))
         before = self.in_doubt
         response = self.exchange("PUT", uri, streamed, headers, expected=(200, 201, 308), final=last + 1 == total)
-        if response.status != 308:
+        if response.status_code != 308:
             return self._confirmed(response)
         self.in_doubt = before  # it wants more, so that this request decided nothing
         self.in_doubt = self._everything_came(response.headers.get("Range"), total)
@@ -126,7 +114,7 @@ class GmailClient(ApiClient):
     def _confirmed(self, response: Response) -> Response:
         """Return a success that names the message."""
         self.in_doubt = True
-        name = response.json.get("id")
+        name = json_of(response).get("id")
         if not isinstance(name, str) or not name:
             raise self.unreadable(response, response.content.decode(errors="replace"))
         return response
@@ -145,8 +133,8 @@ class GmailClient(ApiClient):
         return super()._refusal(response, final=final)
 
     def _reason(self, error: Mapping[str, Any], response: Response) -> tuple[str | None, dict[str, Any]]:
-        first = next((one for one in _list(error.get("errors")) if isinstance(one, Mapping)), {})
-        info = next((one for one in _list(error.get("details")) if isinstance(one, Mapping) and one.get("reason")), {})
+        first = next(_mappings(error.get("errors")), {})
+        info = next((one for one in _mappings(error.get("details")) if one.get("reason")), {})
         words = {"status": error.get("status"), "info": info.get("reason"), "domain": first.get("domain")}
         details = {key: bounded(word, 100) for key, word in words.items() if isinstance(word, str)}
         reason = first.get("reason") or info.get("reason") or error.get("status")
@@ -155,7 +143,6 @@ class GmailClient(ApiClient):
         return bounded(reason, 100), details
 
 
-def _list(value: object) -> list[Any]:
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, list):
-        return value
-    return []
+        yield from (one for one in value if isinstance(one, Mapping))

@@ -54,8 +54,7 @@ def requester(account: Account) -> Iterator[Request]:
             from requests.exceptions import RequestException
 
             try:
-                response = session.request(method, url, stream=True, **settings)
-                response._content = http.body(response)
+                response = http.read(session.request(method, url, stream=True, **settings))
             except RequestException as problem:
                 raise http_errors.from_exception(problem, service=SERVICE, url=url, step="secret") from None
             # google-auth would sleep and try again, three times

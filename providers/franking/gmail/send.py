@@ -9,12 +9,11 @@ Sources: developers.google.com/workspace/gmail/api/guides/uploads (resumable pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from franking.api_session import Accepted, ApiSession
-from franking.errors import Evidence, FrankingError, MessageError
+from franking.api_session import Accepted, ApiSession, Outgoing
+from franking.errors import Evidence, FrankingError, MessageError, OutcomeUnknown
 from franking.gmail.client import GmailClient
 from franking.gmail.facts import API, FACTS
 from franking.gmail.issuer import missing_extra
@@ -50,41 +49,21 @@ def open_session(account: Account, secret: Secret, observer: Observer) -> GmailS
         client_options={"api_endpoint": account.api_endpoint, "universe_domain": "googleapis.com"},
     )
     client.reach(observer)
-    return GmailSession(account, client, observer, service=service)
+    return GmailSession(account, client, observer, service)
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A message that fits: all of it is uploaded."""
-
-    content: Content
-    size: int
-
-    @property
-    def total(self) -> int:
-        return self.size
-
-
-class GmailSession(ApiSession[GmailClient, Upload]):
+class GmailSession(ApiSession[GmailClient, Outgoing]):
     """Send messages by Google's own library, over one kept-alive HTTPS connection."""
 
     route = API
     most_recipients = FACTS.route(API).recipients or 0
     most_recipients_words = f"Gmail takes {most_recipients} for each message"
 
-    def __init__(
-        self,
-        account: Account,
-        client: GmailClient,
-        observer: Observer,
-        *,
-        service: Any,
-        pause: Callable[[float], object] | None = None,
-    ) -> None:
-        super().__init__(account, client, observer, pause=pause)
-        self._service = service
+    def __init__(self, account: Account, client: GmailClient, observer: Observer, service: Any) -> None:
+        super().__init__(account, client, observer)
+        self._messages = service.users().messages()
 
-    def _prepare(self, content: Content) -> Upload:
+    def _prepare(self, content: Content) -> Outgoing:
         size, limit = content.size_with_bcc(), FACTS.route(API).size
         if limit is not None and size > limit:
             raise MessageError(
@@ -92,15 +71,22 @@ class GmailSession(ApiSession[GmailClient, Upload]):
                 "Send a link instead.",
                 evidence=Evidence("message", reason="too-large", details={"size": size, "limit": limit}),
             )
-        return Upload(content, size)
+        return Outgoing(content, size)
 
-    def _deliver(self, message: Upload) -> Accepted:
-        media = _media(message)
-        request = self._service.users().messages().send(userId="me", media_body=media)
+    def _deliver(self, message: Outgoing) -> Accepted:
+        from googleapiclient.http import MediaIoBaseUpload
+
+        stream = Rereadable(lambda: message.content.chunks(bcc=True), message.size)
+        media = MediaIoBaseUpload(stream, "message/rfc822", CHUNK, resumable=message.size > SIMPLE_LIMIT)
         try:
-            found = self._upload(request)
+            found = self._upload(self._messages.send(userId="me", media_body=media))
         except FrankingError as problem:
-            raise self._client.outcome(problem) from None
+            if not self._client.in_doubt or isinstance(problem, OutcomeUnknown):
+                raise
+            raise OutcomeUnknown(
+                f"Gmail got the whole message and did not confirm it; it may have been accepted. ({problem.message})",
+                evidence=problem.evidence,
+            ) from None
         provider_id = bounded(found["id"], 200)
         return Accepted(provider_id, f"200 OK id={provider_id}")
 
@@ -122,34 +108,3 @@ class GmailSession(ApiSession[GmailClient, Upload]):
             return request.resumable_uri is not None and may_resume(problem)
 
         return resumed(next_chunk, self._pause, allowed=begun)
-
-
-def _media(message: Upload) -> Any:
-    from googleapiclient.http import MediaUpload
-
-    class Media(MediaUpload):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._stream = Rereadable(lambda: message.content.chunks(bcc=True))
-
-        def chunksize(self) -> int:
-            return CHUNK
-
-        def mimetype(self) -> str:
-            return "message/rfc822"
-
-        def size(self) -> int:
-            return message.size
-
-        def resumable(self) -> bool:
-            return message.size > SIMPLE_LIMIT
-
-        def getbytes(self, begin: int, length: int) -> bytes:
-            return b"".join(message.content.chunks(bcc=True))
-
-        def has_stream(self) -> bool:
-            return True
-
-        def stream(self) -> Rereadable:
-            return self._stream
-
-    return Media()

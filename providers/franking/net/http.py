@@ -1,6 +1,6 @@
 """HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects.
 
-``session`` makes the connection pool, ``body`` reads a response and takes out what it repeats of our secrets,
+``session`` makes the connection pool, ``read`` reads a response and takes out what it repeats of our secrets,
 ``Streamed`` is a request's body of known length that knows whether it was handed over. What a failure means for a
 message is ``http_errors.py``. No provider is known here, and no ``requests`` is imported before it is used.
 """
@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
 from franking.net import tls
@@ -23,8 +23,11 @@ from franking.net.response import PATIENCE, BoundedResponse, unpacked, without_s
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["BODY_LIMIT", "Changed", "Streamed", "abort", "body", "reach", "session"]
+__all__ = ["BODY_LIMIT", "PIECE", "Changed", "Streamed", "abort", "reach", "read", "session"]
 
+
+PIECE = 65_536
+"""Octets of a request's body that are handed to the socket at once."""
 
 BODY_LIMIT = 65_536
 """Octets of a response's body that are read; error bodies of Google and Microsoft have about 1,000."""
@@ -104,10 +107,8 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
             return super().build_connection_pool_key_attributes(request, True, cert)
 
     class Session(requests.Session):
-        def __init__(self) -> None:
-            super().__init__()
-            self.connections: WeakSet[Any] = WeakSet()
-            self.aborted = False
+        connections: ClassVar[WeakSet[Any]] = WeakSet()  # the class is this session's alone
+        aborted = False
 
         def request(self, method: Any, url: Any, *args: Any, **settings: Any) -> Any:
             if settings.get("timeout") is None:
@@ -215,27 +216,24 @@ class Streamed:
             raise Changed(f"a body of {self._length} octets ended after {done}")
 
 
-def body(response: requests.Response) -> bytes:
-    """Read the beginning of a response that was asked for with ``stream=True``, at most ``BODY_LIMIT`` octets.
+def read(response: requests.Response) -> requests.Response:
+    """Read the beginning of a response that was asked for with ``stream=True``: ``content`` has at most ``BODY_LIMIT``
+    octets.
 
     What it repeats of the request's secrets is taken out, of its headers too. A longer response's connection is closed
     instead of being reused. Raises what the transport raises.
     """
     from requests.exceptions import ChunkedEncodingError
 
+    content = b""
     try:
-        read = b"".join(_up_to(response.iter_content(8_192), BODY_LIMIT))
+        for chunk in response.iter_content(8_192):
+            content += chunk
+            if len(content) > BODY_LIMIT:
+                response.close()
+                break
     except ValueError as problem:  # urllib3 takes a chunk's length on trust, a negative one too
         raise ChunkedEncodingError(problem) from None
-    if len(read) > BODY_LIMIT:
-        response.close()
-    return without_secrets(response, unpacked(read[:BODY_LIMIT], response.headers, BODY_LIMIT))
-
-
-def _up_to(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    read = 0
-    for chunk in chunks:
-        yield chunk
-        read += len(chunk)
-        if read > limit:
-            return
+    plain = unpacked(content[:BODY_LIMIT], response.headers, BODY_LIMIT)
+    response._content = without_secrets(response, plain)
+    return response

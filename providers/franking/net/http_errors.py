@@ -83,16 +83,10 @@ def from_response(
         facts["retry_after"] = wait
     said = bounded(text)
     evidence = Evidence("http", code=status, text=said, reason=reason, details=facts)
-    words = f"{service} answered {status}"
-    if reason:
-        words += f" {reason}"
-    if said:
-        words += f": {said}"
+    words = ": ".join(filter(None, (f"{service} answered {status} {reason or ''}".rstrip(), said)))
     if not words.endswith((".", "!", "?", "…")):
         words += "."
-    step = "message"
-    if final:
-        step = "accepted"
+    step = "accepted" if final else "message"
     if status == 401:
         return LoginError(words, token_refused=True, evidence=evidence)
     if status == 429 or (status == 503 and wait is not None) or (reason is not None and reason in throttled):
@@ -126,7 +120,7 @@ def from_exception(
     if reason == "timeout":
         return ConnectTimeout(f"{where} was silent for too long.", step=step or "connect", evidence=evidence)
     words = f"{where} could not be reached: {_WORDS.get(reason, 'the connection broke off')}."
-    return ConnectError(words, step=step or _STEPS.get(kind, "connect"), evidence=evidence)
+    return ConnectError(words, step=step or ("resolve" if kind == "dns" else "connect"), evidence=evidence)
 
 
 def never_left(problem: BaseException) -> bool:
@@ -137,7 +131,6 @@ def never_left(problem: BaseException) -> bool:
 _UNCONNECTED = frozenset(
     {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"}
 )
-_STEPS = {"dns": "resolve"}
 _WORDS = {
     "refused": "nothing answers on that port",
     "unreachable": "the network leads nowhere",
@@ -145,13 +138,6 @@ _WORDS = {
     "no-dns": "the name could not be looked up",
     "no-address": "the name has no address",
     "proxy": "the proxy refused to help",
-}
-_RESOLVE = {
-    getattr(socket, "EAI_NONAME", None): "not-found",
-    getattr(socket, "EAI_NODATA", None): "no-address",
-    getattr(socket, "EAI_ADDRFAMILY", None): "no-address",
-    getattr(socket, "EAI_AGAIN", None): "no-dns",
-    getattr(socket, "EAI_FAIL", None): "no-dns",
 }
 # by the names of classes, so that neither requests nor urllib3 is imported
 _LIBRARIES_OWN = (
@@ -183,39 +169,28 @@ def _most_telling(chain: list[BaseException]) -> Meaning:
     Only the words of system errors are kept: those of requests and urllib3 quote whole URLs.
     """
     for link in reversed(chain):
-        meaning = _of_tls(link) or _of_system(link)
-        if meaning:
-            return meaning
+        said = bounded(str(link), 300)
+        match link:
+            case ssl.SSLCertVerificationError(reason=reason, verify_code=code, verify_message=words):
+                return "tls", reason or "certificate", said, {"verify_code": code, "verify_message": words}
+            case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+                return "connect", "closed", said, {}
+            case ssl.SSLError(reason=reason):
+                return "tls", reason or "handshake", said, {}
+            case socket.gaierror(errno=number):
+                return "dns", tcp.why_unresolved(link)[0], said, {"errno": number}
+            case http.client.RemoteDisconnected() | http.client.IncompleteRead():
+                return "connect", "closed", "closed", {}
+            case TimeoutError():
+                return "connect", "timeout", said, {}
+            case OSError(errno=number) if type(link) is OSError or isinstance(link, ConnectionError):
+                if said.startswith("Tunnel connection failed"):  # http.client's words for a proxy's refusal of CONNECT
+                    return "connect", "proxy", said, {}
+                return "connect", tcp.why(link), said, {"errno": number}
+            case _:
+                continue
     names = {type(link).__name__ for link in chain}
     for kind, reason, known in _LIBRARIES_OWN:
         if names & known:
             return kind, reason, reason, {}
     return "connect", "closed", "closed", {}
-
-
-def _of_tls(link: BaseException) -> Meaning | None:
-    if not isinstance(link, ssl.SSLError):
-        return None
-    said = bounded(str(link), 300)
-    if isinstance(link, ssl.SSLCertVerificationError):
-        details = {"verify_code": link.verify_code, "verify_message": link.verify_message}
-        return "tls", link.reason or "certificate", said, details
-    if isinstance(link, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return "connect", "closed", said, {}
-    return "tls", link.reason or "handshake", said, {}
-
-
-def _of_system(link: BaseException) -> Meaning | None:
-    said = bounded(str(link), 300)
-    if isinstance(link, socket.gaierror):
-        return "dns", _RESOLVE.get(link.errno, "not-found"), said, {"errno": link.errno}
-    if isinstance(link, http.client.RemoteDisconnected | http.client.IncompleteRead):
-        return "connect", "closed", "closed", {}
-    if isinstance(link, TimeoutError):
-        return "connect", "timeout", said, {}
-    # http.client's words for a proxy's refusal of CONNECT
-    if type(link) is OSError and said.startswith("Tunnel connection failed"):
-        return "connect", "proxy", said, {}
-    if isinstance(link, ConnectionError) or type(link) is OSError:
-        return "connect", tcp.why(link), said, {"errno": link.errno}
-    return None

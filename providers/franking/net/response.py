@@ -10,20 +10,18 @@ import http.client
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from franking.redaction import HIDDEN, forms
-from franking.text import json_object
 
 if TYPE_CHECKING:
     import socket
 
     import requests
 
-__all__ = ["PATIENCE", "BoundedResponse", "Response", "unpacked", "without_secrets"]
+__all__ = ["PATIENCE", "BoundedResponse", "unpacked", "without_secrets"]
 
 
 PATIENCE = 600.0
@@ -33,23 +31,6 @@ INTERIM_LIMIT = 20
 """Interim responses (1xx) before the real one; there is one at most in practice."""
 
 _PACKED = "X-Franking-Content-Encoding"
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back of a request, read whole: ``content`` is bounded and free of our secrets, ``headers`` regard no
-    case.
-    """
-
-    status: int
-    reason: str
-    headers: MutableMapping[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """Return the JSON object in the body; empty where there is none."""
-        return json_object(self.content) or {}
 
 
 class BoundedResponse(http.client.HTTPResponse):

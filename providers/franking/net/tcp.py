@@ -4,7 +4,6 @@ TLS.
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import socket
@@ -32,33 +31,11 @@ _RESOLVER_WORDS = {
     getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME): ("no-address", "exists, but has no address", False),
     socket.EAI_NONAME: ("not-found", "is not known; check the server's name", False),
 }
-_ERRNO_WORDS = {
-    errno.ECONNREFUSED: "refused",
-    errno.ETIMEDOUT: "timeout",
-    errno.ENETUNREACH: "unreachable",
-    errno.EHOSTUNREACH: "unreachable",
-    errno.EADDRNOTAVAIL: "unreachable",
-    errno.EAFNOSUPPORT: "unreachable",
-    errno.ENETDOWN: "unreachable",
-    errno.ECONNRESET: "reset",
-    errno.ECONNABORTED: "reset",
-    errno.EPIPE: "reset",
-}
-_WINDOWS_WORDS = {
-    10061: "refused",
-    10060: "timeout",
-    10051: "unreachable",
-    10065: "unreachable",
-    10054: "reset",
-    10053: "reset",
-}
-# of several failures, the one that says most about the server
-_TELLING = ("refused", "timeout", "reset", "unreachable")
-_SENTENCES = {
+_SENTENCES = {  # of several failures, the first says most about the server
     "refused": "nothing listens there (connection refused)",
     "timeout": "no answer came in time",
-    "unreachable": "there is no way to it from here (network unreachable)",
     "reset": "the connection was reset",
+    "unreachable": "there is no way to it from here (network unreachable)",
 }
 
 
@@ -71,9 +48,8 @@ class Place:
     security: str = "none"
 
     def __str__(self) -> str:
-        if ":" in self.host:
-            return f"[{self.host}]:{self.port}"
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     @property
     def details(self) -> dict[str, Any]:
@@ -98,8 +74,17 @@ def why(problem: OSError) -> str:
     """Return the catalogue's word for a network failure."""
     if isinstance(problem, TimeoutError):
         return "timeout"
-    number = problem.errno or 0
-    return _ERRNO_WORDS.get(number) or _WINDOWS_WORDS.get(getattr(problem, "winerror", None) or number) or "unreachable"
+    if isinstance(problem, ConnectionRefusedError):
+        return "refused"
+    if isinstance(problem, ConnectionError):
+        return "reset"
+    return "unreachable"
+
+
+def why_unresolved(problem: socket.gaierror) -> tuple[str, str, bool]:
+    """Return what a failed look-up means: the catalogue's word, a sentence's end, and whether it may pass."""
+    unknown = ("no-dns", f"cannot be looked up ({problem.strerror})", True)
+    return _RESOLVER_WORDS.get(problem.errno or 0, unknown)
 
 
 def is_public(address: str) -> bool:
@@ -125,8 +110,7 @@ def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -
     try:
         found = _bounded(resolver or _system, place.name, place.port, timeout)
     except socket.gaierror as problem:
-        unknown = ("no-dns", f"cannot be looked up ({problem.strerror})", True)
-        raise failed(*_RESOLVER_WORDS.get(problem.errno or 0, unknown), problem.errno) from None
+        raise failed(*why_unresolved(problem), problem.errno) from None
     except TimeoutError:
         words = "cannot be looked up now, because no name server answered in time"
         raise failed("no-dns", words, True, kind=ConnectTimeout) from None
@@ -149,11 +133,8 @@ def _system(name: str, port: int, **options: Any) -> list[Any]:
 def _is_literal(name: str) -> bool:
     """Return whether a host is an IP address, with or without a zone."""
     address = name.partition("%")[0]
-    family = socket.AF_INET
-    if ":" in address:
-        family = socket.AF_INET6
     try:
-        socket.inet_pton(family, address)
+        socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
     except (OSError, ValueError):
         return False
     return True
@@ -214,10 +195,7 @@ class _Race:
         while winner is None and (waiting or self._running):
             if waiting and not self._start(waiting.pop(0)):
                 continue
-            until = end
-            if waiting:
-                until = min(end, self._clock() + head_start)
-            winner = self._wait(until)
+            winner = self._wait(min(end, self._clock() + head_start) if waiting else end)
             if winner is None and self._clock() >= end:
                 break
         return winner
@@ -278,12 +256,10 @@ class _Race:
 
 
 def _nobody(place: Place, tried: list[dict[str, Any]]) -> ConnectError:
-    reason = min((each["reason"] for each in tried), key=_TELLING.index, default="unreachable")
+    reason = min((each["reason"] for each in tried), key=list(_SENTENCES).index, default="unreachable")
     number = next((each["errno"] for each in tried if each["reason"] == reason), None)
     evidence = Evidence(
         "connect", text=_SENTENCES[reason], reason=reason, details={**place.details, "tried": tried, "errno": number}
     )
-    kind: type[ConnectError] = ConnectError
-    if reason == "timeout":
-        kind = ConnectTimeout
+    kind = ConnectTimeout if reason == "timeout" else ConnectError
     return kind(f"{place} cannot be reached: {_SENTENCES[reason]}.", step="connect", evidence=evidence)

@@ -21,9 +21,7 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
         try:
             made.load_verify_locations(cafile=ca_file)
         except OSError as problem:
-            why = "it holds no PEM certificate"
-            if problem.strerror and not isinstance(problem, ssl.SSLError):
-                why = problem.strerror
+            why = (not isinstance(problem, ssl.SSLError) and problem.strerror) or "it holds no PEM certificate"
             raise SettingsError(
                 f"ca_file: {ca_file!r} cannot be used: {why}. Give a PEM file with the CA's certificate.",
                 field="ca_file",

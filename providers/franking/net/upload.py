@@ -4,6 +4,7 @@ provider's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -55,34 +56,46 @@ def resumed(
 
 
 class Rereadable:
-    """Octets that are made while they are read: once from beginning to end where nothing breaks, begun again where an
-    upload goes back. As much of a file as google-api-python-client wants of one.
+    """Octets that are made while they are read, as a file that google-api-python-client takes, too: read once from
+    beginning to end where nothing breaks, begun again where an upload goes back.
     """
 
-    def __init__(self, begin: Callable[[], Iterator[bytes]]) -> None:
+    def __init__(self, begin: Callable[[], Iterator[bytes]], size: int) -> None:
         self._begin = begin
+        self._size = size
         self._chunks: Iterator[bytes] = iter(())
         self._rest = memoryview(b"")
-        self._at = -1
+        self._at = -1  # where ``_rest`` begins; nowhere before the first read
+        self._wanted = 0
 
-    def seek(self, position: int) -> None:
-        if position != self._at:
-            self.close()
-            self._chunks, self._rest, self._at = self._begin(), memoryview(b""), 0
-            while self._at < position and self.read(position - self._at):
-                pass
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> None:
+        if whence == os.SEEK_END:
+            position += self._size
+        self._wanted = position
 
     def tell(self) -> int:
-        return self._at
+        return self._wanted
 
     def read(self, size: int) -> bytes:
-        """Return the next octets, at most ``size``, often fewer; none at the end."""
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        piece = bytes(self._rest[:size])
-        self._rest = self._rest[len(piece) :]
-        self._at += len(piece)
-        return piece
+        """Return the next octets; fewer than ``size`` only at the end."""
+        if self._wanted != self._at:
+            self.close()
+            self._chunks, self._rest, self._at = self._begin(), memoryview(b""), 0
+            for _ in self._pieces(self._wanted):
+                pass
+        data = b"".join(self._pieces(size))
+        self._wanted = self._at
+        return data
+
+    def _pieces(self, size: int) -> Iterator[memoryview]:
+        end = self._at + size
+        while self._at < end:
+            self._rest = self._rest or memoryview(next(self._chunks, b""))
+            if not self._rest:
+                return
+            piece, self._rest = self._rest[: end - self._at], self._rest[end - self._at :]
+            self._at += len(piece)
+            yield piece
 
     def close(self) -> None:
         """Let go of what the octets' source holds open."""

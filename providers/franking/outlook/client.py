@@ -17,11 +17,12 @@ from urllib.parse import quote, urlsplit
 from franking.api_session import ApiClient, Body
 from franking.errors import FrankingError, SettingsError
 from franking.net import http
-from franking.net.response import Response
 from franking.outlook.facts import graph_root
 from franking.text import bounded
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from franking.account.account import Account
     from franking.auth.secret import Secret
 
@@ -50,13 +51,8 @@ class GraphClient(ApiClient):
     )  # Exchange's words, too; some come with status 400 or 403
 
     def __init__(self, account: Account, secret: Secret) -> None:
-        owner = account.mailbox
-        if account.app_only:
-            owner = owner or account.sender.address
-        path = "/me"
-        if owner:
-            path = f"/users/{quote(owner, safe='@')}"
-        self.mailbox = graph_root(account) + path
+        owner = account.mailbox or (account.app_only and account.sender.address)
+        self.mailbox = graph_root(account) + (f"/users/{quote(owner, safe='@')}" if owner else "/me")
         try:
             super().__init__(account, secret, self.mailbox)
         except ImportError:
@@ -90,7 +86,7 @@ class GraphClient(ApiClient):
         _log.debug("~C: %s %s HTTP/1.1 (%s octets)", method, urlsplit(url).path, len(body or b""))
         response = super()._attempt(method, url, body, headers, final=final)
         name = bounded(response.headers.get("request-id", ""), 100)
-        _log.debug("~S: HTTP/1.1 %s %s request-id=%s", response.status, bounded(response.reason, 100), name)
+        _log.debug("~S: HTTP/1.1 %s %s request-id=%s", response.status_code, bounded(response.reason or "", 100), name)
         return response
 
     def _refusal(self, response: Response, *, final: bool) -> FrankingError:
@@ -114,7 +110,7 @@ class GraphClient(ApiClient):
                 if isinstance(level.get(name), str):
                     details[name.replace("-", "_")] = bounded(level[name], 100)
             level = level.get("innerError", level.get("innererror"))
-        if reason is None and response.status < 300:
+        if reason is None and response.status_code < 300:
             reason = "not-accepted"  # seen for MIME that was too large: 200 without a word, and nothing was sent
         challenge = re.search(r'claims="([^"]{1,4000})"', response.headers.get("WWW-Authenticate", ""))
         if challenge:

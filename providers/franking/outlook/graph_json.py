@@ -50,6 +50,7 @@ _CARRIED = frozenset(
         "content-type",
     }
 )
+_LISTS = {"toRecipients": "to", "ccRecipients": "cc", "bccRecipients": "bcc", "replyTo": "reply-to"}
 _CLOCK = 600.0  # seconds; a Date that near to now is the one that the server writes
 
 
@@ -87,11 +88,10 @@ class Segments:
 
 def lost_headers(parts: Parts, now: float) -> tuple[str, ...]:
     """Name the header fields that JSON cannot carry: all but the known ones, five of x-, and a Date that is now."""
-    lost = [name for name, _ in parts.headers if name.lower() not in _CARRIED and not name.lower().startswith("x-")]
-    lost += [name for name, _ in parts.headers if name.lower().startswith("x-")][X_HEADERS:]
-    for name, value in parts.headers:
-        if name.lower() == "date" and not _is_now(value, now):
-            lost.append(name)
+    custom = _custom(parts)
+    lost = [name for name, value in parts.headers if name.lower() not in _CARRIED and (name, value) not in custom]
+    lost += [name for name, _ in custom[X_HEADERS:]]
+    lost += [name for name, value in parts.headers if name.lower() == "date" and not _is_now(value, now)]
     return tuple(dict.fromkeys(lost))
 
 
@@ -104,34 +104,30 @@ def _is_now(value: str, now: float) -> bool:
 
 def message_json(parts: Parts, message_id: str) -> dict[str, Any]:
     """Make Graph's ``message`` resource, without attachments."""
-    html = parts.html is not None
+    kind, text = "text", parts.text or ""
+    if parts.html is not None:
+        kind, text = "html", parts.html
     found: dict[str, Any] = {
         "subject": _first(parts, "subject"),
-        "body": {"contentType": "html" if html else "text", "content": parts.html if html else parts.text or ""},
+        "body": {"contentType": kind, "content": text},
         "internetMessageId": message_id,
     }
-    for key, name in (
-        ("toRecipients", "to"),
-        ("ccRecipients", "cc"),
-        ("bccRecipients", "bcc"),
-        ("replyTo", "reply-to"),
-    ):
-        addresses = parts.addresses(name)
-        if addresses:
-            found[key] = [_address(address) for address in addresses]
+    for key, name in _LISTS.items():
+        if addresses := [_address(address) for address in parts.addresses(name)]:
+            found[key] = addresses
     for name in ("from", "sender"):
-        addresses = parts.addresses(name)
-        if addresses:
-            found[name] = _address(addresses[0])
+        if addresses := [_address(address) for address in parts.addresses(name)]:
+            found[name] = addresses[0]
     importance = _first(parts, "importance").strip().lower()
     if importance in ("low", "normal", "high"):
         found["importance"] = importance
-    custom = [{"name": name, "value": value} for name, value in parts.headers if name.lower().startswith("x-")][
-        :X_HEADERS
-    ]
-    if custom:
-        found["internetMessageHeaders"] = custom
+    if custom := [{"name": name, "value": value} for name, value in _custom(parts)]:
+        found["internetMessageHeaders"] = custom[:X_HEADERS]
     return found
+
+
+def _custom(parts: Parts) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in parts.headers if name.lower().startswith("x-")]
 
 
 def _first(parts: Parts, wanted: str) -> str:
@@ -139,8 +135,10 @@ def _first(parts: Parts, wanted: str) -> str:
 
 
 def _address(address: Address) -> dict[str, Any]:
-    named = {"name": address.name} if address.name else {}
-    return {"emailAddress": {"address": address.wire, **named}}
+    found = {"address": address.wire}
+    if address.name:
+        found["name"] = address.name
+    return {"emailAddress": found}
 
 
 def file_json(part: Part) -> dict[str, Any]:
@@ -182,20 +180,11 @@ def draft_mime(header: bytes, parts: Parts) -> bytes:
         ("plain", "")
     ]
     made = [_body(kind, text) for kind, text in bodies]
-    if len(made) == 1:
-        body = made[0]
-    else:
+    body = made[0]
+    if len(made) > 1:
         mark = b"=_franking_draft"  # never in base64, and there is nothing else between the marks
-        parts_of = b"".join(b"--" + mark + b"\r\n" + one for one in made)
-        body = (
-            b'Content-Type: multipart/alternative; boundary="'
-            + mark
-            + b'"\r\n\r\n'
-            + parts_of
-            + b"--"
-            + mark
-            + b"--\r\n"
-        )
+        body = b'Content-Type: multipart/alternative; boundary="%b"\r\n\r\n' % mark
+        body += b"".join(b"--%b\r\n%b" % (mark, one) for one in made) + b"--%b--\r\n" % mark
     return b"\r\n".join([*kept, b"MIME-Version: 1.0", body])
 
 

@@ -86,7 +86,7 @@ def _look(issuer: str, discovery: dict[str, Any]) -> Callable[..., None]:
 
     def look(response: requests.Response, *args: Any, **kwargs: Any) -> None:
         # an endless one is cut short, and MSAL logs errors: nothing secret is left in them
-        response._content = http.body(response)
+        http.read(response)
         found = json_object(response.text) or {}
         if response.request.method == "GET" and response.ok:
             discovery.update(found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from franking.account.account import Account
 from franking.account.repair import repair_command
-from franking.api_session import header_of
+from franking.api_session import Outgoing, header_of
 from franking.errors import Evidence, MessageError
 from franking.message.content import Content, Part, Parts
 from franking.outlook.facts import FACTS, GRAPH
@@ -22,12 +22,10 @@ USUAL_LIMIT = 35 * 1024 * 1024  # Exchange's default for a whole message; an adm
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Outgoing):
     """By which way a message goes and what that changes in it; ``str(plan)`` is one line for a person."""
 
     way: str  # "mime", "json", "draft"
-    content: Content = field(repr=False, compare=False)
-    size: int
     warnings: tuple[str, ...] = ()
     as_mime: bool = False  # whether the draft is made of MIME
     parts: Parts | None = field(default=None, repr=False, compare=False)
@@ -63,7 +61,7 @@ def plan(account: Account, content: Content) -> Plan:
             f"The message has {size} bytes; Exchange takes at most {limit}. Send a link instead.", size, limit
         )
     if size <= MIME_LIMIT and account.save_to_sent:
-        return Plan("mime", content, size)
+        return Plan(content, size, "mime")
     parts = content.parts()
     if not parts.complete:
         raise MessageError(
@@ -82,7 +80,7 @@ def plan(account: Account, content: Content) -> Plan:
         if not account.large_attachments:
             raise _needs_permission(account, size, lost, fits)
         return _draft(content, size, parts, lost)
-    return Plan("json", content, size, rewritten(parts), parts=parts)
+    return Plan(content, size, "json", rewritten(parts), parts=parts)
 
 
 def rewritten(parts: Parts) -> tuple[str, ...]:
@@ -118,7 +116,7 @@ def _draft(content: Content, size: int, parts: Parts, lost: tuple[str, ...]) -> 
     warnings: tuple[str, ...] = ()
     if size > USUAL_LIMIT:
         warnings = (f"Exchange refuses more than {USUAL_LIMIT} bytes unless the administrator has raised the limit",)
-    return Plan("draft", content, size, warnings, as_mime=bool(lost or rewritten(parts)), parts=parts)
+    return Plan(content, size, "draft", warnings, as_mime=bool(lost or rewritten(parts)), parts=parts)
 
 
 def _too_large(words: str, size: int, limit: int) -> MessageError:
@@ -126,9 +124,7 @@ def _too_large(words: str, size: int, limit: int) -> MessageError:
 
 
 def _needs_permission(account: Account, size: int, lost: tuple[str, ...], fits: bool) -> MessageError:
-    name = account.name
-    if account.words:
-        name = account.reference
+    name = account.reference if account.words else account.name
     command = repair_command("login", name, "--large-attachments")
     why = "more than Graph takes in one request"
     if fits and lost:

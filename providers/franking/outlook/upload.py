@@ -17,16 +17,19 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from franking.api_session import Body
+from franking.api_session import Body, json_of
 from franking.errors import ConnectError, FrankingError, Refused
 from franking.message.content import Part
 from franking.net import http
-from franking.net.response import Response
 from franking.net.upload import Rereadable, resumed
 from franking.outlook.client import GraphClient
 from franking.outlook.graph_json import FILE_LIMIT, Segments, file_json, file_segments
+
+if TYPE_CHECKING:
+    from requests import Response
 
 __all__ = ["Draft", "deliver"]
 
@@ -53,10 +56,7 @@ def deliver(
             offset += part.size
         client.ask("POST", f"{draft}/send", b"", expected=(202,), final=True)
     except BaseException as problem:
-        perhaps_sent = client.in_doubt
-        if isinstance(problem, FrankingError):
-            perhaps_sent = problem.possibly_sent
-        if not perhaps_sent and not client.discard(draft):
+        if not getattr(problem, "possibly_sent", client.in_doubt) and not client.discard(draft):
             problem.add_note("The draft could not be removed; it is still in Drafts.")
         raise
     return name, used
@@ -71,7 +71,7 @@ def _create(client: GraphClient, drafts: list[Draft]) -> tuple[str, int]:
             if number < len(drafts) and code in (400, 405, 415):
                 continue
             raise
-        name = made.json.get("id")
+        name = json_of(made).get("id")
         if not isinstance(name, str) or not name:
             raise client.odd("made a draft without an id")
         return name, number - 1
@@ -89,7 +89,7 @@ def _attach(client: GraphClient, draft: str, part: Part, offset: int, pause: Cal
     item.pop("@odata.type")
     asked = json.dumps({"AttachmentItem": item}).encode()
     made = client.ask("POST", f"{draft}/attachments/createUploadSession", asked, expected=(200, 201))
-    url = made.json.get("uploadUrl")
+    url = json_of(made).get("uploadUrl")
     if not isinstance(url, str) or urlsplit(url).scheme != "https":
         raise client.odd("gave no address for the upload")
     upload = _Upload(client, url, part, offset)
@@ -103,7 +103,7 @@ class _Upload:
 
     def __init__(self, client: GraphClient, url: str, part: Part, offset: int) -> None:
         self._client, self._url, self._size, self._offset = client, url, part.size, offset
-        self.stream = Rereadable(part.open)
+        self.stream = Rereadable(part.open, part.size)
         self._at: int | None = 0
         self._broken: FrankingError | None = None
 
@@ -135,7 +135,7 @@ class _Upload:
             token=False,
         )
         following = self._expected(response)
-        if response.status == 201 or (end == self._size and following is None):
+        if response.status_code == 201 or (end == self._size and following is None):
             return None
         if following is None or not at < following <= end:
             raise self._client.odd("counts the upload in a way that cannot be")
@@ -143,7 +143,7 @@ class _Upload:
 
     def _span(self, first: int, end: int) -> Iterator[bytes]:
         self.stream.seek(first)
-        while self.stream.tell() < end and (piece := self.stream.read(end - self.stream.tell())):
+        while piece := self.stream.read(min(http.PIECE, end - self.stream.tell())):
             yield piece
 
     def _position(self, broken: FrankingError) -> int | None:
@@ -157,7 +157,7 @@ class _Upload:
 
     def _expected(self, response: Response) -> int | None:
         """Read where the first range begins that Graph still expects (``["3276800-"]``); None where it expects none."""
-        found = response.json
+        found = json_of(response)
         ranges = found.get("nextExpectedRanges", found.get("NextExpectedRanges"))
         if not isinstance(ranges, list) or not ranges:
             return None
