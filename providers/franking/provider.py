@@ -61,6 +61,7 @@ __all__ = [
     "SupportsPlan",
     "SupportsPreparedRefresh",
     "Tag",
+    "destination_of",
     "needs_secret",
     "silent",
     "who_signed_in",
@@ -258,7 +259,6 @@ class Session(Protocol):
         """Break the connection off, from any thread; a send under way ends with an error that says whether it may have
         been accepted.
         """
-        ...
 
 
 class Provider(Protocol):
@@ -274,11 +274,9 @@ class Provider(Protocol):
     def rules(self) -> tuple[Rule, ...]: ...
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
         """Fill in defaults that depend on other keys; refuse what cannot go together (``SettingsError``)."""
-        ...
 
     def route(self, account: Account) -> str:
         """Return the full name of the route that this account takes."""
-        ...
 
     def open(self, account: Account, secret: Secret, observer: Observer) -> Session: ...
 
@@ -308,7 +306,6 @@ class SupportsMany(Protocol):
         yielded (accepted, surely not accepted, or ``OutcomeUnknown``) before the iterator ends; the session is then
         closed and draws no more.
         """
-        ...
 
 
 @runtime_checkable
@@ -348,7 +345,7 @@ class KnowsScopes(Protocol):
     def scopes(self) -> tuple[str, ...]: ...
 
 
-def who_signed_in(secret: Secret) -> str | None:
+def who_signed_in(secret: object) -> str | None:
     """Return who signed in, where the secret knows."""
     return secret.who if isinstance(secret, KnowsWho) else None
 
@@ -358,11 +355,14 @@ def who_signed_in(secret: Secret) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where messages go: a directory, or a server (``host`` and ``security`` are set) and its port."""
+    """Where messages go: a server (then ``host`` and ``security`` are set) with its port, a directory, or an API."""
 
     place: str
-    host: str | None = None
-    security: str | None = None
+    host: str = ""
+    security: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place} ({self.security})" if self.security else self.place
 
 
 @runtime_checkable
@@ -371,7 +371,12 @@ class SupportsDestination(Protocol):
 
     def destination(self, account: Account) -> Destination | None:
         """Return where this account's messages go; None on a route whose place is the provider's own."""
-        ...
+
+
+def destination_of(account: Account, provider: Provider) -> Destination:
+    """Return where an account's messages go: to a place that the account names, or by the route of that name."""
+    named = provider.destination(account) if isinstance(provider, SupportsDestination) else None
+    return named or Destination(provider.route(account))
 
 
 @runtime_checkable
@@ -383,7 +388,6 @@ class SupportsPlan(Protocol):
 
         Raises ``MessageError`` where it could not go.
         """
-        ...
 
 
 @runtime_checkable
@@ -392,7 +396,6 @@ class SupportsHints(Protocol):
 
     def hints(self, account: Account, secret: str | None) -> tuple[Hint, ...]:
         """Look at settings and (where there is one) the password; a hint never contains the secret."""
-        ...
 
 
 class LoginUI(Protocol):
@@ -404,19 +407,15 @@ class LoginUI(Protocol):
 
     def show(self, text: str) -> None:
         """Show a line or a few (a URL to open, a device code) to the person."""
-        ...
 
     def open_url(self, url: str) -> bool:
         """Open the system's browser; False where there is none."""
-        ...
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
         """Ask for one line; raises ``LoginRequired`` where nobody can be asked."""
-        ...
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no."""
-        ...
 
 
 @runtime_checkable
@@ -425,7 +424,6 @@ class SupportsLogin(Protocol):
 
     def needs_login(self, account: Account) -> bool:
         """Return whether a person must sign in; False for service accounts and app-only access."""
-        ...
 
     def login(self, account: Account, ui: LoginUI) -> Grant:
         """Lead a person through the sign-in and return the grant; the caller saves it.
@@ -433,7 +431,6 @@ class SupportsLogin(Protocol):
         Where somebody else signed in than the account sends as, the person is told and decides. Raises
         ``LoginRequired`` with evidence when it did not come about.
         """
-        ...
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         """Make a fresh access token: a new grant value, nothing saved. ``secret`` is a client secret (app-only).
@@ -441,15 +438,12 @@ class SupportsLogin(Protocol):
         Raises ``LoginRequired`` where a person must sign in again, ``SendError`` (temporary) where the issuer cannot be
         reached.
         """
-        ...
 
     def revoke(self, account: Account, grant: Grant) -> str:
         """Revoke the grant at the provider; return a sentence on what that did."""
-        ...
 
     def who(self, grant: Grant) -> str | None:
         """Return who signed in, or None where the provider did not say."""
-        ...
 
 
 @runtime_checkable
@@ -461,7 +455,6 @@ class SupportsKeys(Protocol):
 
         Raises ``SettingsError`` where it cannot be used.
         """
-        ...
 
 
 @runtime_checkable
@@ -472,4 +465,3 @@ class SupportsPreparedRefresh(Protocol):
 
     def prepared(self, account: Account, secret: str | None) -> AbstractContextManager[Callable[[Grant | None], Grant]]:
         """Prepare a refresh and return it; errors as in ``SupportsLogin.refresh``."""
-        ...

@@ -14,7 +14,7 @@ from franking.account.repair import login_command
 from franking.diagnosis.generic import GENERIC
 from franking.diagnosis.rules import diagnose
 from franking.errors import FrankingError, LoginRequired, forget_locals
-from franking.provider import SupportsDestination
+from franking.provider import destination_of
 from franking.registry import provider as find_provider
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def explain(
             if one is not None:
                 rules += one.rules
         values = {**_values(account, provider, better), **(signed_in or {})}
-        if account is not None and error.evidence is not None and error.evidence.kind == "dns":
+        if error.evidence is not None and error.evidence.kind == "dns":
             from franking.discovery.recommend import nearest_host
 
             values["suggestion"] = nearest_host(_host(account))
@@ -60,29 +60,23 @@ def better_for(account: Account | None) -> Provider | None:
     """Find the provider that one had better sign in with, for an account that names one of its servers as a plain SMTP
     server.
     """
-    if account is None or find_provider(account.provider).facts.oauth:
-        return None
     host = _host(account)
-    if not host:
+    if account is None or not host or find_provider(account.provider).facts.oauth:
         return None
     from franking.discovery.recommend import better_provider
 
     return better_provider(host)
 
 
-def _host(account: Account) -> str:
+def _host(account: Account | None) -> str:
     """Return the name of the server that an account's messages go to, or nothing."""
-    provider = find_provider(account.provider)
-    if not isinstance(provider, SupportsDestination):
-        return ""
-    destination = provider.destination(account)
-    return (destination and destination.host) or ""
+    return destination_of(account, find_provider(account.provider)).host if account is not None else ""
 
 
 def _values(account: Account | None, provider: Provider | None, better: Provider | None) -> dict[str, Any]:
     if account is None or provider is None:
         return {}
-    values: dict[str, Any] = {
+    values = {
         **in_commands(account),
         "provider": provider.name,
         "title": provider.title,

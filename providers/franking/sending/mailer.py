@@ -102,21 +102,10 @@ def send(account: str | Account | None, message: Message | EmailMessage | bytes,
 class _Watched:
     """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
 
-    def __init__(self, find: Callable[[], Secret], secret: Secret | None = None) -> None:
-        """``find`` makes the secret when it is first asked for, where none is handed in."""
-        self._find, self._secret = find, secret
+    def __init__(self, find: Callable[[], Secret], secret: Secret | None) -> None:
+        """``find`` makes the secret when it is first asked for, where there is none yet."""
+        self._find, self.secret = find, secret
         self.last: str | None = None
-
-    @property
-    def used(self) -> bool:
-        """Return whether there is one already."""
-        return self._secret is not None
-
-    @property
-    def secret(self) -> Secret:
-        if self._secret is None:
-            self._secret = self._find()
-        return self._secret
 
     @property
     def who(self) -> str | None:
@@ -126,9 +115,12 @@ class _Watched:
     @property
     def scopes(self) -> tuple[str, ...]:
         """Return what the sign-in allows, where the secret knows."""
-        return tuple(self.secret.scopes) if isinstance(self.secret, KnowsScopes) else ()
+        secret: object = self.secret
+        return secret.scopes if isinstance(secret, KnowsScopes) else ()
 
     def get(self, *, renew_after: str | None = None) -> str:
+        if self.secret is None:
+            self.secret = self._find()
         self.last = self.secret.get(renew_after=renew_after)
         return self.last
 
@@ -164,30 +156,23 @@ class Mailer:
 
     # -- sending ---------------------------------------------------------------------------------------------------------
 
-    def send(self, message: Message | EmailMessage | bytes, *, envelope: Envelope | None = None) -> Receipt:
-        """Send one message: a ``Message``, an ``email.message.EmailMessage`` or ready bytes.
+    def send(self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None) -> Receipt:
+        """Send one message: a ``Message``, an ``email.message.EmailMessage``, ready bytes, or what ``prepare`` made.
 
         ``envelope`` gives another sender and other recipients than the headers do. Raises ``SettingsError``,
         ``MessageError``, ``LoginRequired`` or a ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be
         done); refused recipients among accepted ones are in the receipt.
         """
         with self.explained():
-            return self._deliver(self.prepare(message, envelope=envelope))
-
-    def deliver(self, prepared: Prepared) -> Receipt:
-        """Send what ``prepare`` made. Raises as ``send`` does."""
-        with self.explained():
-            return self._deliver(prepared)
-
-    def _deliver(self, prepared: Prepared) -> Receipt:
-        with self.pool.under_way(threading.get_ident()):
-            receipt = self._transact(prepared)
-            if receipt.refused:
-                try:
-                    receipt = self._sent_on(prepared, receipt)
-                except BaseException as broken:
-                    _mark(broken, True)  # some have it
-                    raise
+            prepared = self.prepare(message, envelope=envelope)
+            with self.pool.under_way(threading.get_ident()):
+                receipt = self._transact(prepared)
+                if receipt.refused:
+                    try:
+                        receipt = self._sent_on(prepared, receipt)
+                    except BaseException as broken:
+                        _mark(broken, True)  # some have it
+                        raise
             _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
             return receipt
 
@@ -453,11 +438,10 @@ class Mailer:
         """
         from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
-        watched = self._watched
-        if watched is None or not watched.used:
-            return explain(error, self.account, self.provider)
-        signed_in = {"who": watched.who, "scopes": watched.scopes}
-        secrets = [watched.last] if watched.last else []
+        signed_in, secrets = {}, []
+        if (watched := self._watched) is not None and watched.secret is not None:
+            signed_in = {"who": watched.who, "scopes": watched.scopes}
+            secrets = [watched.last] if watched.last else []
         return explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
 
 

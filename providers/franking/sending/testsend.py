@@ -21,16 +21,7 @@ from franking.diagnosis.diagnosis import Diagnosis, Hint
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
 from franking.message.address import Address
 from franking.message.message import Message
-from franking.provider import (
-    Destination,
-    Observer,
-    Provider,
-    Receipt,
-    Step,
-    SupportsDestination,
-    SupportsHints,
-    silent,
-)
+from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, destination_of, silent
 from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer, account_for
 
@@ -157,13 +148,12 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
 
     found = provider(account.provider)
     moment = (now or (lambda: datetime.now(UTC)))().astimezone()
-    destination = _destination(account, found)
-    server = destination.place if destination and destination.host else found.title
+    destination = destination_of(account, found)
     rows = (
         ("Account", account.name),
         ("From", str(account.sender)),
         ("Route", found.route(account)),
-        ("Server", server),
+        ("Server", destination.place if destination.host else found.title),
         ("Sent", moment.strftime("%Y-%m-%d %H:%M:%S %z")),
         ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
     )
@@ -214,30 +204,6 @@ def _open_files(account: Account, provider: Provider) -> Iterator[Hint]:
                     yield Hint("file.open-to-others", {"key": field_.name, "path": path, "mode": f"{mode:04o}"})
 
 
-class _Watch:
-    """Keep the steps of a test and hand them on; the first is that of the settings."""
-
-    def __init__(self, observer: Observer | None) -> None:
-        self._observer = observer or silent
-        self._started = time.perf_counter()
-        self.finished: list[Step] = []
-        self.latest = "settings"  # the name of the last step, finished or not
-
-    def __call__(self, step: Step) -> None:
-        self.latest = step.name
-        if step.status != "running":
-            self.finished.append(step)
-        self._observer(step)
-
-    def settings(self, mailer: Mailer, *, sending: bool) -> None:
-        """Tell of the settings, now that they have been read."""
-        account = mailer.account
-        status, detail = "ok", f"{mailer.provider.title}, {_where(account, mailer.provider)}"
-        if sending and not account.enabled:
-            status, detail = "failed", "The account is switched off."
-        self(Step("settings", status, (time.perf_counter() - self._started) * 1000, detail))
-
-
 def _watch(
     account: Account,
     message: Any,
@@ -251,9 +217,22 @@ def _watch(
     """Go the way of a message, or without one up to the login, and keep what was seen. ``to`` is for a message that
     cannot even be composed.
     """
-    watch = _Watch(observer)
+    steps: list[Step] = []
+    latest = "settings"  # the name of the last step, finished or not
+
+    def watch(step: Step) -> None:
+        nonlocal latest
+        latest = step.name
+        if step.status != "running":
+            steps.append(step)
+        (observer or silent)(step)
+
+    started = time.perf_counter()
     mailer = Mailer(account, secret=secret, observer=watch, **options)
-    watch.settings(mailer, sending=message is not None)
+    status, detail = "ok", f"{mailer.provider.title}, {destination_of(account, mailer.provider)}"
+    if message is not None and not account.enabled:
+        status, detail = "failed", "The account is switched off."
+    watch(Step("settings", status, (time.perf_counter() - started) * 1000, detail))
     about: dict[str, Any] = {
         "account": account.name,
         "provider": account.provider,
@@ -274,11 +253,11 @@ def _watch(
                 with mailer.explained():
                     prepared = mailer.prepare(message, envelope=envelope)
                 about |= {"to": prepared.envelope.recipients, "message_id": prepared.content.message_id}
-                receipt = mailer.deliver(prepared)
+                receipt = mailer.send(prepared)
     except FrankingError as caught:
         error = caught
     except KeyboardInterrupt as broken:
-        _note(broken, about, watch.latest)
+        _note(broken, about, latest)
         raise
     hints = hints_for(account, mailer.password())
     if error is not None:
@@ -290,7 +269,7 @@ def _watch(
         **about,
         ok=error is None,
         outcome=_outcome(error, receipt),
-        steps=tuple(watch.finished),
+        steps=tuple(steps),
         possibly_sent=error is not None and error.possibly_sent,
         receipt=receipt,
         diagnosis=error.diagnosis if error else None,
@@ -314,19 +293,6 @@ def _note(broken: Any, about: dict[str, Any], step: str) -> None:
     broken.step, broken.about = step, about
     if not hasattr(broken, "possibly_sent"):  # while the connection was being closed
         broken.possibly_sent = step == "accepted"
-
-
-def _destination(account: Account, provider: Provider) -> Destination | None:
-    return provider.destination(account) if isinstance(provider, SupportsDestination) else None
-
-
-def _where(account: Account, provider: Provider) -> str:
-    destination = _destination(account, provider)
-    if destination is None:
-        return provider.route(account)
-    if destination.security is None:
-        return destination.place
-    return f"{destination.place} ({destination.security})"
 
 
 def _outcome(error: FrankingError | None, receipt: Receipt | None) -> str:
