@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
-from franking_cli.sendmail.headers import address_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from franking_cli.sendmail.headers import address_in, listed
 
 
 class Aliases:
@@ -22,6 +19,7 @@ class Aliases:
 
     @classmethod
     def load(cls, path: str | None) -> Aliases:
+        """Read a file of aliases, by default the one beside the settings, if there is one. Raises ``SettingsError``."""
         from franking.account.config import location
         from franking.errors import SettingsError
 
@@ -33,12 +31,12 @@ class Aliases:
                     text = line.partition("#")[0].strip()
                     if not text:
                         continue
-                    name, colon, targets = text.partition(":")
-                    if not colon or not targets.strip():
+                    name, _, targets = text.partition(":")
+                    if not targets.strip():
                         raise SettingsError(
                             f"{source}:{number}: a line is 'name: address', such as 'root: admin@example.com'."
                         )
-                    table[name.strip().lower()] = [target.strip() for target in targets.split(",") if target.strip()]
+                    table[name.strip().lower()] = listed(targets)
         except FileNotFoundError:
             if path is not None:
                 raise SettingsError(f"{source}: there is no such aliases file.") from None
@@ -46,13 +44,16 @@ class Aliases:
             raise SettingsError(f"{source}: cannot be read: {problem}.") from None
         return cls(table, source)
 
-    def resolve(self, recipients: list[str] | tuple[str, ...]) -> list[str]:
-        """Turn every recipient into addresses; raises ``MessageError`` for a name that leads nowhere."""
-        found: list[str] = []
+    def resolve(self, recipients: Iterable[str]) -> list[str]:
+        """Return the addresses of all recipients, each once; raises ``MessageError`` for a name that leads nowhere."""
+        found: dict[str, None] = {}
         for word in recipients:
-            for recipient in word.split(",") if '"' not in word else [word]:  # sendmail takes lists in one argument
-                found.extend(self._follow(address_in(recipient), ()))
-        return list(dict.fromkeys(found))
+            parts = [word]
+            if '"' not in word:  # sendmail takes lists in one argument
+                parts = word.split(",")
+            for part in parts:
+                found.update(dict.fromkeys(self._follow(address_in(part), ())))
+        return list(found)
 
     def _follow(self, name: str, seen: tuple[str, ...]) -> Iterator[str]:
         from franking.errors import MessageError
@@ -60,31 +61,13 @@ class Aliases:
         if "@" in name:
             yield name
             return
-        targets = self._table.get(name.lower(), self._table.get("default", []))
-        if not targets or name.lower() in seen:
+        lower = name.lower()
+        targets = self._table.get(lower, self._table.get("default"))
+        if not targets or lower in seen:
             raise MessageError(
-                f"{name} has no domain; say where its mail goes with a line '{name}: you@example.com' or 'default: you@example.com' in {self._source}.",
+                f"{name} has no domain; say where its mail goes with a line '{name}: you@example.com' or "
+                f"'default: you@example.com' in {self._source}.",
                 field="recipient",
             )
         for target in targets:
-            yield from self._follow(target, (*seen, name.lower()))
-
-    def rewrite(self, data: bytes) -> bytes:
-        """Replace names without a domain in the headers To, Cc and Bcc."""
-        import re
-
-        def replaced(match: re.Match[bytes]) -> bytes:
-            text = match[2].decode("utf-8", "surrogateescape")
-            if "<" in text or '"' in text or ("@" in text and "," not in text):
-                return match[0]
-            parts = [part.strip() for part in re.sub(r"\r?\n[ \t]+", " ", text).split(",") if part.strip()]
-            addresses = [
-                address
-                for part in parts
-                for address in ([part] if "@" in part or ":" in part or ";" in part else self.resolve([part]))
-            ]
-            return match[1] + b" " + ", ".join(addresses).encode("utf-8", "surrogateescape") + match[3]
-
-        head, blank, body = re.match(rb"(?s)(.*?)(\r?\n\r?\n|\Z)(.*)", data).groups()  # type: ignore[union-attr]
-        pattern = rb"(?im)^((?:to|cc|bcc)[ \t]*:)((?:[^\r\n]|\r?\n[ \t])*)(\r?$|\Z)"
-        return re.sub(pattern, replaced, head) + blank + body
+            yield from self._follow(target, (*seen, lower))

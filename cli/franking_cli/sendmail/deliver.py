@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from franking_cli.sendmail.aliases import Aliases
-from franking_cli.sendmail.headers import address_in, encoded, with_from, with_hidden
+from franking_cli.sendmail.headers import Header, address_in
 from franking_cli.sendmail.options import Options
 
 if TYPE_CHECKING:
@@ -13,35 +14,47 @@ if TYPE_CHECKING:
 
 
 def deliver(
-    mailer: Mailer, data: bytes, options: Options, aliases: Aliases, recipients: list[str] | None = None
+    mailer: Mailer, data: bytes, options: Options, aliases: Aliases, recipients: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Send one message; give the recipients that were refused while others were accepted."""
+    """Send one message; return the recipients that were refused while others were accepted.
+
+    ``recipients`` are those of a dialogue, in which neither the command line nor the headers name any.
+    """
     from franking.errors import MessageError
     from franking.message.address import Envelope
 
     if not data.strip():
         raise MessageError("The message is empty.", field="message")
     from_headers = options.from_headers and recipients is None
-    named = options.recipients if recipients is None else recipients
-    if data.startswith(b"From "):  # the line before each message of a mailbox file
-        data = data.partition(b"\n")[2]
-    if not data.isascii():
-        data = encoded(data)
-    data = with_from(data, mailer, options)
-    api = mailer.provider.facts.route(mailer.route).api
-    if from_headers or api:
-        data = aliases.rewrite(data)
-    recipients = aliases.resolve(named)
-    if api:
-        data = with_hidden(data, recipients)
+    if recipients is None:
+        recipients = options.recipients
     own = mailer.account.sender.address
-    sender = own if options.sender is None or api else address_in(options.sender)
-    if sender and "@" not in sender:  # root, www-data: names of this machine, which no mailbox provider knows
-        sender = own
+    api = mailer.provider.facts.route(mailer.route).api
+    header = Header(data)
+    header.encode()
+    if options.name is not None:
+        header.name_sender(options.name, own)
+    if from_headers or api:
+        header.follow_aliases(aliases.resolve)
+    resolved = aliases.resolve(recipients)
+    if api:
+        header.add_hidden(resolved)
+    data = header.message()
+    sender = own
+    if options.sender is not None and not api:
+        sender = _sender(options.sender, own)
     envelope = None
     if not from_headers:
-        envelope = Envelope(sender, recipients)
-    elif recipients or sender != own:
+        envelope = Envelope(sender, resolved)
+    elif resolved or sender != own:
         found = mailer.prepare(data).envelope.recipients
-        envelope = Envelope(sender, dict.fromkeys((*found, *recipients)))
+        envelope = Envelope(sender, dict.fromkeys((*found, *resolved)))
     return dict(mailer.send(data, envelope=envelope).refused)
+
+
+def _sender(text: str, own: str) -> str:
+    """Return the sender of the envelope; names of this machine (root, www-data) are known to no mailbox provider."""
+    sender = address_in(text)
+    if sender and "@" not in sender:
+        return own
+    return sender

@@ -1,4 +1,4 @@
-"""The exit codes of sendmail(8) (sysexits.h): which error ends with which, and how it is told."""
+"""The exit codes of sendmail(8) (sysexits.h): which error ends with which, and the one line that tells of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ EX_CONFIG = 78
 
 
 def failed(error: Any) -> int:
-    title = error.diagnosis.title if error.diagnosis else ""
-    complain(f"{error} {('(' + title + ')') if title and title not in str(error) else ''}".strip())
+    """Tell of an error, and return its exit code."""
+    text = str(error)
+    if error.diagnosis and error.diagnosis.title not in text:
+        text += f" ({error.diagnosis.title})"
+    complain(text)
     return exit_code(error)
 
 
@@ -31,19 +34,24 @@ def exit_code(error: Any) -> int:
     if error.possibly_sent:
         return EX_SOFTWARE
     if isinstance(error, MessageError):
-        return EX_NOUSER if error.field == "recipient" else EX_DATAERR
+        if error.field == "recipient":
+            return EX_NOUSER
+        return EX_DATAERR
     if isinstance(error, SettingsError):
         return EX_CONFIG
     if isinstance(error, LoginRequired):
         return EX_NOPERM
-    if error.diagnosis.temporary if error.diagnosis else error.temporary:
+    if (error.diagnosis or error).temporary:
         return EX_TEMPFAIL
     if isinstance(error, LoginError):
         return EX_NOPERM
-    return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE
+    if isinstance(error, RecipientsRefused):
+        return EX_NOUSER
+    return EX_UNAVAILABLE
 
 
 def complain(text: str) -> None:
-    from franking.text import one_line
+    """Print one line on stderr."""
+    from franking.text import visible
 
-    print(f"franking-sendmail: {one_line(text, 900)}", file=sys.stderr)
+    print(f"franking-sendmail: {visible(text, 900)}", file=sys.stderr)

@@ -1,44 +1,109 @@
-"""Headers as old programs write them, made fit to be sent: encoded words, From, hidden recipients."""
+"""The header as old programs write it, made fit to be sent: encoded words, a full name, aliases, hidden recipients.
+
+The library reads the fields; what nothing had to be changed in leaves octet by octet as it came.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from franking_cli.sendmail.options import Options
-
-if TYPE_CHECKING:
-    from franking.sending.mailer import Mailer
+_RECIPIENTS = (b"to", b"cc", b"bcc")
 
 
-def encoded(data: bytes) -> bytes:
-    """Write header fields of raw 8-bit text, as cron and old scripts make them, in RFC 2047: not every server takes
-    them as they are.
-    """
-    import re
+class Header:
+    """The header of one message that is being made fit; ``message`` is the whole of it afterwards."""
 
-    if not re.match(rb"[!-9;-~]+[ \t]*:", data):
-        return data  # no header, all of it is text
-    head, blank, body = re.match(rb"(?s)(.*?)(\r?\n\r?\n|\Z)(.*)", data).groups()  # type: ignore[union-attr]
-    fields = re.split(rb"\r?\n(?![ \t])", head)
-    return b"\n".join(one if one.isascii() else _encoded_field(one) for one in fields) + blank + body
+    def __init__(self, data: bytes) -> None:
+        from franking.message.raw import read_header
+
+        self._data, self._changed = data, False
+        self._fields, self._body = read_header(data)
+
+    def message(self) -> bytes:
+        """Return the message with what was changed in its header."""
+        if not self._changed:
+            return self._data
+        return b"".join([*(line + b"\r\n" for _, line in self._fields), b"\r\n", self._body])
+
+    def encode(self) -> None:
+        """Write fields of raw 8-bit text, as cron and old scripts make them, in RFC 2047: not every server takes them
+        as they are.
+        """
+        for place, (_, line) in enumerate(self._fields):
+            if not line.isascii():
+                self._replace(place, " ".join(_text(line).split()))
+
+    def name_sender(self, name: str, address: str) -> None:
+        """Add a From with the full name that -F named, where there is none."""
+        if any(key == b"from" for key, _ in self._fields):
+            return
+        from franking.message.address import Address
+
+        self._add("From", str(Address(address, name)))
+
+    def follow_aliases(self, resolve: Callable[[Iterable[str]], list[str]]) -> None:
+        """Put the addresses in place of names without a domain in To, Cc and Bcc."""
+        for place, (key, line) in enumerate(self._fields):
+            text = " ".join(_text(line).split())
+            if key not in _RECIPIENTS or "<" in text or '"' in text or ("@" in text and "," not in text):
+                continue
+            parts = listed(text)
+            found: list[str] = []
+            for part in parts:
+                if "@" in part or ":" in part or ";" in part:
+                    found.append(part)
+                else:
+                    found += resolve([part])
+            if found != parts:
+                self._replace(place, ", ".join(found))
+
+    def add_hidden(self, recipients: Iterable[str]) -> None:
+        """Name in a Bcc the recipients whom no header names: an API delivers to the addresses of the headers, and takes
+        Bcc off.
+        """
+        from franking.message.headers import read_addresses
+
+        named = [(key, _text(line)) for key, line in self._fields if key in _RECIPIENTS]
+        shown = {address.address.lower() for key, text in named for address in read_addresses(text, key.decode())}
+        hidden = [address for address in recipients if address.lower() not in shown]
+        if hidden:
+            hidden += [text for key, text in named if key == b"bcc"]
+            self._fields = [field for field in self._fields if field[0] != b"bcc"]
+            self._add("Bcc", ", ".join(hidden))
+
+    def _add(self, name: str, text: str) -> None:
+        self._fields.insert(0, (name.lower().encode(), _written(name, text)))
+        self._changed = True
+
+    def _replace(self, place: int, text: str) -> None:
+        """Write a field anew; where it cannot be, what is wrong with it is said later, in its own words."""
+        from franking.errors import MessageError
+
+        key, line = self._fields[place]
+        with suppress(MessageError):
+            self._fields[place] = (key, _written(line.partition(b":")[0].decode().strip(), text))
+            self._changed = True
 
 
-def _encoded_field(raw: bytes) -> bytes:
-    from franking.errors import MessageError
+def _written(name: str, text: str) -> bytes:
     from franking.message.headers import ADDRESSED, address_field, field, read_addresses
 
-    name, _, value = raw.partition(b":")
+    lower = name.lower()
+    if lower.removeprefix("resent-") in ADDRESSED and not text.isascii():
+        line = address_field(name, read_addresses(text, lower))
+    else:
+        line = field(name, text)
+    return line.encode().removesuffix(b"\r\n")
+
+
+def _text(line: bytes) -> str:
+    """Return a field's value, unfolded; old programs write Latin-1 where it is no UTF-8."""
+    value = line.partition(b":")[2].replace(b"\r\n", b"").strip()
     try:
-        text = " ".join(value.decode().split())
+        return value.decode()
     except UnicodeDecodeError:
-        text = " ".join(value.decode("latin-1").split())
-    key = name.decode("latin-1").strip()
-    try:
-        addressed = key.lower().removeprefix("resent-") in ADDRESSED
-        written = address_field(key, read_addresses(text, key.lower())) if addressed else field(key, text)
-    except MessageError:
-        return raw  # what is wrong with it is said later, in its own words
-    return written.encode().removesuffix(b"\r\n")
+        return value.decode("latin-1")
 
 
 def address_in(text: str) -> str:
@@ -46,41 +111,11 @@ def address_in(text: str) -> str:
     from franking.message.address import Address
 
     text = text.strip()
-    return Address.parse(text).address if "<" in text[1:] else text.strip("<>")
+    if "<" in text[1:]:
+        return Address.parse(text).address
+    return text.strip("<>")
 
 
-def with_from(data: bytes, mailer: Mailer, options: Options) -> bytes:
-    """Return a message without a From one with the full name that -F named."""
-    if options.name is None:
-        return data
-    import re
-
-    head = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0]
-    if re.search(rb"(?im)^from[ \t]*:", head):
-        return data
-    from email.utils import formataddr
-
-    return b"From: " + formataddr((options.name, mailer.account.sender.address)).encode() + b"\n" + data
-
-
-def with_hidden(data: bytes, recipients: list[str]) -> bytes:
-    """Name in a Bcc the recipients whom no header names: an API delivers to the addresses of the headers, and takes Bcc
-    off.
-    """
-    import re
-    from email.parser import BytesHeaderParser
-
-    from franking.message.headers import read_addresses
-
-    fields = [
-        (name, str(value))
-        for name, value in BytesHeaderParser().parsebytes(data).items()
-        if name.lower() in ("to", "cc", "bcc")
-    ]
-    written = {address.address.lower() for name, value in fields for address in read_addresses(value, name.lower())}
-    hidden = ",\n ".join(address for address in recipients if address.lower() not in written).encode()
-    if not hidden:
-        return data
-    if any(name.lower() == "bcc" for name, _ in fields):
-        return re.sub(rb"(?im)^(bcc[ \t]*:)", lambda found: found[1] + b" " + hidden + b",\n", data, count=1)
-    return b"Bcc: " + hidden + b"\n" + data
+def listed(text: str) -> list[str]:
+    """Take a list apart at its commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -18,6 +18,7 @@ from franking_cli.sendmail.options import Options, usage
 from franking_cli.sendmail.smtp_server import Dialogue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
 __all__ = ["main"]
@@ -31,15 +32,21 @@ def main() -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt as broken:
-        left = getattr(broken, "possibly_sent", False)
-        complain("interrupted; the message may have been sent" if left else "interrupted; nothing was sent")
-        code = EX_SOFTWARE if left else EX_TEMPFAIL
+        code = _interrupted(broken)
     except BrokenPipeError:  # nobody reads any more
         sys.stdout = None
     except Exception as problem:  # noqa: BLE001  (the end of the line: a mistake of ours, told as one line and never as "try again")
         complain(f"{type(problem).__name__}: {problem}")
         code = EX_SOFTWARE
     sys.exit(code)
+
+
+def _interrupted(broken: KeyboardInterrupt) -> int:
+    if getattr(broken, "possibly_sent", False):
+        complain("interrupted; the message may have been sent")
+        return EX_SOFTWARE
+    complain("interrupted; nothing was sent")
+    return EX_TEMPFAIL
 
 
 def _run(options: Options) -> int:
@@ -64,22 +71,29 @@ def _run(options: Options) -> int:
                 except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
                     sys.stdout = None
                 return dialogue.worst
-            data = sys.stdin.buffer.read() if options.dots_are_text else _until_dot(sys.stdin.buffer)
-            refused = deliver(mailer, data, options, aliases)
+            refused = deliver(mailer, _message(sys.stdin.buffer, options), options, aliases)
     except FrankingError as error:
         return failed(error)
     except KeyboardInterrupt:
         if refused is None:
             raise  # else the message was accepted, and only the farewell was interrupted
-    if refused:
-        address, answer = next(iter(refused.items()))
-        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        complain(f"{address}{more} was refused, the others were accepted: {answer['reply']}")
-        return EX_UNAVAILABLE
-    return EX_OK
+    if not refused:
+        return EX_OK
+    _complain_of(refused)
+    return EX_UNAVAILABLE
 
 
-def _until_dot(stream: BinaryIO) -> bytes:
+def _complain_of(refused: Mapping[str, Any]) -> None:
+    (address, refusal), *others = refused.items()
+    if others:
+        address = f"{address} (and {len(others)} more)"
+    complain(f"{address} was refused, the others were accepted: {refusal['reply']}")
+
+
+def _message(stream: BinaryIO, options: Options) -> bytes:
+    """Read the message, to its end or up to a line with a single dot."""
+    if options.dots_are_text:
+        return stream.read()
     lines = []
     for line in stream:
         if line in (b".\n", b".\r\n", b"."):

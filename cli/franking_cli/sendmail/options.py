@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from franking_cli.sendmail.exit_codes import EX_OK, EX_USAGE
@@ -21,6 +22,15 @@ USAGE = """usage: franking-sendmail [options] [recipient …] < message
 
 Other options of sendmail(8) are accepted and have no effect (-bm -oem -odi -om -n -N -R -B …)."""
 
+_SWITCHES = {
+    "-t": ("from_headers",),
+    "-i": ("dots_are_text",),
+    "-oi": ("dots_are_text",),
+    "-ti": ("from_headers", "dots_are_text"),
+    "-it": ("from_headers", "dots_are_text"),
+    "-bs": ("smtp",),
+    "-v": ("verbose",),
+}
 _TAKES_VALUE = {"-f": "sender", "-r": "sender", "-F": "name", "-a": "account"}
 _IGNORED_VALUE = ("-B", "-N", "-R", "-V", "-L", "-O", "-X", "-h", "-p", "-o", "-C", "-A")
 _IGNORED_PREFIX = (*_IGNORED_VALUE, "-q", "-d")  # the last two have their value behind them, or none
@@ -41,26 +51,29 @@ class Options:
         for word in rest:
             if word == "--":
                 self.recipients.extend(rest)
-            elif not word.startswith("-") or word == "-":
+            elif word.startswith("-") and word != "-":
+                self._read(word, rest)
+            else:
                 self.recipients.append(word)
-            elif word in ("-t", "-i", "-oi", "-bs", "-v", "-ti", "-it"):
-                self.from_headers |= "t" in word
-                self.dots_are_text |= "i" in word
-                self.smtp |= word == "-bs"
-                self.verbose |= word == "-v"
-            elif word in ("--help", "--version"):
-                _show(word)
-            elif word == "--aliases" or word.startswith("--aliases="):
-                self.aliases = word.partition("=")[2] or next(rest, None) or usage("--aliases needs a file")
-            elif word[:2] in _TAKES_VALUE:
-                value = word[2:] if len(word) > 2 else next(rest, None)
-                if value is None:
-                    usage(f"{word} needs a value")
-                setattr(self, _TAKES_VALUE[word[:2]], value)
-            elif word in _IGNORED_VALUE:
-                next(rest, None)
-            elif word not in _IGNORED and word[:2] not in _IGNORED_PREFIX:
-                usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
+
+    def _read(self, word: str, rest: Iterator[str]) -> None:
+        """Read one option; ``rest`` are the words behind it, where its value may stand."""
+        if word in _SWITCHES:
+            for name in _SWITCHES[word]:
+                setattr(self, name, True)
+        elif word in ("--help", "--version"):
+            _show(word)
+        elif word == "--aliases" or word.startswith("--aliases="):
+            self.aliases = word.partition("=")[2] or next(rest, None) or usage("--aliases needs a file")
+        elif word[:2] in _TAKES_VALUE:
+            value = word[2:] or next(rest, None)
+            if value is None:
+                usage(f"{word} needs a value")
+            setattr(self, _TAKES_VALUE[word[:2]], value)
+        elif word in _IGNORED_VALUE:
+            next(rest, None)
+        elif word not in _IGNORED and word[:2] not in _IGNORED_PREFIX:
+            usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
 
 
 def _show(word: str) -> NoReturn:
@@ -74,5 +87,6 @@ def _show(word: str) -> NoReturn:
 
 
 def usage(why: str) -> NoReturn:
+    """Say what is wrong with the command line, and exit."""
     print(f"franking-sendmail: {why}; see franking-sendmail --help", file=sys.stderr)
     sys.exit(EX_USAGE)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from franking.sending.mailer import Mailer
 
 
+_REPLIES = {
+    "HELO": "250 localhost",
+    "EHLO": "250-localhost\r\n250 8BITMIME",
+    "RSET": "250 2.0.0 ok",
+    "NOOP": "250 2.0.0 ok",
+    "DATA": "503 5.5.1 MAIL and RCPT first",
+}
+
+
 class Dialogue:
     """Speak SMTP with the caller (``-bs``): enough for programs that pipe a dialogue into sendmail; every message is
     sent at once.
@@ -42,10 +51,11 @@ class Dialogue:
                 reply("500 5.5.6 line too long")
                 return
             verb, _, rest = line.decode("utf-8", "backslashreplace").strip().partition(" ")
-            if verb.upper() == "QUIT":
+            verb = verb.upper()
+            if verb == "QUIT":
                 reply("221 2.0.0 bye")
-                break
-            if verb.upper() == "DATA" and self._sender is not None and self._recipients:
+                return
+            if verb == "DATA" and self._sender is not None and self._recipients:
                 reply("354 go on")
                 data = _dotted(source)
                 if data is None:
@@ -55,37 +65,45 @@ class Dialogue:
                 reply(self._deliver(data))
                 self._reset()
             else:
-                reply(self._command(verb.upper(), rest))
+                reply(self._command(verb, rest))
 
     def _note(self, code: int) -> None:
         """Keep the exit code of a failed message; an unknown one outweighs all others."""
-        self.worst = EX_SOFTWARE if EX_SOFTWARE in (self.worst, code) else code
+        if self.worst != EX_SOFTWARE:
+            self.worst = code
 
     def _command(self, verb: str, rest: str) -> str:
-        if verb in ("HELO", "EHLO"):
+        """Return the reply to a command that delivers nothing."""
+        if verb in ("HELO", "EHLO", "RSET"):
             self._reset()
-            return "250-localhost\r\n250 8BITMIME" if verb == "EHLO" else "250 localhost"
-        if verb in ("RSET", "NOOP"):
-            if verb == "RSET":
-                self._reset()
-            return "250 2.0.0 ok"
-        path = _path(rest)
-        if verb == "MAIL" and rest.upper().startswith("FROM:") and path is not None:
-            self._reset()
-            self._sender = path
-            return "250 2.1.0 ok"
-        if verb == "RCPT" and rest.upper().startswith("TO:") and path:
-            if self._sender is None:
-                return "503 5.5.1 MAIL first"
-            self._recipients.append(path)
-            return "250 2.1.5 ok"
-        if verb in ("MAIL", "RCPT"):
-            return f"501 5.5.4 {verb} needs an address in angle brackets"
-        return "503 5.5.1 MAIL and RCPT first" if verb == "DATA" else "502 5.5.1 not known"
+        if verb in _REPLIES:
+            return _REPLIES[verb]
+        if verb == "MAIL":
+            return self._mail(rest)
+        if verb == "RCPT":
+            return self._rcpt(rest)
+        return "502 5.5.1 not known"
+
+    def _mail(self, rest: str) -> str:
+        path = _path(rest, "FROM:")
+        if path is None:
+            return "501 5.5.4 MAIL needs an address in angle brackets"
+        self._reset()
+        self._sender = path
+        return "250 2.1.0 ok"
+
+    def _rcpt(self, rest: str) -> str:
+        path = _path(rest, "TO:")
+        if not path:
+            return "501 5.5.4 RCPT needs an address in angle brackets"
+        if self._sender is None:
+            return "503 5.5.1 MAIL first"
+        self._recipients.append(path)
+        return "250 2.1.5 ok"
 
     def _deliver(self, data: bytes) -> str:
         from franking.errors import FrankingError
-        from franking.text import one_line
+        from franking.text import visible
 
         own = self._options.sender
         if own is None:
@@ -95,18 +113,26 @@ class Dialogue:
         except FrankingError as error:
             code = failed(error)
             self._note(code)
-            return f"{'451 4.3.0' if code == EX_TEMPFAIL else '554 5.3.0'} {one_line(str(error), 400)}"
+            status = "554 5.3.0"
+            if code == EX_TEMPFAIL:
+                status = "451 4.3.0"
+            return f"{status} {visible(str(error), 400)}"
         finally:
             self._options.sender = own
-        return f"250 2.0.0 accepted{', but not for ' + ', '.join(refused) if refused else ''}"
+        if refused:
+            return f"250 2.0.0 accepted, but not for {', '.join(refused)}"
+        return "250 2.0.0 accepted"
 
     def _reset(self) -> None:
         self._sender, self._recipients = None, []
 
 
-def _path(text: str) -> str | None:
+def _path(text: str, keyword: str) -> str | None:
+    """Return the address between angle brackets behind a keyword; None where there is none."""
     begin, end = text.find("<"), text.find(">")
-    return text[begin + 1 : end] if 0 <= begin < end else None
+    if text.upper().startswith(keyword) and 0 <= begin < end:
+        return text[begin + 1 : end]
+    return None
 
 
 def _dotted(source: BinaryIO) -> bytes | None:
@@ -117,5 +143,5 @@ def _dotted(source: BinaryIO) -> bytes | None:
     for line in source:
         if line in (b".\r\n", b".\n"):
             return b"".join(lines)
-        lines.append(line[1:] if line.startswith(b".") else line)
+        lines.append(line.removeprefix(b"."))
     return None

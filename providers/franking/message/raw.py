@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from franking.message.content import Parts
 
-__all__ = ["Given", "from_bytes", "from_email"]
+__all__ = ["Fields", "Given", "from_bytes", "from_email", "read_header"]
 
 _STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
 _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
@@ -147,6 +147,12 @@ def from_bytes(
     whole = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
     head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n"
     return Given(fields, head, whole, body, message_id, clean=clean, seven_bit=data.isascii() and whole.isascii())
+
+
+def read_header(data: bytes) -> tuple[Fields, memoryview]:
+    """Return the header fields of a message, folded as they are but with CRLF, and its body as it is."""
+    fields, start, rest = _split(data, clean=_has_whole_lines(data))
+    return fields, memoryview(rest or data[start:])
 
 
 def _has_whole_lines(data: bytes) -> bool:
