@@ -15,20 +15,20 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "load", "main", "run"]
 
-# name: (module, what it does); a module has a function ``command`` or, for a group of commands, ``app``
+# name: what it does. Its module in ``commands/`` has a function ``run`` or, for a group of commands, ``app``.
 COMMANDS = {
-    "setup": ("setup", "Set an account up: recommend, sign in, test, save."),
-    "send-test": ("send_test", "Send a test message; say what is wrong and who can mend it."),
-    "check": ("check", "Take the same steps up to the login; send nothing."),
-    "send": ("send", "Send one message."),
-    "send-many": ("send_many", "Send many messages from JSON lines or CSV; resumes."),
-    "recommend": ("recommend", "Say which provider and settings suit a host or an address."),
-    "login": ("login", "Sign in, or store a password."),
-    "logout": ("logout", "Forget a password or a sign-in."),
-    "status": ("status", "Tell where each secret is, how old, and what repairs it."),
-    "accounts": ("accounts", "List, show, add, remove, enable or disable accounts."),
+    "setup": "Set an account up: recommend, sign in, test, save.",
+    "send-test": "Send a test message; say what is wrong and who can mend it.",
+    "check": "Take the same steps up to the login; send nothing.",
+    "send": "Send one message.",
+    "send-many": "Send many messages from JSON lines or CSV; resumes.",
+    "recommend": "Say which provider and settings suit a host or an address.",
+    "login": "Sign in, or store a password.",
+    "logout": "Forget a password or a sign-in.",
+    "status": "Tell where each secret is, how old, and what repairs it.",
+    "accounts": "List, show, add, remove, enable or disable accounts.",
 }
 
 
@@ -45,22 +45,23 @@ class _Commands(TyperGroup):
 
 def load(name: str) -> Any:
     """Import one command and make it ready to run."""
-    module, help_text = COMMANDS[name]
-    found = import_module(f"franking_cli.commands.{module}")
-    made = getattr(found, "app", None)
-    for callback in [one.callback for one in made.registered_commands] if made is not None else [found.command]:
-        if hasattr(callback, "sign"):
-            callback.sign()
-    if made is None:
-        made = typer.Typer(add_completion=False, rich_markup_mode=None)  # its boxes cut long flags off in 80 columns
-        made.command(name, help=found.command.__doc__ or help_text)(found.command)
-    loaded = typer.main.get_command(made)
+    module = import_module(f"franking_cli.commands.{name.replace('-', '_')}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)  # its boxes cut long flags off in 80 columns
+        app.command(name, help=module.run.__doc__)(module.run)
+    for registered in app.registered_commands:
+        callback: Any = registered.callback
+        callback.sign()
+    loaded = typer.main.get_command(app)
     loaded.name = name
     return loaded
 
 
 def _markup() -> Any:
-    return "rich" if sys.stdout.isatty() else None
+    if sys.stdout.isatty():
+        return "rich"
+    return None
 
 
 def _version(value: bool) -> None:
@@ -86,7 +87,7 @@ def build() -> Any:
 
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    for name, (_, help_text) in COMMANDS.items():
+    for name, help_text in COMMANDS.items():
         group.commands[name] = TyperCommand(name=name, help=help_text, rich_markup_mode=_markup())
     return group
 
@@ -97,16 +98,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; give its exit code. Usage errors end here, as text or, with ``--json``, as one object."""
+    """Run the command line and return its exit code. Usage errors end here, as text or, with ``--json``, as one
+    object.
+    """
     try:
         return int(build().main(args=arguments, prog_name="franking", standalone_mode=False) or 0)
     except (KeyboardInterrupt, EOFError, typer.Abort):
         return 130
-    except Exception as error:  # noqa: BLE001  (the end of the line: what comes here is a usage error, or a mistake of ours)
+    except Exception as error:  # noqa: BLE001  (the end of the line: a usage error, or a mistake of ours)
         from franking_cli.command import internal_error, usage_error
 
-        if getattr(error, "exit_code", None) is not None and hasattr(error, "format_message"):
+        if hasattr(error, "exit_code") and hasattr(error, "format_message"):
             usage_error(error, arguments)
             return 2
         internal_error(error, arguments)
-        return 3 if getattr(error, "possibly_sent", False) else 1
+        if getattr(error, "possibly_sent", False):
+            return 3
+        return 1

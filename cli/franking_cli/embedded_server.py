@@ -45,26 +45,26 @@ class MailServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def account(self, settings: Mapping[str, Any], more: tuple[str, ...] = ()) -> Account:
+    def account(self, settings: Mapping[str, Any], *, password_stdin: bool = False) -> Account:
         """Make the account that reaches this server; flags given by hand win, so that one can see what a wrong one
         does.
         """
-        from franking_cli.options import words
+        from franking_cli.options import as_flags
 
-        given = {key: value for key, value in settings.items() if key not in ("provider", "sender", "no_auth")}
+        own = {key: value for key, value in settings.items() if key not in ("provider", "sender", "no_auth")}
         made = {
             "host": "localhost",
             "port": self.port,
             "security": "starttls",
             "username": self.username,
             "ca_file": str(self._ca),
-            **given,
+            **own,
         }
         if settings.get("no_auth"):
             made.pop("username")
         account = Account(name="embedded", provider="smtp", sender=self.sender, **made)
         # it ends with the command: nothing can be stored for it
-        return account.referred_to_as("", ("--embedded", *words(settings), *more))
+        return account.referred_to_as("", ("--embedded", *as_flags(settings, password_stdin=password_stdin)))
 
     @property
     def _ca(self) -> Path:

@@ -94,7 +94,7 @@ def measure(*, rounds: int = 20) -> Rows:
         other = Path(directory, "other.py")
         commands = "".join(
             COMMAND.format(name=name, help=text, number=number)
-            for number, (name, (_, text)) in enumerate(COMMANDS.items())
+            for number, (name, text) in enumerate(COMMANDS.items())
         )
         other.write_text(TYPER.format(commands=commands))
         script = Path(directory, "deliver.py")

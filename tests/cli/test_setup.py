@@ -21,7 +21,7 @@ import pytest
 from franking.account import editing
 from franking.errors import SettingsError
 from franking_cli.app import run
-from franking_cli.commands.setup import dragged
+from franking_cli.questions import dropped_path
 from servers.google import Google
 from servers.microsoft import CLIENT, Microsoft
 from servers.person import browse
@@ -411,12 +411,12 @@ def test_a_mail_folder_needs_no_secret(tmp_path: Path) -> None:
 def test_paths_as_terminals_paste_them(tmp_path: Path, form: str) -> None:
     file = tmp_path / "a file.json"
     file.write_text("{}")
-    assert dragged(form.format(str(file))) == file
+    assert dropped_path(form.format(str(file))) == file
     assert (
-        dragged(form.format(str(file).replace(" ", "%20")) if "file://" in form else str(file).replace(" ", "\\ "))
+        dropped_path(form.format(str(file).replace(" ", "%20")) if "file://" in form else str(file).replace(" ", "\\ "))
         == file
     )
-    assert dragged("file:///C:/Users/x.json") == Path("C:/Users/x.json")
+    assert dropped_path("file:///C:/Users/x.json") == Path("C:/Users/x.json")
 
 
 # --- the moment of writing --------------------------------------------------------------------------------------------------------

@@ -235,7 +235,7 @@ def test_direction_marks_do_not_reach_the_wire() -> None:
 
 FLAGS = {
     f"--{'from' if key == 'sender' else key.replace('_', '-')}": key
-    for key, parameter in parameters(taken=set()).items()
+    for key, parameter in parameters(own=set()).items()
     if "bool" not in str(parameter.annotation)
 }
 

@@ -25,7 +25,7 @@ from franking.message.address import Address, Envelope
 from franking.message.prepare import prepare
 from franking.registry import provider
 from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader, command, parse_ehlo, path
-from franking_cli.batch.input import Templates, letters
+from franking_cli.batch.input import Templates, read_input
 
 EXPLORING = settings().max_examples > 1_000
 if EXPLORING:
@@ -191,7 +191,7 @@ def test_json_lines_are_read_or_refused_by_their_line(data: bytes) -> None:
         file = Path(directory) / "letters.jsonl"
         file.write_bytes(data)
         try:
-            for letter in letters(file, None):
+            for letter in read_input(file, None):
                 letter.message()
         except FrankingError as error:
             assert str(error).startswith("line ")
@@ -208,7 +208,7 @@ def test_csv_is_read_or_refused(data: bytes) -> None:
         file = Path(directory) / "letters.csv"
         file.write_bytes(data)
         try:
-            for letter in letters(file, Templates(subject="x", text="{{ name }}")):
+            for letter in read_input(file, Templates(subject="x", text="{{ name }}")):
                 letter.message()
         except FrankingError:
             pass
@@ -259,7 +259,7 @@ def test_csv_in_another_encoding_names_its_line(tmp_path: Path) -> None:
     file = tmp_path / "letters.csv"
     file.write_bytes("to;jméno\n".encode("cp1250"))
     with pytest.raises(franking.MessageError, match=r"^line 1: this is not CSV in UTF-8"):
-        list(letters(file, Templates(subject="x", text="y")))
+        list(read_input(file, Templates(subject="x", text="y")))
 
 
 def test_a_pasted_octet_that_is_no_utf_8_belongs_to_no_sign_in() -> None:

@@ -10,12 +10,16 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from franking.errors import MessageError
 from franking.message.message import Message
+from franking.text import nearest
 
-__all__ = ["Letter", "Templates", "letters"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["InputLine", "Templates", "read_input"]
 
 _KEYS = (
     "to", "subject", "text", "html", "cc", "bcc", "reply_to", "attachments", "headers", "sender", "message_id",
@@ -23,23 +27,23 @@ _KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One message of the input: where it stands, what identifies it, and its parameters."""
+class InputLine:
+    """One message of the input: the number of its line, what identifies it, and its parameters."""
 
-    line: int
+    number: int
     id: Any
     sha256: str
     parameters: dict[str, Any] = field(repr=False)
 
     def message(self, *, message_id: str | None = None) -> Message:
         """Make the message; ``message_id`` is the one of an earlier attempt."""
-        given = dict(self.parameters)
+        parameters = dict(self.parameters)
         if message_id:
-            given["message_id"] = message_id
+            parameters["message_id"] = message_id
         try:
-            return Message(**given)
+            return Message(**parameters)
         except MessageError as error:
-            raise MessageError(f"line {self.line}: {error}", field=error.field, evidence=error.evidence) from None
+            raise MessageError(f"line {self.number}: {error}", field=error.field, evidence=error.evidence) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,53 +60,48 @@ class Templates:
         """Make the function from a row to a message's parameters; a column that a template needs and the file lacks is
         an error here.
         """
-        from jinja2 import StrictUndefined, TemplateError, meta
-        from jinja2.sandbox import SandboxedEnvironment
-
-        plain = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-        escaped = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=True)
         sources = {"to": self.to, "subject": self.subject, "text": self.text, "html": self.html}
-        sources.update({f"attach-{number}": text for number, text in enumerate(self.attach)})
-        compiled = {}
-        for name, source in sources.items():
-            if source is None:
-                continue
-            environment = escaped if name == "html" else plain
-            try:
-                missing = meta.find_undeclared_variables(environment.parse(source)) - set(columns)
-                compiled[name] = environment.from_string(source)
-            except TemplateError as problem:
-                raise MessageError(f"{name} template: {problem}", field=name) from None
-            if missing:
-                names = ", ".join(sorted(missing))
-                raise MessageError(
-                    f"{name} template: the file has no column {names}; its columns are {', '.join(columns)}.",
-                    field=name,
-                )
+        fields = {name: _template(name, source, columns) for name, source in sources.items() if source is not None}
+        attach = [_template(f"attach-{number}", source, columns) for number, source in enumerate(self.attach)]
 
         def render(row: dict[str, str]) -> dict[str, Any]:
-            done = {name: template.render(row) for name, template in compiled.items()}
-            attachments = [value for name, value in done.items() if name.startswith("attach-") and value]
-            made: dict[str, Any] = {
-                "to": done["to"],
-                "subject": done["subject"],
-                "text": done.get("text"),
-                "html": done.get("html"),
-            }
-            return {**made, "attachments": attachments}
+            rendered: dict[str, Any] = {name: template.render(row) for name, template in fields.items()}
+            rendered["attachments"] = [path for template in attach if (path := template.render(row))]
+            return rendered
 
         return render
 
 
-def letters(path: Path, templates: Templates | None) -> Iterator[Letter]:
+def _template(name: str, source: str, columns: list[str]) -> Template:
+    from jinja2 import StrictUndefined, TemplateError, meta
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=name == "html")
+    try:
+        missing = meta.find_undeclared_variables(environment.parse(source)) - set(columns)
+        template = environment.from_string(source)
+    except TemplateError as problem:
+        raise MessageError(f"{name} template: {problem}", field=name) from None
+    if missing:
+        raise MessageError(
+            f"{name} template: the file has no column {', '.join(sorted(missing))}; "
+            f"its columns are {', '.join(columns)}.",
+            field=name,
+        )
+    return template
+
+
+def read_input(path: Path, templates: Templates | None) -> Iterator[InputLine]:
     """Read a file of messages: CSV where there are templates, JSON lines otherwise. Errors name the line.
 
     Paths of attachments are relative to the directory of the file.
     """
-    return _csv(path, templates) if templates is not None else _json_lines(path)
+    if templates is None:
+        return _json_lines(path)
+    return _csv_lines(path, templates)
 
 
-def _json_lines(path: Path) -> Iterator[Letter]:
+def _json_lines(path: Path) -> Iterator[InputLine]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = raw.rstrip(b"\r\n")
@@ -110,7 +109,7 @@ def _json_lines(path: Path) -> Iterator[Letter]:
                 yield _json_line(number, line, path.parent)
 
 
-def _json_line(number: int, line: bytes, directory: Path) -> Letter:
+def _json_line(number: int, line: bytes, directory: Path) -> InputLine:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as problem:
@@ -120,47 +119,37 @@ def _json_line(number: int, line: bytes, directory: Path) -> Letter:
             f'line {number}: a message is a JSON object: {{"to": …, "subject": …, "text": …}}.', field="line"
         )
     identity = value.pop("id", None)
-    unknown = [key for key in value if key not in _KEYS]
-    if unknown:
-        import difflib
-
-        near = difflib.get_close_matches(unknown[0], _KEYS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_KEYS)} and id."
-        raise MessageError(f"line {number}: {unknown[0]!r} is not known; {hint}", field=unknown[0])
+    for key in value:
+        if key not in _KEYS:
+            hint = f"known are {', '.join(_KEYS)} and id."
+            if near := nearest(key, _KEYS):
+                hint = f"did you mean {near}?"
+            raise MessageError(f"line {number}: {key!r} is not known; {hint}", field=key)
     if "attachments" in value:
         value["attachments"] = _beside(directory, value["attachments"], number)
-    return Letter(number, identity, hashlib.sha256(line).hexdigest(), value)
+    return InputLine(number, identity, hashlib.sha256(line).hexdigest(), value)
 
 
 def _beside(directory: Path, paths: object, number: int) -> list[str]:
     """Take the paths of attachments as relative to the directory of the input file, wherever the command is run."""
-    given = [paths] if isinstance(paths, str) else paths
-    if not isinstance(given, list) or not all(isinstance(path, str) for path in given):
+    if isinstance(paths, str):
+        paths = [paths]
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise MessageError(f'line {number}: attachments are paths: ["invoice.pdf", …].', field="attachments")
-    return [str(directory / path) for path in given]
+    return [str(directory / path) for path in paths]
 
 
-def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
+def _csv_lines(path: Path, templates: Templates) -> Iterator[InputLine]:
+    from jinja2 import TemplateError
+
     with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            sample = file.read(8192)
-            file.seek(0)
-            first_line = sample.partition("\n")[0]
-            reader = csv.reader(file, delimiter=max(",;\t", key=first_line.count), strict=True)
-            columns = [column.strip() for column in next(reader, [])]
-        except (csv.Error, UnicodeDecodeError) as problem:
-            raise MessageError(f"line 1: this is not CSV in UTF-8 ({problem}).", field="line") from None
+        rows = _rows(file)
+        _, header = next(rows, (1, []))
+        columns = [column.strip() for column in header]
         if len(set(columns)) != len(columns):
             raise MessageError("line 1: two columns have the same name.", field="line")
         render = templates.compile(columns)
-        while True:
-            number = reader.line_num + 1
-            try:
-                row = next(reader, None)
-            except (csv.Error, UnicodeDecodeError) as problem:
-                raise MessageError(f"line {number}: this is not CSV in UTF-8 ({problem}).", field="line") from None
-            if row is None:
-                return
+        for number, row in rows:
             if not row:
                 continue
             if len(row) != len(columns):
@@ -168,18 +157,27 @@ def _csv(path: Path, templates: Templates) -> Iterator[Letter]:
                     f"line {number}: {len(row)} columns where the first line names {len(columns)}.", field="line"
                 )
             values = dict(zip(columns, row, strict=True))
-            digest = hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
-            parameters = _rendered(render, values, number)
+            try:
+                parameters = render(values)
+            except TemplateError as problem:
+                raise MessageError(
+                    f"line {number}: a template cannot be filled in: {problem}.", field="template"
+                ) from None
             parameters["attachments"] = _beside(path.parent, parameters["attachments"], number)
-            yield Letter(number, values.get("id"), digest, parameters)
+            digest = hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
+            yield InputLine(number, values.get("id"), digest, parameters)
 
 
-def _rendered(
-    render: Callable[[dict[str, str]], dict[str, Any]], values: dict[str, str], number: int
-) -> dict[str, Any]:
-    from jinja2 import TemplateError
-
+def _rows(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Read the rows of a CSV file, each with the number of its first line; the first one shows what separates them."""
+    number = 1
     try:
-        return render(values)
-    except TemplateError as problem:
-        raise MessageError(f"line {number}: a template cannot be filled in: {problem}.", field="template") from None
+        sample = file.read(8192)
+        file.seek(0)
+        delimiter = max(",;\t", key=sample.partition("\n")[0].count)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        for row in reader:
+            yield number, row
+            number = reader.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as problem:
+        raise MessageError(f"line {number}: this is not CSV in UTF-8 ({problem}).", field="line") from None

@@ -22,7 +22,6 @@ __all__ = ["Entry", "Journal"]
 
 
 _STATES = ("", "unknown", "accepted", "refused", "failed")  # a message that was started and has not ended is unknown
-_FAILED = _STATES.index("failed")
 _MOST = 1_000_000_000  # a line number beyond it is no line number
 
 
@@ -93,7 +92,7 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break  # a run was killed while it wrote this line: what it announces did not begin
                 try:
-                    self._take(json.loads(line))
+                    self._record(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     raise SettingsError(
                         f"{self.path}:{number}: this is no journal of send-many; move it away, or mend the line."
@@ -101,22 +100,27 @@ class Journal:
                 whole += len(line)
         os.ftruncate(self._descriptor, whole)
 
-    def _take(self, record: dict[str, object]) -> None:
-        begun = "started" in record
-        line = int(str(record["started" if begun else "ended"]))
-        state = _STATES.index("unknown" if begun else str(record["outcome"]), 1)
-        if not 0 < line < _MOST:
-            raise ValueError(line)
-        if line >= len(self._states):
-            more = line + 1 - len(self._states)
-            self._states.extend(bytes(more))
-            self._digests.extend([0] * more)
-        self._states[line] = state
-        if begun:
+    def _record(self, record: dict[str, object]) -> None:
+        """Keep what one line of the journal says. Raises an error of the kind that fits where it says nothing."""
+        if "started" in record:
+            line = self._set(record["started"], "unknown")
             self._digests[line] = _digest(str(record["sha256"]))
             self._ids[line] = str(record["message_id"])
-        elif state != _FAILED:
+            return
+        outcome = str(record["outcome"])
+        line = self._set(record["ended"], outcome)
+        if outcome != "failed":
             self._ids.pop(line, None)
+
+    def _set(self, number: object, state: str) -> int:
+        line = int(str(number))
+        if not 0 < line < _MOST:
+            raise ValueError(line)
+        if (more := line + 1 - len(self._states)) > 0:
+            self._states.extend(bytes(more))
+            self._digests.extend([0] * more)
+        self._states[line] = _STATES.index(state, 1)
+        return line
 
     def started(self, line: int, sha256: str, message_id: str) -> None:
         """Write down that a message is about to leave; it is with the system when this returns. Raises
@@ -138,13 +142,15 @@ class Journal:
             return  # what was written in part must stay the last thing in the file
         data = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         try:
-            why = "the disk is full" if os.write(self._descriptor, data) != len(data) else None
+            if os.write(self._descriptor, data) == len(data):
+                return
+            why: str | None = "the disk is full"
         except OSError as problem:
             why = problem.strerror
-        if why:
-            self.failure = SettingsError(
-                f"{self.path}: the journal cannot be written: {why}. Nothing more was begun; make room, then run the same command again."
-            )
+        self.failure = SettingsError(
+            f"{self.path}: the journal cannot be written: {why}. Nothing more was begun; "
+            "make room, then run the same command again."
+        )
 
 
 def _digest(sha256: str) -> int:

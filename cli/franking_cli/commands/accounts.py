@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from franking.account import editing
-from franking_cli.command import command as framed
+from franking.account import config, editing
+from franking.account.account import Account, repair_command
+from franking.auth.store import open_store
+from franking.errors import SettingsError
+from franking_cli.command import command
+from franking_cli.commands.login import store_password
+from franking_cli.commands.logout import forget
+from franking_cli.commands.status import broken_row, inspect_secret, state_row
 from franking_cli.console import Console, visible
-from franking_cli.options import password_from_stdin
-
-if TYPE_CHECKING:
-    from franking.account.account import Account
+from franking_cli.options import Default, Replace, account_from, changed, password_from_stdin
+from franking_cli.screen import show_hints
 
 __all__ = ["app"]
 
@@ -26,92 +30,98 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 
 
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
 @app.command("list")
-@framed
+@command
 def list_accounts(console: Console) -> int:
     """List all accounts; the default one has a star."""
-    from franking.account.config import load
-    from franking.errors import SettingsError
-    from franking_cli.commands.status import broken, look, row
-
-    config = load()
+    saved = config.load()
     rows = []
-    for name in config.names:
+    for name in saved.names:
         try:
-            found = config.account(name)
-            entry = row(found, look(found)[0])
+            account = saved.account(name)
+            row = state_row(account, inspect_secret(account)[0])
         except SettingsError as problem:
-            entry = broken(name, problem)
-        rows.append({**entry, "default": name == config.chosen})
+            row = broken_row(name, problem)
+        rows.append({**row, "default": name == saved.chosen})
     if console.json_output:
         console.answer(rows)
-        return 0
-    if not rows:
-        console.say(f"There are no accounts in {config.path} yet.")
+    elif rows:
+        console.say(f"From {saved.path}:", "faint")
+        _show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows)])
+    else:
+        console.say(f"There are no accounts in {saved.path} yet.")
         console.say("Add one with: franking setup")
-        return 0
-    console.say(f"From {config.path}:", "faint")
-    table = [("", "name", "route", "from", "state")]
-    for entry in rows:
-        state = "ready" if entry["ok"] else (entry["repair"] or "not ready")
-        state = state if entry["enabled"] in (True, None) else "switched off"
-        table.append(
-            ("*" if entry["default"] else "", entry["name"], entry["route"] or "?", entry["from"] or "?", state)
-        )
-    widths = [max(len(visible(line[column])) for line in table) for column in range(5)]
-    for line in table:
-        console.data("  ".join(f"{visible(cell):<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
     return 0
 
 
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    state = row["repair"] or "not ready"
+    if row["ok"]:
+        state = "ready"
+    if row["enabled"] is False:
+        state = "switched off"
+    return ("*" * row["default"], row["name"], row["route"] or "?", row["from"] or "?", state)
+
+
+def _show_table(console: Console, table: list[tuple[str, ...]]) -> None:
+    shown = [[visible(cell) for cell in line] for line in table]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for line in shown:
+        console.data("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
 @app.command("show")
-@framed
+@command
 def show(
     console: Console,
     name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None,
 ) -> int:
     """Show an account's settings, and its account URL."""
-    from franking.account.config import resolve
-    from franking.account.url import write_url
-
-    found = resolve(name)
+    account = config.resolve(name)
     if console.json_output:
-        console.answer(_described(found))
+        console.answer(_described(account))
         return 0
-    console.data(f"name = {visible(found.name)}")
-    console.data(f"provider = {found.provider}")
-    console.data(f"from = {visible(str(found.sender))}")
-    for key, value in found.settings.items():
-        if key in found.given or value not in (None, "", ()):
-            shown = (
-                ", ".join(value)
-                if isinstance(value, tuple)
-                else str(value).lower()
-                if isinstance(value, bool)
-                else str(value)
-            )
-            console.data(f"{key} = {visible(shown)}" + ("" if key in found.given else "    (default)"))
-    console.data(f"url = {visible(write_url(found))}")
-    _advise(console, found)
+    console.data(f"name = {visible(account.name)}")
+    console.data(f"provider = {account.provider}")
+    console.data(f"from = {visible(str(account.sender))}")
+    for key, value in account.settings.items():
+        if key in account.given:
+            console.data(f"{key} = {_written(value)}")
+        elif value not in (None, "", ()):
+            console.data(f"{key} = {_written(value)}    (default)")
+    console.data(f"url = {visible(config.to_url(account))}")
+    _advise(console, account)
     return 0
 
 
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return visible(", ".join(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return visible(str(value))
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+
+
 @app.command("add")
-@framed(settings=True)
+@command(settings=True)
 def add(
     console: Console,
     name: Name,
     *,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over an account of this name.")] = False,
+    replace: Replace = False,
     update: Annotated[
         bool,
         typer.Option(
             "--update", help="Change only what is given of an account of this name; an empty value takes it away."
         ),
     ] = False,
-    default: Annotated[
-        bool, typer.Option("--default", help="Make it the account that is meant when nobody names one.")
-    ] = False,
+    default: Default = False,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Also store the password: the first line of stdin.")
     ] = False,
@@ -121,33 +131,20 @@ def add(
 
     For example: franking accounts add shop --from info@example.com --host smtp.example.com --username info@example.com
     """
-    from franking.account.config import resolve
-    from franking.account.editing import save
-    from franking.auth.store import open_store, save_password
-    from franking.errors import SettingsError
-    from franking_cli.options import account_from
-
     if update:
-        old = resolve(name)
-        given = {key: None if value == "" else value for key, value in settings.items()}
-        if given.pop("provider", old.provider) != old.provider:
-            raise SettingsError(
-                f"provider: {name!r} is an account of {old.provider}; write it anew with --replace.", field="provider"
-            )
-        if given.pop("no_auth", False):
-            given["username"] = None
-        made = old.replace(**given)
+        changes = {key: None if value == "" else value for key, value in settings.items()}
+        made = changed(config.resolve(name), changes, otherwise="write it anew with --replace")
     else:
         made = account_from(settings, name=name)
     password = password_from_stdin() if password_stdin else None
-    save(made, replace=replace or update, default=default)
+    editing.save(made, replace=replace or update, default=default)
     if password:
-        save_password(open_store(), name, password)
-    return _tell(console, resolve(name), "changed" if update else "saved")
+        store_password(made, open_store(), password)
+    return _finish(console, config.resolve(name), "changed" if update else "saved")
 
 
 @app.command("remove")
-@framed
+@command
 def remove(
     console: Console,
     name: Name,
@@ -158,13 +155,9 @@ def remove(
     ] = False,
 ) -> int:
     """Remove an account, its password or sign-in included."""
-    from franking.account import config
-    from franking.account.repair import repair_command
-    from franking.auth.store import open_store
-    from franking_cli.commands.logout import forget
-
-    if name not in config.load().names:
-        raise config.load().no_account(name)
+    saved = config.load()
+    if name not in saved.names:
+        raise saved.no_account(name)
     if console.interactive and not yes and not console.confirm(f"Remove {name} and what it signs in with?"):
         console.say("Nothing was removed.")
         return 130
@@ -173,41 +166,42 @@ def remove(
     if console.json_output:
         console.answer({"ok": True, "account": name, "forgotten": forgotten, "default": left.chosen})
         return 0
-    console.say(f"✓ {name} is removed{', with what it signed in with' if forgotten else ''}.", "good")
+    console.say(f"✓ {name} is removed{', with what it signed in with' * forgotten}.", "good")
     if left.names and left.chosen is None:
         console.say(f"There is no default account now. Next: {repair_command('accounts', 'default', left.names[0])}")
     return 0
 
 
 @app.command("default")
-@framed
+@command
 def default(console: Console, name: Name) -> int:
     """Make an account the one that is meant when nobody names one."""
-    return _tell(console, editing.set_default(name).account(name), "now the default account")
+    return _finish(console, editing.set_default(name).account(name), "now the default account")
 
 
 @app.command("enable")
-@framed
+@command
 def enable(console: Console, name: Name) -> int:
     """Let an account send."""
-    return _tell(console, editing.set_enabled(name, True).account(name), "switched on")
+    return _finish(console, editing.set_enabled(name, True).account(name), "switched on")
 
 
 @app.command("disable")
-@framed
+@command
 def disable(console: Console, name: Name) -> int:
     """Keep an account from sending; its settings and its secret stay."""
-    from franking.account.repair import repair_command
-
-    changed = editing.set_enabled(name, False).account(name)
+    account = editing.set_enabled(name, False).account(name)
     if console.json_output:
-        console.answer(_described(changed))
+        console.answer(_described(account))
         return 0
     console.say(f"✓ {name} is switched off. To switch it on: {repair_command('accounts', 'enable', name)}", "good")
     return 0
 
 
-def _tell(console: Console, account: Account, what: str) -> int:
+# --- the end of it ----------------------------------------------------------------------------------------------------
+
+
+def _finish(console: Console, account: Account, what: str) -> int:
     account = account.referred_to_as(account.name)
     if console.json_output:
         console.answer(_described(account))
@@ -219,12 +213,10 @@ def _tell(console: Console, account: Account, what: str) -> int:
 
 def _advise(console: Console, account: Account) -> None:
     """Point at what seems wrong in the settings, and at the next step."""
-    from franking.account.repair import repair_command
     from franking.sending.testsend import hints_for
-    from franking_cli.commands.status import look
 
-    console.hints(hint.text for hint in hints_for(account))
-    state, _ = look(account)
+    show_hints(console, (hint.text for hint in hints_for(account)))
+    state, _ = inspect_secret(account)
     if not account.enabled:
         console.say(f"It is switched off. Next: {repair_command('accounts', 'enable', account.reference)}")
     elif state.ok:
@@ -234,18 +226,14 @@ def _advise(console: Console, account: Account) -> None:
 
 
 def _described(account: Account) -> dict[str, Any]:
-    from franking.account.config import load
-    from franking.account.url import write_url
+    """Return what ``--json`` tells of an account: the state of its secret, and all its settings."""
     from franking.sending.testsend import hints_for
-    from franking_cli.commands.status import look, row
 
     return {
-        **row(account, look(account)[0]),
-        "default": account.name == load().chosen,
-        "settings": {
-            key: list(value) if isinstance(value, tuple) else value for key, value in account.settings.items()
-        },
+        **state_row(account, inspect_secret(account)[0]),
+        "default": account.name == config.load().chosen,
+        "settings": dict(account.settings),
         "given": sorted(account.given),
-        "url": write_url(account),
-        "hints": [{"code": hint.code, "text": hint.text} for hint in hints_for(account)],
+        "url": config.to_url(account),
+        "hints": [hint.as_dict() for hint in hints_for(account)],
     }

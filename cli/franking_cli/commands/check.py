@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-import typer
+from franking.sending import testsend
+from franking_cli.command import command
+from franking_cli.console import Console, visible
+from franking_cli.exit_codes import exit_code
+from franking_cli.logs import show_dialogue
+from franking_cli.options import (
+    AccountName,
+    PasswordStdin,
+    Transcript,
+    choose_account,
+    name_to_report,
+    password_for,
+)
+from franking_cli.screen import show_result, show_step
 
-from franking_cli.command import command as framed
-from franking_cli.console import Console, exit_code, visible
-
-__all__ = ["command"]
+__all__ = ["run"]
 
 
-@framed(settings=True, reports=True)
-def command(
+@command(settings=True, reports=True)
+def run(
     console: Console,
-    account: Annotated[
-        str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")
-    ] = None,
+    account: AccountName = None,
     *,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
-    ] = False,
-    transcript: Annotated[
-        bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
+    transcript: Transcript = False,
     settings: dict[str, Any],
 ) -> int:
     """Take the same steps as a send, up to the login; send nothing."""
-    from franking.sending import testsend
-    from franking_cli.options import account_of, password_of, typed
-
-    console.about["account"] = typed(account)
-    chosen = account_of(account, settings, *(("--password-stdin",) if password_stdin else ()))
+    console.about["account"] = name_to_report(account)
+    chosen = choose_account(account, settings, password_stdin=password_stdin)
     console.about["account"] = chosen.name
-    secret = password_of(console, chosen, from_stdin=password_stdin)
+    secret = password_for(console, chosen, from_stdin=password_stdin)
     if not console.json_output:
         console.say(f"Checking {visible(chosen.name)}", "strong")
-    with console.transcript(transcript):
-        report = testsend.check(chosen, secret=secret, observer=console.step)
-    console.result(report, sent="All is ready for sending. Nothing was sent.")
+    with show_dialogue(console, transcript):
+        report = testsend.check(chosen, secret=secret, observer=partial(show_step, console))
+    show_result(console, report, sent="All is ready for sending. Nothing was sent.")
     return exit_code(report.error)

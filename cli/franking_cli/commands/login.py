@@ -6,38 +6,38 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+import time
+from typing import Annotated, Any
 
 import typer
 
-from franking_cli.command import command as framed
+from franking.account.account import Account, login_command, repair_command
+from franking.account.config import load, resolve
+from franking.account.editing import save
+from franking.auth.secret import Grant, Password
+from franking.auth.sources import keyed_by_settings, not_a_sign_in, secret_for
+from franking.auth.store import FileStore, open_store
+from franking.auth.token import TokenSecret
+from franking.errors import Evidence, LoginRequired, SettingsError
+from franking.provider import Provider, SupportsLogin, needs_secret
+from franking.registry import provider
+from franking_cli.command import command
+from franking_cli.commands.status import inspect_secret, state_row
 from franking_cli.console import Console, LoginScreen, visible
+from franking_cli.options import AccountName, Device, NoBrowser, PasswordStdin, password_from_stdin
+from franking_cli.screen import show_hints
 
-if TYPE_CHECKING:
-    from franking.account.account import Account
-    from franking.auth.secret import Grant
-    from franking.auth.store import FileStore
-    from franking.provider import Provider, SupportsLogin
-
-__all__ = ["command", "sign_in", "told_of"]
+__all__ = ["current_grant", "run", "signed_in_as", "store_password"]
 
 
-@framed
-def command(
+@command
+def run(
     console: Console,
-    account: Annotated[
-        str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")
-    ] = None,
+    account: AccountName = None,
     *,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
-    ] = False,
-    device: Annotated[
-        bool, typer.Option("--device", help="Sign in with a code on another device (Microsoft).")
-    ] = False,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Show the address, and take the one that the browser ended at.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
+    device: Device = False,
+    no_browser: NoBrowser = False,
     large_attachments: Annotated[
         bool,
         typer.Option(
@@ -55,96 +55,92 @@ def command(
     An OAuth account opens the browser; on a machine without one use --no-browser or --device. Any other account asks
     for its password.
     """
-    from franking.account.config import resolve
-    from franking.auth.store import open_store
-    from franking.provider import SupportsLogin
-    from franking.registry import provider
-
     console.account = found = resolve(account)
     kind = provider(found.provider)
     store = open_store()
-    signs_in = isinstance(kind, SupportsLogin) and kind.needs_login(found)
     if export and import_:
         raise typer.BadParameter("--export prints a sign-in and --import takes one; use one of them at a time")
-    if not signs_in and (export or import_ or device or no_browser):
+    if not isinstance(kind, SupportsLogin) or not kind.needs_login(found):
+        if export or import_ or device or no_browser:
+            raise typer.BadParameter(
+                f"{found.name!r} has a password and no sign-in; use --password-stdin, or no flag to be asked for it"
+            )
+        return _take_password(console, found, kind, store, from_stdin=password_stdin)
+    if password_stdin:
         raise typer.BadParameter(
-            f"{found.name!r} has a password and no sign-in; use --password-stdin, or no flag to be asked for it"
-        )
-    if signs_in and password_stdin:
-        raise typer.BadParameter(
-            f"{found.name!r} signs in at {kind.title}, which takes no passwords from programs; leave --password-stdin out"
+            f"{found.name!r} signs in at {kind.title}, which takes no passwords from programs; "
+            "leave --password-stdin out"
         )
     if export:
         return _export(console, found, kind, store)
     if import_:
         return _import(console, found, store)
-    if isinstance(kind, SupportsLogin) and signs_in:
-        if large_attachments:
-            found = _with_large_attachments(console, found)
-        return sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
-    return _store_password(console, found, kind, store, from_stdin=password_stdin)
+    if large_attachments:
+        found = _with_large_attachments(console, found)
+    return _sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
 
 
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
-def _store_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> int:
-    from franking.auth.sources import keyed_by_settings
-    from franking.auth.store import save_password
-    from franking.errors import SettingsError
-    from franking.provider import needs_secret
+def _take_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> int:
     from franking.sending.testsend import hints_for
-    from franking_cli.options import password_from_stdin
 
+    _check_password_wanted(account, kind)
+    what, question = "password", f"Password of {account.get('username') or account.name}"
+    if kind.facts.oauth:
+        what, question = "client secret", "Client secret of the app registration"
+    _expect_room(account, store)
+    password = password_from_stdin() if from_stdin else console.ask(question, hidden=True, flag="--password-stdin")
+    if not password:
+        raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
+    store_password(account, store, password)
+    if not console.json_output:
+        console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
+        hints = hints_for(account, password)
+        show_hints(console, (hint.text for hint in hints if hint.code.startswith("secret.")))
+    return _finish(console, account)
+
+
+def _check_password_wanted(account: Account, kind: Provider) -> None:
     if not needs_secret(account, kind):
-        raise SettingsError(
-            f"{account.name!r} needs no password"
-            + ("; if the server asks for a login, add username first." if "username" in account.settings else "."),
-            field="username" if "username" in account.settings else None,
-        )
+        if "username" in account.settings:
+            raise SettingsError(
+                f"{account.name!r} needs no password; if the server asks for a login, add username first.",
+                field="username",
+            )
+        raise SettingsError(f"{account.name!r} needs no password.")
     if key := keyed_by_settings(account):
         raise typer.BadParameter(
             f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names"
         )
-    what = (
-        f"Password of {account.get('username') or account.name}"
-        if not kind.facts.oauth
-        else "Client secret of the app registration"
-    )
-    _expect_room(account, store)
-    password = password_from_stdin() if from_stdin else console.ask(what, hidden=True, flag="--password-stdin")
-    if not password:
-        raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
-    save_password(store, account.name, password)
-    if not console.json_output:
-        console.say(
-            f"✓ The {'client secret' if kind.facts.oauth else 'password'} is stored for {account.name} ({_place(store, account)}).",
-            "good",
-        )
-        console.hints(hint.text for hint in hints_for(account, password) if hint.code.startswith("secret."))
-    return _finish(console, account, {})
+
+
+def store_password(account: Account, store: FileStore, password: str) -> None:
+    """Write a password into the store."""
+    _keep(account, Password(password, saved_at=time.time()), store)
 
 
 # --- sign-ins ---------------------------------------------------------------------------------------------------------
 
 
-def sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
+def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
-    from franking.auth.store import save_grant
-
     _expect_room(account, store)
-    grant = kind.login(account, screen)
+    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
     who = kind.who(grant)
-    save_grant(store, account.name, grant)
+    _keep(account, grant, store)
     if not console.json_output:
-        console.say(f"✓ Signed in as {told_of(grant, who)} ({_place(store, account)}).", "good")
-    return _finish(console, account, {"who": who, "scopes": list(grant.scopes)})
+        console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
+    return _finish(console, account, who=who, scopes=list(grant.scopes))
 
 
-def told_of(grant: Grant, who: str | None) -> str:
-    """Say who signed in, in which directory, and what the sign-in allows."""
-    tenant = f" of the directory {visible(str(grant.details['tenant']))}" if grant.details.get("tenant") else ""
-    return f"{visible(who or 'somebody whose name the provider did not tell')}{tenant}; may: {visible(' '.join(grant.scopes))}"
+def signed_in_as(grant: Grant, who: str | None) -> str:
+    """Return who signed in, in which directory, and what the sign-in allows."""
+    text = visible(who or "somebody whose name the provider did not tell")
+    if grant.details.get("tenant"):
+        text += f" of the directory {visible(str(grant.details['tenant']))}"
+    return f"{text}; may: {visible(' '.join(grant.scopes))}"
 
 
 def _expect_room(account: Account, store: FileStore) -> None:
@@ -155,12 +151,13 @@ def _expect_room(account: Account, store: FileStore) -> None:
         pass
 
 
+def _keep(account: Account, secret: Password | Grant, store: FileStore) -> None:
+    with store.lock(account.name):
+        store.save(account.name, secret.dumps())
+
+
 def _with_large_attachments(console: Console, account: Account) -> Account:
     """Note in the account that large messages are wanted: renewals and later sign-ins ask for the same."""
-    from franking.account.config import load
-    from franking.account.editing import save
-    from franking.errors import SettingsError
-
     if "large_attachments" not in account.settings:
         raise SettingsError(
             f"large_attachments: an account of {account.provider} needs no further rights for large messages.",
@@ -174,14 +171,16 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
     return changed
 
 
-def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:
-    from franking.account.repair import login_command
-    from franking.auth.sources import secret_for
-    from franking.auth.token import TokenSecret
-    from franking.errors import Evidence, LoginRequired
-
+def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant | None:
+    """Return the sign-in that would be used now, if there is one."""
     secret = secret_for(account, kind, store, os.environ)
-    grant = secret.grant if isinstance(secret, TokenSecret) else None
+    if isinstance(secret, TokenSecret):
+        return secret.grant
+    return None
+
+
+def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:
+    grant = current_grant(account, kind, store)
     if grant is None:
         repair = login_command(account)
         raise LoginRequired(
@@ -195,11 +194,6 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
 
 
 def _import(console: Console, account: Account, store: FileStore) -> int:
-    from franking.auth.secret import Grant
-    from franking.auth.sources import not_a_sign_in
-    from franking.auth.store import save_grant
-    from franking.errors import SettingsError
-
     try:
         grant = Grant.loads(sys.stdin.read())
     except SettingsError as problem:
@@ -209,42 +203,38 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
             f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.",
             field="provider",
         )
-    save_grant(store, account.name, grant)
+    _keep(account, grant, store)
     if not console.json_output:
-        console.say(
-            f"✓ The sign-in of {grant.who or 'somebody'} is stored for {account.name} ({_place(store, account)}).",
-            "good",
-        )
-    return _finish(console, account, {"who": grant.who, "scopes": list(grant.scopes)})
+        who = grant.who or "somebody"
+        console.say(f"✓ The sign-in of {who} is stored for {account.name} ({_place(store, account)}).", "good")
+    return _finish(console, account, who=grant.who, scopes=list(grant.scopes))
 
 
 # --- the end of it ----------------------------------------------------------------------------------------------------
 
 
-def _finish(console: Console, account: Account, more: dict[str, Any]) -> int:
+def _finish(console: Console, account: Account, **more: Any) -> int:
     """Say what else would be used instead, and what to do next."""
-    from franking.account.repair import repair_command
-    from franking_cli.commands.status import look, row
-
-    state, _ = look(account)
-    told = {**row(account, state), **more}
-    if state.source != "store" and not console.json_output:
-        said = {"environment": "The environment variable of this account is set and comes first"}.get(
-            state.source or "", f"The setting {state.source} comes first"
-        )
-        console.say(f"{said}: what was stored is not used while it is there.", "warn")
+    state, _ = inspect_secret(account)
     if console.json_output:
-        console.answer(told)
-    else:
-        console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
+        console.answer({**state_row(account, state), **more})
+        return 0
+    if state.source != "store":
+        first = f"The setting {state.source} comes first"
+        if state.source == "environment":
+            first = "The environment variable of this account is set and comes first"
+        console.say(f"{first}: what was stored is not used while it is there.", "warn")
+    console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
     return 0
 
 
+_KINDS = {
+    "file": "in a plain file that only you can read",
+    "encrypted": "encrypted",
+    "keyring": "encrypted, its key in the system's keyring",
+}
+
+
 def _place(store: FileStore, account: Account) -> str:
-    kind = store.kind(account.name)
-    words = {
-        "file": "in a plain file that only you can read",
-        "encrypted": "encrypted",
-        "keyring": "encrypted, its key in the system's keyring",
-    }
-    return f"{words.get(kind or '', kind)}: {store.path(account.name)}"
+    kind = store.kind(account.name) or ""
+    return f"{_KINDS.get(kind, kind)}: {store.path(account.name)}"

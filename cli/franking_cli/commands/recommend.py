@@ -4,22 +4,22 @@ nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from franking_cli.command import command as framed
+from franking_cli.command import command
 from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
     from franking.discovery.probe import Probed
     from franking.discovery.recommendation import Recommendation
 
-__all__ = ["command", "show"]
+__all__ = ["run", "show"]
 
 
-@framed
-def command(
+@command
+def run(
     console: Console,
     what: Annotated[str, typer.Argument(metavar="HOST-OR-ADDRESS", help="A mail address, a mail server, or a domain.")],
     *,
@@ -36,55 +36,71 @@ def command(
     import franking
 
     found = franking.recommend(what, offline=offline, timeout=timeout)
-    tried = _probe(found, ca_file, timeout) if probe else None
+    if not probe:
+        results, conclusion = [], ""
+    else:
+        from franking.discovery.probe import advice, probe_ports
+
+        results = probe_ports(_host(found), ca_file=ca_file, timeout=timeout)
+        conclusion = advice(results)
     if console.json_output:
-        console.answer({**found.as_dict(), **_as_dict(tried)})
+        answer = found.as_dict()
+        if probe:
+            answer |= {"probe": [result.as_dict() for result in results], "advice": conclusion}
+        console.answer(answer)
         return 0
     show(console, found)
-    if tried is not None:
-        _show_probe(console, tried)
-    if found.command:
+    if probe:
         console.say()
-        console.say(f"Next: {found.command}")
-    elif not probe and found.kind == "host":
-        console.say()
-        console.say(f"Next: {shell('franking', 'recommend', '--probe', what)}")
-    elif address := _address(found):
-        console.say()
-        console.say("Your mailbox provider's help names its outgoing (SMTP) server. With that:")
-        console.say(f"Next: {shell('franking', 'setup', address, '--host', 'SERVER')}")
+        for result in results:
+            _show_port(console, result)
+        console.say(visible(conclusion), "strong")
+    _show_next(console, found, what, probed=probe)
     return 0
 
 
-def _address(found: Recommendation) -> str | None:
-    from franking.errors import MessageError
-    from franking.message.address import Address
-
-    try:
-        return Address.parse(found.input).address if found.kind == "address" else None
-    except MessageError:
-        return None
-
-
-def _probe(found: Recommendation, ca_file: str | None, timeout: float) -> list[Probed]:
-    """Try the host that was typed, or the one that is recommended for an address."""
-    from franking.discovery.probe import probe_ports
+def _host(found: Recommendation) -> str:
+    """Return the host to try: the one that was typed, or that is recommended for an address."""
     from franking.errors import SettingsError
 
-    host = found.input if found.kind == "host" else found.settings["host"]
+    if found.kind == "host":
+        return found.input
+    host = found.settings["host"]
     if host is None and found.kind == "domain":
         host = found.input  # a bare name that nobody knows may well be a server
     if host is None:
         raise SettingsError(
             "There is no server to try: none is known for this address. Give the server's name.", field="host"
         )
-    return probe_ports(host, ca_file=ca_file, timeout=timeout)
+    return str(host)
 
 
-def _as_dict(tried: list[Probed] | None) -> dict[str, Any]:
-    from franking.discovery.probe import advice
+def _show_next(console: Console, found: Recommendation, what: str, *, probed: bool) -> None:
+    if found.command:
+        lines = [f"Next: {found.command}"]
+    elif found.kind == "host" and not probed:
+        lines = [f"Next: {shell('franking', 'recommend', '--probe', what)}"]
+    elif address := _address(found):
+        lines = [
+            "Your mailbox provider's help names its outgoing (SMTP) server. With that:",
+            f"Next: {shell('franking', 'setup', address, '--host', 'SERVER')}",
+        ]
+    else:
+        return
+    for line in ("", *lines):
+        console.say(line)
 
-    return {} if tried is None else {"probe": [one.as_dict() for one in tried], "advice": advice(tried)}
+
+def _address(found: Recommendation) -> str | None:
+    from franking.errors import MessageError
+    from franking.message.address import Address
+
+    if found.kind != "address":
+        return None
+    try:
+        return Address.parse(found.input).address
+    except MessageError:
+        return None
 
 
 def show(console: Console, found: Recommendation) -> None:
@@ -108,18 +124,16 @@ def show(console: Console, found: Recommendation) -> None:
             console.say(f"{clue.source:<11}{visible(clue.detail)}", "faint", indent="  ", hang=" " * 13)
 
 
-def _show_probe(console: Console, tried: list[Probed]) -> None:
-    from franking.discovery.probe import advice
+def _show_port(console: Console, result: Probed) -> None:
     from franking.discovery.recommendation import phrase
 
-    console.say()
-    for one in tried:
-        sign, style = ("✓", "good") if one.usable else ("✗", "bad")
-        words = [phrase("security", one.security) if one.answers else "", one.tls, one.problem]
-        if one.usable:
-            words += [
-                f"login {', '.join(one.auth)}" if one.auth else "no login",
-                f"up to {one.size:,} octets" if one.size else "",
-            ]
-        console.say(f"{sign} {one.port:<5} {visible('; '.join(word for word in words if word))}", style, hang=" " * 8)
-    console.say(visible(advice(tried)), "strong")
+    words = [result.tls, result.problem]
+    if result.answers:
+        words.insert(0, phrase("security", result.security))
+    symbol, style = "✗", "bad"
+    if result.usable:
+        symbol, style = "✓", "good"
+        words.append(f"login {', '.join(result.auth)}" if result.auth else "no login")
+        if result.size:
+            words.append(f"up to {result.size:,} octets")
+    console.say(f"{symbol} {result.port:<5} {visible('; '.join(filter(None, words)))}", style, hang=" " * 8)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from franking_cli.command import command as framed
-from franking_cli.console import Console, exit_code, visible
+from franking.errors import MessageError
+from franking.message.address import Address, Envelope
+from franking.message.message import Message
+from franking.message.prepare import Prepared
+from franking.sending import testsend
+from franking.sending.mailer import Mailer, connect
+from franking_cli.command import command
+from franking_cli.console import Console, visible
+from franking_cli.exit_codes import exit_code
+from franking_cli.logs import show_dialogue
+from franking_cli.options import AccountName, PasswordStdin, Transcript, name_to_report, password_from_stdin
+from franking_cli.screen import answer_report, show_result, show_step
 
-__all__ = ["command", "predict", "read_text"]
+__all__ = ["predict", "read_text", "run"]
 
 _Many = list[str] | None
 
 
-@framed(reports=True)
-def command(
+@command(reports=True)
+def run(
     console: Console,
-    account: Annotated[
-        str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")
-    ] = None,
+    account: AccountName = None,
     *,
     to: Annotated[_Many, typer.Option("--to", help="Recipient; may be repeated.")] = None,
     cc: Annotated[_Many, typer.Option("--cc", help="Recipient of a copy; may be repeated.")] = None,
@@ -38,24 +48,14 @@ def command(
     header: Annotated[_Many, typer.Option("--header", help="'Name: value'; may be repeated.")] = None,
     eml: Annotated[Path | None, typer.Option("--eml", help="Send this .eml file as it is.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the .eml to stdout and send nothing.")] = False,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
-    ] = False,
-    transcript: Annotated[
-        bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
+    transcript: Transcript = False,
 ) -> int:
     """Send one message."""
-    from franking.sending import testsend
-    from franking.sending.mailer import connect
-    from franking_cli.options import password_from_stdin, typed
-
     console.without_hints = True
-    console.about["account"] = typed(account)
+    console.about["account"] = name_to_report(account)
+    recipients = [*(to or ()), *(cc or ()), *(bcc or ())]
     composed = {
-        "--to": to,
-        "--cc": cc,
-        "--bcc": bcc,
         "--reply-to": reply_to,
         "--subject": subject,
         "--text": text,
@@ -64,135 +64,151 @@ def command(
         "--attach": attach,
         "--header": header,
     }
-    message: Any
+    message: Message | bytes
     if eml is not None:
-        clash = [flag for flag, value in composed.items() if value and flag not in ("--to", "--cc", "--bcc")]
-        if clash:
-            raise typer.BadParameter(f"the .eml file is sent as it is; leave {clash[0]} out", param_hint="--eml")
+        for flag, value in composed.items():
+            if value:
+                raise typer.BadParameter(f"the .eml file is sent as it is; leave {flag} out", param_hint="--eml")
         message = _read(eml)
     else:
-        if not (to or cc or bcc):
+        if not recipients:
             raise typer.BadParameter("give at least one recipient: --to jana@example.com", param_hint="--to")
-        message = _compose(console, composed, stdin_used=password_stdin)
+        message = _compose(
+            console, {"to": to or (), "cc": cc or (), "bcc": bcc or ()}, composed, stdin_used=password_stdin
+        )
     secret = password_from_stdin() if password_stdin else None
+    envelope = None
     with connect(account, secret=secret) as mailer:
         console.about["account"] = mailer.account.name
-        recipients = [*(to or ()), *(cc or ()), *(bcc or ())] if eml is not None else []
-        envelope = _envelope(mailer, recipients) if recipients else None
+        if eml is not None and recipients:
+            envelope = Envelope(mailer.account.sender.address, [Address.parse(each).address for each in recipients])
         if dry_run:
             predict(console, mailer, mailer.prepare(message, envelope=envelope))
             return 0
-    with console.transcript(transcript):
-        report = testsend.send_watched(mailer.account, message, envelope=envelope, secret=secret, observer=console.step)
-    console.result(
-        report,
-        sent=f"Message accepted for {visible(', '.join(report.receipt.accepted if report.receipt else report.to))}.",
-    )
+    with show_dialogue(console, transcript):
+        report = testsend.send_watched(
+            mailer.account, message, envelope=envelope, secret=secret, observer=partial(show_step, console)
+        )
+    accepted = report.to
+    if report.receipt:
+        accepted = report.receipt.accepted
+    show_result(console, report, sent=f"Message accepted for {visible(', '.join(accepted))}.")
     return exit_code(report.error)
 
 
-def predict(console: Console, mailer: Any, prepared: Any) -> None:
+# --- dry run ----------------------------------------------------------------------------------------------------------
+
+
+def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     """Write the .eml to stdout and say to stderr by which route it would go, how large it is and what the limits
     are.
     """
-    from franking.provider import SupportsPlan
-
-    route = mailer.provider.facts.route(mailer.route)
-    size = prepared.content.size_with_bcc() if route.api else prepared.content.size
-    limit = f" of {route.size:,} allowed" if route.size else ""
-    at_most = f" of {route.recipients:,} allowed" if route.recipients else ""
+    route, content, recipients = (
+        mailer.provider.facts.route(mailer.route),
+        prepared.content,
+        prepared.envelope.recipients,
+    )
+    size = content.size
+    if route.api:
+        size = content.size_with_bcc()
     how = None
-    if isinstance(mailer.provider, SupportsPlan):
+    plan = getattr(mailer.provider, "plan", None)
+    if plan is not None:
         with mailer.explained():  # there may be no way for it
-            how = str(mailer.provider.plan(mailer.account, prepared.content))
+            how = str(plan(mailer.account, content))
     if console.json_output:
-        from franking.sending.testsend import TestReport, hints_for
-
-        account = mailer.account
-        report = TestReport(
-            ok=True,
-            outcome="checked",
-            account=account.name,
-            provider=mailer.provider.name,
-            route=mailer.route,
-            sender=str(account.sender),
-            to=tuple(prepared.envelope.recipients),
-            message_id=prepared.content.message_id,
-            hints=hints_for(account),
-        )
-        console.report(
-            report,
+        answer_report(
+            console,
+            testsend.TestReport(
+                ok=True,
+                outcome="checked",
+                account=mailer.account.name,
+                provider=mailer.provider.name,
+                route=mailer.route,
+                sender=str(mailer.account.sender),
+                to=tuple(recipients),
+                message_id=content.message_id,
+                hints=testsend.hints_for(mailer.account),
+            ),
             bytes=size,
             limit=route.size,
-            smtputf8=prepared.content.smtputf8,
-            eight_bit=prepared.content.eight_bit,
+            smtputf8=content.smtputf8,
+            eight_bit=content.eight_bit,
             how=how,
         )
         return
     console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
-    console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(prepared.envelope.recipients)}", hang=" " * 12)
-    console.say(f"Size:       {size:,} bytes{limit}; recipients: {len(prepared.envelope.recipients)}{at_most}")
+    console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(recipients)}", hang=" " * 12)
+    console.say(
+        f"Size:       {size:,} bytes{_allowed(route.size)}; recipients: {len(recipients)}{_allowed(route.recipients)}"
+    )
     if how is not None:
         console.say(f"How:        {how}", hang=" " * 12)
     console.say("Nothing was sent.")
-    console.binary(prepared.content.chunks(bcc=True))
+    console.binary(content.chunks(bcc=True))
 
 
-def _compose(console: Console, given: dict[str, Any], *, stdin_used: bool) -> Any:
-    from franking.errors import MessageError
-    from franking.message.message import Message
+def _allowed(limit: int | None) -> str:
+    if limit:
+        return f" of {limit:,} allowed"
+    return ""
 
-    text, html = given["--text"], None
-    if given["--text-file"]:
+
+# --- composing --------------------------------------------------------------------------------------------------------
+
+
+def _compose(console: Console, recipients: dict[str, Any], composed: dict[str, Any], *, stdin_used: bool) -> Message:
+    """Make the message of what the flags gave; the text comes from stdin where no flag gave one."""
+    text, html = composed["--text"], None
+    if composed["--text-file"]:
         if text is not None:
             raise typer.BadParameter("give either --text or --text-file", param_hint="--text-file")
-        text = read_text(given["--text-file"])
-    if given["--html-file"]:
-        html = read_text(given["--html-file"])
+        text = read_text(composed["--text-file"])
+    if composed["--html-file"]:
+        html = read_text(composed["--html-file"])
     if text is None and html is None:
         if stdin_used:
             raise typer.BadParameter(
                 "stdin holds the password; give the text with --text or --text-file", param_hint="--text"
             )
-        if console.interactive:
-            console.say("Type the text; end with Ctrl-D.", "faint")
-        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise MessageError("text: stdin is not UTF-8; convert it first (iconv -t utf-8).", field="text") from None
-    headers: dict[str, str] = {}
-    for line in given["--header"] or ():
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise typer.BadParameter(f"{line!r} is not of the form 'Name: value'", param_hint="--header")
-        if name.strip().lower() in (known.lower() for known in headers):
-            raise typer.BadParameter(
-                f"{name.strip()} is given twice; one of the two would be lost", param_hint="--header"
-            )
-        headers[name.strip()] = value.strip()
+        text = _text_from_stdin(console)
     return Message(
-        to=given["--to"] or (),
-        cc=given["--cc"] or (),
-        bcc=given["--bcc"] or (),
-        reply_to=given["--reply-to"],
-        subject=given["--subject"] or "",
+        **recipients,
+        reply_to=composed["--reply-to"],
+        subject=composed["--subject"] or "",
         text=text,
         html=html,
-        attachments=given["--attach"] or (),
-        headers=headers or None,
+        attachments=composed["--attach"] or (),
+        headers=_headers(composed["--header"] or ()),
     )
 
 
-def _envelope(mailer: Any, recipients: list[str]) -> Any:
-    from franking.message.address import Address, Envelope
+def _text_from_stdin(console: Console) -> str:
+    if console.interactive:
+        console.say("Type the text; end with Ctrl-D.", "faint")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise MessageError("text: stdin is not UTF-8; convert it first (iconv -t utf-8).", field="text") from None
 
-    return Envelope(mailer.account.sender.address, [Address.parse(one).address for one in recipients])
+
+def _headers(lines: Sequence[str]) -> dict[str, str] | None:
+    """Read ``Name: value`` of each ``--header``; None where there is none."""
+    headers: dict[str, str] = {}
+    seen = set()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        name = name.strip()
+        if not colon or not name:
+            raise typer.BadParameter(f"{line!r} is not of the form 'Name: value'", param_hint="--header")
+        if name.lower() in seen:
+            raise typer.BadParameter(f"{name} is given twice; one of the two would be lost", param_hint="--header")
+        seen.add(name.lower())
+        headers[name] = value.strip()
+    return headers or None
 
 
 def _read(path: Path) -> bytes:
-    from franking.errors import MessageError
-
     try:
         return path.read_bytes()
     except OSError as problem:
@@ -200,8 +216,7 @@ def _read(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    from franking.errors import MessageError
-
+    """Read a file of text. Raises ``MessageError`` for what is not UTF-8."""
     try:
         return _read(path).decode("utf-8-sig")
     except UnicodeDecodeError:

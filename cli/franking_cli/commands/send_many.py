@@ -8,22 +8,34 @@ import itertools
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from franking_cli.command import command as framed
-from franking_cli.console import Console, exit_code
+from franking.diagnosis.diagnosis import Diagnosis
+from franking.errors import FrankingError, MessageError, SettingsError
+from franking.message.message import Message
+from franking.sending.explain import explain
+from franking.sending.mailer import Mailer, connect
+from franking.sending.queue import SendResult
+from franking_cli.batch.input import InputLine, Templates, read_input
+from franking_cli.batch.journal import Journal
+from franking_cli.batch.progress import Progress, count_lines
+from franking_cli.command import command
+from franking_cli.commands.send import read_text
+from franking_cli.console import Console
+from franking_cli.exit_codes import exit_code
+from franking_cli.screen import show_error
 from franking_cli.signals import on_ending
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 
-@framed
-def command(
+@command
+def run(
     console: Console,
     account: Annotated[
         str,
@@ -83,61 +95,54 @@ def command(
     ] = False,
 ) -> int:
     """Send many messages from JSON lines or CSV; print one JSON line per result; go on where an earlier run ended."""
-    from franking.sending.mailer import connect
-    from franking_cli.batch.input import letters
-
-    name, path = (None, Path(account)) if file is None else (account, file)
-    _readable(path)
-    source = letters(path, _templates(path, to, subject, text_file, html_file, attach))
-    with connect(name) as mailer:
-        if dry_run:
-            return _dry_run(console, mailer, source, Path(f"{path}.dry-run"), limit)
-        options = {
-            "connections": connections or mailer.limits.connections or 1,
-            "window": window,
-            "rate": math.inf if rate == 0 else rate,
-            "per_day": math.inf if per_day == 0 else per_day,
-        }
-        return _Run(console, mailer, path, limit=limit, resend_unknown=resend_unknown, options=options).go(source)
-
-
-def _readable(path: Path) -> None:
-    from franking.errors import SettingsError
-
+    name, path = (account, file) if file is not None else (None, Path(account))
     if not path.is_file():
         raise SettingsError(
             f"{path}: there is no such file; give the file with the messages last: franking send-many ACCOUNT FILE."
         )
+    templates = None
+    if _is_csv(path):
+        templates = _templates(to, subject, text_file, html_file, attach)
+    else:
+        _refuse_templates(
+            {"--to": to, "--subject": subject, "--text-file": text_file, "--html-file": html_file, "--attach": attach}
+        )
+    lines = read_input(path, templates)
+    with connect(name) as mailer:
+        if dry_run:
+            return _dry_run(console, mailer, itertools.islice(lines, limit), Path(f"{path}.dry-run"))
+        options = {
+            "connections": connections or mailer.limits.connections or 1,
+            "window": window,
+            "rate": _or_unlimited(rate),
+            "per_day": _or_unlimited(per_day),
+        }
+        return _Run(console, mailer, path, limit=limit, resend_unknown=resend_unknown, options=options).go(lines)
+
+
+def _or_unlimited(limit: float | None) -> float | None:
+    """Return a limit; 0 is none, and None the provider's own."""
+    if limit == 0:
+        return math.inf
+    return limit
+
+
+# --- input ------------------------------------------------------------------------------------------------------------
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def _refuse_templates(flags: Mapping[str, Any]) -> None:
+    for flag, value in flags.items():
+        if value:
+            raise typer.BadParameter("templates go with a .csv file; JSON lines hold whole messages", param_hint=flag)
 
 
 def _templates(
-    path: Path,
-    to: str | None,
-    subject: str | None,
-    text_file: Path | None,
-    html_file: Path | None,
-    attach: list[str] | None,
-) -> Any:
-    from franking_cli.batch.input import Templates
-    from franking_cli.commands.send import read_text
-
-    given = [
-        flag
-        for flag, value in (
-            ("--to", to),
-            ("--subject", subject),
-            ("--text-file", text_file),
-            ("--html-file", html_file),
-            ("--attach", attach),
-        )
-        if value
-    ]
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        if given:
-            raise typer.BadParameter(
-                "templates go with a .csv file; JSON lines hold whole messages", param_hint=given[0]
-            )
-        return None
+    to: str | None, subject: str | None, text_file: Path | None, html_file: Path | None, attach: list[str] | None
+) -> Templates:
     if text_file is None and html_file is None:
         raise typer.BadParameter(
             "give the text of the messages: --text-file letter.txt, or --html-file letter.html",
@@ -152,40 +157,39 @@ def _templates(
     )
 
 
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
 class _Run:
     """One run over the input: what to send, what the journal says of it, and what came of it."""
 
     def __init__(
         self,
         console: Console,
-        mailer: Any,
+        mailer: Mailer,
         path: Path,
         *,
         limit: int | None,
         resend_unknown: bool,
         options: dict[str, Any],
     ) -> None:
-        from franking_cli.batch.journal import Journal
-
         self.console, self.mailer, self.path = console, mailer, path
         self.limit, self.resend_unknown, self.options = limit, resend_unknown, options
         self.journal = Journal(Path(f"{path}.journal"))
-        self.under_way: dict[int, Any] = {}
+        self.under_way: dict[int, InputLine] = {}
         self.counts: Counter[str] = Counter()
         self.earlier = 0
         self.codes: set[int] = set()  # of the failures
         self.stop = threading.Event()
         self.interrupted = False
         self.day_over = False
-        self.unprinted: Any = None  # why no more results can be printed
+        self.unprinted: SettingsError | None = None  # why no more results can be printed
 
-    def go(self, source: Iterator[Any]) -> int:
-        """Send, write results to stdout and the journal, and give the exit code."""
-        from franking.errors import FrankingError, MessageError, SettingsError
-
+    def go(self, lines: Iterator[InputLine]) -> int:
+        """Send, write results to stdout and the journal, and return the exit code."""
         try:
             with self.journal, self._interruptible():
-                self._send(source)
+                self._send(lines)
         except FrankingError as raised:
             problem = raised
             if self.counts:
@@ -196,140 +200,127 @@ class _Run:
                 )
             if not self.counts["unknown"]:
                 raise problem from None
-            self.console.error(problem)
+            show_error(self.console, problem)
             return 3
         self._summary()
         return self._code()
 
-    def _send(self, source: Iterator[Any]) -> None:
-        from franking_cli.batch.progress import Progress, count_lines
-
-        chosen = itertools.islice(self._due(source), self.limit)
+    def _send(self, lines: Iterator[InputLine]) -> None:
         progress = None
         if self.console.live:
-            total = count_lines(self.path, header=self.path.suffix.lower() in (".csv", ".tsv"))
+            total = count_lines(self.path, header=_is_csv(self.path))
             progress = Progress(self.console, min(total, self.limit or total))
             progress.show(0)
-        for result in self.mailer.send_many(
-            self._messages(chosen), started=self._started, stop=self.stop, **self.options
-        ):
+        messages = self._messages(itertools.islice(self._due(lines), self.limit))
+        for result in self.mailer.send_many(messages, started=self._started, stop=self.stop, **self.options):
             self._ended(result)
             if progress is not None:
                 bad = self.counts["failed"] + self.counts["refused"] + self.counts["unknown"]
-                progress.show(sum(self.counts.values()), earlier=0 if self.limit else self.earlier, bad=bad)
+                progress.show(self.counts.total(), earlier=0 if self.limit else self.earlier, bad=bad)
         problem = self.journal.failure or self.unprinted
         if problem is not None:
             raise problem
 
-    def _due(self, source: Iterator[Any]) -> Iterator[Any]:
+    def _due(self, lines: Iterator[InputLine]) -> Iterator[InputLine]:
         """Choose what is to be sent: new lines, failed ones again, unknown ones only when told to; a changed line is an
         error.
         """
-        from franking.errors import SettingsError
-
-        for letter in source:
-            entry = self.journal.entry(letter.line)
-            if entry is None:
-                yield letter
-                continue
-            if not entry.fits(letter.sha256):
+        for line in lines:
+            entry = self.journal.entry(line.number)
+            if entry is not None and not entry.fits(line.sha256):
                 raise SettingsError(
-                    f"{self.path}:{letter.line}: this line was changed since the journal was written; nothing more is sent. "
-                    f"Put the line back, or move {self.journal.path} away to begin anew."
+                    f"{self.path}:{line.number}: this line was changed since the journal was written; nothing more is "
+                    f"sent. Put the line back, or move {self.journal.path} away to begin anew."
                 )
-            if entry.state in ("accepted", "refused"):
-                self.earlier += 1
-            elif entry.state == "unknown" and not self.resend_unknown:
+            if entry is None or entry.state == "failed" or (entry.state == "unknown" and self.resend_unknown):
+                yield line
+            elif entry.state == "unknown":
                 self.counts["unknown"] += 1
-                self._print(letter, "unknown", entry.message_id, None, {}, None)
+                self._print(line, "unknown", message_id=entry.message_id)
             else:
-                yield letter
+                self.earlier += 1
 
-    def _messages(self, chosen: Iterator[Any]) -> Iterator[Any]:
+    def _messages(self, lines: Iterator[InputLine]) -> Iterator[Message]:
         """Make each message when it is its turn: a mistake in one line is that line's result, not the end of the
         run.
         """
-        from franking.errors import MessageError
-        from franking.sending.explain import explain
-
         index = 0
-        for letter in chosen:
-            entry = self.journal.entry(letter.line)
+        for line in lines:
+            entry = self.journal.entry(line.number)
             try:
-                message = letter.message(message_id=entry.message_id if entry else None)
+                message = line.message(message_id=entry.message_id if entry else None)
             except MessageError as error:
                 self.counts["failed"] += 1
                 self.codes.add(1)
-                self._print(letter, "failed", None, str(error), {}, explain(error))
+                self._print(line, "failed", reply=str(error), diagnosis=explain(error))
                 continue
-            self.under_way[index] = letter
+            self.under_way[index] = line
             index += 1
             yield message
 
     def _started(self, index: int, message_id: str) -> None:
-        letter = self.under_way[index]
-        self.journal.started(letter.line, letter.sha256, message_id)
+        line = self.under_way[index]
+        self.journal.started(line.number, line.sha256, message_id)
 
-    def _ended(self, result: Any) -> None:
-        from franking.errors import MessageError
-
-        letter = self.under_way.pop(result.index)
-        self.journal.ended(letter.line, result.outcome)
+    def _ended(self, result: SendResult) -> None:
+        line = self.under_way.pop(result.index)
+        self.journal.ended(line.number, result.outcome)
         self.counts[result.outcome] += 1
-        error, receipt = result.error, result.receipt
-        diagnosis = error.diagnosis if error else None
-        if result.outcome in ("failed", "refused"):
-            self.codes.add(1 if isinstance(error, MessageError) else exit_code(error))
-            if error.evidence is not None and error.evidence.reason == "per-day":
-                self.day_over = True
+        if result.receipt is not None:
+            receipt = result.receipt
+            self._print(
+                line,
+                result.outcome,
+                message_id=receipt.message_id,
+                reply=receipt.reply,
+                refused=dict(receipt.refused),
+            )
+        elif result.error is not None:
+            self._failed(line, result.outcome, result.error)
         if self.day_over or self.journal.failure is not None:
             self.stop.set()
-        refused = dict(receipt.refused) if receipt else dict(getattr(error, "refused", {}))
-        message_id = receipt.message_id if receipt else None
-        reply = receipt.reply if receipt else (error.evidence.raw if error.evidence else str(error))
-        self._print(letter, result.outcome, message_id, reply, refused, diagnosis)
 
-    def _print(
-        self,
-        letter: Any,
-        outcome: str,
-        message_id: str | None,
-        reply: str | None,
-        refused: dict[str, Any],
-        diagnosis: Any,
-    ) -> None:
-        from franking.errors import SettingsError
+    def _failed(self, line: InputLine, outcome: str, error: FrankingError) -> None:
+        reply = str(error)
+        if error.evidence:
+            reply = error.evidence.raw
+            self.day_over |= error.evidence.reason == "per-day"
+        if outcome != "unknown":
+            self.codes.add(1 if isinstance(error, MessageError) else exit_code(error))
+        refused = dict(getattr(error, "refused", {}))
+        self._print(line, outcome, reply=reply, refused=refused, diagnosis=error.diagnosis)
 
+    def _print(self, line: InputLine, outcome: str, **more: Any) -> None:
         if self.unprinted is not None:
             return
         try:
-            self.console.answer(_result(letter, outcome, message_id, reply, refused, diagnosis))
+            self.console.answer(_result(line, outcome, **more))
         except OSError as problem:
             self.console.no_more_data()
             self.unprinted = SettingsError(
-                f"The results cannot be written: {problem.strerror}. Nothing more was begun; the journal {self.journal.path} has them all."
+                f"The results cannot be written: {problem.strerror}. Nothing more was begun; "
+                f"the journal {self.journal.path} has them all."
             )
             self.stop.set()
 
     def _summary(self) -> None:
-        parts = [
-            f"{self.counts[word]:,} {word}"
-            for word in ("accepted", "refused", "failed", "unknown")
-            if self.counts[word]
-        ]
+        outcomes = ("accepted", "refused", "failed", "unknown")
+        parts = [f"{self.counts[word]:,} {word}" for word in outcomes if self.counts[word]]
         if self.earlier:
             parts.append(f"{self.earlier:,} done earlier")
         self.console.say(", ".join(parts) or "nothing to send", "good" if self._code() == 0 else "warn")
         if self.counts["unknown"]:
             self.console.say(
-                "Unknown: these may have been accepted. Look for them in the recipients' mailboxes; --resend-unknown sends them again.",
+                "Unknown: these may have been accepted. Look for them in the recipients' mailboxes; "
+                "--resend-unknown sends them again.",
                 indent="  ",
             )
         if self.interrupted:
             self.console.say("Interrupted; run the same command again to go on.", indent="  ")
         if self.day_over:
             self.console.say(
-                "The limit for a day is reached; run the same command again tomorrow to go on, or change the limit with --per-day.",
+                "The limit for a day is reached; run the same command again tomorrow to go on, "
+                "or change the limit with --per-day.",
                 indent="  ",
             )
 
@@ -338,9 +329,9 @@ class _Run:
             return 3
         if self.interrupted:
             return 130
-        if len(self.codes) == 1:  # all failures are of one kind: settings (2), a sign-in (4), temporary (5)
-            return next(iter(self.codes))
-        return 1 if self.codes else 0
+        if len(self.codes) > 1:
+            return 1
+        return max(self.codes, default=0)  # all failures are of one kind: settings (2), a sign-in (4), temporary (5)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -356,32 +347,42 @@ class _Run:
             yield
 
 
-def _dry_run(console: Console, mailer: Any, source: Iterator[Any], directory: Path, limit: int | None) -> int:
+def _dry_run(console: Console, mailer: Mailer, lines: Iterator[InputLine], directory: Path) -> int:
     """Write each message as a file; a message that cannot be sent is told as it would be."""
-    from franking.errors import MessageError
-    from franking.sending.explain import explain
-
     directory.mkdir(exist_ok=True)
     good = bad = 0
-    for letter in itertools.islice(source, limit):
+    for line in lines:
         try:
-            prepared = mailer.prepare(letter.message())
-            with (directory / f"{letter.line:06d}.eml").open("wb") as file:
-                for chunk in prepared.content.chunks(bcc=True):
-                    file.write(chunk)
+            prepared = mailer.prepare(line.message())
+            with (directory / f"{line.number:06d}.eml").open("wb") as file:
+                file.writelines(prepared.content.chunks(bcc=True))
             good += 1
         except MessageError as error:
             bad += 1
-            console.answer(_result(letter, "failed", None, str(error), {}, explain(error)))
-    wrong = f"; {bad:,} cannot be sent as they are" if bad else ""
-    console.say(f"{good:,} messages written to {directory}{wrong}; nothing was sent.", "warn" if bad else None)
-    return 1 if bad else 0
+            console.answer(_result(line, "failed", reply=str(error), diagnosis=explain(error)))
+    written = f"{good:,} messages written to {directory}"
+    if bad:
+        console.say(f"{written}; {bad:,} cannot be sent as they are; nothing was sent.", "warn")
+        return 1
+    console.say(f"{written}; nothing was sent.")
+    return 0
 
 
 def _result(
-    letter: Any, outcome: str, message_id: str | None, reply: str | None, refused: dict[str, Any], diagnosis: Any
+    line: InputLine,
+    outcome: str,
+    *,
+    message_id: str | None = None,
+    reply: str | None = None,
+    refused: Mapping[str, Any] | None = None,
+    diagnosis: Diagnosis | None = None,
 ) -> dict[str, Any]:
     return {
-        "line": letter.line, "id": letter.id, "outcome": outcome, "message_id": message_id, "reply": reply, "refused": refused,
-        "diagnosis": diagnosis.as_dict() if diagnosis else None,
-    }  # fmt: skip
+        "line": line.number,
+        "id": line.id,
+        "outcome": outcome,
+        "message_id": message_id,
+        "reply": reply,
+        "refused": refused or {},
+        "diagnosis": diagnosis and diagnosis.as_dict(),
+    }

@@ -4,34 +4,49 @@ built-in server.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from franking_cli.command import command as framed
-from franking_cli.console import Console, exit_code, visible
+from franking.account.account import Account
+from franking.errors import SettingsError
+from franking.message.address import Address
+from franking.sending import testsend
+from franking.sending.mailer import connect
+from franking_cli.command import command
+from franking_cli.commands.send import predict
+from franking_cli.console import Console, visible
+from franking_cli.exit_codes import exit_code
+from franking_cli.logs import show_dialogue
+from franking_cli.options import (
+    AccountName,
+    PasswordStdin,
+    Transcript,
+    choose_account,
+    name_to_report,
+    password_for,
+    password_from_stdin,
+)
+from franking_cli.screen import show_result, show_step
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from franking_cli.embedded_server import MailServer
+
+__all__ = ["run"]
 
 
-@framed(settings=True, reports=True)
-def command(
+@command(settings=True, reports=True)
+def run(
     console: Console,
-    account: Annotated[
-        str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")
-    ] = None,
+    account: AccountName = None,
     *,
     to: Annotated[str | None, typer.Option("--to", help="Where the test message goes; your own address.")] = None,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Start a built-in mail server and show what it received.")
     ] = False,
-    transcript: Annotated[
-        bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")
-    ] = False,
+    transcript: Transcript = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the message to stdout and send nothing.")] = False,
     settings: dict[str, Any],
 ) -> int:
@@ -40,67 +55,75 @@ def command(
     With a saved account: franking send-test shop --to you@example.com.
     With unsaved settings: --provider smtp --from … --host … --port … --security … --username … --password-stdin.
     """
-    from franking.errors import SettingsError
-    from franking.message.address import Address
-    from franking.sending import testsend
-    from franking_cli.options import account_of, password_from_stdin, password_of, typed
-
-    console.about["account"] = typed(account)
+    console.about["account"] = name_to_report(account)
     if not to:
         raise typer.BadParameter("say where the test message goes: --to you@example.com", param_hint="--to")
     try:
-        recipient = Address.parse(to).address
+        recipient = Address.parse(to)
     except ValueError as problem:
         raise SettingsError(f"to: {problem}", field="to") from None
-    console.about["to"] = (recipient,)
-    more = ("--password-stdin",) if password_stdin else ()
+    console.about["to"] = (recipient.address,)
     if embedded:
-        from franking_cli.embedded_server import MailServer
-
         if account is not None:
             raise typer.BadParameter(
                 "the built-in server has an account of its own; leave the name out", param_hint="--embedded"
             )
-        server: Any = MailServer(sender=settings.get("sender") or to)
-    else:
-        server = nullcontext()
-    with server:
-        if embedded:
-            chosen = server.account(settings, more)
-            secret = password_from_stdin() if password_stdin else server.password
-        else:
-            chosen = account_of(account, settings, *more)
-            secret = None if dry_run else password_of(console, chosen, from_stdin=password_stdin)
-        console.about["account"] = chosen.name
+        return _with_embedded_server(
+            console, recipient, settings, password_stdin=password_stdin, transcript=transcript, dry_run=dry_run
+        )
+    chosen = choose_account(account, settings, password_stdin=password_stdin)
+    if dry_run:
+        return _dry_run(console, chosen, recipient)
+    secret = password_for(console, chosen, from_stdin=password_stdin)
+    return _test(console, chosen, recipient, secret, transcript=transcript, where="Look into the inbox.")
+
+
+def _with_embedded_server(
+    console: Console,
+    recipient: Address,
+    settings: dict[str, Any],
+    *,
+    password_stdin: bool,
+    transcript: bool,
+    dry_run: bool,
+) -> int:
+    from franking_cli.embedded_server import MailServer
+
+    with MailServer(sender=settings.get("sender") or str(recipient)) as server:
+        account = server.account(settings, password_stdin=password_stdin)
+        secret = server.password
+        if password_stdin:
+            secret = password_from_stdin()
         if dry_run:
-            return _dry_run(console, chosen, recipient)
-        if not console.json_output:
-            console.say(f"Test message from {visible(str(chosen.sender))} to {visible(recipient)}", "strong")
-        with console.transcript(transcript):
-            report = testsend.send_test(chosen, recipient, secret=secret, observer=console.step)
-        where = "The built-in server has it; nothing left this computer." if embedded else "Look into the inbox."
-        console.result(report, sent=f"Message sent to {visible(recipient)}. {where}")
-        if embedded and report.ok:
+            return _dry_run(console, account, recipient)
+        where = "The built-in server has it; nothing left this computer."
+        code = _test(console, account, recipient, secret, transcript=transcript, where=where)
+        if code == 0 and not console.json_output:
             _show_received(console, server)
+        return code
+
+
+def _test(
+    console: Console, account: Account, recipient: Address, secret: str | None, *, transcript: bool, where: str
+) -> int:
+    console.about["account"] = account.name
+    if not console.json_output:
+        console.say(f"Test message from {visible(str(account.sender))} to {visible(recipient.address)}", "strong")
+    with show_dialogue(console, transcript):
+        report = testsend.send_test(account, recipient.address, secret=secret, observer=partial(show_step, console))
+    show_result(console, report, sent=f"Message sent to {visible(recipient.address)}. {where}")
     return exit_code(report.error)
 
 
-def _dry_run(console: Console, account: Any, to: str) -> int:
-    from franking.message.address import Address
-    from franking.sending import testsend
-    from franking.sending.mailer import connect
-    from franking_cli.commands.send import predict
-
+def _dry_run(console: Console, account: Account, recipient: Address) -> int:
+    console.about["account"] = account.name
     with connect(account) as mailer:
-        prepared = mailer.prepare(testsend.compose(account, Address.parse(to)))
-        predict(console, mailer, prepared)
+        predict(console, mailer, mailer.prepare(testsend.compose(account, recipient)))
     return 0
 
 
-def _show_received(console: Console, server: Any) -> None:
+def _show_received(console: Console, server: MailServer) -> None:
     for received in server.received:
-        if console.json_output:
-            continue
         console.say()
         console.say(
             f"What the built-in server received (from <{received.sender}> to {', '.join(received.recipients)}):",

@@ -6,25 +6,32 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from franking_cli.command import command as framed
-from franking_cli.console import Console, exit_code, visible
+from franking.account.account import Account, repair_command
+from franking.account.config import load, resolve
+from franking.auth.sources import secret_for
+from franking.auth.status import SecretState, state_of
+from franking.auth.store import FileStore, open_store
+from franking.auth.token import TokenSecret
+from franking.errors import FrankingError, SettingsError
+from franking.provider import Provider
+from franking.registry import provider
+from franking_cli.command import command
+from franking_cli.console import Console, visible
+from franking_cli.exit_codes import exit_code
 
-if TYPE_CHECKING:
-    from franking.account.account import Account
-    from franking.auth.status import SecretState
-
-__all__ = ["command", "look", "row", "sentence"]
+__all__ = ["age", "broken_row", "inspect_secret", "run", "state_row"]
 
 _WORST_FIRST = (3, 130, 2, 4, 5, 1, 0)
 
 
-@framed
-def command(
+@command
+def run(
     console: Console,
     account: Annotated[
         str | None, typer.Argument(help="A saved account's name, or an account URL; all saved accounts without.")
@@ -38,43 +45,34 @@ def command(
 
     Exit code 4 when somebody has to sign in, 2 when a password is missing or a setting is wrong.
     """
-    from franking.account.config import load, resolve
-
-    config = load()
+    names = load().names if account is None else (account,)
     rows: list[dict[str, Any]] = []
     codes = [0]
-    for name in [account] if account is not None else config.names:
+    for name in names:
         try:
-            found: Account | None = resolve(name)
-            problem = None
-        except _settings_error() as error:
+            found = resolve(name)
+        except SettingsError as problem:
             if account is not None:
                 raise
-            found, problem = None, error
-        if found is None:
-            rows.append(broken(name, problem))
+            rows.append(broken_row(name, problem))
             codes.append(2)
             continue
-        state, code = look(found, verify=verify)
-        rows.append(row(found, state))
-        codes.append(code if found.enabled else 0)
+        state, code = inspect_secret(found, verify=verify)
+        rows.append(state_row(found, state))
+        if found.enabled:
+            codes.append(code)
     if console.json_output:
         console.answer(rows)
+    elif not names:
+        console.say("There are no accounts yet. Add one with: franking setup")
     else:
-        _show(console, rows, asked=account is not None)
+        for row in rows:
+            _show(console, row)
     return min(codes, key=_WORST_FIRST.index)
 
 
-def look(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
-    """Look at an account's secret, or with ``verify`` use it; give its state and the exit code that belongs to it."""
-    from dataclasses import replace
-
-    from franking.auth.status import state_of
-    from franking.auth.store import open_store
-    from franking.errors import FrankingError
-    from franking.registry import provider
-    from franking.sending.explain import explain
-
+def inspect_secret(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
+    """Look at an account's secret, or with ``verify`` use it; return its state and the exit code that belongs to it."""
     kind, store = provider(account.provider), open_store()
     state = state_of(account, kind, store, os.environ)
     if not state.ok:
@@ -84,19 +82,12 @@ def look(account: Account, *, verify: bool = False) -> tuple[SecretState, int]:
     try:
         _use(account, kind, store)
     except FrankingError as error:
-        diagnosis = explain(error, account, kind)
-        repair = getattr(error, "repair", None)
-        if repair is None:
-            repair = next((command for command in diagnosis.commands if "franking" in command), None)
-        problem = str(error) if diagnosis.title in str(error) else f"{diagnosis.title}: {error}"
-        return replace(state, ok=False, problem=problem, repair=repair), exit_code(error)
+        return _failed(state, account, kind, error), exit_code(error)
     return state_of(account, kind, store, os.environ), 0
 
 
-def _use(account: Account, kind: Any, store: Any) -> None:
+def _use(account: Account, kind: Provider, store: FileStore) -> None:
     """Renew the token, or log in with the password; raises what sending would raise."""
-    from franking.auth.sources import secret_for
-    from franking.auth.token import TokenSecret
     from franking.sending.mailer import connect
 
     secret = secret_for(account, kind, store, os.environ)
@@ -108,10 +99,24 @@ def _use(account: Account, kind: Any, store: Any) -> None:
         mailer.check()
 
 
-def row(account: Account, state: SecretState) -> dict[str, Any]:
-    """Return what ``status --json`` and ``accounts list --json`` tell of an account."""
-    from franking.registry import provider
+def _failed(state: SecretState, account: Account, kind: Provider, error: FrankingError) -> SecretState:
+    from franking.sending.explain import explain
 
+    diagnosis = explain(error, account, kind)
+    repair = getattr(error, "repair", None)
+    if repair is None:
+        repair = next((command for command in diagnosis.commands if "franking" in command), None)
+    problem = str(error)
+    if diagnosis.title not in problem:
+        problem = f"{diagnosis.title}: {problem}"
+    return replace(state, ok=False, problem=problem, repair=repair)
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def state_row(account: Account, state: SecretState) -> dict[str, Any]:
+    """Return what ``status --json`` and ``accounts list --json`` tell of an account."""
     ends = state.details.get("refresh_expires_at") or state.details.get("credential_expires_at") or 0.0
     return {
         "name": account.name,
@@ -119,15 +124,15 @@ def row(account: Account, state: SecretState) -> dict[str, Any]:
         "route": provider(account.provider).route(account),
         "ok": state.ok,
         "source": state.source,
-        "expires_at": moment(state.expires_at),
+        "expires_at": _iso(state.expires_at),
         "repair": state.repair,
         "from": str(account.sender),
         "enabled": account.enabled,
         "kind": state.kind,
         "store": state.store,
-        "saved_at": moment(state.saved_at),
-        "refreshed_at": moment(state.refreshed_at),
-        "sign_in_ends_at": moment(float(ends)),
+        "saved_at": _iso(state.saved_at),
+        "refreshed_at": _iso(state.refreshed_at),
+        "sign_in_ends_at": _iso(float(ends)),
         "who": state.who,
         "tenant": state.details.get("tenant"),
         "testing": bool(state.details.get("testing")),
@@ -136,86 +141,71 @@ def row(account: Account, state: SecretState) -> dict[str, Any]:
     }
 
 
-def broken(name: str, problem: Exception | None) -> dict[str, Any]:
+_UNKNOWN = """provider route source expires_at from enabled kind store saved_at refreshed_at sign_in_ends_at who tenant
+testing"""
+
+
+def broken_row(name: str, problem: SettingsError) -> dict[str, Any]:
     """Return the same of an account whose settings cannot be read."""
-    from franking.account.repair import repair_command
-
-    keys = (
-        "provider",
-        "route",
-        "source",
-        "expires_at",
-        "from",
-        "enabled",
-        "kind",
-        "store",
-        "saved_at",
-        "refreshed_at",
-        "sign_in_ends_at",
-        "who",
-        "tenant",
-        "testing",
-    )
     repair = repair_command("accounts", "show", name)
-    return {"name": name, "ok": False, "repair": repair, **dict.fromkeys(keys), "scopes": [], "problem": str(problem)}
+    row = {"name": name, "ok": False, "repair": repair, **dict.fromkeys(_UNKNOWN.split())}
+    return {**row, "scopes": [], "problem": str(problem)}
 
 
-def moment(seconds: float) -> str | None:
+def _iso(seconds: float) -> str | None:
     """Write a time as JSON has it: 2026-11-21T19:28:00Z; None for 0."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def sentence(found: dict[str, Any], now: float | None = None) -> str:
-    """Say in words how an account's secret stands."""
-    now = time.time() if now is None else now
-    if found["problem"]:
-        return str(found["problem"])
-    if found["kind"] == "none":
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _show(console: Console, row: dict[str, Any]) -> None:
+    symbol = "✓" if row["ok"] else "✗"
+    name = row["name"]
+    if row["enabled"] is False:
+        name += " (switched off)"
+    console.data(f"{symbol} {visible(name)}: {visible(row['route'] or '?')}, {visible(_described(row, time.time()))}")
+    if row["repair"]:
+        console.data(f"    repair: {visible(row['repair'])}")
+
+
+def _described(row: dict[str, Any], now: float) -> str:
+    """Return in words how an account's secret stands."""
+    source = row["source"]
+    if row["problem"]:
+        return str(row["problem"])
+    if row["kind"] == "none":
         return "needs no password"
-    sources = {
-        "environment": "from the environment",
-        "store": f"stored ({found['store']})",
-    }
-    where = sources.get(found["source"], f"by {found['source']}")
-    since = f", {age(found['saved_at'], now)}" if found["saved_at"] else ""
-    if found["source"] == "settings":
+    if source == "settings":
         return "signs in with the key that the settings name"
-    if found["kind"] == "password":
-        return f"password {where}{since}"
-    why = " (the consent screen is in Testing)" if found.get("testing") else ""
-    ends = f"; this sign-in ends {age(found['sign_in_ends_at'], now)}{why}" if found["sign_in_ends_at"] else ""
-    scopes = f"; may: {' '.join(found['scopes'])}" if found["scopes"] else ""
-    token = f"; token until {found['expires_at']}" if found["expires_at"] else ""
-    tenant = f" of the directory {found['tenant']}" if found.get("tenant") else ""
-    return f"signed in as {found['who'] or 'somebody'}{tenant}, {where}{since}{ends}{token}{scopes}"
+    where = {"environment": "from the environment", "store": f"stored ({row['store']})"}.get(source, f"by {source}")
+    if row["saved_at"]:
+        where += f", {age(row['saved_at'], now)}"
+    if row["kind"] == "password":
+        return f"password {where}"
+    who = row["who"] or "somebody"
+    if row["tenant"]:
+        who += f" of the directory {row['tenant']}"
+    text = f"signed in as {who}, {where}"
+    if row["sign_in_ends_at"]:
+        text += f"; this sign-in ends {age(row['sign_in_ends_at'], now)}"
+        if row["testing"]:
+            text += " (the consent screen is in Testing)"
+    if row["expires_at"]:
+        text += f"; token until {row['expires_at']}"
+    if row["scopes"]:
+        text += f"; may: {' '.join(row['scopes'])}"
+    return text
 
 
 def age(written: str, now: float) -> str:
-    """Say how long ago, or in what time, a moment is: ``3 days ago``, ``in 2 hours``."""
+    """Return how long ago, or in what time, a moment is: ``3 days ago``, ``in 2 hours``."""
     seconds = now - datetime.fromisoformat(written).timestamp()
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        count = int(abs(seconds) // size)
-        if count:
-            words = f"{count} {unit}{'s' if count > 1 else ''}"
+        if count := int(abs(seconds) // size):
+            words = f"{count} {unit}{'s' * (count > 1)}"
             return f"{words} ago" if seconds > 0 else f"in {words}"
     return "just now"
-
-
-def _show(console: Console, rows: list[dict[str, Any]], *, asked: bool) -> None:
-    if not rows and not asked:
-        console.say("There are no accounts yet. Add one with: franking setup")
-        return
-    for found in rows:
-        sign = "✓" if found["ok"] else "✗"
-        off = "" if found["enabled"] in (True, None) else " (switched off)"
-        console.data(
-            f"{sign} {visible(found['name'])}{off}: {visible(found['route'] or '?')}, {visible(sentence(found))}"
-        )
-        if found["repair"]:
-            console.data(f"    repair: {visible(found['repair'])}")
-
-
-def _settings_error() -> type[Exception]:
-    from franking.errors import SettingsError
-
-    return SettingsError

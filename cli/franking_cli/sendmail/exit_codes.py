@@ -52,6 +52,6 @@ def exit_code(error: Any) -> int:
 
 def complain(text: str) -> None:
     """Print one line on stderr."""
-    from franking.text import visible
+    from franking.text import one_line
 
-    print(f"franking-sendmail: {visible(text, 900)}", file=sys.stderr)
+    print(f"franking-sendmail: {one_line(text, 900)}", file=sys.stderr)

@@ -103,7 +103,7 @@ class Dialogue:
 
     def _deliver(self, data: bytes) -> str:
         from franking.errors import FrankingError
-        from franking.text import visible
+        from franking.text import one_line
 
         own = self._options.sender
         if own is None:
@@ -116,7 +116,7 @@ class Dialogue:
             status = "554 5.3.0"
             if code == EX_TEMPFAIL:
                 status = "451 4.3.0"
-            return f"{status} {visible(str(error), 400)}"
+            return f"{status} {one_line(str(error), 400)}"
         finally:
             self._options.sender = own
         if refused:

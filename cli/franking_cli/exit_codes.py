@@ -1,0 +1,22 @@
+"""The exit codes of ``franking``: which error ends with which. Those of ``franking-sendmail`` are sysexits.h's."""
+
+from __future__ import annotations
+
+from franking.errors import FrankingError, LoginRequired, MessageError, SettingsError
+
+__all__ = ["exit_code"]
+
+
+def exit_code(error: FrankingError | None) -> int:
+    """Return the exit code of an error, the first that fits (0 for none)."""
+    if error is None:
+        return 0
+    if error.possibly_sent:
+        return 3
+    if isinstance(error, SettingsError | MessageError):
+        return 2
+    if isinstance(error, LoginRequired):
+        return 4
+    if (error.diagnosis or error).temporary:
+        return 5
+    return 1

@@ -1,0 +1,212 @@
+"""What a person sees of a send: its steps, the green or red result, a diagnosis with its remedies, an error. It prints
+through the console, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from franking.text import shortened
+from franking_cli.console import Console, shell, visible
+
+if TYPE_CHECKING:
+    from franking.diagnosis.diagnosis import Diagnosis
+    from franking.errors import FrankingError
+    from franking.provider import Receipt, Step
+    from franking.sending.testsend import TestReport
+
+__all__ = ["answer_report", "show_diagnosis", "show_error", "show_hints", "show_result", "show_step"]
+
+_SYMBOLS = {"ok": ("✓", "good"), "failed": ("✗", "bad"), "warning": ("!", "warn"), "skipped": ("–", "faint")}
+_WHO = {"you": "you can mend this", "admin": "for the administrator", "provider": "the provider has to mend this"}
+_DETAIL, _TOOK = 14, 9  # columns: where a step's detail begins, and what its time takes
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def show_step(console: Console, step: Step) -> None:
+    """Show one step: on a terminal a line that is rewritten while it runs, elsewhere one line when it has ended."""
+    if console.json_output:
+        return
+    if step.status == "running":
+        share = ""
+        if step.total and step.done is not None:
+            share = f" {100 * step.done // step.total} %"
+        console.passing(f"  … {step.name}{share}")
+        return
+    symbol, style = _SYMBOLS[step.status]
+    head, detail, took = f"{console.style(symbol, style)} {step.name:<9}", visible(step.detail), ""
+    if step.ms >= 1:
+        took = f"{step.ms:,.0f} ms"
+    room = _room(console)
+    if room < 20:  # a narrow terminal: what matters first, the time behind it
+        console.raw(head.rstrip())
+        if rest := " ".join(part for part in (detail, took and f"({took})") if part):
+            console.say(rest, indent="  ")
+        return
+    lines = [shortened(detail, room)]
+    if step.status == "failed" and len(detail) > room:  # the reason is never cut off
+        lines = textwrap.wrap(detail, room, break_on_hyphens=False, max_lines=6, placeholder=" …")
+    console.raw(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip())
+    for line in lines[1:]:
+        console.raw(" " * _DETAIL + line)
+
+
+def _room(console: Console) -> int:
+    return console.width - _DETAIL - _TOOK
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def show_result(console: Console, report: TestReport, *, sent: str) -> None:
+    """Show the one green or red result of a report: what, why, and what to do; with ``--json`` the report itself."""
+    if console.json_output:
+        answer_report(console, report)
+        return
+    console.say()
+    if report.ok:
+        console.say(f"✓ {sent}", "good", hang="  ")
+        if report.receipt:
+            _show_receipt(console, report.receipt, report.steps)
+        # a password that was taken is right
+        show_hints(console, (hint.text for hint in report.hints if not hint.code.startswith("secret.")))
+    elif report.diagnosis:
+        show_diagnosis(console, report.diagnosis, next_command=_next_command(console, report))
+        better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
+        if better and not _names(report.diagnosis, "franking setup"):
+            console.say()  # another route helps whatever went wrong on this one
+            show_hints(console, better)
+
+
+def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -> None:
+    """Show who was refused, what was warned of, and the server's reply where the last step had no room for it."""
+    for address, refusal in receipt.refused.items():
+        console.say(f"! {address} was refused: {visible(str(refusal['reply']))}", "warn", hang="  ")
+    for warning in receipt.warnings:
+        console.say(f"! {visible(warning)}", "warn", hang="  ")
+    last = "".join(step.detail for step in steps[-1:])
+    seen = last and last in receipt.reply and len(visible(last)) <= _room(console)
+    if receipt.reply and not seen:
+        console.say(f"The server said: {visible(receipt.reply)}", indent="  ", hang="    ")
+
+
+def _next_command(console: Console, report: TestReport) -> str:
+    """Return the same test as a command, with what the diagnosis knows to be better; else the command's help."""
+    assert report.diagnosis is not None
+    values = report.diagnosis.values
+    words = values.get("again")
+    if report.error is None or not words:
+        return f"{console.path} --help"
+    to, *_ = *report.to, values.get("to") or ""
+    return shell("franking", "send-test", *words, "--to", to)
+
+
+def answer_report(console: Console, report: TestReport, **more: Any) -> None:
+    """Print a test report as JSON, with further keys behind its own."""
+    shown = {**report.as_dict(), **more}
+    if console.without_hints:
+        del shown["hints"]
+    console.answer(shown)
+
+
+def show_hints(console: Console, texts: Iterable[str]) -> None:
+    """Show what seems wrong, or could be better."""
+    for text in texts:
+        _show_advice(console, f"! {text}", "warn", hang="  ")
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def show_diagnosis(
+    console: Console, diagnosis: Diagnosis, *, next_command: str | None = None, said: str | None = None
+) -> None:
+    """Show a diagnosis: title, cause, numbered remedies, the server's own words, and a command to go on with.
+
+    ``said`` is what the screen shows already: by default the error's sentence, which stands at its step.
+    """
+    console.say(f"✗ {visible(diagnosis.title)}", "bad", hang="  ")
+    console.say(diagnosis.cause, indent="  ")
+    remedies = diagnosis.remedies
+    if remedies:
+        console.say()
+        console.say(f"What to do ({_WHO.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
+        for number, remedy in enumerate(remedies, 1):
+            _show_advice(console, f"{number}. {remedy}", indent="  ", hang="     ")
+    if diagnosis.temporary:
+        console.say()
+        console.say("This may pass by itself: trying again later can help.", indent="  ")
+    if said is None:
+        said = diagnosis.values.get("problem", "")
+    if diagnosis.raw and not _is_ours(diagnosis.raw, f"{diagnosis.cause} {said}"):
+        console.say()
+        console.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
+    if next_command and not _names(diagnosis, "franking "):
+        console.say()
+        _show_advice(console, f"Next: `{next_command}`", indent="  ", hang="    ")
+
+
+def _is_ours(raw: str, said: str) -> bool:
+    """Return whether it is our own name for a failure, or our own words, which were said already; a server's reply
+    begins with its code.
+    """
+    return bool(re.fullmatch(r"[a-z-]+", raw)) or (raw in said and not raw[0].isdigit())
+
+
+def _names(diagnosis: Diagnosis, command: str) -> bool:
+    return any(each.startswith(command) for each in diagnosis.commands)
+
+
+def _show_advice(console: Console, text: str, style: str | None = None, *, indent: str = "", hang: str) -> None:
+    """Print advice wrapped, and each command of ours that it names on a line of its own, unbroken: it is there to be
+    copied.
+    """
+    parts = text.split("`")
+    if len(parts) == 3 and not parts[2].strip(" .") and len(indent + parts[0] + parts[1]) <= console.width:
+        console.raw(f"{indent}{console.style(parts[0], style)}{console.style(parts[1], 'strong')}")
+        return
+    for place, part in enumerate(parts):
+        if place % 2:
+            console.raw(f"{hang}{console.style(part, 'strong')}")
+        elif part.strip(" ."):
+            console.say(part.lstrip(" .,").rstrip(), style, indent=indent, hang=hang)
+        indent = hang
+
+
+def show_error(console: Console, error: FrankingError) -> None:
+    """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
+    from franking.registry import provider
+    from franking.sending.explain import explain
+
+    kind = None
+    if console.account is not None:
+        kind = provider(console.account.provider)
+    diagnosis = explain(error, console.account, kind)
+    if console.json_output:
+        _answer_error(console, error, diagnosis)
+        return
+    if console.account is not None and diagnosis.code != "settings.invalid":
+        # an account's provider was asked: its refusal is told as a send's is
+        again = shell(*console.path.split(), console.account.reference or "--help")
+        show_diagnosis(console, diagnosis, next_command=again, said="")
+        return
+    console.say(f"✗ {visible(str(error))}", "bad", hang="  ")
+    for remedy in diagnosis.remedies:
+        _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
+    if not _names(diagnosis, "franking "):
+        _show_advice(console, f"Next: `{console.path} --help`", indent="  ", hang="    ")
+
+
+def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) -> None:
+    from franking.sending.testsend import TestReport
+
+    report = TestReport.of_error(error, **console.about)
+    if console.reports:
+        answer_report(console, report)
+    else:
+        console.answer({"ok": False, "outcome": report.outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
