@@ -59,7 +59,8 @@ def choose_account(name: str | None, settings: Mapping[str, Any], *, password_st
     """Find the account that a command works with: flags alone make an unsaved one; flags beside a name change that
     account for this run only.
     """
-    from franking.account.config import resolve, unsaved
+    from franking.account.config import resolve
+    from franking.account.url import unsaved
 
     flags = as_flags(settings, password_stdin=password_stdin)
     if name is None and ("provider" in settings or "host" in settings or "sender" in settings):
@@ -83,7 +84,7 @@ def changed(account: Account, settings: Mapping[str, Any], *, otherwise: str) ->
 
 def account_from(settings: Mapping[str, Any], *, name: str = "unsaved") -> Account:
     """Make an account of flags. Raises ``SettingsError`` for what is missing or wrong."""
-    from franking.account.config import with_defaults
+    from franking.account.config import load
 
     own = dict(settings)
     kind = own.pop("provider", None)
@@ -96,7 +97,7 @@ def account_from(settings: Mapping[str, Any], *, name: str = "unsaved") -> Accou
         raise SettingsError("from: say who sends with --from, such as --from you@example.com.", field="from")
     if own.pop("no_auth", False) and own.get("username"):
         raise SettingsError("no-auth: --no-auth and --username contradict each other; leave one out.", field="username")
-    return with_defaults(name=name, provider=kind, sender=sender, **own)
+    return load().build(name=name, provider=kind, sender=sender, **own)
 
 
 def name_to_report(name: str | None) -> str | None:
@@ -115,7 +116,7 @@ def password_for(console: Console, account: Account, *, from_stdin: bool) -> str
     """Take a piped password; ask for that of an unsaved account, where somebody can be asked; None leaves it to the
     usual sources.
     """
-    from franking.auth.sources import find_password
+    from franking.auth.sources import Sources
     from franking.auth.store import open_store
     from franking.provider import needs_secret
 
@@ -125,7 +126,7 @@ def password_for(console: Console, account: Account, *, from_stdin: bool) -> str
     saved = account.words[:1] == (account.reference,)
     if saved or not console.interactive or kind.facts.oauth or not needs_secret(account, kind):
         return None
-    if find_password(account, open_store(), os.environ) is not None:
+    if Sources(account, open_store(), os.environ).password() is not None:
         return None
     return console.ask(f"Password of {account.get('username') or account.name}", hidden=True, flag="--password-stdin")
 

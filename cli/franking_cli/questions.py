@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from franking.account.account import Account
-from franking.account.config import load, to_url, with_defaults
+from franking.account.config import load
 from franking.account.fields import Field
+from franking.account.url import write_url
 from franking.auth.store import MemoryStore
 from franking.discovery.recommend import recommend
 from franking.discovery.recommendation import Recommendation
@@ -54,7 +55,7 @@ class Draft:
 
     def account(self, name: str | None = None) -> Account:
         """Make the account. Raises ``SettingsError`` for what is missing or wrong."""
-        account = with_defaults(
+        account = load().build(
             name=self.name if name is None else name,
             provider=self.provider.name,
             sender=self.sender,
@@ -62,7 +63,7 @@ class Draft:
         )
         known = {key: value for key, value in self.settings.items() if value is not None}
         flags = as_flags({"provider": self.provider.name, "sender": str(self.sender), **known})
-        return account.referred_to_as(to_url(account), flags)
+        return account.referred_to_as(write_url(account), flags)
 
 
 def _ask(

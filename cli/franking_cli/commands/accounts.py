@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from franking.account import config, editing
-from franking.account.account import Account, repair_command
-from franking.auth.store import open_store
+from franking.account.account import Account
+from franking.account.repair import repair_command
+from franking.account.url import write_url
+from franking.auth.store import open_store, save_password
 from franking.errors import SettingsError
 from franking_cli.command import command
-from franking_cli.commands.login import store_password
 from franking_cli.commands.logout import forget
 from franking_cli.commands.status import broken_row, inspect_secret, state_row
 from franking_cli.console import Console, visible
@@ -92,7 +93,7 @@ def show(
             console.data(f"{key} = {_written(value)}")
         elif value not in (None, "", ()):
             console.data(f"{key} = {_written(value)}    (default)")
-    console.data(f"url = {visible(config.to_url(account))}")
+    console.data(f"url = {visible(write_url(account))}")
     _advise(console, account)
     return 0
 
@@ -139,7 +140,7 @@ def add(
     password = password_from_stdin() if password_stdin else None
     editing.save(made, replace=replace or update, default=default)
     if password:
-        store_password(made, open_store(), password)
+        save_password(open_store(), name, password)
     return _finish(console, config.resolve(name), "changed" if update else "saved")
 
 
@@ -234,6 +235,6 @@ def _described(account: Account) -> dict[str, Any]:
         "default": account.name == config.load().chosen,
         "settings": dict(account.settings),
         "given": sorted(account.given),
-        "url": config.to_url(account),
+        "url": write_url(account),
         "hints": [hint.as_dict() for hint in hints_for(account)],
     }

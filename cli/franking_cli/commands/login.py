@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Annotated, Any
 
 import typer
 
-from franking.account.account import Account, login_command, repair_command
+from franking.account import editing
+from franking.account.account import Account
 from franking.account.config import load, resolve
-from franking.account.editing import save
-from franking.auth.secret import Grant, Password
+from franking.account.repair import login_command, repair_command
+from franking.auth.secret import Grant
 from franking.auth.sources import keyed_by_settings, not_a_sign_in, secret_for
-from franking.auth.store import FileStore, open_store
+from franking.auth.store import FileStore, open_store, save_grant, save_password
 from franking.auth.token import TokenSecret
 from franking.errors import Evidence, LoginRequired, SettingsError
 from franking.provider import Provider, SupportsLogin, needs_secret
@@ -27,7 +27,7 @@ from franking_cli.console import Console, LoginScreen, visible
 from franking_cli.options import AccountName, Device, NoBrowser, PasswordStdin, password_from_stdin
 from franking_cli.screen import show_hints
 
-__all__ = ["current_grant", "run", "signed_in_as", "store_password"]
+__all__ = ["current_grant", "run", "signed_in_as"]
 
 
 @command
@@ -94,7 +94,7 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Fi
     password = password_from_stdin() if from_stdin else console.ask(question, hidden=True, flag="--password-stdin")
     if not password:
         raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
-    store_password(account, store, password)
+    save_password(store, account.name, password)
     if not console.json_output:
         console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
         hints = hints_for(account, password)
@@ -116,20 +116,15 @@ def _check_password_wanted(account: Account, kind: Provider) -> None:
         )
 
 
-def store_password(account: Account, store: FileStore, password: str) -> None:
-    """Write a password into the store."""
-    _keep(account, Password(password, saved_at=time.time()), store)
-
-
 # --- sign-ins ---------------------------------------------------------------------------------------------------------
 
 
 def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
     _expect_room(account, store)
-    grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
+    grant = kind.login(account, screen)
     who = kind.who(grant)
-    _keep(account, grant, store)
+    save_grant(store, account.name, grant)
     if not console.json_output:
         console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
     return _finish(console, account, who=who, scopes=list(grant.scopes))
@@ -151,11 +146,6 @@ def _expect_room(account: Account, store: FileStore) -> None:
         pass
 
 
-def _keep(account: Account, secret: Password | Grant, store: FileStore) -> None:
-    with store.lock(account.name):
-        store.save(account.name, secret.dumps())
-
-
 def _with_large_attachments(console: Console, account: Account) -> Account:
     """Note in the account that large messages are wanted: renewals and later sign-ins ask for the same."""
     if "large_attachments" not in account.settings:
@@ -165,7 +155,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
         )
     changed = account.replace(large_attachments=True).referred_to_as(account.reference)
     if account.name in load().names and not account.large_attachments:
-        save(changed, replace=True)
+        editing.save(changed, replace=True)
         if not console.json_output:
             console.say(f"large_attachments = true is now in the settings of {account.name}.")
     return changed
@@ -203,7 +193,7 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
             f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.",
             field="provider",
         )
-    _keep(account, grant, store)
+    save_grant(store, account.name, grant)
     if not console.json_output:
         who = grant.who or "somebody"
         console.say(f"✓ The sign-in of {who} is stored for {account.name} ({_place(store, account)}).", "good")

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from franking.account.account import Account, repair_command, secret_variable
+from franking.account.account import Account
 from franking.account.config import resolve
+from franking.account.environment import secret_variable
+from franking.account.repair import repair_command
 from franking.auth.store import FileStore, open_store
 from franking.errors import SettingsError
 from franking.provider import SupportsLogin

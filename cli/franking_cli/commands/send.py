@@ -14,6 +14,7 @@ from franking.errors import MessageError
 from franking.message.address import Address, Envelope
 from franking.message.message import Message
 from franking.message.prepare import Prepared
+from franking.provider import SupportsPlan
 from franking.sending import testsend
 from franking.sending.mailer import Mailer, connect
 from franking_cli.command import command
@@ -112,10 +113,9 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     if route.api:
         size = content.size_with_bcc()
     how = None
-    plan = getattr(mailer.provider, "plan", None)
-    if plan is not None:
+    if isinstance(mailer.provider, SupportsPlan):
         with mailer.explained():  # there may be no way for it
-            how = str(plan(mailer.account, content))
+            how = str(mailer.provider.plan(mailer.account, content))
     if console.json_output:
         answer_report(
             console,

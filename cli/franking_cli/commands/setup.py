@@ -8,7 +8,6 @@ an interruption leaves nothing behind.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as replaced
@@ -17,13 +16,12 @@ from typing import Annotated, Any
 
 import typer
 
+from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import config_path
-from franking.account.editing import save
 from franking.atomic import make_private, write_whole
-from franking.auth.secret import Password
-from franking.auth.sources import find_password
-from franking.auth.store import FileStore, open_store
+from franking.auth.sources import Sources, keyed_by_settings
+from franking.auth.store import FileStore, open_store, save_grant, save_password
 from franking.provider import SupportsLogin, needs_secret
 from franking.sending.testsend import TestReport, send_test
 from franking_cli.command import command
@@ -92,16 +90,16 @@ def _sign_in(
     kind = draft.provider
     console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
     if isinstance(kind, SupportsLogin) and kind.needs_login(account):
-        grant = kind.login(account, screen, options={"large_attachments": bool(account.get("large_attachments"))})
-        draft.store.save(account.name, grant.dumps())
+        grant = kind.login(account, screen)
+        save_grant(draft.store, account.name, grant)
         if not console.json_output:
             console.say(f"✓ Signed in as {signed_in_as(grant, kind.who(grant))}.", "good")
         return None
-    if not needs_secret(account, kind) or account.get("service_account") or account.get("certificate"):
+    if not needs_secret(account, kind) or keyed_by_settings(account):
         return None
     if password_stdin:
         return password_from_stdin()
-    if find_password(account, draft.store, os.environ) is not None:
+    if Sources(account, draft.store, os.environ).password() is not None:
         return None  # from a command, a file or the environment
     question = f"Password of {visible(account.get('username') or account.name)}"
     if kind.facts.oauth:
@@ -129,8 +127,9 @@ def _test(console: Console, account: Account, draft: Draft, secret: str | None, 
 def _save(account: Account, draft: Draft, password: str | None, *, replace: bool, default: bool) -> None:
     """Write secret, client file and settings, the settings last; all of it or nothing."""
     with _uninterrupted(), ExitStack() as undo:
-        secret = Password(password, saved_at=time.time()).dumps() if password else draft.store.load(account.name)
-        if secret:
+        if password:
+            save_password(draft.store, account.name, password)
+        if secret := draft.store.load(account.name):
             _save_secret(open_store(), account.name, secret, undo)
         client = draft.provider.facts.client
         if client is not None and draft.client_file is not None:
@@ -140,7 +139,7 @@ def _save(account: Account, draft: Draft, password: str | None, *, replace: bool
                 undo.callback(target.unlink, missing_ok=True)
             write_whole(target, draft.client_file.read_bytes())
             account = account.replace(**{client.key: str(target)})
-        save(account, replace=replace, default=default)
+        editing.save(account, replace=replace, default=default)
         undo.pop_all()
 
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from franking.account.account import Account, repair_command
+from franking.account.account import Account
 from franking.account.config import load, resolve
+from franking.account.repair import repair_command
 from franking.auth.sources import secret_for
 from franking.auth.status import SecretState, state_of
 from franking.auth.store import FileStore, open_store
