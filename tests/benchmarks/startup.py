@@ -93,8 +93,7 @@ def measure(*, rounds: int = 20) -> Rows:
             env.pop(unwanted, None)
         other = Path(directory, "other.py")
         commands = "".join(
-            COMMAND.format(name=name, help=text, number=number)
-            for number, (name, text) in enumerate(COMMANDS.items())
+            COMMAND.format(name=name, help=text, number=number) for number, (name, text) in enumerate(COMMANDS.items())
         )
         other.write_text(TYPER.format(commands=commands))
         script = Path(directory, "deliver.py")
