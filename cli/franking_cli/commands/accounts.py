@@ -50,10 +50,10 @@ def list_accounts(console: Console) -> int:
     if console.json_output:
         console.answer(rows)
     elif rows:
-        console.say(f"From {saved.path}:", "faint")
+        console.say(f"From {saved.location}:", "faint")
         _show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows)])
     else:
-        console.say(f"There are no accounts in {saved.path} yet.")
+        console.say(f"There are no accounts in {saved.location} yet.")
         console.say("Add one with: franking setup")
     return 0
 

@@ -45,8 +45,7 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
 
 def location(environ: Mapping[str, str] | None = None) -> str:
     """Return the same as a text."""
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else environ
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
         return os.path.join(os.getcwd(), os.path.expanduser(named))
@@ -67,13 +66,6 @@ class Config:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     exists: bool = True
-
-    @property
-    def path(self) -> Path:
-        """Return where the file is, or would be."""
-        from pathlib import Path
-
-        return Path(self.location)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,12 +118,10 @@ class Config:
 
     def no_account(self, name: str) -> SettingsError:
         """Make the error of a name that stands for no account."""
+        none = "there is none yet" if self.exists else "there is none yet (the file does not exist)"
+        hint = f"{none}; add one with: {repair_command('setup')}"
         if self.names:
             hint = suggestion(name, self.names, f"there are: {', '.join(self.names)}.")
-        elif self.exists:
-            hint = f"there is none yet; add one with: {repair_command('setup')}"
-        else:
-            hint = f"there is none yet (the file does not exist); add one with: {repair_command('setup')}"
         return SettingsError(
             f"There is no account {name!r} in {self.location}; {hint}",
             field="account",
@@ -144,8 +134,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
     Raises ``SettingsError`` with file and line for what is no TOML, and with the nearest known key for an unknown one.
     """
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else environ
     path = location(environ)
     try:
         with open(path, "rb") as file:
@@ -221,9 +210,8 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
         return account
     if account is not None and "://" in account:
         return parse_url(account, environ)
-    config, name = load(environ), account
-    if name is None:
-        name = config.chosen
+    config = load(environ)
+    name = config.chosen if account is None else account
     if name is None:
         which = f"choose one of {', '.join(config.names)} with: {repair_command('accounts', 'default', 'NAME')}"
         if not config.names:

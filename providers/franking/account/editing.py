@@ -116,8 +116,7 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
 
     from franking.atomic import locked, make_private, write_whole
 
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else environ
     path = config_path(environ)
     real = path.resolve()  # a link stays a link: what it points at is replaced
     try:

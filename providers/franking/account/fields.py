@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from math import isfinite
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from franking.errors import SettingsError
 from franking.text import suggestion
 
-__all__ = ["COMMON_FIELDS", "Field", "unknown_key"]
+__all__ = ["COMMON_FIELDS", "Field", "https_address", "unknown_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,18 @@ COMMON_FIELDS = (
         "final_timeout", "float", 600.0, minimum=0.01, help="Seconds to wait for the reply that accepts the message."
     ),
 )
+
+
+def https_address(text: str) -> SplitResult | None:
+    """Take a web address apart: ``https``, a host, perhaps a port and a path; None for anything else."""
+    try:
+        parts = urlsplit(text.strip().rstrip("/"))
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return None
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        return None
+    return parts
 
 
 def unknown_key(key: str, where: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ Nothing is read from or written to files here.
 from __future__ import annotations
 
 import os
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,11 +118,9 @@ def _ask_keyring(call: Callable[[Any], _Result], path: Path | None = None) -> _R
 
 
 def _no_keyring(why: str, path: Path | None = None) -> SettingsError:
-    what = f"The system's keyring cannot be used: {why}"
-    if path:
-        what = f"The key of {path} lies in the system's keyring, but {why}"
+    keyring = f"The key of {path} lies in the system's keyring, but" if path else "The system's keyring cannot be used:"
     return SettingsError(
-        f"{what}. Unlock the keyring, or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
+        f"{keyring} {why}. Unlock the keyring, or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
         step="secret",
         field="FRANKING_STORE",
         evidence=Evidence("store", text=why, reason="no-keyring", details={"path": str(path or "")}),
@@ -146,12 +145,8 @@ def _cipher() -> Any:
 
 
 def _text(data: bytes) -> str:
-    import base64
-
-    return base64.b64encode(data).decode()
+    return b2a_base64(data, newline=False).decode()
 
 
 def _bytes(text: str) -> bytes:
-    import base64
-
-    return base64.b64decode(text, validate=True)
+    return a2b_base64(text, strict_mode=True)

@@ -15,8 +15,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from franking.account.environment import secret_names
@@ -31,6 +31,7 @@ BROWSER_SECONDS = 3.0
 SIGN_IN_SECONDS = 300.0
 """How long a person may take in the browser."""
 
+_FORM = b"application/x-www-form-urlencoded"
 _REQUEST_LIMIT = 64 * 1024  # real ones are 1 to 4 KiB; Microsoft's codes and id tokens are long
 _PIECES = 50  # lines of an address that was pasted with line breaks
 _CONNECTIONS = 32  # a browser opens at most a handful
@@ -54,28 +55,16 @@ _OTHER = _PAGE.format(
 )
 
 
-class Listener:
-    """Listen on 127.0.0.1, a free port, for the one GET or POST that carries the right ``state``; ignore everything
-    else.
-    """
+class Listener(AbstractContextManager["Listener"]):
+    """Listen on 127.0.0.1, a free port, for the one GET or POST that carries the right ``state``; ignore all else."""
 
     def __init__(self, *, host: str = "127.0.0.1", path: str = "/") -> None:
-        """``host`` is the name to put into the redirect URI (``localhost`` for Microsoft); the socket is always
-        127.0.0.1.
-        """
-        self._host = host
+        """``host`` is the name in the redirect URI (``localhost`` for Microsoft); the socket is always 127.0.0.1."""
         self._path = path
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_CONNECTIONS)
         self._socket.setblocking(False)
-        self._port: int = self._socket.getsockname()[1]
-
-    @property
-    def redirect_uri(self) -> str:
-        return f"http://{self._host}:{self._port}{self._path}"
-
-    @property
-    def port(self) -> int:
-        return self._port
+        self.port: int = self._socket.getsockname()[1]
+        self.redirect_uri = f"http://{host}:{self.port}{path}"
 
     def wait(self, state: str, *, timeout: float) -> Mapping[str, str]:
         """Return the parameters (``code`` or ``error`` …) that came with this ``state``.
@@ -131,12 +120,7 @@ class Listener:
         """Stop listening; what comes now is refused at once."""
         self._socket.close()
 
-    def __enter__(self) -> Listener:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -173,13 +157,12 @@ class _Visit:
         target = _target(rest.partition(b" ")[0].decode("latin-1"))
         if target is None or target[0] != path:
             return None
+        query = ""
         if method == b"GET":
-            return _matching(target[1], state)
-        if method == b"POST" and _header(head, b"content-type").lower().startswith(
-            b"application/x-www-form-urlencoded"
-        ):
-            return _matching(body.decode("latin-1"), state)
-        return None
+            query = target[1]
+        elif method == b"POST" and _header(head, b"content-type").lower().startswith(_FORM):
+            query = body.decode("latin-1")
+        return _matching(query, state)
 
 
 def _target(text: str) -> tuple[str, str] | None:
@@ -201,15 +184,13 @@ def _header(head: bytes, name: bytes) -> bytes:
 
 def _matching(query: str, state: str) -> Mapping[str, str] | None:
     parameters = _parameters(query)
-    if not ("code" in parameters or "error" in parameters):
-        return None
-    return parameters if _same(parameters.get("state", ""), state) else None
+    if parameters.keys() & {"code", "error"} and _same(parameters.get("state", ""), state):
+        return parameters
+    return None
 
 
 def _parameters(query: str) -> Mapping[str, str]:
-    """Read a query; one that repeats a name is no answer of an authorisation server (RFC 6749 §3.1) and gives
-    nothing.
-    """
+    """Read a query; nothing of one that repeats a name, as no authorisation server does (RFC 6749 §3.1)."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
     except ValueError:
@@ -223,22 +204,20 @@ def _same(one: str, other: str) -> bool:
 
 
 def _reply(peer: socket.socket, found: Mapping[str, str] | None) -> None:
-    if found is None:
-        status, page = "404 Not Found", _OTHER
-    else:
+    status, page = "404 Not Found", _OTHER
+    if found is not None:
         status, page = "200 OK", _DONE if "code" in found else _DECLINED
     body = page.encode()
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
         "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
         "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n\r\n"
     )
-    try:
+    with suppress(OSError):  # the browser did not wait for its page; what it brought counts all the same
         peer.settimeout(2)  # the page is small enough for the kernel's buffer
         peer.sendall(head.encode() + body)
         peer.shutdown(socket.SHUT_WR)
-    except OSError:  # the browser did not wait for its page; what it brought counts all the same
-        return
 
 
 def pasted(text: str, state: str) -> Mapping[str, str]:
@@ -252,30 +231,30 @@ def pasted(text: str, state: str) -> Mapping[str, str]:
     if "code" in parameters or "error" in parameters:
         if not _same(parameters.get("state", ""), state):
             raise LoginRequired(
-                "What was pasted belongs to another sign-in (its state differs). Open the address shown last and paste its answer.",
+                "What was pasted belongs to another sign-in (its state differs). "
+                "Open the address shown last and paste its answer.",
                 evidence=Evidence("oauth", reason="state-mismatch"),
             )
         return parameters
     if split is None and re.fullmatch(r"[!-~]{8,4096}", words) and not re.search(r"[<>\"'{}@]", words):
         return {"code": unquote(words)}
     raise LoginRequired(
-        "That is neither the address that the browser ended at nor a code. Copy the whole address line of the page that would not load.",
+        "That is neither the address that the browser ended at nor a code. "
+        "Copy the whole address line of the page that would not load.",
         evidence=Evidence("oauth", reason="paste-not-understood"),
     )
 
 
 def _cut(text: str, state: str) -> bool:
-    """Return whether this looks like the beginning of an address: a terminal hands over what is pasted line by line, and
-    long ones get broken.
-    """
+    """Return whether this looks like the beginning of an address: terminals hand what is pasted over line by line."""
     words = _clean(text)
     split = _split(words)
     if split is None or not re.match(r"(https?://)?(127\.0\.0\.1|localhost)(:\d+)?/?[?#]", words):
         return False
     parameters = _parameters(split)
-    given = parameters.get("state", "")
-    if not _same(given, state):
-        return state.startswith(given)
+    came = parameters.get("state", "")
+    if not _same(came, state):
+        return state.startswith(came)
     if "error" in parameters:
         return False
     return "code" not in parameters or split.rpartition("&")[2].partition("=")[0] == "code"
@@ -300,7 +279,7 @@ def _split(words: str) -> str | None:
 
 
 def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
-    """Call ``webbrowser.open`` for a login's user interface; give False where there is no browser.
+    """Call ``webbrowser.open`` for a login's user interface; return False where there is no browser.
 
     A browser of the terminal (w3m, lynx, what $BROWSER names) runs until its person leaves it, and waits meanwhile for
     the page that this side shows at the end: nobody waits for it here. It inherits our environment without the secrets
@@ -331,7 +310,7 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
 def answer(
     ui: LoginUI, listener: Listener, url: str, state: str, *, timeout: float = SIGN_IN_SECONDS
 ) -> Mapping[str, str]:
-    """Lead the person to ``url`` and give the parameters that come back, by the browser or from the clipboard.
+    """Lead the person to ``url`` and return the parameters that come back, by the browser or from the clipboard.
 
     ``code`` or ``error`` is in them. ``timeout`` is in seconds. Raises ``LoginRequired`` with evidence:
     ``sign-in-timeout``, ``state-mismatch`` or ``paste-not-understood``.
@@ -340,7 +319,8 @@ def answer(
         listener.close()  # so that the browser's last page fails at once, with everything in its address line
         ui.show(
             f"Open this address in a browser, on any computer:\n\n{url}\n\n"
-            "After the sign-in the browser ends at a page that does not load. That is expected: copy the whole address of that page."
+            "After the sign-in the browser ends at a page that does not load. That is expected: "
+            "copy the whole address of that page."
         )
         text = ui.ask("Paste the address (or the code in it)")
         for _ in range(_PIECES):
@@ -354,7 +334,8 @@ def answer(
     if not ui.open_url(url):
         ui.show(
             f"Open this address in a browser on this computer:\n\n{url}\n\n"
-            f"Is the browser on another computer? Run there first: ssh -N -L {listener.port}:127.0.0.1:{listener.port} USER@THIS-COMPUTER\n"
+            "Is the browser on another computer? Run there first: "
+            f"ssh -N -L {listener.port}:127.0.0.1:{listener.port} USER@THIS-COMPUTER\n"
             "or stop here and sign in with --no-browser."
         )
     return listener.wait(state, timeout=timeout)

@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,9 +86,7 @@ class Sources:
         if text is None:
             return None
         stored = loads(text)
-        if isinstance(stored, Grant):
-            return stored.application
-        return stored
+        return stored.application if isinstance(stored, Grant) else stored
 
     def grant(self) -> Grant | None:
         """Read the sign-in that is provided from outside; None where only the store may have one."""
@@ -137,13 +134,6 @@ class FoundSecret:
 
     def __repr__(self) -> str:
         return f"FoundSecret({self._sources.account.name!r})"
-
-    @property
-    def source(self) -> str | None:
-        """Return where it was found; None before it was needed."""
-        if self._found is None:
-            return None
-        return self._found.source
 
     def get(self, *, renew_after: str | None = None) -> str:
         with self._mutex:
@@ -233,14 +223,13 @@ def _read(key: str, path: Path) -> bytes:
 
 def _first_line(key: str, data: bytes) -> str:
     line = data.partition(b"\n")[0].removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
-    text: str | None = None
-    with suppress(UnicodeDecodeError):
-        text = line.decode()
-    if text is None:  # out here, because a caught error holds the line
-        raise _unusable(key, "the first line is not UTF-8 text")
-    if not text:
-        raise _unusable(key, "the first line is empty")
-    return text
+    why = "the first line is empty"
+    try:
+        if text := line.decode():
+            return text
+    except UnicodeDecodeError:
+        why = "the first line is not UTF-8 text"
+    raise _unusable(key, why)  # out here, because a caught error holds the line
 
 
 def _unusable(key: str, why: str) -> SettingsError:

@@ -49,13 +49,9 @@ def state_of(account: Account, provider: Provider, store: SecretStore, environ: 
     if isinstance(provider, SupportsLogin) and provider.needs_login(account):
         look, kind = _grant_state, "grant"
     try:
-        kept = None
-        if isinstance(store, FileStore):
-            kept = store.kind(account.name)
+        kept = store.kind(account.name) if isinstance(store, FileStore) else None
         found = look(Sources(account, store, environ), provider)
-        if found.source == "store":
-            return replace(found, store=kept)
-        return found
+        return replace(found, store=kept) if found.source == "store" else found
     except SettingsError as problem:
         return SecretState(False, kind, problem=str(problem), repair=problem.repair or login_command(account))
 
@@ -87,13 +83,10 @@ def _grant_state(sources: Sources, provider: Provider) -> SecretState:
     grant = secret.grant
     if grant is None:
         return SecretState(False, "grant", problem="nobody has signed in yet", repair=login_command(account))
-    source = "store"
-    if grant == sources.grant():
-        source = "environment"
     return SecretState(
         True,
         "grant",
-        source,
+        "environment" if grant == sources.grant() else "store",
         saved_at=grant.created_at,
         expires_at=grant.expires_at,
         refreshed_at=grant.refreshed_at,

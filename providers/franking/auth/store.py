@@ -59,9 +59,8 @@ class MemoryStore:
     """Keep secrets for as long as the object lives: for tests, and where nothing may be written."""
 
     def __init__(self, values: Mapping[str, str] | None = None, *, wait: float = LOCK_SECONDS) -> None:
-        self._values = dict(values or {})
+        self._values, self._wait = dict(values or {}), wait
         self._locks: dict[str, threading.Lock] = {}
-        self._wait = wait
 
     def load(self, key: str) -> str | None:
         return self._values.get(key)
@@ -76,9 +75,6 @@ class MemoryStore:
     def lock(self, key: str) -> Iterator[None]:
         with held(self._locks.setdefault(key, threading.Lock()), f"The secret of {key!r}", self._wait):
             yield
-
-    def __repr__(self) -> str:
-        return f"MemoryStore({len(self._values)} secrets)"
 
 
 class FileStore:
@@ -98,8 +94,7 @@ class FileStore:
     ) -> None:
         if mode not in MODES:
             raise SettingsError(f"FRANKING_STORE: {mode!r} is not one of {', '.join(MODES)}.", field="FRANKING_STORE")
-        self.directory = Path(directory)
-        self.mode = mode
+        self.directory, self.mode = Path(directory), mode
         self._passphrase = passphrase
         self._wait = wait
         self._keys: dict[str, bytes] = {}  # by salt or keyring entry: both are slow, once per file is enough
@@ -274,13 +269,9 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
     Nothing is read or made before it is needed. FRANKING_STORE_KEY alone means ``encrypted``. Raises ``SettingsError``
     for an unknown FRANKING_STORE.
     """
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else environ
     passphrase = environ.get("FRANKING_STORE_KEY") or None
-    usual = "auto"
-    if passphrase:
-        usual = "encrypted"
-    mode = environ.get("FRANKING_STORE", "").strip().lower() or usual
+    mode = environ.get("FRANKING_STORE", "").strip().lower() or ("encrypted" if passphrase else "auto")
     if mode == "encrypted" and not passphrase:
         raise SettingsError(
             "FRANKING_STORE is encrypted, but FRANKING_STORE_KEY is not set; "
@@ -318,10 +309,9 @@ def _save(store: SecretStore, name: str, secret: Password | Grant) -> None:
 def _inspect(path: Path, info: os.stat_result, wanted: Callable[[int], bool], mode: str) -> None:
     """Refuse links, other owners, and modes that let others in. Windows has no modes to check."""
     if stat.S_ISLNK(info.st_mode):
-        way = "remove the link and sign in again"
-        if wanted is stat.S_ISDIR:
-            way = "set FRANKING_STATE_DIR to the real directory"
-        raise unusable(path, f"is a symbolic link; secrets are kept in real files of your own only: {way}", "link")
+        what = "is a symbolic link; secrets are kept in real files of your own only: "
+        what += "remove the link and sign in again" if mode == "600" else "set FRANKING_STATE_DIR to the real directory"
+        raise unusable(path, what, "link")
     if not wanted(info.st_mode):
         raise unusable(path, "is in the way: it is not what Franking made", "not-ours")
     if os.name != "posix":

@@ -79,23 +79,17 @@ class TokenSecret:
     @property
     def who(self) -> str | None:
         """Return who signed in, once a token was asked for; None where nobody said."""
-        if self._held is None:
-            return None
-        return self._held.who
+        return self._held.who if self._held else None
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """Return what the sign-in allows, once a token was asked for."""
-        if self._held is None:
-            return ()
-        return self._held.scopes
+        return self._held.scopes if self._held else ()
 
     @property
     def grant(self) -> Grant | None:
         """Return the grant that would be used now, unrenewed: the newest of what is stored and what was provided."""
-        provided = None
-        if self._person:
-            provided = self._sources.grant()
+        provided = self._sources.grant() if self._person else None
         grants = [grant for grant in (self._stored(), provided, self._unsaved) if grant]
         # a later login beats an earlier one; of the same login, the later renewal does
         return max(grants, key=lambda grant: (grant.created_at, grant.refreshed_at), default=None)
@@ -127,9 +121,7 @@ class TokenSecret:
     def _ready(self) -> Iterator[Refresh]:
         """Do what a refresh needs beforehand, the application's own secret and the network, and lend the refresh."""
         # a generator's variables outlive its errors (``errors.forget_locals``): none of them is the secret itself
-        application = None
-        if not self._person:
-            application = self._sources.password()
+        application = None if self._person else self._sources.password()
         with self._prepared(application) as refresh:
             if application is None or application.source != "store":
                 yield refresh
@@ -137,9 +129,8 @@ class TokenSecret:
                 yield lambda grant: replace(refresh(grant), application=application)
 
     def _prepared(self, application: Password | None) -> AbstractContextManager[Refresh]:
-        provider, account, secret = self._provider, self._sources.account, None
-        if application is not None:
-            secret = application.value
+        provider, account = self._provider, self._sources.account
+        secret = application.value if application else None
         if isinstance(provider, SupportsPreparedRefresh):
             return provider.prepared(account, secret)
         return nullcontext(lambda grant: provider.refresh(account, grant, secret))
@@ -176,10 +167,8 @@ class TokenSecret:
         text = self._sources.store.load(self._key)
         if text is None:
             return None
-        stored = loads(text)
-        if isinstance(stored, Grant):
-            return stored
-        return None  # a client secret, or left from when this was a password account
+        stored = loads(text)  # or a client secret, or a password that is left from when this account had one
+        return stored if isinstance(stored, Grant) else None
 
     def _usable(self, grant: Grant, refused: str | None) -> bool:
         return grant.access_token != refused and grant.route == self._route and grant.fresh(self._clock())

@@ -1,7 +1,6 @@
-"""The two JSON files of Google's console: a desktop client (``client_secrets``) and a service account's key. Nothing is
-sent from here.
+"""The two JSON files of Google's console: a desktop client (``client_secrets``) and a service account's key.
 
-People download the wrong one, or copy what the page showed; each of these is recognised, because Google's own answer to
+Nothing is sent from here. People download the wrong one, or copy what the page showed; each of these is recognised, because Google's own answer to
 it would be a page in the browser that never comes back to us.
 """
 
@@ -46,74 +45,50 @@ class Client:
 
 
 def read_client(path: str | None) -> Client:
-    """Read the file that ``client_secrets`` names. Raises ``SettingsError`` (reasons ``client-secrets-…``) that says
-    what it is instead.
+    """Read the file that ``client_secrets`` names.
+
+    Raises ``SettingsError`` (reasons ``client-secrets-…``) that says what it is instead.
     """
     if not path:
-        raise _wrong(
-            "client_secrets",
-            "unset",
-            None,
-            f"a gmail account needs the JSON file of an OAuth client to sign in with. {_CREATE}",
-        )
-    text = _read("client_secrets", path)
-    data = _json("client_secrets", path, text)
-    _refuse_other_files(path, data)
-    part = data["installed"]
-    missing = [
-        key
-        for key in ("client_id", "auth_uri", "token_uri")
-        if not (isinstance(part, dict) and isinstance(part.get(key), str))
-    ]
+        what = f"a gmail account needs the JSON file of an OAuth client to sign in with. {_CREATE}"
+        raise _wrong("client_secrets", "unset", None, what)
+    data = _json("client_secrets", path)
+    part = data.get("installed")
+    if not isinstance(part, dict):
+        reason, what = _other_file(data)
+        raise _wrong("client_secrets", reason, path, what)
+    missing = [key for key in ("client_id", "auth_uri", "token_uri") if not isinstance(part.get(key), str)]
     if missing:
-        raise _wrong(
-            "client_secrets",
-            "incomplete",
-            path,
-            f"lacks {', '.join(missing)}. Download it once more; a copy may have been cut.",
-        )
+        what = f"lacks {', '.join(missing)}. Download it once more; a copy may have been cut."
+        raise _wrong("client_secrets", "incomplete", path, what)
     for key in ("auth_uri", "token_uri"):
         if urlsplit(part[key]).scheme != "https":
-            raise _wrong(
-                "client_secrets",
-                "insecure",
-                path,
-                f"names a {key} without https; codes and tokens would travel in the open.",
-            )
+            what = f"names a {key} without https; codes and tokens would travel in the open."
+            raise _wrong("client_secrets", "insecure", path, what)
     secret = part.get("client_secret")
-    return Client(part["client_id"], secret if isinstance(secret, str) else "", part["auth_uri"], part["token_uri"])
+    if not isinstance(secret, str):
+        secret = ""
+    return Client(part["client_id"], secret, part["auth_uri"], part["token_uri"])
 
 
 def read_service_account(path: str) -> Mapping[str, Any]:
     """Read the key file that ``service_account`` names. Raises ``SettingsError`` (reasons ``service-account-…``)."""
-    data = _json("service_account", path, _read("service_account", path))
+    data = _json("service_account", path)
+    missing = [key for key in ("client_email", "private_key", "token_uri") if not isinstance(data.get(key), str)]
     if "installed" in data or "web" in data:
-        raise _wrong(
-            "service_account",
+        reason, what = (
             "is-client",
-            path,
             "is an OAuth client's file; it belongs in client_secrets, and a person signs in with it.",
         )
-    if data.get("type") != "service_account":
-        raise _wrong(
-            "service_account",
-            "not-a-key",
-            path,
-            "is not the JSON key of a service account (IAM → Service accounts → Keys).",
-        )
-    missing = [key for key in ("client_email", "private_key", "token_uri") if not isinstance(data.get(key), str)]
-    if missing:
-        raise _wrong(
-            "service_account",
-            "incomplete",
-            path,
-            f"lacks {', '.join(missing)}. Make a new key; a copy may have been cut.",
-        )
-    if urlsplit(data["token_uri"]).scheme != "https":
-        raise _wrong(
-            "service_account", "insecure", path, "names a token_uri without https; tokens would travel in the open."
-        )
-    return data
+    elif data.get("type") != "service_account":
+        reason, what = "not-a-key", "is not the JSON key of a service account (IAM → Service accounts → Keys)."
+    elif missing:
+        reason, what = "incomplete", f"lacks {', '.join(missing)}. Make a new key; a copy may have been cut."
+    elif urlsplit(data["token_uri"]).scheme != "https":
+        reason, what = "insecure", "names a token_uri without https; tokens would travel in the open."
+    else:
+        return data
+    raise _wrong("service_account", reason, path, what)
 
 
 def _read(key: str, path: str) -> str:
@@ -127,54 +102,50 @@ def _read(key: str, path: str) -> str:
         raise _wrong(key, "unreadable", path, f"cannot be read: {problem.strerror or problem}.") from None
 
 
-def _json(key: str, path: str, text: str) -> dict[str, Any]:
+def _json(key: str, path: str) -> dict[str, Any]:
+    text = _read(key, path)
     data = json_object(text)
     if data is not None:
         return data
     start = text.lstrip()[:600]
+    reason, what = "not-json", "is not JSON."
     if start.lower().startswith(("<!doctype html", "<html", "<head")):
-        raise _wrong(
-            key,
-            "html",
-            path,
-            "is a web page, not the downloaded file. Use the download button of the client, not “Save page as”.",
-        )
-    if start.startswith("AIza"):
-        raise _wrong(key, "api-key", path, f"holds an API key; those cannot send mail. {_CREATE}")
-    if ".apps.googleusercontent.com" in start:
-        raise _wrong(key, "id-only", path, f"holds a client id alone; the whole JSON file is needed. {_CREATE}")
-    raise _wrong(key, "not-json", path, f"is not JSON. {_CREATE}" if key == "client_secrets" else "is not JSON.")
+        reason = "html"
+        what = "is a web page, not the downloaded file. Use the download button of the client, not “Save page as”."
+    elif start.startswith("AIza"):
+        reason, what = "api-key", f"holds an API key; those cannot send mail. {_CREATE}"
+    elif ".apps.googleusercontent.com" in start:
+        reason, what = "id-only", f"holds a client id alone; the whole JSON file is needed. {_CREATE}"
+    elif key == "client_secrets":
+        what = f"is not JSON. {_CREATE}"
+    raise _wrong(key, reason, path, what)
 
 
-def _refuse_other_files(path: str, data: Mapping[str, Any]) -> None:
-    if isinstance(data.get("installed"), dict):
-        return
+_OTHER_TYPES = {
+    "service_account": (
+        "service-account",
+        "is the key of a service account; it belongs in service_account (Google Workspace only).",
+    ),
+    "authorized_user": ("authorized-user", f"is gcloud's own sign-in, not a client. {_CREATE}"),
+}
+
+
+def _other_file(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Tell what a file is that is no desktop client: the reason's word, and the rest of the sentence."""
     if "web" in data:
-        raise _wrong(
-            "client_secrets",
-            "web",
-            path,
-            f"belongs to a client of the type Web application, which cannot sign in here. {_CREATE}",
-        )
-    if data.get("type") == "service_account":
-        raise _wrong(
-            "client_secrets",
-            "service-account",
-            path,
-            "is the key of a service account; it belongs in service_account (Google Workspace only).",
-        )
-    if data.get("type") == "authorized_user":
-        raise _wrong("client_secrets", "authorized-user", path, f"is gcloud's own sign-in, not a client. {_CREATE}")
+        return "web", f"belongs to a client of the type Web application, which cannot sign in here. {_CREATE}"
+    if known := _OTHER_TYPES.get(str(data.get("type"))):
+        return known
     if "project_info" in data:
-        raise _wrong("client_secrets", "android", path, f"is an Android app's google-services.json. {_CREATE}")
+        return "android", f"is an Android app's google-services.json. {_CREATE}"
     if any(isinstance(value, str) and value.startswith("AIza") for value in data.values()):
-        raise _wrong("client_secrets", "api-key", path, f"holds an API key; those cannot send mail. {_CREATE}")
-    raise _wrong("client_secrets", "other", path, f"is JSON, but not an OAuth client's file. {_CREATE}")
+        return "api-key", f"holds an API key; those cannot send mail. {_CREATE}"
+    return "other", f"is JSON, but not an OAuth client's file. {_CREATE}"
 
 
 def _wrong(key: str, reason: str, path: str | None, what: str) -> SettingsError:
-    sentence = f"{key}: {path!r} {what}" if path else f"{key}: {what}"
-    evidence = Evidence(
-        "settings", text=what, reason=f"{key.replace('_', '-')}-{reason}", details={"path": path} if path else {}
-    )
+    sentence, details = f"{key}: {what}", {}
+    if path:
+        sentence, details = f"{key}: {path!r} {what}", {"path": path}
+    evidence = Evidence("settings", text=what, reason=f"{key.replace('_', '-')}-{reason}", details=details)
     return SettingsError(sentence, field=key, evidence=evidence)

@@ -1,18 +1,16 @@
-"""The provider ``gmail``: Gmail and Google Workspace. Facts and fields only, no SDK; ``login.py`` signs in, ``send.py``
-sends.
+"""The provider ``gmail``: what goes together in its settings, and which file does what. No SDK and no facts here.
 
-Sources: support.google.com/a/answer/166852 (limits), developers.google.com/workspace/gmail/api (scopes, quota, upload
-size), Thunderbird's autoconfig data (hosts, MX names).
+``facts.py`` has the facts and fields, ``login.py`` signs in, ``send.py`` sends by the Gmail API, ``rules.py`` recognises
+failures. The route ``gmail-smtp`` is spoken by ``franking.smtp``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from franking.account.account import Account
-from franking.account.fields import Field
+from franking.account.fields import Field, https_address
 from franking.auth.secret import Grant, Secret
 from franking.diagnosis.rules import Rule
 from franking.errors import SettingsError
@@ -41,14 +39,12 @@ class GmailProvider:
         return RULES
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
-        """Complete the transport of the SMTP road (465 and tls by default); refuse roads on which the token would lie
-        open.
-        """
+        """Complete the transport of the SMTP route, 465 and tls by default, and refuse what leaves the token open."""
         settled = dict(settings)
         if settled["client_secrets"] and settled["service_account"]:
             raise SettingsError(
-                "client_secrets and service_account exclude each other: a person signs in with the first, a program without a person "
-                "uses the second. Keep one.",
+                "client_secrets and service_account exclude each other: a person signs in with the first, "
+                "a program without a person uses the second. Keep one.",
                 field="service_account",
             )
         settled["api_endpoint"] = _endpoint(settled["api_endpoint"])
@@ -119,19 +115,9 @@ class GmailProvider:
 
 
 def _endpoint(text: str) -> str:
-    try:
-        parts = urlsplit(text.strip())
-        whole = (
-            parts.scheme == "https"
-            and parts.hostname
-            and "@" not in parts.netloc
-            and not (parts.query or parts.fragment)
-        )
-        _ = parts.port
-    except ValueError:
-        parts, whole = urlsplit(""), False
-    if not whole or parts.path.strip("/"):
+    parts = https_address(text)
+    if parts is None or parts.path:
         raise SettingsError(
             f"api_endpoint: {text!r} is not of the form https://host or https://host:port.", field="api_endpoint"
         )
-    return f"https://{parts.netloc}"
+    return parts.geturl()

@@ -253,9 +253,9 @@ def personal(account_domain: str) -> bool:
 def authority(account: Account) -> tuple[str, bool]:
     """Return the issuer's URL, and whether it is Microsoft's own (else it is a plain OpenID provider)."""
     if account.authority:
-        microsoft = (urlsplit(account.authority).hostname or "") in LOGIN_HOSTS
-        # MSAL adds the version itself
-        return (account.authority.removesuffix("/v2.0") if microsoft else account.authority), microsoft
+        if (urlsplit(account.authority).hostname or "") not in LOGIN_HOSTS:
+            return account.authority, False
+        return account.authority.removesuffix("/v2.0"), True  # MSAL adds the version itself
     return f"{CLOUDS[account.cloud].login}/{account.tenant}", True
 
 
@@ -273,7 +273,8 @@ def scopes(account: Account, route: str) -> tuple[str, ...]:
     """
     cloud = CLOUDS[account.cloud]
     if account.app_only:
-        return (f"{cloud.graph if route == GRAPH else cloud.outlook_app}/.default",)
+        resource = cloud.graph if route == GRAPH else cloud.outlook_app
+        return (f"{resource}/.default",)
     if route == SMTP:
         return (f"{cloud.outlook}/SMTP.Send",)
     names = ["Mail.Send"]

@@ -1,4 +1,4 @@
-"""The provider ``outlook``: Outlook.com and Microsoft 365. Facts and fields only, no SDK.
+"""The provider ``outlook``: what goes together in its settings, and which file does what. No SDK and no facts here.
 
 ``login.py`` signs in, ``send.py`` sends by Microsoft Graph, ``upload.py`` carries what is too large for one request,
 ``rules.py`` recognises failures. The route ``outlook-smtp`` (XOAUTH2) is spoken by ``franking.smtp``.
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from franking.account.account import Account
+from franking.account.fields import https_address
 from franking.auth.secret import Grant, Secret
 from franking.diagnosis.rules import Rule
 from franking.errors import LoginError, SettingsError
@@ -40,9 +41,7 @@ class OutlookProvider:
         return RULES
 
     def settle(self, settings: Mapping[str, Any], sender: Address) -> Mapping[str, Any]:
-        """Check what goes together, and choose host, port and security of the smtp route by cloud and kind of
-        mailbox.
-        """
+        """Check what goes together, and choose the smtp route's server by cloud and kind of mailbox."""
         settled = dict(settings)
         settled["tenant"] = _tenant(settings["tenant"])
         settled["authority"] = _https(settings, "authority", path=True)
@@ -54,7 +53,8 @@ class OutlookProvider:
             return settled
         if not settled["save_to_sent"]:
             raise SettingsError(
-                'save_to_sent: Exchange always keeps a copy of what comes by SMTP; use route = "graph", or leave save_to_sent out.',
+                "save_to_sent: Exchange always keeps a copy of what comes by SMTP; "
+                'use route = "graph", or leave save_to_sent out.',
                 field="save_to_sent",
             )
         if settled["auth"] not in ("auto", "xoauth2"):
@@ -94,8 +94,9 @@ class OutlookProvider:
         return destination(account) if account.route == SMTP else None
 
     def plan(self, account: Account, content: Content) -> object:
-        """Say (as text: ``str()``) how a message would go and what that changes in it. Raises ``MessageError`` where it
-        could not.
+        """Return what tells (``str()``) how a message would go and what that changes in it.
+
+        Raises ``MessageError`` where it could not go.
         """
         if account.route == SMTP:
             return "one SMTP transaction, the message as it is"
@@ -134,7 +135,7 @@ class OutlookProvider:
         return {"credential_expires_at": certificate_end(account)}
 
     def revoke(self, account: Account, grant: Grant) -> str:
-        """Say what signing out does at Microsoft, which lets no program revoke its own grant."""
+        """Return what signing out does at Microsoft, which lets no program revoke its own grant."""
         from franking.outlook.login import revoke
 
         return revoke(account, grant)
@@ -154,27 +155,13 @@ def _tenant(value: str) -> str:
 
 
 def _https(settings: Mapping[str, Any], key: str, *, path: bool) -> str | None:
-    value = settings[key]
-    if not value:
+    if not settings[key]:
         return None
-    text = str(value).strip().rstrip("/")
-    try:
-        parts = urlsplit(text)
-        whole = (
-            parts.scheme == "https"
-            and parts.hostname
-            and not parts.query
-            and not parts.fragment
-            and "@" not in parts.netloc
-        )
-        _ = parts.port
-    except ValueError:
-        whole = False
-        parts = urlsplit("")
-    if not whole or bool(parts.path) != path:
+    parts = https_address(str(settings[key]))
+    if parts is None or bool(parts.path) != path:
         wanted = "https://host/tenant" if path else "https://host, without a path"
-        raise SettingsError(f"{key}: {value!r} is not of the form {wanted}.", field=key)
-    return text
+        raise SettingsError(f"{key}: {settings[key]!r} is not of the form {wanted}.", field=key)
+    return parts.geturl()
 
 
 def _mailbox(value: str) -> str:
@@ -191,17 +178,11 @@ def _check_app_only(settings: Mapping[str, Any], sender: Address) -> None:
                 "certificate: only an account with app_only = true signs in with a certificate.", field="certificate"
             )
         return
+    key, tenant, ours = "tenant", settings["tenant"], True
     if settings["authority"]:
-        host, tenant = (
-            urlsplit(settings["authority"]).hostname,
-            urlsplit(settings["authority"]).path.strip("/").split("/")[0].lower(),
-        )
-        shared = host in LOGIN_HOSTS and tenant in _SHARED_TENANTS
-        key = "authority"
-    else:
-        tenant, key = settings["tenant"], "tenant"
-        shared = tenant in _SHARED_TENANTS
-    if shared:
+        parts = urlsplit(settings["authority"])
+        key, tenant, ours = "authority", parts.path.split("/")[1].lower(), parts.hostname in LOGIN_HOSTS
+    if ours and tenant in _SHARED_TENANTS:
         raise SettingsError(
             f"{key}: app_only needs your own directory's ID or domain; {tenant!r} stands for many. "
             "Microsoft Entra shows it as Directory (tenant) ID.",
@@ -209,7 +190,8 @@ def _check_app_only(settings: Mapping[str, Any], sender: Address) -> None:
         )
     if not settings["authority"] and personal(sender.domain):
         raise SettingsError(
-            f"app_only: {sender.address} is a personal mailbox, and those need a person to sign in; leave app_only out.",
+            f"app_only: {sender.address} is a personal mailbox, and those need a person to sign in; "
+            "leave app_only out.",
             field="app_only",
         )
 
@@ -223,7 +205,8 @@ def _smtp_host(settings: Mapping[str, Any], sender: Address) -> str:
     host = CLOUDS[cloud].smtp
     if not host:
         raise SettingsError(
-            f'host: Microsoft does not publish the SMTP server of the cloud {cloud!r}; ask your administrator, or use route = "graph".',
+            f"host: Microsoft does not publish the SMTP server of the cloud {cloud!r}; "
+            'ask your administrator, or use route = "graph".',
             field="host",
         )
     return host

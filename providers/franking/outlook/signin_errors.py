@@ -1,25 +1,24 @@
-"""What Microsoft's sign-in answers, and what MSAL raises, mean for Franking: errors of ours with the evidence in them.
-No network here.
+"""What the responses of Microsoft's sign-in, and what MSAL raises, mean for Franking: our errors, evidence in them.
 
-Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for explanations only; so it
+There is no network here. Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for explanations only; so it
 is here.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from franking.account.account import Account
+from franking.auth.token import jwt_claims
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.net import http_errors
 from franking.outlook.facts import authority
-from franking.text import bounded, json_object
+from franking.text import bounded
 
 __all__ = ["explained", "transport_failure", "unreadable", "with_token_facts"]
 
@@ -35,21 +34,30 @@ _REGISTRATION = frozenset(
         "unsupported_response_type",
     }
 )
+_WORDS = {
+    "suberror": 200,
+    "classification": 200,
+    "correlation_id": 200,
+    "trace_id": 200,
+    "timestamp": 200,
+    "claims": 2_000,
+}
+"""What a response says besides, and how much of it is kept."""
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def explained(
     account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, secret: str | None = None
 ) -> FrankingError:
-    """Make the error of an OAuth error answer (RFC 6749 §5.2, with Microsoft's additions).
+    """Make the error of an OAuth error response (RFC 6749 §5.2, with Microsoft's additions).
 
-    ``wanted`` are the scopes that were asked for. Gives ``ConnectError`` for what passes by itself, ``SettingsError``
+    ``wanted`` are the scopes that were asked for. It is a ``ConnectError`` for what passes by itself, ``SettingsError``
     where the app registration or its secret is at fault, else ``LoginRequired``.
     """
     reason = bounded(str(result.get("error") or "no-answer"), 100)
     text = bounded(str(result.get("error_description") or ""))
     evidence = Evidence("oauth", text=text, reason=reason, details=_details(account, result, text, wanted, secret))
-    said = f"{reason}: {text}" if text else reason
+    said = ": ".join(filter(None, (reason, text)))
     if reason in _TEMPORARY:
         return ConnectError(f"The sign-in server cannot help at the moment ({said})", step="secret", evidence=evidence)
     if reason in _REGISTRATION or account.app_only:
@@ -63,14 +71,9 @@ def _details(
     numbers = [int(number) for number in result.get("error_codes") or () if str(number).isdigit()]
     numbers += [found for found in map(int, re.findall(r"AADSTS(\d{4,9})", text)) if found not in numbers]
     found: dict[str, Any] = {
-        name: bounded(str(result[name]), 2_000 if name == "claims" else 200)
-        for name in ("suberror", "classification", "correlation_id", "trace_id", "timestamp", "claims")
-        if result.get(name)
+        name: bounded(str(result[name]), limit) for name, limit in _WORDS.items() if result.get(name)
     }
-    found["aadsts"] = numbers[:10]
-    found["scopes"] = list(wanted)
-    for key in ("client_id", "tenant"):
-        found[key] = account.settings[key]
+    found |= {"aadsts": numbers[:10], "scopes": list(wanted), "client_id": account.client_id, "tenant": account.tenant}
     # Microsoft's secrets have 40 letters with a ~; a GUID is what the portal shows beside it as Secret ID
     if secret and _GUID.fullmatch(secret.strip()):
         found["secret_id"] = True
@@ -85,7 +88,8 @@ def _admin_consent(account: Account, wanted: Iterable[str]) -> str:
     """
     issuer = urlsplit(authority(account)[0])
     tenant = issuer.path.strip("/").split("/")[0]
-    tenant = "organizations" if tenant in ("common", "consumers") else tenant
+    if tenant in ("common", "consumers"):
+        tenant = "organizations"
     query = urlencode({"client_id": account.client_id, "scope": " ".join(wanted), "redirect_uri": "http://localhost"})
     return f"{issuer.scheme}://{issuer.netloc}/{tenant}/v2.0/adminconsent?{query}"
 
@@ -94,38 +98,34 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
     """Make the error of what MSAL raised; None for what is nobody's but the programmer's."""
     issuer, _ = authority(account)
     names = {kind.__name__ for kind in type(problem).__mro__}
-    if "RequestException" in names and not isinstance(problem, json.JSONDecodeError):
+    if "RequestException" in names and not isinstance(problem, JSONDecodeError):
         return http_errors.from_exception(problem, service="The sign-in server", url=issuer, step="secret")
     if "MsalServiceError" in names:
-        number = re.search(r"\b[45]\d\d\b", str(problem))
-        code = int(number[0]) if number else None
+        code = next(map(int, re.findall(r"\b[45]\d\d\b", str(problem))), None)
         return ConnectError(
             f"The sign-in server cannot help at the moment (it answered {code or 'with an error'}).",
             step="secret",
             evidence=Evidence("oauth", code=code, reason="server_error", details={"host": urlsplit(issuer).hostname}),
         )
-    if isinstance(problem, json.JSONDecodeError | RecursionError) or "Unable to complete OIDC Discovery" in str(
-        problem
-    ):  # a portal's redirect
-        return unreadable(issuer)
+    if isinstance(problem, JSONDecodeError | RecursionError) or "Unable to complete OIDC Discovery" in str(problem):
+        return unreadable(issuer)  # a portal's redirect
     if isinstance(problem, RuntimeError) and "nonce" in str(problem):
         return LoginRequired(
             "The answer belongs to another sign-in (its nonce differs); sign in again.",
             evidence=Evidence("oauth", reason="nonce-mismatch"),
         )
-    if isinstance(problem, ValueError | KeyError):
-        words = str(problem)
-        if isinstance(problem, KeyError) or "authority" in words or "OIDC" in words:
-            key = "authority" if account.authority else "tenant"
-            return SettingsError(
-                f"{key}: {issuer} does not answer as a sign-in server should; check {key}"
-                + ("." if key == "authority" else " (a directory's ID or domain) and cloud."),
-                field=key,
-                step="secret",
-                evidence=Evidence(
-                    "oauth", reason="invalid-authority", details={"issuer": issuer, "tenant": account.tenant}
-                ),
-            )
+    words = isinstance(problem, ValueError) and str(problem)
+    if isinstance(problem, KeyError) or (words and ("authority" in words or "OIDC" in words)):
+        key, check = "tenant", "tenant (a directory's ID or domain) and cloud"
+        if account.authority:
+            key = check = "authority"
+        details = {"issuer": issuer, "tenant": account.tenant}
+        return SettingsError(
+            f"{key}: {issuer} does not answer as a sign-in server should; check {check}.",
+            field=key,
+            step="secret",
+            evidence=Evidence("oauth", reason="invalid-authority", details=details),
+        )
     return None
 
 
@@ -137,7 +137,7 @@ def with_token_facts(refused: LoginError, token: str, username: str) -> LoginErr
     seen = refused.evidence
     if seen is None:
         return refused
-    claims = _claims(token)
+    claims = jwt_claims(token)
     facts = {
         "username": username,
         "audience": claims.get("aud"),
@@ -149,16 +149,8 @@ def with_token_facts(refused: LoginError, token: str, username: str) -> LoginErr
     return refused
 
 
-def _claims(token: str) -> Mapping[str, Any]:
-    """Read a JWT's claims without checking anything: they are shown, never trusted."""
-    try:
-        payload = token.split(".")[1]
-        return json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
-    except (IndexError, ValueError):
-        return {}
-
-
 def unreadable(issuer: str) -> ConnectError:
+    """Make the error of a response that is none of a sign-in server."""
     return ConnectError(
         "The sign-in server's answer cannot be read; something between here and there may have replaced it.",
         step="secret",
