@@ -36,12 +36,13 @@ _COMMENTED = r"(?P<address>[^\s()]+)\s*\((?P<name>[^()\\]*)\)\Z"
 _CONTROLS = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _TURNS = f"[{DIRECTION_CONTROLS}]"  # nor these; the plain marks stay, because names in Arabic and Hebrew need them
 _BLANKS = re.compile(" +")
+_SEVERAL = "looks like more than one address; give a list with one address in each place"
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]|=\?')  # RFC 5322 section 3.2.3; =? would read as an encoded word
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Hold one mailbox: ``address`` is ``local@domain`` as typed, ``name`` the display name or empty.
+    """One mailbox: ``address`` is ``local@domain`` as typed, ``name`` the display name or empty.
 
     Raises ``MessageError`` (a ``ValueError``) that says what is wrong.
     """
@@ -97,7 +98,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Hold the sender and the recipients that are actually used, as distinct from the headers.
+    """The sender and the recipients that are actually used, as distinct from the headers.
 
     Strings without display names, as SMTP carries them (domains as A-labels). ``sender`` may be empty (a bounce).
     Raises ``MessageError`` for anything that is no address, and when there is no recipient.
@@ -109,7 +110,9 @@ class Envelope:
     def __init__(self, sender: str | Address, recipients: Iterable[str | Address]) -> None:
         if isinstance(recipients, str):
             raise MessageError("recipients: give a list of addresses, not one text.", field="recipients")
-        object.__setattr__(self, "sender", "" if sender == "" else _bare(sender, "sender"))
+        if sender != "":
+            sender = _bare(sender, "sender")
+        object.__setattr__(self, "sender", sender)
         object.__setattr__(self, "recipients", tuple([_bare(recipient, "recipients") for recipient in recipients]))
         if not self.recipients:
             raise MessageError("recipients: there is none.", field="recipients")
@@ -131,35 +134,43 @@ def is_plain(text: str) -> bool:
 
 
 def _bare(address: str | Address, field: str) -> str:
-    if not isinstance(address, str | Address):
+    if isinstance(address, Address):
+        return address.wire
+    if not isinstance(address, str):
         raise MessageError(f"{field}: an address is text, not {type(address).__name__}.", field=field)
     try:
-        return _wire(address.address if isinstance(address, Address) else address)
+        return _wire(address)
     except MessageError as problem:
         raise MessageError(f"{field}: {problem}", field=field) from None
 
 
 @lru_cache(maxsize=4096)
 def _wire(address: str) -> str:
-    """Check ``local@domain`` and give its form for SMTP."""
+    """Check ``local@domain`` and return its form for SMTP."""
     if len(address) < 255 and _SIMPLE.match(address):
         return address
-    _refuse_controls(address, "address")
+    _refuse_controls(address)
     local, at, domain = address.rpartition("@")
+    if not address.strip():
+        raise _wrong(address, "is empty")
+    if "\uff20" in address and not at:
+        raise _wrong(address, "has no @; the sign in it is a full-width @, please type the plain one")
     if not at:
-        hint = "; the sign in it is a full-width @, please type the plain one" if "\uff20" in address else ""
-        raise _wrong(address, f"has no @{hint}" if address.strip() else "is empty")
-    if not local or not domain:
-        raise _wrong(address, f"has nothing {'before' if not local else 'behind'} the @")
+        raise _wrong(address, "has no @")
+    if not local:
+        raise _wrong(address, "has nothing before the @")
+    if not domain:
+        raise _wrong(address, "has nothing behind the @")
     _check_local(local, address)
     if domain.startswith("["):
         return f"{local}@{_literal(domain, address)}"
     if " " in domain:
         raise _wrong(address, "has a blank in it")
+    # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide half of
+    # the address
+    mapped = to_ascii if local.isascii() else to_unicode
     try:
-        # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide
-        # half of the address
-        return f"{local}@{to_ascii(domain) if local.isascii() else to_unicode(domain)}"
+        return f"{local}@{mapped(domain)}"
     except ValueError as problem:
         raise _wrong(address, f"cannot be used: {problem}") from None
 
@@ -172,8 +183,8 @@ def _check_local(local: str, address: str) -> None:
     if re.match(_DOT_ATOM, local) or re.match(_QUOTED, local):
         return
     if "@" in local and not local.startswith('"'):
-        raise _wrong(address, "looks like more than one address; give a list with one address in each place")
-    if local.startswith(".") or local.endswith(".") or ".." in local:
+        raise _wrong(address, _SEVERAL)
+    if ".." in f".{local}.":
         raise _wrong(address, f'has a dot too many before the @; if it is meant so, quote it: "{local}"@…')
     if " " in local:
         raise _wrong(address, "has a blank in it; a name before an address needs < and > around the address")
@@ -200,7 +211,7 @@ def _parse(text: str) -> Address:
         return Address(text)
     if len(text) > _LONGEST:
         raise _wrong(text, f"is longer than {_LONGEST} characters")
-    _refuse_controls(text, "address")
+    _refuse_controls(text)
     text = text.strip()
     if text.endswith(">"):
         named = re.match(_NAMED, text)
@@ -209,10 +220,9 @@ def _parse(text: str) -> Address:
         return Address(named["address"].strip(), _name(named["name"].strip(), text))
     if text.endswith(";") and ":" in text:
         raise _wrong(text, "is a group; give the addresses themselves")
-    if text.endswith(")"):
-        commented = re.match(_COMMENTED, text)
-        if commented:
-            return Address(commented["address"], _decoded(commented["name"].strip()))
+    commented = text.endswith(")") and re.match(_COMMENTED, text)
+    if commented:
+        return Address(commented["address"], _decoded(commented["name"].strip()))
     return Address(text)
 
 
@@ -223,7 +233,7 @@ def _name(name: str, text: str) -> str:
     if "<" in name or ">" in name:
         raise _wrong(text, "has more than one address in it; give a list with one address in each place")
     if "@" in name and ("," in name or ";" in name):
-        raise _wrong(text, "looks like more than one address; give a list with one address in each place")
+        raise _wrong(text, _SEVERAL)
     return _decoded(name)
 
 
@@ -243,27 +253,28 @@ def _decoded(name: str) -> str:
 def _check_name(name: str) -> None:
     if len(name) > _LONGEST:
         raise MessageError(f"The name of an address is longer than {_LONGEST} characters.", field="address")
-    if not name.isprintable():
-        _refuse_controls(name, "address")
-        if re.search(_TURNS, name):
-            raise _wrong(
-                name, "has a sign in it that turns the direction of writing, which could make it look like another"
-            )
+    if name.isprintable():
+        return
+    _refuse_controls(name)
+    if re.search(_TURNS, name):
+        raise _wrong(
+            name, "has a sign in it that turns the direction of writing, which could make it look like another"
+        )
 
 
-def _refuse_controls(text: str, field: str) -> None:
+def _refuse_controls(text: str) -> None:
     found = re.search(_CONTROLS, text)
     if found:
-        raise MessageError(f"The address {_shown(text)} {what_is(found[0])}.", field=field)
+        raise _wrong(text, what_is(found[0]))
 
 
 def without_refused(name: str) -> str:
-    """Take out of a name that somebody else wrote what ``Address`` refuses."""
-    return re.sub(_TURNS, "", re.sub(_CONTROLS, "", name))
+    """Return a name that somebody else wrote without what ``Address`` refuses."""
+    return re.sub(f"{_TURNS}|{_CONTROLS}", "", name)
 
 
 def what_is(char: str) -> str:
-    """Say in words which forbidden sign was found: for errors."""
+    """Return in words which forbidden character was found: for errors."""
     if char in "\r\n\u0085\u2028\u2029":
         return "has a line break in it"
     if char == "\0":
@@ -274,9 +285,7 @@ def what_is(char: str) -> str:
 
 
 def _wrong(text: str, why: str) -> MessageError:
-    return MessageError(f"The address {_shown(text)} {why}.", field="address")
-
-
-def _shown(text: str) -> str:
-    short = shortened(text, 81)
-    return ascii(short) if re.search(_CONTROLS, short) else repr(short)
+    shown = repr(shortened(text, 81))
+    if re.search(_CONTROLS, text[:80]):
+        shown = ascii(shortened(text, 81))
+    return MessageError(f"The address {shown} {why}.", field="address")

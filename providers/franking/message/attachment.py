@@ -23,8 +23,9 @@ CHUNK = 57 * 1024  # octets read at a time; 57 make one line of base64 (RFC 2045
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+'*`{|}~%-]+"  # noqa: S105  (RFC 2045 section 5.1)
 _TYPE = rf'({_TOKEN}/{_TOKEN})((?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*)\Z'
-_CID = r"[!-;=?-~]{1,200}\Z"
+_CID = r"(<)?([!-;=?-~]{1,200})(?(1)>)\Z"  # with or without its brackets
 _TURNS = f"[{DIRECTION_MARKS}{DIRECTION_CONTROLS}]"  # "exe.fdp" must not look like "pdf.exe"
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 _seeking = threading.Lock()  # one file object may be in several messages, sent by several threads
 
 
@@ -57,50 +58,42 @@ class Attachment:
     ) -> None:
         if [path, data, file].count(None) != 2:
             raise _wrong("give one of path, data and file", field="attachments")
+        own_name = None
         if path is not None:
             path = _checked_path(path)
-            name = name if name is not None else Path(path).name
+            own_name = Path(path).name
         elif data is not None:
             if not isinstance(data, bytes | bytearray | memoryview):
                 raise _wrong(f"data is bytes, not {type(data).__name__}; encode a text first", field="data")
             data = bytes(data)
         elif file is not None:
-            own = _name_of(file)
-            name = name if name is not None else own
+            own_name = _checked_file(file)
+        if name is None:
+            name = own_name
         if name is not None:
-            refuse_controls(name, "name")
-            name = name.strip()  # blanks at the ends get lost on the way
-            if not name or len(name) > 255 or "\t" in name or re.search(_TURNS, name):
-                raise _wrong(
-                    "the name is empty, longer than 255 characters, or has a sign in it that turns the direction of writing",
-                    field="name",
-                )
+            name = _checked_name(name)
         if cid is not None:
             cid = _checked_cid(cid)
-        for key, value in (
-            ("path", path),
-            ("data", data),
-            ("file", file),
-            ("name", name),
-            ("content_type", _guessed(name) if content_type is None else _checked_type(content_type)),
-            ("cid", cid),
-        ):
+        if content_type is None:
+            content_type = _guessed(name)
+        else:
+            _check_type(content_type)
+        values = {"path": path, "data": data, "file": file, "name": name, "content_type": content_type, "cid": cid}
+        for key, value in values.items():
             object.__setattr__(self, key, value)
         self.measure()
 
     def __repr__(self) -> str:
-        source = (
-            f"path={self.path!r}"
-            if self.path is not None
-            else "file=…"
-            if self.file is not None
-            else f"data=<{len(self.data or b'')} bytes>"
-        )
+        source = "file=…"
+        if self.path is not None:
+            source = f"path={self.path!r}"
+        elif self.data is not None:
+            source = f"data=<{len(self.data)} bytes>"
         return f"Attachment({source}, name={self.name!r}, content_type={self.content_type!r}, cid={self.cid!r})"
 
     @property
     def shown(self) -> str:
-        """Name it for an error."""
+        """Return what an error calls it."""
         return repr(self.name or self.cid or self.content_type)
 
     def measure(self) -> int:
@@ -129,9 +122,9 @@ class Attachment:
         """
         try:
             yield from self._read(size)
+        except MessageError:
+            raise
         except (OSError, ValueError) as problem:
-            if isinstance(problem, MessageError):
-                raise
             raise self._unreadable(problem) from problem
 
     def _read(self, size: int) -> Iterator[bytes]:
@@ -170,24 +163,22 @@ class Attachment:
         return chunk
 
     def _expect(self, found: int, size: int) -> None:
-        if found != size:
-            raise self.changed("grew" if found > size else "shrank")
+        if found > size:
+            raise self.changed("grew")
+        if found < size:
+            raise self.changed("shrank")
 
     def changed(self, how: str) -> MessageError:
-        """Make the error that says what happened to the file meanwhile."""
-        evidence = Evidence("message", reason="attachment-changed", details={"attachment": self.name or self.cid})
-        return MessageError(
-            f"The attachment {self.shown} {how} while the message was being sent.",
-            field="attachments",
-            evidence=evidence,
-        )
+        """Return the error that says what happened to the file meanwhile."""
+        return self._error("attachment-changed", f"{how} while the message was being sent")
 
     def _unreadable(self, problem: Exception) -> MessageError:
-        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        evidence = Evidence("message", reason="attachment-unreadable", details={"attachment": self.name or self.cid})
-        return MessageError(
-            f"The attachment {self.shown} cannot be read: {why}.", field="attachments", evidence=evidence
-        )
+        why = getattr(problem, "strerror", None) or str(problem)
+        return self._error("attachment-unreadable", f"cannot be read: {why}")
+
+    def _error(self, reason: str, what: str) -> MessageError:
+        evidence = Evidence("message", reason=reason, details={"attachment": self.name or self.cid})
+        return MessageError(f"The attachment {self.shown} {what}.", field="attachments", evidence=evidence)
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:
@@ -197,7 +188,7 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
     try:
         mode = Path(text).stat().st_mode
     except (OSError, ValueError) as problem:
-        why = problem.strerror if isinstance(problem, OSError) else "this is no path"
+        why = getattr(problem, "strerror", "this is no path")
         raise _wrong(f"{text!r} cannot be read: {why}", field="path") from None
     _refuse_special(mode, repr(text))
     if not os.access(text, os.R_OK):
@@ -206,18 +197,8 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
 
 
 def _refuse_special(mode: int, shown: str) -> None:
-    if stat.S_ISREG(mode):
-        return
-    kind = (
-        "a directory"
-        if stat.S_ISDIR(mode)
-        else "a named pipe"
-        if stat.S_ISFIFO(mode)
-        else "a socket"
-        if stat.S_ISSOCK(mode)
-        else "a device"
-    )
-    raise _wrong(f"{shown} is {kind}, not a file", field="path")
+    if not stat.S_ISREG(mode):
+        raise _wrong(f"{shown} is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file", field="path")
 
 
 def _patiently(path: str, flags: int) -> int:
@@ -225,7 +206,8 @@ def _patiently(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _name_of(file: BinaryIO) -> str | None:
+def _checked_file(file: BinaryIO) -> str | None:
+    """Return the name that an open file has, if it has one that can be shown."""
     try:
         if not file.seekable():
             raise _wrong(
@@ -233,30 +215,42 @@ def _name_of(file: BinaryIO) -> str | None:
             )
         if hasattr(file, "encoding"):
             raise _wrong('the file is open as text; open it with "rb"', field="file")
+    except MessageError:
+        raise
     except (AttributeError, OSError, ValueError) as problem:
-        if isinstance(problem, MessageError):
-            raise
         raise _wrong(f"file is an open binary file: {problem}", field="file") from None
-    name = getattr(file, "name", None)
-    return Path(name).name if isinstance(name, str) and name.isprintable() else None
+    name = getattr(file, "name", None)  # a number, where it was opened by one
+    if not isinstance(name, str) or not name.isprintable():
+        return None
+    return Path(name).name
+
+
+def _checked_name(name: str) -> str:
+    refuse_controls(name, "name")
+    name = name.strip()  # blanks at the ends get lost on the way
+    if not name or len(name) > 255 or "\t" in name or re.search(_TURNS, name):
+        raise _wrong(
+            "the name is empty, longer than 255 characters, or has a sign in it that turns the direction of writing",
+            field="name",
+        )
+    return name
 
 
 def _checked_cid(cid: str) -> str:
     refuse_controls(cid, "cid")
-    bare = cid[1:-1] if cid.startswith("<") and cid.endswith(">") else cid
-    if not re.match(_CID, bare):
+    found = re.match(_CID, cid)
+    if not found:
         raise _wrong(
             f"{cid[:80]!r} is no content id: 1 to 200 letters, digits and signs of ASCII, without blanks", field="cid"
         )
-    return bare
+    return found[2]
 
 
-def _checked_type(content_type: str) -> str:
+def _check_type(content_type: str) -> None:
     refuse_controls(content_type, "content_type")
     found = re.match(_TYPE, content_type)
     if not content_type.isascii() or len(content_type) > 500 or not found or found[1].lower().startswith("multipart/"):
         raise _wrong(f"{content_type[:80]!r} is no media type of a file, such as application/pdf", field="content_type")
-    return content_type
 
 
 def _guessed(name: str | None) -> str:
@@ -265,9 +259,13 @@ def _guessed(name: str | None) -> str:
     kind, packed = mimetypes.guess_type(name or "")
     if packed == "gzip":
         return "application/gzip"
-    return kind if kind and not packed else "application/octet-stream"
+    if packed or not kind:
+        return "application/octet-stream"
+    return kind
 
 
 def _wrong(why: str, *, field: str) -> MessageError:
-    evidence = Evidence("message", reason="attachment-unreadable") if field in ("path", "file") else None
+    evidence = None
+    if field in ("path", "file"):
+        evidence = Evidence("message", reason="attachment-unreadable")
     return MessageError(f"Attachment: {why}.", field=field, evidence=evidence)

@@ -20,6 +20,7 @@ from franking.message.idna import to_ascii
 __all__ = [
     "ADDRESSED",
     "address_field",
+    "custom_field",
     "date_now",
     "disposition",
     "encoded",
@@ -34,6 +35,14 @@ __all__ = [
 
 # the fields of RFC 5322 that hold addresses; Resent- too
 ADDRESSED = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))
+_ADDRESSED_TOO = (
+    "sender",
+    "disposition-notification-to",
+    "return-receipt-to",
+    "errors-to",
+    "mail-followup-to",
+    "mail-reply-to",
+)
 _NAME = re.compile(r"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8: printable ASCII without the colon
 _CONTROLS = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # a tab is a blank
 _WORDS = re.compile(r"[ \t]*[^ \t]+")
@@ -51,9 +60,7 @@ def refuse_controls(value: str, name: str) -> None:
     """
     if not isinstance(value, str):
         raise MessageError(f"{name}: this is text, not {type(value).__name__}.", field=name)
-    if value.isprintable():
-        return
-    found = re.search(_CONTROLS, value)
+    found = not value.isprintable() and re.search(_CONTROLS, value)
     if found:
         raise MessageError(f"{name}: the text {what_is(found[0])}.", field=name)
 
@@ -66,14 +73,18 @@ def field(name: str, value: str, *, where: str | None = None) -> str:
     where = where or name.lower()
     refuse_controls(value, where)
     value = value.strip()
-    if value.isascii():
-        if len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
-            return f"{name}: {value}\r\n"
-        if max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
-            value = encoded(value, name)
-    else:
+    if value.isascii() and len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
+        return f"{name}: {value}\r\n"
+    if not value.isascii() or max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
         value = encoded(value, name)
     return _folded(name, value, where)
+
+
+def custom_field(name: str, value: str) -> str:
+    """Write a field that the application named itself. In one that holds addresses they stay readable for machines."""
+    if name.lower() in _ADDRESSED_TOO and not value.isascii():
+        return address_field(name, read_addresses(value, name.lower()))
+    return field(name, value, where="headers")
 
 
 def address_field(name: str, addresses: Iterable[Address]) -> str:
@@ -81,7 +92,7 @@ def address_field(name: str, addresses: Iterable[Address]) -> str:
     value = ", ".join([_mailbox(address) for address in addresses])
     if len(name) + len(value) <= _FOLD - 2:
         return f"{name}: {value}\r\n"
-    return _folded(name, value)
+    return _folded(name, value, name.lower())
 
 
 def groups_field(name: str, groups: Iterable[tuple[str | None, Iterable[Address]]]) -> str:
@@ -91,11 +102,13 @@ def groups_field(name: str, groups: Iterable[tuple[str | None, Iterable[Address]
     items = []
     for label, addresses in groups:
         members = ", ".join(map(_mailbox, addresses))
-        items.append(members if label is None else f"{_phrase(label)}: {members};")
-    return _folded(name, ", ".join(items))
+        if label is not None:
+            members = f"{_phrase(label)}: {members};"
+        items.append(members)
+    return _folded(name, ", ".join(items), name.lower())
 
 
-def _folded(name: str, value: str, where: str | None = None) -> str:
+def _folded(name: str, value: str, where: str) -> str:
     """Fold before blanks: unfolding takes only the CRLF away, so no blank is lost or added (RFC 5322 section 2.2.3)."""
     if not _NAME.match(name):
         raise MessageError(f"headers: {name[:80]!r} is no name of a header field.", field="headers")
@@ -109,7 +122,6 @@ def _folded(name: str, value: str, where: str | None = None) -> str:
             line += word
     lines.append(line)
     if max(map(len, lines)) > _LONGEST:
-        where = where or name.lower()
         raise MessageError(
             f"{where}: a line of this header field would be longer than {_LONGEST} characters.", field=where
         )
@@ -126,13 +138,17 @@ def encoded(value: str, name: str = "") -> str:
 
 @lru_cache(maxsize=4096)
 def _mailbox(address: Address) -> str:
-    return f"{_phrase(address.name)} <{address.wire}>" if address.name else address.wire
+    if not address.name:
+        return address.wire
+    return f"{_phrase(address.name)} <{address.wire}>"
 
 
 def _phrase(name: str) -> str:
     if not name.isascii() or len(name) > 60 or "=?" in name:
         return encoded(name)
-    return quoted(name) if _SPECIALS.search(name) else name
+    if _SPECIALS.search(name):
+        return quoted(name)
+    return name
 
 
 def disposition(kind: str, name: str | None) -> str:
@@ -143,17 +159,11 @@ def disposition(kind: str, name: str | None) -> str:
         return f"Content-Disposition: {kind};\r\n filename={quoted(name)}\r\n"
     from urllib.parse import quote  # rare: a file name that ASCII cannot hold
 
-    octets = quote(name, safe="")
-    if len(octets) <= 50:
-        return f"Content-Disposition: {kind};\r\n filename*=utf-8''{octets}\r\n"
-    lines: list[str] = []
-    while octets:
-        end = 50
-        while "%" in octets[end - 2 : end] and end < len(octets):  # never inside %C3
-            end -= 1
-        charset = "" if lines else "utf-8''"
-        lines.append(f" filename*{len(lines)}*={charset}{octets[:end]}")
-        octets = octets[end:]
+    pieces = re.findall(r".{1,50}(?<!%)(?<!%.)", quote(name, safe=""))  # never cut inside %C3
+    pieces[0] = f"utf-8''{pieces[0]}"
+    lines = [f" filename*{place}*={piece}" for place, piece in enumerate(pieces)]
+    if len(pieces) == 1:
+        lines = [f" filename*={pieces[0]}"]
     return f"Content-Disposition: {kind};\r\n" + ";\r\n".join(lines) + "\r\n"
 
 
@@ -201,18 +211,15 @@ def _read(value: str, name: str) -> Iterable[Address]:
             raise MessageError(f"{name}: {problem}", field=name) from None
 
 
-_last_date = (0, "")
-
-
 def date_now() -> str:
-    """Return the time now as RFC 5322 section 3.3 writes it, in UTC; the same text serves for a whole second."""
-    global _last_date
-    now = int(time.time())
-    if _last_date[0] != now:
-        t = time.gmtime(now)
-        text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]:04} {t[3]:02}:{t[4]:02}:{t[5]:02} +0000"
-        _last_date = (now, text)
-    return _last_date[1]
+    """Return the time now as RFC 5322 section 3.3 writes it, in UTC."""
+    return _date(int(time.time()))
+
+
+@lru_cache(maxsize=1)  # the same text serves for a whole second
+def _date(now: int) -> str:
+    t = time.gmtime(now)
+    return f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]:04} {t[3]:02}:{t[4]:02}:{t[5]:02} +0000"
 
 
 def new_id(origin: Address) -> str:
@@ -222,21 +229,6 @@ def new_id(origin: Address) -> str:
 
 @lru_cache(maxsize=256)
 def _right_side(domain: str) -> str:
-    return domain if domain.startswith("[") else to_ascii(domain)
-
-
-_ADDRESSED = {
-    "sender",
-    "disposition-notification-to",
-    "return-receipt-to",
-    "errors-to",
-    "mail-followup-to",
-    "mail-reply-to",
-}
-
-
-def custom_field(name: str, value: str) -> str:
-    if name.lower() in _ADDRESSED and not value.isascii():
-        # a name outside ASCII: the address must stay readable for machines
-        return address_field(name, read_addresses(value, name.lower()))
-    return field(name, value, where="headers")
+    if domain.startswith("["):
+        return domain
+    return to_ascii(domain)

@@ -31,11 +31,9 @@ def to_ascii(domain: str) -> str:
     A dot at the end is refused. Raises ``ValueError`` that says what is wrong (UTS #46; RFC 5891 section 4.2; RFC 1035
     section 2.3.4).
     """
-    mapped = domain if domain.isascii() else _map(domain)
-    labels = mapped.split(".")
-    name = ".".join(_encode(label, domain) for label in labels)
+    name = ".".join([_encode(label, domain) for label in _map(domain).split(".")])
     if len(name) > 253:
-        raise ValueError(f"the domain {_shown(domain)} is longer than the 253 characters that DNS allows")
+        raise _wrong(domain, "is longer than the 253 characters that DNS allows")
     return name
 
 
@@ -44,25 +42,26 @@ def to_unicode(domain: str) -> str:
     Raises ``ValueError``.
     """
     to_ascii(domain)
-    return domain if domain.isascii() else _map(domain)
+    return _map(domain)
 
 
 def _encode(label: str, domain: str) -> str:
     if not label:
-        raise ValueError(f"the domain {_shown(domain)} has an empty part (two dots in a row, or a dot at an end)")
-    if label.isascii():
-        encoded = label
-    else:
+        raise _wrong(domain, "has an empty part (two dots in a row, or a dot at an end)")
+    encoded = label
+    if not label.isascii():
         _check(label, domain)
         encoded = "xn--" + label.encode("punycode").decode("ascii")
     if not _ASCII_LABEL.match(encoded):
-        raise ValueError(f"the domain {_shown(domain)} has a part that is no name: {label!r}")
+        raise _wrong(domain, f"has a part that is no name: {label!r}")
     if len(encoded) > 63:
-        raise ValueError(f"the domain {_shown(domain)} has a part longer than 63 characters")
+        raise _wrong(domain, "has a part longer than 63 characters")
     return encoded
 
 
 def _map(domain: str) -> str:
+    if domain.isascii():
+        return domain
     import unicodedata  # only a name outside ASCII needs the tables
 
     text = re.sub(_IGNORED, "", re.sub(_DOTS, ".", domain))
@@ -75,16 +74,16 @@ def _check(label: str, domain: str) -> None:
     import unicodedata
 
     if label.startswith("-") or label.endswith("-") or label[2:4] == "--":
-        raise ValueError(f"the domain {_shown(domain)} has hyphens where no name may have them")
+        raise _wrong(domain, "has hyphens where no name may have them")
     if unicodedata.category(label[0]).startswith("M"):
-        raise ValueError(f"the domain {_shown(domain)} has a part that begins with a combining mark")
+        raise _wrong(domain, "has a part that begins with a combining mark")
     for place, char in enumerate(label):
         if char in JOINERS:  # RFC 5892 appendix A: joiners only behind a virama
             if place == 0 or unicodedata.combining(label[place - 1]) != 9:
-                raise ValueError(f"the domain {_shown(domain)} has an invisible joiner in it")
+                raise _wrong(domain, "has an invisible joiner in it")
         elif (char.isascii() and not (char.isalnum() or char == "-")) or unicodedata.category(char)[0] in "CZ":
-            raise ValueError(f"the domain {_shown(domain)} has a sign in it that no name may have: {char!r}")
+            raise _wrong(domain, f"has a sign in it that no name may have: {char!r}")
 
 
-def _shown(domain: str) -> str:
-    return repr(shortened(domain, 81))
+def _wrong(domain: str, why: str) -> ValueError:
+    return ValueError(f"the domain {shortened(domain, 81)!r} {why}")

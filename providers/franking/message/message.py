@@ -1,8 +1,7 @@
-"""Messages: ``Message`` and ``Attachment`` → ``Content``, a serialised message that streams. It sends nothing and knows
-no provider.
+"""``Message``: what an application means to say, checked at once. Nothing is serialised or sent here.
 
-What an application wrote itself (``EmailMessage``, bytes) becomes content in ``given.py``; the body of a ``Message`` is
-composed in ``mime.py``; ``prepare.py`` decides between them.
+It becomes content in ``mime.py``; what an application wrote itself (``EmailMessage``, bytes) does so in ``raw.py``;
+``prepare.py`` decides between them.
 """
 
 from __future__ import annotations
@@ -69,30 +68,29 @@ class Message:
             _refuse_in_body(text, "text")
         if html is not None:
             _refuse_in_body(html, "html")
-        given, own_id = _custom(headers) if headers else ((), None)
+        fields, own_id = _checked_headers(headers)
         if message_id is not None:
             if own_id is not None:
                 raise MessageError("message_id: it stands in headers too; give it once.", field="message_id")
             own_id = _checked_id(message_id)
+        if sender is not None:
+            sender = _address(sender, "sender")
         put = object.__setattr__
         put(self, "to", _addresses(to, "to"))
         put(self, "cc", _addresses(cc, "cc") if cc else ())
         put(self, "bcc", _addresses(bcc, "bcc") if bcc else ())
         put(self, "reply_to", _addresses(reply_to, "reply_to") if reply_to else ())
-        put(self, "sender", None if sender is None else _address(sender, "sender"))
+        put(self, "sender", sender)
         put(self, "subject", subject)
         put(self, "text", text)
         put(self, "html", html)
-        put(self, "attachments", _attachments(attachments) if attachments else ())
-        put(self, "headers", given)
+        put(self, "attachments", _attachments(attachments))
+        put(self, "headers", fields)
         put(self, "message_id", own_id)
 
     def __repr__(self) -> str:
-        sizes = "".join(
-            f", {name}=<{len(value)} characters>"
-            for name, value in (("text", self.text), ("html", self.html))
-            if value is not None
-        )
+        bodies = {"text": self.text, "html": self.html}
+        sizes = "".join(f", {name}=<{len(body)} characters>" for name, body in bodies.items() if body is not None)
         to = ", ".join(map(str, self.to))
         return f"Message(to={to!r}, subject={self.subject!r}{sizes}, attachments={list(self.attachments)!r})"
 
@@ -100,19 +98,21 @@ class Message:
         """Compose without sending; Bcc stays in. ``sender`` is the From, unless the message has its own. Raises
         ``MessageError``.
         """
-        origin = self.sender if sender is None else _address(sender, "sender")
-        if origin is None:
+        sender = self.sender if sender is None else _address(sender, "sender")
+        if sender is None:
             raise MessageError("sender: neither the message nor the call says who sends.", field="sender")
-        return b"".join(compose(self, origin, rewrite_from=False).chunks(bcc=True))
+        return b"".join(compose(self, sender, rewrite_from=False).chunks(bcc=True))
 
 
-def _custom(headers: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], str | None]:
-    """Check further header fields; give them, and the Message-ID if it is among them."""
+def _checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
+    """Check further header fields; return them, and the Message-ID if it is among them."""
+    if not headers:
+        return (), None
     if not isinstance(headers, Mapping):
         raise MessageError(
             f"headers: a mapping of names to texts is needed, not {type(headers).__name__}.", field="headers"
         )
-    given: list[tuple[str, str]] = []
+    fields: list[tuple[str, str]] = []
     message_id = None
     for name, value in headers.items():
         refuse_controls(name, "headers")
@@ -132,8 +132,8 @@ def _custom(headers: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], st
         custom_field(name, value)  # raises what it would raise when sending
         if lower == "date":
             _check_date(value)
-        given.append((name, value))
-    return tuple(given), message_id
+        fields.append((name, value))
+    return tuple(fields), message_id
 
 
 def _check_date(value: str) -> None:
@@ -148,12 +148,14 @@ def _check_date(value: str) -> None:
 
 def _checked_id(value: str) -> str:
     refuse_controls(value, "message_id")
-    wrapped = value if value.startswith("<") else f"<{value}>"
-    if not _MESSAGE_ID.match(wrapped) or len(wrapped) > 900:
+    message_id = value
+    if not value.startswith("<"):
+        message_id = f"<{value}>"
+    if not _MESSAGE_ID.match(message_id) or len(message_id) > 900:
         raise MessageError(
             f"message_id: {value[:80]!r} is no Message-ID, such as <20261102.1@example.cz>.", field="message_id"
         )
-    return wrapped
+    return message_id
 
 
 def _refuse_in_body(value: str, name: str) -> None:
@@ -188,11 +190,13 @@ def _address(value: AddressLike, name: str) -> Address:
         raise MessageError(f"{name}: {problem}", field=name) from None
 
 
-def _attachments(given: Sequence[Attachment | str | os.PathLike[str]]) -> tuple[Attachment, ...]:
-    if isinstance(given, str | bytes | os.PathLike | Attachment):
+def _attachments(attachments: Sequence[Attachment | str | os.PathLike[str]]) -> tuple[Attachment, ...]:
+    if not attachments:
+        return ()
+    if isinstance(attachments, str | bytes | os.PathLike | Attachment):
         raise MessageError("attachments: give a list, even of one.", field="attachments")
     try:
-        made = tuple(item if isinstance(item, Attachment) else Attachment(item) for item in given)
+        made = tuple(item if isinstance(item, Attachment) else Attachment(item) for item in attachments)
     except MessageError as problem:
         raise MessageError(f"attachments: {problem}", field="attachments", evidence=problem.evidence) from None
     cids = [item.cid for item in made if item.cid is not None]

@@ -1,8 +1,8 @@
-"""The body of a composed message: texts, alternatives, inline images, attachments, as pieces that stream (RFC 2045,
-2046, 2387).
+"""A ``Message`` composed: its header, and a body of texts, alternatives, inline images and attachments, as pieces that
+stream (RFC 2045, 2046, 2387). How one field is written stands in ``headers.py``.
 
-Everything comes out in 7 bits, so that no server needs 8BITMIME. A piece is either octets or an attachment that is read
-and encoded when its turn comes; the size of each is known beforehand. The header of the message is not written here.
+The body comes out in 7 bits, so that no server needs 8BITMIME. A piece is either octets or an attachment that is read
+and encoded when its turn comes; the size of each is known beforehand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import binascii
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from franking.message.address import Address
@@ -20,11 +21,9 @@ from franking.message.headers import address_field, custom_field, date_now, disp
 
 if TYPE_CHECKING:
     from franking.message.content import Part, Parts
-
-if TYPE_CHECKING:
     from franking.message.message import Message
 
-__all__ = ["Encoded", "Piece", "body", "compose"]
+__all__ = ["body", "compose"]
 
 
 class Composed:
@@ -33,11 +32,11 @@ class Composed:
     __slots__ = (
         "_bcc",
         "_date",
-        "_head",
         "_message",
         "_origin",
-        "_pieces",
         "_reply_to",
+        "_rest",
+        "_start",
         "message_id",
         "size",
         "smtputf8",
@@ -47,22 +46,14 @@ class Composed:
     def __init__(
         self, message: Message, origin: Address, reply_to: tuple[Address, ...], date: str, message_id: str
     ) -> None:
-        self._message, self._origin, self._reply_to, self._date, self.message_id = (
-            message,
-            origin,
-            reply_to,
-            date,
-            message_id,
-        )
+        self._message, self._origin, self._reply_to = message, origin, reply_to
+        self._date, self.message_id = date, message_id
         head, self._bcc = _head(message, origin, reply_to, date, message_id)
         self.smtputf8 = not (head.isascii() and self._bcc.isascii())
-        first, *rest = body(message.text, message.html, message.attachments)
+        first, *self._rest = body(message.text, message.html, message.attachments)
         assert isinstance(first, bytes)
-        self._head = head.encode()
-        self._pieces: list[Piece] = [first, *rest]
-        self.size = len(self._head) + sum(
-            [piece.size if isinstance(piece, Encoded) else len(piece) for piece in self._pieces]
-        )
+        self._start = head.encode() + first
+        self.size = len(self._start) + sum(map(len, self._rest))
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -73,40 +64,35 @@ class Composed:
         return self.size + len(self._bcc)
 
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
-        if len(self._pieces) == 1:
-            text = self._pieces[0]
-            assert isinstance(text, bytes)
-            yield self._bcc.encode() + self._head + text if bcc else self._head + text
-            return
-        yield from gathered(self._flow(bcc=bcc))
-
-    def _flow(self, *, bcc: bool) -> Iterator[bytes]:
+        start = self._start
         if bcc:
-            yield self._bcc.encode()
-        yield self._head
-        for piece in self._pieces:
-            if isinstance(piece, Encoded):
-                yield from piece
-            else:
-                yield piece
+            start = self._bcc.encode() + start
+        if self._rest:
+            yield from gathered(chain((start,), *map(_streamed, self._rest)))
+        else:
+            yield start
 
     def parts(self) -> Parts:
         from franking.message.content import Parts  # only Graph's JSON needs it
 
         message = self._message
-        fields = [("From", str(self._origin))]
-        for name, addresses in (
-            ("Reply-To", self._reply_to),
-            ("To", message.to),
-            ("Cc", message.cc),
-            ("Bcc", message.bcc),
-        ):
-            if addresses:
-                fields.append((name, ", ".join(map(str, addresses))))
-        fields += [("Subject", message.subject)] if message.subject else []
-        fields += [("Date", self._date), ("Message-ID", self.message_id)]
-        fields += [(name, value) for name, value in message.headers if name.lower() != "date"]
-        return Parts(tuple(fields), message.text, message.html, tuple(map(_part, message.attachments)))
+        addressed = {"Reply-To": self._reply_to, "To": message.to, "Cc": message.cc, "Bcc": message.bcc}
+        fields = (
+            ("From", str(self._origin)),
+            *((name, ", ".join(map(str, addresses))) for name, addresses in addressed.items()),
+            ("Subject", message.subject),
+            ("Date", self._date),
+            ("Message-ID", self.message_id),
+        )
+        written = tuple(field for field in fields if field[1])
+        own = tuple(field for field in message.headers if field[0].lower() != "date")
+        return Parts((*written, *own), message.text, message.html, tuple(map(_part, message.attachments)))
+
+
+def _streamed(piece: Piece) -> Iterable[bytes]:
+    if isinstance(piece, bytes):
+        return (piece,)
+    return piece
 
 
 def _part(attachment: Attachment) -> Part:
@@ -149,7 +135,10 @@ def _head(
         if name.lower() != "date":
             lines.append(custom_field(name, value))
     lines.append("MIME-Version: 1.0\r\n")
-    return "".join(lines), address_field("Bcc", message.bcc) if message.bcc else ""
+    bcc = ""
+    if message.bcc:
+        bcc = address_field("Bcc", message.bcc)
+    return "".join(lines), bcc
 
 
 _LINE = 57  # octets that make 76 characters of base64
@@ -160,36 +149,44 @@ _ASCII = bytes(range(128)).replace(b"=", b"")
 
 
 class Encoded:
-    """An attachment in the form that it travels in: ``size`` octets, as base64 lines or, for an embedded message, as it
-    is.
-    """
+    """A file of ``raw`` octets in the form that it travels in: as base64 lines; its length is that of all of them."""
 
-    __slots__ = ("attachment", "plain", "raw", "size")
+    __slots__ = ("attachment", "raw")
 
-    def __init__(self, attachment: Attachment, raw: int, *, plain: int | None = None) -> None:
-        self.attachment = attachment
-        self.raw = raw
-        self.plain = plain is not None
-        self.size = (
-            raw // _LINE * 78 + (-(-(raw % _LINE) // 3) * 4 + 2 if raw % _LINE else 0) if plain is None else plain
-        )
+    def __init__(self, attachment: Attachment, raw: int) -> None:
+        self.attachment, self.raw = attachment, raw
+
+    def __len__(self) -> int:
+        quanta = -(-self.raw // 3)  # of four characters; each line has 19 and ends with CRLF
+        return 4 * quanta + 2 * -(-quanta // 19)
 
     def __iter__(self) -> Iterator[bytes]:
-        chunks = self.attachment.read(self.raw)
-        return self._as_it_is(chunks) if self.plain else map(base64_lines, chunks)
+        return map(base64_lines, self.attachment.read(self.raw))
 
-    def _as_it_is(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+
+class Embedded:
+    """A file in the form that it travels in: an embedded message, which goes as it is but for its line ends."""
+
+    __slots__ = ("_size", "attachment", "raw")
+
+    def __init__(self, attachment: Attachment, raw: int, size: int) -> None:
+        self.attachment, self.raw, self._size = attachment, raw, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
         size = 0
-        for chunk in crlf(chunks):
+        for chunk in crlf(self.attachment.read(self.raw)):
             size += len(chunk)
-            if size > self.size or not chunk.isascii():
+            if size > self._size or not chunk.isascii():
                 raise self.attachment.changed("changed")
             yield chunk
-        if size != self.size:
+        if size != self._size:
             raise self.attachment.changed("changed")
 
 
-Piece = bytes | Encoded
+Piece = bytes | Encoded | Embedded
 
 
 def base64_lines(data: bytes) -> bytes:
@@ -213,8 +210,8 @@ def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) 
 
     text and html are alternatives; inline images go with the html that shows them; all other files stand behind.
     """
-    if not attachments and (text is None or html is None):
-        return [_text("plain" if html is None else "html", html if text is None and html is not None else text or "")]
+    if not attachments and html is None:
+        return [_text("plain", text or "")]
     boundaries = _boundaries()
     inline = [item for item in attachments if item.cid is not None and html is not None]
     rest = [item for item in attachments if item.cid is None or html is None]
@@ -228,9 +225,7 @@ def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) 
     elif text is not None:
         pieces = [_text("plain", text)]
     if rest:
-        pieces = _multipart(
-            "mixed", next(boundaries), [pieces, *map(_file, rest)] if pieces else [_file(item) for item in rest]
-        )
+        pieces = _multipart("mixed", next(boundaries), [part for part in (pieces, *map(_file, rest)) if part])
     return pieces
 
 
@@ -238,7 +233,8 @@ def _boundaries() -> Iterator[str]:
     # "=_" occurs neither in base64 nor in quoted-printable; the random part keeps them apart from plain text and
     # embedded messages
     token = os.urandom(12).hex()
-    return (f"=_{level}_{token}" for level in "123")
+    for level in "123":
+        yield f"=_{level}_{token}"
 
 
 def _multipart(kind: str, boundary: str, parts: Sequence[list[Piece]]) -> list[Piece]:
@@ -257,29 +253,25 @@ def _text(kind: str, text: str) -> bytes:
     if not text.endswith("\n"):
         text += "\n"
     data = text.replace("\n", "\r\n").encode()
-    if len(data) == len(text) + text.count("\n") and (
-        len(text) <= _LONGEST or max(map(len, text.split("\n"))) <= _LONGEST
-    ):
-        return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n%b" % (
-            kind.encode(),
-            data,
-        )
-    # a sign takes three characters in quoted-printable; from a sixth of such signs on base64 is shorter
-    if len(data.translate(None, _ASCII)) * 6 > len(data):
-        return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n%b" % (
-            kind.encode(),
-            base64_lines(data),
-        )
-    return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b" % (
+    encoding = b"quoted-printable"
+    if data.isascii() and (len(text) <= _LONGEST or max(map(len, text.split("\n"))) <= _LONGEST):
+        encoding = b"7bit"
+    # an octet takes three characters in quoted-printable; from a sixth of such octets on base64 is shorter
+    elif len(data.translate(None, _ASCII)) * 6 > len(data):
+        encoding, data = b"base64", base64_lines(data)
+    else:
+        data = binascii.b2a_qp(data)
+    return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
         kind.encode(),
-        binascii.b2a_qp(data),
+        encoding,
+        data,
     )
 
 
 def _file(attachment: Attachment) -> list[Piece]:
     size = attachment.measure()
-    kind, encoding = attachment.content_type, "base64"
-    content = Encoded(attachment, size)
+    kind, encoding, place = attachment.content_type, "base64", "attachment"
+    content: Piece = Encoded(attachment, size)
     if kind.lower().startswith("message/"):
         # RFC 2046 section 5.2.1 forbids base64 for an embedded message: it goes as it is where 7 bits hold it, else as
         # an ordinary file
@@ -287,17 +279,19 @@ def _file(attachment: Attachment) -> list[Piece]:
         if plain is None:
             kind = "application/octet-stream"
         else:
-            encoding, content = "7bit", Encoded(attachment, size, plain=plain)
-    fields = [f"Content-Type: {kind}"]
-    if attachment.name is not None:
-        # old clients read name=, where an encoded word is common practice, though RFC 2047 does not foresee it
-        shown = attachment.name if attachment.name.isascii() else encoded(attachment.name)
-        fields.append(f";\r\n name={quoted(shown)}" if len(shown) < 200 else "")
-    fields.append(f"\r\nContent-Transfer-Encoding: {encoding}\r\n")
+            encoding, content = "7bit", Embedded(attachment, size, plain)
+    head = f"Content-Type: {kind}"
+    name = attachment.name or ""
+    if not name.isascii():  # common practice, though RFC 2047 does not foresee it
+        name = encoded(name)
+    if 0 < len(name) < 200:  # old clients read name=
+        head += f";\r\n name={quoted(name)}"
+    head += f"\r\nContent-Transfer-Encoding: {encoding}\r\n"
     if attachment.cid is not None:
-        fields.append(f"Content-ID: <{attachment.cid}>\r\n")
-    fields.append(disposition("inline" if attachment.cid is not None else "attachment", attachment.name))
-    return ["".join(fields).encode() + b"\r\n", content]
+        place = "inline"
+        head += f"Content-ID: <{attachment.cid}>\r\n"
+    head += disposition(place, attachment.name)
+    return [head.encode() + b"\r\n", content]
 
 
 def _seven_bit_size(attachment: Attachment, size: int) -> int | None:
@@ -307,6 +301,8 @@ def _seven_bit_size(attachment: Attachment, size: int) -> int | None:
         first, *others = chunk.split(b"\r\n")
         if not chunk.isascii() or b"\0" in chunk or max(line + len(first), *map(len, others), 0) > _LONGEST:
             return None
-        line = len(others[-1]) if others else line + len(first)
+        line += len(first)
+        if others:
+            line = len(others[-1])
         total += len(chunk)
     return total

@@ -15,13 +15,13 @@ from franking.errors import MessageError
 from franking.message.content import Part, Parts
 from franking.message.headers import ADDRESSED, read_addresses
 
-__all__ = ["take_apart"]
+__all__ = ["parse_parts"]
 
 _STRUCTURE = ("content-", "mime-version")
 _FAITHFUL = ("multipart/mixed", "multipart/alternative", "multipart/related")
 
 
-def take_apart(data: bytes) -> Parts:
+def parse_parts(data: bytes) -> Parts:
     """Parse a whole message. The first text and the first html are the bodies, every other leaf is an attachment."""
     message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(data)
     fields = tuple(
@@ -44,8 +44,8 @@ def take_apart(data: bytes) -> Parts:
         if parents[-1:] == ("multipart/alternative",):
             complete = False  # a further form of the same message, such as an invitation
         others.append(_part(leaf))
-    text, html = (_text(found[kind]) if kind in found else None for kind in ("text/plain", "text/html"))
-    return Parts(fields, text, html, tuple(others), complete)
+    texts = {kind: _text(leaf) for kind, leaf in found.items()}
+    return Parts(fields, texts.get("text/plain"), texts.get("text/html"), tuple(others), complete)
 
 
 def _leaves(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[tuple[EmailMessage, tuple[str, ...]]]:
@@ -81,7 +81,9 @@ def _octets(leaf: EmailMessage) -> bytes:
     if leaf.get_content_maintype() == "message":
         return b"".join(part.as_bytes(policy=policy.SMTP) for part in leaf.iter_parts())
     decoded = leaf.get_payload(decode=True)
-    return decoded if isinstance(decoded, bytes) else b""
+    if not isinstance(decoded, bytes):
+        return b""
+    return decoded
 
 
 def _part(leaf: EmailMessage) -> Part:

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from copy import copy
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import MessageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from franking.message.content import Parts
 
-__all__ = ["Fields", "Given", "from_bytes", "from_email", "read_header"]
+__all__ = ["Fields", "Raw", "from_bytes", "from_email", "read_header"]
 
 _STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
 _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
@@ -46,7 +47,7 @@ _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 Fields = list[tuple[bytes, bytes]]  # lower-case name, the whole field without its last CRLF
 
 
-class Given:
+class Raw:
     """The content of a message that was composed elsewhere."""
 
     __slots__ = (
@@ -100,23 +101,17 @@ class Given:
         head = self._head_with_bcc if bcc else self._head
         if self._clean and len(self._body) < _STEP:
             yield b"".join((head, self._body, self._end))
-            return
-        yield from gathered(self._all(head))
-
-    def _all(self, head: bytes) -> Iterator[bytes]:
-        yield head
-        yield from self._flow()
+        else:
+            yield from gathered(chain((head,), self._flow()))
 
     def _flow(self) -> Iterator[bytes]:
         pieces = (bytes(self._body[start : start + _STEP]) for start in range(0, len(self._body), _STEP))
-        yield from pieces if self._clean else crlf(pieces)
-        if self._end:
-            yield self._end
+        return chain(pieces if self._clean else crlf(pieces), filter(None, (self._end,)))
 
     def parts(self) -> Parts:
-        from franking.message.parser import take_apart  # only Graph's JSON needs it: it parses the whole message
+        from franking.message.parser import parse_parts  # only Graph's JSON needs it: it parses the whole message
 
-        return take_apart(b"".join(self.chunks(bcc=True)))
+        return parse_parts(b"".join(self.chunks(bcc=True)))
 
 
 def from_bytes(
@@ -124,14 +119,13 @@ def from_bytes(
     *,
     sender: Address,
     rewrite_from: bool,
-) -> Given:
+) -> Raw:
     """Make content of ready octets. What is missing is added. Raises ``MessageError``."""
-    data = message if isinstance(message, bytes) else bytes(message)
+    data = bytes(message)
     clean = _has_whole_lines(data)
     if clean and not rewrite_from and (usual := _usual(data)) is not None:
         return usual
-    fields, start, rest = _split(data, clean=clean)
-    body = memoryview(rest) if rest else memoryview(data)[start:]
+    fields, body = _split(data, clean=clean)
     names = {name for name, _ in fields}
     if b"from" not in names:
         fields.append((b"from", _line(address_field("From", (sender,)))))
@@ -146,13 +140,12 @@ def from_bytes(
         fields.append((b"message-id", b"Message-ID: " + message_id.encode()))
     whole = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
     head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n"
-    return Given(fields, head, whole, body, message_id, clean=clean, seven_bit=data.isascii() and whole.isascii())
+    return Raw(fields, head, whole, body, message_id, clean=clean, seven_bit=data.isascii() and whole.isascii())
 
 
 def read_header(data: bytes) -> tuple[Fields, memoryview]:
     """Return the header fields of a message, folded as they are but with CRLF, and its body as it is."""
-    fields, start, rest = _split(data, clean=_has_whole_lines(data))
-    return fields, memoryview(rest or data[start:])
+    return _split(data, clean=_has_whole_lines(data))
 
 
 def _has_whole_lines(data: bytes) -> bool:
@@ -165,9 +158,9 @@ def _has_whole_lines(data: bytes) -> bool:
     return seen.newlines in (None, "\r\n")
 
 
-def _usual(data: bytes) -> Given | None:
-    """Take a message that lacks nothing, hides nothing and was resent by nobody, whose header stays as it is; None for
-    any other.
+def _usual(data: bytes) -> Raw | None:
+    """Return the content of a message that lacks nothing, hides nothing and was resent by nobody, whose header stays as
+    it is; None for any other.
     """
     header = _REGULAR.match(data)
     if header is None:
@@ -178,13 +171,10 @@ def _usual(data: bytes) -> Given | None:
     if b"\nbcc" in lower or b"\nresent-" in lower or lower.startswith((b"bcc", b"resent-")):
         return None
     fields = [(name.lower(), line) for line, name in _DECIDING.findall(head)]
-    names = {name for name, _ in fields}
-    message_id = _value(fields, b"message-id") if names >= _ADDED else ""
-    return (
-        Given(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=data.isascii())
-        if message_id
-        else None
-    )
+    message_id = _value(fields, b"message-id")
+    if not message_id or not _ADDED.issubset([name for name, _ in fields]):
+        return None
+    return Raw(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=data.isascii())
 
 
 def from_email(
@@ -192,7 +182,7 @@ def from_email(
     *,
     sender: Address,
     rewrite_from: bool,
-) -> Given:
+) -> Raw:
     """Make content of an ``EmailMessage`` (or an older ``Message``): written down by the standard library, then as
     ``from_bytes``.
 
@@ -225,49 +215,53 @@ def from_email(
     return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from)
 
 
-def _split(data: bytes, *, clean: bool) -> tuple[Fields, int, bytes]:
-    """Return the header's fields, where the body begins, and the body itself if it does not begin at a blank line.
+def _split(data: bytes, *, clean: bool) -> tuple[Fields, memoryview]:
+    """Return the header's fields and the body.
 
     A header ends at a blank line, or where a line is no header field any more (as ``email`` and mail servers read it).
     """
+    head, start = data, len(data)
     if clean and not data.startswith(b"\r\n"):
         end = data.find(b"\r\n\r\n")
-        head, start = (data, len(data)) if end < 0 else (data[:end], end + 4)
+        if end >= 0:
+            head, start = data[:end], end + 4
     else:
-        found = _BLANK_LINE.search(data)
-        head, start = (data, len(data)) if found is None else (data[: found.start()], found.end())
+        if blank := _BLANK_LINE.search(data):
+            head, start = data[: blank.start()], blank.end()
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     whole = _FIELDS.findall(head + b"\r\n")
-    if sum([len(line) + 2 for line, _ in whole]) == len(head) + 2:  # nothing odd lies between the fields
-        if b"\0" in head:
-            raise MessageError("headers: a header field has a NUL character in it.", field="headers")
-        return [(name.lower(), line) for line, name in whole], start, b""
-    return _split_odd(data, head, start)
+    if sum([len(line) + 2 for line, _ in whole]) != len(head) + 2:  # something odd lies between the fields
+        return _split_odd(data, head, start)
+    if b"\0" in head:
+        raise MessageError("headers: a header field has a NUL character in it.", field="headers")
+    return [(name.lower(), line) for line, name in whole], memoryview(data)[start:]
 
 
-def _split_odd(data: bytes, head: bytes, start: int) -> tuple[Fields, int, bytes]:
+def _split_odd(data: bytes, head: bytes, start: int) -> tuple[Fields, memoryview]:
     """Do the same line by line, for headers that are not what RFC 5322 says."""
-    lines = head.removesuffix(b"\r\n").split(b"\r\n") if head else []
-    if lines and lines[0].startswith(b"From "):
+    lines = head.removesuffix(b"\r\n").split(b"\r\n")
+    if lines[0].startswith(b"From ") or not head:
         del lines[0]
     fields: Fields = []
     for number, line in enumerate(lines):
-        if line[:1] in (b" ", b"\t"):
-            if fields:
-                fields[-1] = (fields[-1][0], fields[-1][1] + b"\r\n" + line)
-            continue  # a continuation of nothing would continue somebody else's field
         name = _FIELD.match(line)
-        if name is None:
-            blank = b"\r\n\r\n" if start < len(data) or data.endswith((b"\r\n\r\n", b"\n\n", b"\r\r")) else b"\r\n"
-            return fields, start, b"\r\n".join(lines[number:]) + blank + data[start:]
-        if b"\0" in line:
+        if line[:1] in (b" ", b"\t"):
+            if fields:  # a continuation of nothing would continue somebody else's field
+                fields[-1] = (fields[-1][0], fields[-1][1] + b"\r\n" + line)
+        elif name is None:
+            blank = b"\r\n"
+            if start < len(data) or data.endswith((b"\r\n\r\n", b"\n\n", b"\r\r")):
+                blank = b"\r\n\r\n"
+            return fields, memoryview(b"\r\n".join(lines[number:]) + blank + data[start:])
+        elif b"\0" in line:
             raise MessageError("headers: a header field has a NUL character in it.", field="headers")
-        fields.append((name[1].lower(), line))
-    return fields, start, b""
+        else:
+            fields.append((name[1].lower(), line))
+    return fields, memoryview(data)[start:]
 
 
 def _rewritten(fields: Fields, sender: Address) -> Fields:
-    """Put the account's From in place of the given one, which goes to Reply-To if there is none and mail can be sent
+    """Put the account's From in place of the message's own, which goes to Reply-To if there is none and mail can be sent
     there.
     """
     value = _value(fields, b"from")
@@ -279,32 +273,31 @@ def _rewritten(fields: Fields, sender: Address) -> Fields:
     except MessageError:
         original = []  # such as cron's "root (Cron Daemon)" without a host
     if original and original != [sender.wire] and not any(name == b"reply-to" for name, _ in fields):
-        whole = next(line for name, line in fields if name == b"from")
-        kept.insert(place + 1, (b"reply-to", b"Reply-To:" + whole.partition(b":")[2]))
+        kept.insert(place + 1, (b"reply-to", b"Reply-To:" + fields[place][1].partition(b":")[2]))
     return kept
 
 
 def _recipients(fields: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
-    """Find the recipients: those of To, Cc and Bcc, or of the Resent- fields where there are any (RFC 5322 section
+    """Return the recipients: those of To, Cc and Bcc, or of the Resent- fields where there are any (RFC 5322 section
     3.6.6).
     """
     names = [name for name, _ in fields]
-    resent = not _RESENT.isdisjoint(names)
-    if resent and max(map(names.count, _RESENT)) > 1:
-        raise MessageError(
-            "resent-to: the message was resent more than once; please give envelope=.", field="resent-to"
-        )
+    wanted = _TO
+    if not _RESENT.isdisjoint(names):
+        wanted = _RESENT_TO
+        if max(map(names.count, _RESENT)) > 1:
+            raise MessageError(
+                "resent-to: the message was resent more than once; please give envelope=.", field="resent-to"
+            )
     found: dict[str, None] = {}
-    for wanted in _RESENT_TO if resent else _TO:
-        if wanted not in names:
+    for name in wanted:
+        if name not in names:
             continue
-        for name, line in fields:
-            if name == wanted:
-                value = _unfolded(line)
-                if is_plain(value):  # one bare address, as most programs write it
-                    found[value] = None
-                else:
-                    found.update(dict.fromkeys([address.wire for address in read_addresses(value, name.decode())]))
+        for value in [_unfolded(line) for other, line in fields if other == name]:
+            if is_plain(value):  # one bare address, as most programs write it
+                found[value] = None
+            else:
+                found.update(dict.fromkeys([address.wire for address in read_addresses(value, name.decode())]))
     return tuple(found)
 
 
