@@ -1,12 +1,14 @@
-"""The HTTP session of the API providers, and what an HTTP failure means: tried against HTTPS servers on loopback."""
+"""The HTTP session of the API providers, tried against HTTPS servers on loopback: whom it trusts, what it says, what it
+reuses.
+"""
 
 from __future__ import annotations
 
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,6 @@ import requests
 
 from franking import errors
 from franking.net import http, http_errors
-from franking.text import TEXT_LIMIT
-from servers.ports import closed_port
 from servers.web import CUT, Authority, Reply, Request, WebServer
 
 
@@ -114,18 +114,6 @@ def test_certifis_bundle_is_not_added_to_ours(
     assert loaded == []
 
 
-@pytest.mark.parametrize(("names", "expired", "code"), [(("other.example",), False, 62), (("localhost",), True, 10)])
-def test_wrong_certificates_are_tls_errors(
-    authority: Authority, session: requests.Session, names: tuple[str, ...], expired: bool, code: int
-) -> None:
-    with WebServer(_answer, authority, context=authority.context(*names, expired=expired)) as server:
-        error = _broken(session, f"{server.url}/secret?token=canary")
-    assert isinstance(error, errors.TLSError)
-    assert error.evidence is not None
-    assert error.evidence.details["verify_code"] == code
-    assert "canary" not in f"{error} {error.evidence}"
-
-
 def test_a_proxy_of_the_environment_is_used_and_no_proxy_honoured(
     server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,48 +140,6 @@ def test_a_proxy_that_refuses_is_named(
     assert error.evidence.reason == "proxy"
     assert "407" in error.evidence.text
     assert "canary" not in f"{error} {error.evidence}"
-
-
-def test_a_dead_port_and_a_bad_name_are_told_apart(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = _broken(session, f"https://localhost:{closed_port()}/")
-    assert isinstance(error, errors.ConnectError)
-    assert error.evidence is not None
-    assert (error.evidence.kind, error.evidence.reason, error.step) == ("connect", "refused", "connect")
-
-    def unknown(*args: object, **kw: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    error = _broken(session, "https://graph.invalid/")
-    assert isinstance(error, errors.ConnectError)
-    assert error.evidence is not None
-    assert (error.evidence.kind, error.evidence.reason, error.step) == ("dns", "not-found", "resolve")
-
-
-def test_silence_is_a_time_out(session: requests.Session) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        error = _broken(session, f"https://127.0.0.1:{mute.getsockname()[1]}/", timeout=0.2)
-    assert isinstance(error, errors.ConnectTimeout)
-    assert error.temporary
-
-
-def test_a_cut_before_the_end_of_the_body_is_not_accepted_and_after_it_unknown(
-    server: WebServer, session: requests.Session
-) -> None:
-    body = http.Streamed(iter([b"abc", b"def"]), 6)
-    with pytest.raises(requests.exceptions.RequestException) as caught:
-        session.post(f"{server.url}/cut", data=body)
-    assert body.handed_over
-    error = http_errors.from_exception(caught.value, service="Graph", url=server.url, handed_over=body.handed_over)
-    assert isinstance(error, errors.OutcomeUnknown)
-    assert error.possibly_sent
-
-    half = http.Streamed((b"x" * 65536 for _ in range(200)), 13_107_200)
-    with pytest.raises(requests.exceptions.RequestException) as caught:
-        session.post(f"{server.url}/slam", data=half)
-    error = http_errors.from_exception(caught.value, service="Graph", url=server.url, handed_over=half.handed_over)
-    assert isinstance(error, errors.ConnectError)
-    assert not error.possibly_sent
 
 
 def test_streamed_bodies_have_a_length_and_tell_their_progress(server: WebServer, session: requests.Session) -> None:
@@ -229,80 +175,67 @@ def test_the_query_of_a_url_is_in_no_log(
     assert "canary" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0),
-        ("30", 30.0),
-        (" 5 ", 5.0),
-        ("1.5", 1.5),
-        ("9" * 400, 86_400.0),
-        ("-5", None),
-        ("soon", None),
-        ("", None),
-        (None, None),
-        ("Mon, 99 Foo 2026 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after_in_seconds(value: str | None, seconds: float | None) -> None:
-    assert http_errors.retry_after(value) == seconds
+def test_what_every_request_says(server: WebServer, session: requests.Session) -> None:
+    for _ in range(2):
+        heard = session.post(f"{server.url}/x", data=b"x").json()["headers"]
+        assert heard["User-Agent"] == "franking"
+        assert heard["Accept-Encoding"] == "identity"
+        assert heard["Connection"] == "keep-alive"
 
 
-def test_retry_after_as_a_date() -> None:
-    now = 1_790_000_000.0
-    for offset, wanted in ((90, 90.0), (-90, 0.0), (10**8, 86_400.0)):
-        assert http_errors.retry_after(formatdate(now + offset, usegmt=True), clock=lambda: now) == wanted
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "reason", "final", "kind", "temporary"),
-    [
-        (401, {}, "InvalidAuthenticationToken", True, errors.LoginError, False),
-        (403, {}, "ErrorSendAsDenied", True, errors.Refused, False),
-        (403, {}, "rateLimitExceeded", True, errors.Throttled, True),
-        (408, {}, None, True, errors.Refused, True),
-        (413, {}, None, True, errors.Refused, False),
-        (429, {}, None, True, errors.Throttled, True),
-        (429, {"Retry-After": "3"}, None, False, errors.Throttled, True),
-        (503, {"Retry-After": "3"}, None, True, errors.Throttled, True),
-        (503, {}, None, True, errors.OutcomeUnknown, False),
-        (500, {}, None, True, errors.OutcomeUnknown, False),
-        (502, {"Retry-After": "3"}, None, True, errors.OutcomeUnknown, False),
-        (504, {}, None, True, errors.OutcomeUnknown, False),
-        (500, {}, None, False, errors.Refused, True),
-        (503, {}, None, False, errors.Refused, True),
-        (200, {}, None, True, errors.Refused, False),
-        (302, {}, None, True, errors.Refused, False),
-    ],
-)
-def test_verdicts(
-    status: int,
-    headers: dict[str, str],
-    reason: str | None,
-    final: bool,
-    kind: type[errors.FrankingError],
-    temporary: bool,
+def test_the_letters_case_of_a_host_is_no_difference_to_its_certificate(
+    server: WebServer, session: requests.Session
 ) -> None:
-    error = http_errors.from_response(
-        status, headers, service="Gmail", reason=reason, text="No.", final=final, throttled={"rateLimitExceeded"}
-    )
-    assert type(error) is kind
-    assert error.temporary is temporary
-    assert error.possibly_sent is (kind is errors.OutcomeUnknown)
-    assert error.evidence is not None
-    assert (error.evidence.kind, error.evidence.code, error.evidence.reason) == ("http", status, reason)
-    if isinstance(error, errors.Throttled):
-        assert error.retry_after == (3.0 if headers else None)
-    if isinstance(error, errors.LoginError):
-        assert error.token_refused
+    assert session.get(f"https://LocalHost:{server.port}/x").status_code == 200
 
 
-def test_another_sides_words_are_bounded_and_harmless() -> None:
-    error = http_errors.from_response(400, {}, service="Gmail", text="a\x1b[31m\r\nb\x00" + "x" * 10_000)
-    assert error.evidence is not None
-    assert error.evidence.text.startswith("a\\x1b[31m b\\x00x")
-    assert len(error.evidence.text) == TEXT_LIMIT
-    assert "\x1b" not in str(error)
+def test_a_connection_opened_ahead_is_the_one_that_is_used(server: WebServer, session: requests.Session) -> None:
+    assert http.reach(session, f"{server.url}/y") == "TLSv1.3"
+    assert server.requests == []
+    session.get(f"{server.url}/x")
+    assert (server.connections, server.requests) == (1, ["GET /x"])
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again(server: WebServer, session: requests.Session) -> None:
+    session.get(f"{server.url}/x")
+    server.drop()
+    time.sleep(0.05)
+    session.post(f"{server.url}/x", data=b"x")
+    assert server.requests == ["GET /x", "POST /x"]
+    assert server.connections == 2
+
+
+def test_a_connection_opened_ahead_goes_through_the_proxy(
+    server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    with _Proxy(seen) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        with http.session(authority.ca_file, timeout=5) as session:
+            http.reach(session, server.url)
+            session.get(f"{server.url}/x")
+    assert len(seen) == 1
+    assert server.connections == 1
+
+
+def test_an_aborted_session_breaks_off_and_makes_no_new_connection(
+    server: WebServer, session: requests.Session
+) -> None:
+    session.get(f"{server.url}/x")
+    http.abort(session)
+    for _ in range(2):
+        error = _broken(session, f"{server.url}/x")
+        assert isinstance(error, errors.ConnectError)
+        assert error.evidence is not None
+        assert error.evidence.reason == "reset"
+    assert (server.connections, server.requests) == (1, ["GET /x"])
+    http.abort(session)
+
+
+def test_streamed_bodies_are_handed_over_with_their_last_octet_not_before() -> None:
+    body = http.Streamed([b"abc", b"", b"d"], 4)
+    states = [(chunk, body.handed_over) for chunk in body]
+    assert states == [(b"abc", False), (b"d", True)]
 
 
 class _Proxy:

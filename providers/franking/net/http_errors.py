@@ -175,8 +175,8 @@ def _most_telling(chain: list[BaseException]) -> Meaning:
                 return "tls", reason or "certificate", said, {"verify_code": code, "verify_message": words}
             case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
                 return "connect", "closed", said, {}
-            case ssl.SSLError(reason=reason):
-                return "tls", reason or "handshake", said, {}
+            case ssl.SSLError():
+                return "tls", getattr(link, "reason", None) or "handshake", said, {}
             case socket.gaierror(errno=number):
                 return "dns", tcp.why_unresolved(link)[0], said, {"errno": number}
             case http.client.RemoteDisconnected() | http.client.IncompleteRead():
