@@ -1,9 +1,5 @@
-"""The entry point: mounts the commands and turns errors into exit codes. It imports a command's file only when that
+"""The entry point: mounts the commands, and ends with their exit code. It imports a command's file only when that
 command runs.
-
-Data goes to stdout, everything for the eye to stderr; ``--json`` prints one object on every ending. Exit codes, the
-first that fits: 3 outcome unknown · 130 interrupted · 2 usage, settings or message · 4 sign-in needed · 5 temporary · 1
-failed for good · 0 done.
 """
 
 from __future__ import annotations
@@ -59,9 +55,7 @@ def load(name: str) -> Any:
 
 
 def _markup() -> Any:
-    if sys.stdout.isatty():
-        return "rich"
-    return None
+    return "rich" if sys.stdout.isatty() else None
 
 
 def _version(value: bool) -> None:
@@ -112,6 +106,4 @@ def run(arguments: list[str]) -> int:
             usage_error(error, arguments)
             return 2
         internal_error(error, arguments)
-        if getattr(error, "possibly_sent", False):
-            return 3
-        return 1
+        return 3 if getattr(error, "possibly_sent", False) else 1

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from franking.errors import Evidence, FrankingError, SettingsError
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
 from franking_cli.logs import logging_to_stderr
@@ -91,7 +92,6 @@ def _completed(parameter: inspect.Parameter) -> inspect.Parameter:
 def account_names(incomplete: str) -> list[str]:
     """Complete the names of saved accounts; a settings file that cannot be read completes nothing."""
     from franking.account.config import load
-    from franking.errors import SettingsError
 
     try:
         return [name for name in load().names if name.startswith(incomplete)]
@@ -100,8 +100,6 @@ def account_names(incomplete: str) -> list[str]:
 
 
 def _guarded(console: Console, act: Callable[[], Any]) -> int:
-    from franking.errors import FrankingError, SettingsError
-
     with logging_to_stderr(console.verbose):
         try:
             with on_ending(interrupt):
@@ -132,9 +130,7 @@ def _interrupted(console: Console, broken: BaseException) -> int:
         show_diagnosis(console, explain(error))
     else:
         console.say("Interrupted; nothing more was done.", "warn")
-    if error.possibly_sent:
-        return 3
-    return 130
+    return 3 if error.possibly_sent else 130
 
 
 def usage_error(error: Any, arguments: list[str]) -> None:
@@ -164,7 +160,6 @@ def internal_error(error: BaseException, arguments: list[str]) -> None:
 
 
 def _failed(sentence: str, reason: str, path: str, arguments: list[str]) -> None:
-    from franking.errors import Evidence, SettingsError
     from franking.redaction import redacted
 
     evidence = Evidence("settings", reason=reason, details={"usage": (*path.split(), "--help")})

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from franking.errors import Evidence, SettingsError
 from franking.text import escaped
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Console:
         if self.colour and os.name == "nt":
             os.system("")  # noqa: S605, S607  (documented way to switch the Windows console to ANSI sequences)
 
-    # -- for the eye -----------------------------------------------------------------------------------------------------
+    # -- for the eye ---------------------------------------------------------------------------------------------------
 
     @property
     def width(self) -> int:
@@ -76,12 +77,10 @@ class Console:
 
     def say(self, text: str = "", style: str | None = None, *, indent: str = "", hang: str | None = None) -> None:
         """Print lines for the eye, wrapped; ``hang`` indents all lines but the first."""
-        if hang is None:
-            hang = indent
         wrapper = textwrap.TextWrapper(
             self.width,
             initial_indent=indent,
-            subsequent_indent=hang,
+            subsequent_indent=indent if hang is None else hang,
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -116,7 +115,7 @@ class Console:
             sys.stderr.write(_encodable(text, sys.stderr))
             sys.stderr.flush()
 
-    # -- for programs ----------------------------------------------------------------------------------------------------
+    # -- for programs --------------------------------------------------------------------------------------------------
 
     def data(self, text: str) -> None:
         """Print data to stdout."""
@@ -144,7 +143,7 @@ class Console:
             text = json.dumps(value, default=str)
         self.data(text)
 
-    # -- questions -------------------------------------------------------------------------------------------------------
+    # -- questions -----------------------------------------------------------------------------------------------------
 
     def ask(self, question: str, *, default: str | None = None, hidden: bool = False, flag: str | None = None) -> str:
         """Ask for one line on the terminal; without one, say which flag gives the answer (exit code 2)."""
@@ -167,9 +166,7 @@ class Console:
 
     def confirm(self, question: str, *, default: bool = False, flag: str | None = None) -> bool:
         """Ask yes or no."""
-        choice = "y/N"
-        if default:
-            choice = "Y/n"
+        choice = "Y/n" if default else "y/N"
         while word := self.ask(f"{question} ({choice})", flag=flag).lower():
             if word in ("y", "yes", "n", "no"):
                 return word.startswith("y")
@@ -177,11 +174,7 @@ class Console:
         return default
 
     def _nobody(self, question: str, flag: str | None) -> NoReturn:
-        from franking.errors import Evidence, SettingsError
-
-        hint = "run this in a terminal"
-        if flag:
-            hint = f"give it with {flag}"
+        hint = f"give it with {flag}" if flag else "run this in a terminal"
         evidence = Evidence("settings", reason="usage", details={"usage": (*self.path.split(), "--help")})
         raise SettingsError(f"{question}: nobody can be asked here; {hint}.", field=flag, evidence=evidence)
 
@@ -252,5 +245,5 @@ def shell(*words: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with line breaks and tabs as blanks, and other control characters as escapes, fit for a terminal."""
+    """Return a text fit for a terminal: line breaks and tabs as blanks, other control characters as escapes."""
     return escaped(re.sub("[\r\n\t]", " ", text))

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,8 +43,10 @@ class MailServer:
         self.received: list[Received] = []
         self.port = 0
         self._directory = tempfile.TemporaryDirectory(prefix="franking-")
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="embedded mail server", daemon=True)
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._ended: asyncio.Event
 
     def account(self, settings: Mapping[str, Any], *, password_stdin: bool = False) -> Account:
         """Make the account that reaches this server; flags given by hand win, so that one can see what a wrong one
@@ -77,59 +80,47 @@ class MailServer:
             raise SettingsError('The built-in server needs one more package: pip install "franking[cli]"') from None
         logging.getLogger("mail.log").addFilter(lambda record: False)  # what its library logs is for its developers
         context = self._certificates()
-        server_side = self
-
-        class Handler:
-            async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
-                server_side.received.append(
-                    Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), bytes(envelope.content))
-                )
-                return f"250 2.0.0 accepted as number {len(server_side.received)}"
 
         def allow(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
-            given = (getattr(data, "login", b""), getattr(data, "password", b""))
-            return AuthResult(success=given == (self.username.encode(), self.password.encode()), handled=False)
+            typed = (getattr(data, "login", b""), getattr(data, "password", b""))
+            return AuthResult(success=typed == (self.username.encode(), self.password.encode()), handled=False)
 
-        def protocol() -> Any:
-            return SMTP(
-                Handler(),
-                hostname="localhost",
-                ident="Franking's built-in server",
-                tls_context=context,
-                require_starttls=True,
-                auth_required=False,
-                authenticator=allow,
-                enable_SMTPUTF8=True,
-                loop=self._loop,
-            )
-
-        self._loop = asyncio.new_event_loop()
-        started = threading.Event()
-
-        def run() -> None:
-            assert self._loop is not None
-            asyncio.set_event_loop(self._loop)
-            server = self._loop.run_until_complete(self._loop.create_server(protocol, "127.0.0.1", 0))
-            self.port = server.sockets[0].getsockname()[1]
-            started.set()
-            self._loop.run_forever()
-            server.close()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
-            self._loop.close()
-
-        self._thread = threading.Thread(target=run, name="embedded mail server", daemon=True)
+        self._protocol = partial(
+            SMTP,
+            self,
+            hostname="localhost",
+            ident="Franking's built-in server",
+            tls_context=context,
+            require_starttls=True,
+            auth_required=False,
+            authenticator=allow,
+            enable_SMTPUTF8=True,
+        )
         self._thread.start()
-        started.wait()
+        self._started.wait()
         return self
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        server = await self._loop.create_server(lambda: self._protocol(loop=self._loop), "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        await self._ended.wait()
+        server.close()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
+        """Keep a message."""
+        message = Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), bytes(envelope.content))
+        self.received.append(message)
+        return f"250 2.0.0 accepted as number {len(self.received)}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._loop is not None and self._thread is not None
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(5)
         self._directory.cleanup()
 

@@ -1,4 +1,8 @@
-"""The exit codes of ``franking``: which error ends with which. Those of ``franking-sendmail`` are sysexits.h's."""
+"""The exit codes of ``franking``: which error ends with which. Those of ``franking-sendmail`` are sysexits.h's.
+
+The first that fits: 3 outcome unknown · 130 interrupted · 2 usage, settings or message · 4 sign-in needed · 5 temporary
+· 1 failed for good · 0 done.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,4 @@ def exit_code(error: FrankingError | None) -> int:
         return 2
     if isinstance(error, LoginRequired):
         return 4
-    if (error.diagnosis or error).temporary:
-        return 5
-    return 1
+    return 5 if (error.diagnosis or error).temporary else 1

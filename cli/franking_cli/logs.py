@@ -25,9 +25,7 @@ def logging_to_stderr(verbose: int) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacted("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
     # a logger below this one may be louder for a reason of its own
-    handler.setLevel(logging.INFO)
-    if verbose > 1:
-        handler.setLevel(logging.DEBUG)
+    handler.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     with _handled("franking", handler, handler.level):
         yield
 

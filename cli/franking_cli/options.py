@@ -104,9 +104,7 @@ def name_to_report(name: str | None) -> str | None:
     """Return the name of an account for the report of an error; not a URL, which somebody may have put a password
     into.
     """
-    if name is None or "://" in name:
-        return None
-    return name
+    return None if name is None or "://" in name else name
 
 
 # --- its password -----------------------------------------------------------------------------------------------------
@@ -152,9 +150,7 @@ def password_from_stdin() -> str:
 
 def _first_line() -> str:
     octets = getattr(sys.stdin, "buffer", None)
-    if octets is None:
-        return sys.stdin.readline()
-    return str(octets.readline(), "utf-8")
+    return sys.stdin.readline() if octets is None else str(octets.readline(), "utf-8")
 
 
 # --- flags ------------------------------------------------------------------------------------------------------------

@@ -33,20 +33,15 @@ def show_step(console: Console, step: Step) -> None:
     if console.json_output:
         return
     if step.status == "running":
-        share = ""
-        if step.total and step.done is not None:
-            share = f" {100 * step.done // step.total} %"
+        share = f" {100 * step.done // step.total} %" if step.total and step.done is not None else ""
         console.passing(f"  … {step.name}{share}")
         return
     symbol, style = _SYMBOLS[step.status]
-    head, detail, took = f"{console.style(symbol, style)} {step.name:<9}", visible(step.detail), ""
-    if step.ms >= 1:
-        took = f"{step.ms:,.0f} ms"
+    head, detail = f"{console.style(symbol, style)} {step.name:<9}", visible(step.detail)
+    took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
-    if room < 20:  # a narrow terminal: what matters first, the time behind it
-        console.raw(head.rstrip())
-        if rest := " ".join(part for part in (detail, took and f"({took})") if part):
-            console.say(rest, indent="  ")
+    if room < 20:
+        _show_narrow(console, head, detail, took)
         return
     lines = [shortened(detail, room)]
     if step.status == "failed" and len(detail) > room:  # the reason is never cut off
@@ -54,6 +49,15 @@ def show_step(console: Console, step: Step) -> None:
     console.raw(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip())
     for line in lines[1:]:
         console.raw(" " * _DETAIL + line)
+
+
+def _show_narrow(console: Console, head: str, detail: str, took: str) -> None:
+    """Show a step on a narrow terminal: what matters first, the time behind it."""
+    console.raw(head.rstrip())
+    if took:
+        detail = f"{detail} ({took})".lstrip()
+    if detail:
+        console.say(detail, indent="  ")
 
 
 def _room(console: Console) -> int:
@@ -76,11 +80,7 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
         # a password that was taken is right
         show_hints(console, (hint.text for hint in report.hints if not hint.code.startswith("secret.")))
     elif report.diagnosis:
-        show_diagnosis(console, report.diagnosis, next_command=_next_command(console, report))
-        better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
-        if better and not _names(report.diagnosis, "franking setup"):
-            console.say()  # another route helps whatever went wrong on this one
-            show_hints(console, better)
+        _show_failure(console, report, report.diagnosis)
 
 
 def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -> None:
@@ -95,15 +95,16 @@ def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -
         console.say(f"The server said: {visible(receipt.reply)}", indent="  ", hang="    ")
 
 
-def _next_command(console: Console, report: TestReport) -> str:
-    """Return the same test as a command, with what the diagnosis knows to be better; else the command's help."""
-    assert report.diagnosis is not None
-    values = report.diagnosis.values
-    words = values.get("again")
-    if report.error is None or not words:
-        return f"{console.path} --help"
-    to, *_ = *report.to, values.get("to") or ""
-    return shell("franking", "send-test", *words, "--to", to)
+def _show_failure(console: Console, report: TestReport, diagnosis: Diagnosis) -> None:
+    next_command = f"{console.path} --help"
+    if report.error is not None and (words := diagnosis.values.get("again")):
+        to, *_ = *report.to, diagnosis.values.get("to") or ""
+        next_command = shell("franking", "send-test", *words, "--to", to)
+    show_diagnosis(console, diagnosis, next_command=next_command)
+    better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
+    if better and not _names(diagnosis, "franking setup"):
+        console.say()  # another route helps whatever went wrong on this one
+        show_hints(console, better)
 
 
 def answer_report(console: Console, report: TestReport, **more: Any) -> None:

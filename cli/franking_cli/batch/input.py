@@ -96,9 +96,7 @@ def read_input(path: Path, templates: Templates | None) -> Iterator[InputLine]:
 
     Paths of attachments are relative to the directory of the file.
     """
-    if templates is None:
-        return _json_lines(path)
-    return _csv_lines(path, templates)
+    return _json_lines(path) if templates is None else _csv_lines(path, templates)
 
 
 def _json_lines(path: Path) -> Iterator[InputLine]:

@@ -48,10 +48,7 @@ class Progress:
         parts = [f"{finished:,} of {total:,}"]
         if done and seconds > 0:
             speed = done / seconds
-            per, unit = speed, "s"
-            if speed < 10:
-                per, unit = speed * 60, "min"
-            parts.append(f"{per:,.0f}/{unit}")
+            parts.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed * 60:,.0f}/min")
             parts.append(f"{_span((total - finished) / speed)} left")
         if bad:
             parts.append(f"{bad:,} not accepted")
@@ -59,15 +56,11 @@ class Progress:
         room = min(width - len(words) - 6, 40)
         if room < 4:
             return words[: width - 1]
-        full = room
-        if total:
-            full = room * finished // total
+        full = room * finished // total if total else room
         return f"  {'#' * full}{'·' * (room - full)}  {words}"
 
 
 def _span(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -61,7 +61,7 @@ def run(
     if export and import_:
         raise typer.BadParameter("--export prints a sign-in and --import takes one; use one of them at a time")
     if not isinstance(kind, SupportsLogin) or not kind.needs_login(found):
-        if export or import_ or device or no_browser:
+        if any((export, import_, device, no_browser)):
             raise typer.BadParameter(
                 f"{found.name!r} has a password and no sign-in; use --password-stdin, or no flag to be asked for it"
             )
@@ -164,9 +164,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
 def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant | None:
     """Return the sign-in that would be used now, if there is one."""
     secret = secret_for(account, kind, store, os.environ)
-    if isinstance(secret, TokenSecret):
-        return secret.grant
-    return None
+    return secret.grant if isinstance(secret, TokenSecret) else None
 
 
 def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:

@@ -52,13 +52,17 @@ def run(
         return 0
     if detail:
         console.say(detail)
+    _show(console, str(name), forgotten=forgotten)
+    return 0
+
+
+def _show(console: Console, name: str, *, forgotten: bool) -> None:
     if forgotten:
         console.say(f"✓ {name}: forgotten on this machine.", "good")
     else:
         console.say(f"{name}: nothing was stored.")
     if console.account is not None:
         _warn_of_others(console, console.account)
-    return 0
 
 
 def forget(store: FileStore, name: str) -> bool:

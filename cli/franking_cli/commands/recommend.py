@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from franking.errors import MessageError, SettingsError
+from franking.message.address import Address
 from franking_cli.command import command
 from franking_cli.console import Console, shell, visible
 
@@ -61,8 +63,6 @@ def run(
 
 def _host(found: Recommendation) -> str:
     """Return the host to try: the one that was typed, or that is recommended for an address."""
-    from franking.errors import SettingsError
-
     if found.kind == "host":
         return found.input
     host = found.settings["host"]
@@ -92,9 +92,6 @@ def _show_next(console: Console, found: Recommendation, what: str, *, probed: bo
 
 
 def _address(found: Recommendation) -> str | None:
-    from franking.errors import MessageError
-    from franking.message.address import Address
-
     if found.kind != "address":
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ def run(
     """Send one message."""
     console.without_hints = True
     console.about["account"] = name_to_report(account)
-    recipients = [*(to or ()), *(cc or ()), *(bcc or ())]
+    recipients = {"to": to or (), "cc": cc or (), "bcc": bcc or ()}
     composed = {
         "--reply-to": reply_to,
         "--subject": subject,
@@ -66,23 +66,16 @@ def run(
         "--header": header,
     }
     message: Message | bytes
+    addresses: list[str] = []  # that an .eml file is sent to, whatever it names itself
     if eml is not None:
-        for flag, value in composed.items():
-            if value:
-                raise typer.BadParameter(f"the .eml file is sent as it is; leave {flag} out", param_hint="--eml")
-        message = _read(eml)
+        message = _ready(eml, composed)
+        addresses = [Address.parse(each).address for many in recipients.values() for each in many]
     else:
-        if not recipients:
-            raise typer.BadParameter("give at least one recipient: --to jana@example.com", param_hint="--to")
-        message = _compose(
-            console, {"to": to or (), "cc": cc or (), "bcc": bcc or ()}, composed, stdin_used=password_stdin
-        )
+        message = _compose(console, recipients, composed, stdin_used=password_stdin)
     secret = password_from_stdin() if password_stdin else None
-    envelope = None
     with connect(account, secret=secret) as mailer:
         console.about["account"] = mailer.account.name
-        if eml is not None and recipients:
-            envelope = Envelope(mailer.account.sender.address, [Address.parse(each).address for each in recipients])
+        envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
         if dry_run:
             predict(console, mailer, mailer.prepare(message, envelope=envelope))
             return 0
@@ -90,9 +83,7 @@ def run(
         report = testsend.send_watched(
             mailer.account, message, envelope=envelope, secret=secret, observer=partial(show_step, console)
         )
-    accepted = report.to
-    if report.receipt:
-        accepted = report.receipt.accepted
+    accepted = report.receipt.accepted if report.receipt else report.to
     show_result(console, report, sent=f"Message accepted for {visible(', '.join(accepted))}.")
     return exit_code(report.error)
 
@@ -109,9 +100,7 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
         prepared.content,
         prepared.envelope.recipients,
     )
-    size = content.size
-    if route.api:
-        size = content.size_with_bcc()
+    size = content.size_with_bcc() if route.api else content.size
     how = None
     if isinstance(mailer.provider, SupportsPlan):
         with mailer.explained():  # there may be no way for it
@@ -149,16 +138,26 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
 
 
 def _allowed(limit: int | None) -> str:
-    if limit:
-        return f" of {limit:,} allowed"
-    return ""
+    return f" of {limit:,} allowed" if limit else ""
 
 
 # --- composing --------------------------------------------------------------------------------------------------------
 
 
-def _compose(console: Console, recipients: dict[str, Any], composed: dict[str, Any], *, stdin_used: bool) -> Message:
+def _ready(path: Path, composed: Mapping[str, Any]) -> bytes:
+    """Read a message that is sent as it is: no flag may say what it already says itself."""
+    for flag, value in composed.items():
+        if value:
+            raise typer.BadParameter(f"the .eml file is sent as it is; leave {flag} out", param_hint="--eml")
+    return _read(path)
+
+
+def _compose(
+    console: Console, recipients: Mapping[str, Any], composed: Mapping[str, Any], *, stdin_used: bool
+) -> Message:
     """Make the message of what the flags gave; the text comes from stdin where no flag gave one."""
+    if not any(recipients.values()):
+        raise typer.BadParameter("give at least one recipient: --to jana@example.com", param_hint="--to")
     text, html = composed["--text"], None
     if composed["--text-file"]:
         if text is not None:

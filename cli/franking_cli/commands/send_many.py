@@ -122,9 +122,7 @@ def run(
 
 def _or_unlimited(limit: float | None) -> float | None:
     """Return a limit; 0 is none, and None the provider's own."""
-    if limit == 0:
-        return math.inf
-    return limit
+    return math.inf if limit == 0 else limit
 
 
 # --- input ------------------------------------------------------------------------------------------------------------

@@ -155,9 +155,7 @@ def broken_row(name: str, problem: SettingsError) -> dict[str, Any]:
 
 def _iso(seconds: float) -> str | None:
     """Write a time as JSON has it: 2026-11-21T19:28:00Z; None for 0."""
-    if not seconds:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

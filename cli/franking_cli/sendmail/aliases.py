@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from franking.account.config import location
+from franking.errors import MessageError, SettingsError
 from franking_cli.sendmail.headers import address_in, listed
 
 
@@ -20,9 +22,6 @@ class Aliases:
     @classmethod
     def load(cls, path: str | None) -> Aliases:
         """Read a file of aliases, by default the one beside the settings, if there is one. Raises ``SettingsError``."""
-        from franking.account.config import location
-        from franking.errors import SettingsError
-
         source = path or os.path.join(os.path.dirname(location()), "aliases")  # noqa: PTH118, PTH120
         table: dict[str, list[str]] = {}
         try:
@@ -56,8 +55,6 @@ class Aliases:
         return list(found)
 
     def _follow(self, name: str, seen: tuple[str, ...]) -> Iterator[str]:
-        from franking.errors import MessageError
-
         if "@" in name:
             yield name
             return

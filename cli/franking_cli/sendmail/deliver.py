@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from franking.errors import MessageError
+from franking.message.address import Envelope
+from franking.sending.mailer import Mailer
 from franking_cli.sendmail.aliases import Aliases
 from franking_cli.sendmail.headers import Header, address_in
 from franking_cli.sendmail.options import Options
-
-if TYPE_CHECKING:
-    from franking.sending.mailer import Mailer
 
 
 def deliver(
@@ -20,9 +20,6 @@ def deliver(
 
     ``recipients`` are those of a dialogue, in which neither the command line nor the headers name any.
     """
-    from franking.errors import MessageError
-    from franking.message.address import Envelope
-
     if not data.strip():
         raise MessageError("The message is empty.", field="message")
     from_headers = options.from_headers and recipients is None
@@ -39,11 +36,8 @@ def deliver(
     resolved = aliases.resolve(recipients)
     if api:
         header.add_hidden(resolved)
-    data = header.message()
-    sender = own
-    if options.sender is not None and not api:
-        sender = _sender(options.sender, own)
-    envelope = None
+    sender = own if api else _sender(options.sender, own)
+    data, envelope = header.message(), None
     if not from_headers:
         envelope = Envelope(sender, resolved)
     elif resolved or sender != own:
@@ -52,9 +46,9 @@ def deliver(
     return dict(mailer.send(data, envelope=envelope).refused)
 
 
-def _sender(text: str, own: str) -> str:
+def _sender(text: str | None, own: str) -> str:
     """Return the sender of the envelope; names of this machine (root, www-data) are known to no mailbox provider."""
-    sender = address_in(text)
-    if sender and "@" not in sender:
+    if text is None:
         return own
-    return sender
+    sender = address_in(text)
+    return own if sender and "@" not in sender else sender

@@ -34,9 +34,7 @@ def exit_code(error: Any) -> int:
     if error.possibly_sent:
         return EX_SOFTWARE
     if isinstance(error, MessageError):
-        if error.field == "recipient":
-            return EX_NOUSER
-        return EX_DATAERR
+        return EX_NOUSER if error.field == "recipient" else EX_DATAERR
     if isinstance(error, SettingsError):
         return EX_CONFIG
     if isinstance(error, LoginRequired):
@@ -45,9 +43,7 @@ def exit_code(error: Any) -> int:
         return EX_TEMPFAIL
     if isinstance(error, LoginError):
         return EX_NOPERM
-    if isinstance(error, RecipientsRefused):
-        return EX_NOUSER
-    return EX_UNAVAILABLE
+    return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE
 
 
 def complain(text: str) -> None:

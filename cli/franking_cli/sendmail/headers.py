@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from franking.errors import MessageError
+from franking.message.address import Address
+from franking.message.headers import ADDRESSED, address_field, field, read_addresses
+from franking.message.raw import read_header
+
 _RECIPIENTS = (b"to", b"cc", b"bcc")
 
 
@@ -15,8 +20,6 @@ class Header:
     """The header of one message that is being made fit; ``message`` is the whole of it afterwards."""
 
     def __init__(self, data: bytes) -> None:
-        from franking.message.raw import read_header
-
         self._data, self._changed = data, False
         self._fields, self._body = read_header(data)
 
@@ -38,32 +41,22 @@ class Header:
         """Add a From with the full name that -F named, where there is none."""
         if any(key == b"from" for key, _ in self._fields):
             return
-        from franking.message.address import Address
-
         self._add("From", str(Address(address, name)))
 
     def follow_aliases(self, resolve: Callable[[Iterable[str]], list[str]]) -> None:
         """Put the addresses in place of names without a domain in To, Cc and Bcc."""
         for place, (key, line) in enumerate(self._fields):
             text = " ".join(_text(line).split())
-            if key not in _RECIPIENTS or "<" in text or '"' in text or ("@" in text and "," not in text):
-                continue
-            parts = listed(text)
-            found: list[str] = []
-            for part in parts:
-                if "@" in part or ":" in part or ";" in part:
-                    found.append(part)
-                else:
-                    found += resolve([part])
-            if found != parts:
-                self._replace(place, ", ".join(found))
+            if key in _RECIPIENTS and "<" not in text and '"' not in text:
+                parts = listed(text)
+                found = [address for part in parts for address in _resolved(part, resolve)]
+                if found != parts:
+                    self._replace(place, ", ".join(found))
 
     def add_hidden(self, recipients: Iterable[str]) -> None:
         """Name in a Bcc the recipients whom no header names: an API delivers to the addresses of the headers, and takes
         Bcc off.
         """
-        from franking.message.headers import read_addresses
-
         named = [(key, _text(line)) for key, line in self._fields if key in _RECIPIENTS]
         shown = {address.address.lower() for key, text in named for address in read_addresses(text, key.decode())}
         hidden = [address for address in recipients if address.lower() not in shown]
@@ -78,8 +71,6 @@ class Header:
 
     def _replace(self, place: int, text: str) -> None:
         """Write a field anew; where it cannot be, what is wrong with it is said later, in its own words."""
-        from franking.errors import MessageError
-
         key, line = self._fields[place]
         with suppress(MessageError):
             self._fields[place] = (key, _written(line.partition(b":")[0].decode().strip(), text))
@@ -87,14 +78,16 @@ class Header:
 
 
 def _written(name: str, text: str) -> bytes:
-    from franking.message.headers import ADDRESSED, address_field, field, read_addresses
-
     lower = name.lower()
     if lower.removeprefix("resent-") in ADDRESSED and not text.isascii():
         line = address_field(name, read_addresses(text, lower))
     else:
         line = field(name, text)
     return line.encode().removesuffix(b"\r\n")
+
+
+def _resolved(part: str, resolve: Callable[[Iterable[str]], list[str]]) -> list[str]:
+    return [part] if "@" in part or ":" in part or ";" in part else resolve([part])
 
 
 def _text(line: bytes) -> str:
@@ -108,8 +101,6 @@ def _text(line: bytes) -> str:
 
 def address_in(text: str) -> str:
     """Take the address out of ``<jan@novak.cz>`` or ``Jan <jan@novak.cz>``; names of this machine stay as they are."""
-    from franking.message.address import Address
-
     text = text.strip()
     if "<" in text[1:]:
         return Address.parse(text).address

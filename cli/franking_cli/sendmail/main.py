@@ -11,11 +11,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from franking_cli.sendmail.aliases import Aliases
-from franking_cli.sendmail.deliver import deliver
 from franking_cli.sendmail.exit_codes import EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, complain, failed
 from franking_cli.sendmail.options import Options, usage
-from franking_cli.sendmail.smtp_server import Dialogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +32,7 @@ def main() -> NoReturn:
         code = _interrupted(broken)
     except BrokenPipeError:  # nobody reads any more
         sys.stdout = None
-    except Exception as problem:  # noqa: BLE001  (the end of the line: a mistake of ours, told as one line and never as "try again")
+    except Exception as problem:  # noqa: BLE001  (a mistake of ours: told as one line, and never as "try again")
         complain(f"{type(problem).__name__}: {problem}")
         code = EX_SOFTWARE
     sys.exit(code)
@@ -52,6 +49,9 @@ def _interrupted(broken: KeyboardInterrupt) -> int:
 def _run(options: Options) -> int:
     from franking.errors import FrankingError
     from franking.sending.mailer import connect
+    from franking_cli.sendmail.aliases import Aliases
+    from franking_cli.sendmail.deliver import deliver
+    from franking_cli.sendmail.smtp_server import Dialogue
 
     if options.verbose:
         import logging

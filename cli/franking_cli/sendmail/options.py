@@ -31,6 +31,7 @@ _SWITCHES = {
     "-bs": ("smtp",),
     "-v": ("verbose",),
 }
+_SHOWN = ("--help", "--version")
 _TAKES_VALUE = {"-f": "sender", "-r": "sender", "-F": "name", "-a": "account"}
 _IGNORED_VALUE = ("-B", "-N", "-R", "-V", "-L", "-O", "-X", "-h", "-p", "-o", "-C", "-A")
 _IGNORED_PREFIX = (*_IGNORED_VALUE, "-q", "-d")  # the last two have their value behind them, or none
@@ -61,13 +62,13 @@ class Options:
         if word in _SWITCHES:
             for name in _SWITCHES[word]:
                 setattr(self, name, True)
-        elif word in ("--help", "--version"):
+        elif word in _SHOWN:
             _show(word)
-        elif word == "--aliases" or word.startswith("--aliases="):
+        elif word.partition("=")[0] == "--aliases":
             self.aliases = word.partition("=")[2] or next(rest, None) or usage("--aliases needs a file")
         elif word[:2] in _TAKES_VALUE:
             value = word[2:] or next(rest, None)
-            if value is None:
+            if value is None:  # an empty one is one: the sender of bounces
                 usage(f"{word} needs a value")
             setattr(self, _TAKES_VALUE[word[:2]], value)
         elif word in _IGNORED_VALUE:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
+from franking.errors import FrankingError
+from franking.sending.mailer import Mailer
+from franking.text import one_line
 from franking_cli.sendmail.aliases import Aliases
 from franking_cli.sendmail.deliver import deliver
 from franking_cli.sendmail.exit_codes import EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, complain, failed
 from franking_cli.sendmail.options import Options
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from franking.sending.mailer import Mailer
-
 
 _REPLIES = {
     "HELO": "250 localhost",
@@ -102,9 +99,6 @@ class Dialogue:
         return "250 2.1.5 ok"
 
     def _deliver(self, data: bytes) -> str:
-        from franking.errors import FrankingError
-        from franking.text import one_line
-
         own = self._options.sender
         if own is None:
             self._options.sender = self._sender
@@ -113,9 +107,7 @@ class Dialogue:
         except FrankingError as error:
             code = failed(error)
             self._note(code)
-            status = "554 5.3.0"
-            if code == EX_TEMPFAIL:
-                status = "451 4.3.0"
+            status = "451 4.3.0" if code == EX_TEMPFAIL else "554 5.3.0"
             return f"{status} {one_line(str(error), 400)}"
         finally:
             self._options.sender = own
