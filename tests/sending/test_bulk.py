@@ -12,24 +12,14 @@ import pytest
 
 import franking
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused, Throttled
-from franking.provider import Receipt
-from franking.sending import bulk, retry
+from franking.sending import bulk
 from franking.sending.retry import NEVER, Policy
-from servers.scripted import ScriptedProvider
+from servers.scripted import Clock, ScriptedProvider, messages
 from servers.smtp import Fault, SmtpServer, hangs_up, says, then
 
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
 NEVER_AGAIN = {"reply": "550 5.1.1 unknown", "temporary": False}
 QUICK = Policy(attempts=3, first=0.0)
-
-
-@pytest.fixture
-def account(scripted: ScriptedProvider) -> franking.Account:
-    return franking.Account(name="s", provider="scripted", sender="jan@example.com", username="jan")
-
-
-def messages(count: int) -> list[franking.Message]:
-    return [franking.Message(to=[f"r{number}@example.com"], subject=f"{number}", text="x") for number in range(count)]
 
 
 def send(account: franking.Account, items: Any, **options: Any) -> list[bulk.SendResult]:
@@ -39,7 +29,7 @@ def send(account: franking.Account, items: Any, **options: Any) -> list[bulk.Sen
 
 
 def test_every_message_has_one_result(account: franking.Account, scripted: ScriptedProvider) -> None:
-    sent = messages(40)
+    sent = list(messages(40))
     results = send(account, sent, window=8)
     assert [result.index for result in results] == list(range(40))
     assert all(result.message is sent[result.index] for result in results)
@@ -180,7 +170,7 @@ def test_a_wrong_password_is_tried_once_and_every_message_hears_of_it(
 
 
 def test_a_message_that_cannot_be_composed_fails_alone(account: franking.Account, scripted: ScriptedProvider) -> None:
-    items = messages(3)
+    items = list(messages(3))
     items[1] = franking.Message(subject="nobody", text="x")
     results = {result.index: result.outcome for result in send(account, items, window=4)}
     assert results == {0: "accepted", 1: "failed", 2: "accepted"}
@@ -226,21 +216,6 @@ def test_stop_finishes_what_is_under_way_and_draws_no_more(
     assert len(scripted.sent) == len(results)
 
 
-class Clock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.waited: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.waited.append(seconds)
-        self.now += seconds
-
-
 def run(account: franking.Account, items: Any, clock: Clock, **options: Any) -> list[bulk.SendResult]:
     with franking.connect(account, secret="x") as mailer:
         run = bulk.Run(mailer, clock=clock, wait=clock.wait, chance=lambda: 0.0, **options)
@@ -268,24 +243,6 @@ def test_an_absurd_retry_after_is_given_back(account: franking.Account, scripted
     results = {result.index: result.outcome for result in run(account, messages(2), clock)}
     assert results == {0: "failed", 1: "accepted"}
     assert clock.now - 1000.0 < 60.0
-
-
-def test_pauses_double_and_have_a_limit() -> None:
-    policy = Policy(attempts=6, first=2.0, longest=10.0)
-    assert [policy.pause(attempt, 0.0) for attempt in range(1, 7)] == [2.0, 4.0, 8.0, 10.0, 10.0, None]
-    assert policy.pause(1, 0.999) == pytest.approx(1.0, abs=0.01)
-
-
-def test_receipts_add_up() -> None:
-    first = Receipt("<1>", "smtp", "250 a", accepted=("a",), refused={"b": LATER, "c": NEVER_AGAIN}, bytes=10, ms=1.0)
-    second = Receipt("<1>", "smtp", "250 b", accepted=("b",), bytes=10, ms=2.0)
-    merged = retry.merge(first, second)
-    assert (merged.accepted, dict(merged.refused), merged.reply, merged.bytes) == (
-        ("a", "b"),
-        {"c": NEVER_AGAIN},
-        "250 b",
-        20,
-    )
 
 
 def test_an_error_in_one_thread_reaches_the_caller(account: franking.Account, scripted: ScriptedProvider) -> None:
@@ -322,3 +279,23 @@ def test_a_session_that_the_server_closed_while_it_rested_is_replaced() -> None:
             results = list(mailer.send_many([franking.Message(to="b@example.com", text="x")], policy=NEVER))
         assert [result.outcome for result in results] == ["accepted"]
         assert [message.recipients for message in server.messages] == [["a@example.com"], ["b@example.com"]]
+
+
+def test_a_retry_does_not_wait_for_a_slow_iterable(account: franking.Account, scripted: ScriptedProvider) -> None:
+    """The iterable waits for a result that only a second attempt can give: one worker draws, the other must come back
+    from waiting for its turn.
+    """
+    scripted.by_recipient["r0@example.com"] = [Refused("later", temporary=True)]
+    told = threading.Event()
+
+    def source() -> Iterator[franking.Message]:
+        yield from messages(1)
+        assert told.wait(20), "the second attempt waited for the iterable"
+        yield from messages(1, 1)
+
+    got = {}
+    with franking.connect(account, secret="x", connections=2) as mailer:
+        for result in mailer.send_many(source(), policy=Policy(attempts=3, first=0.5)):
+            got[result.index] = result.outcome
+            told.set()
+    assert got == {0: "accepted", 1: "accepted"}

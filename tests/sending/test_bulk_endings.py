@@ -22,7 +22,7 @@ from franking.provider import Facts, RouteFacts
 from franking.sending import bulk
 from franking.sending.queue import Queue
 from franking.sending.retry import Policy
-from servers.scripted import ScriptedProvider
+from servers.scripted import ScriptedManySession, ScriptedProvider, messages
 from servers.smtp import EXTENSIONS, Fault, SmtpServer
 
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
@@ -30,25 +30,7 @@ AGAIN = Policy(attempts=10_000, first=0.0)
 PIPES = ("PIPELINING", "SIZE 52428800", "8BITMIME")
 
 
-@pytest.fixture
-def account(scripted: ScriptedProvider) -> franking.Account:
-    return franking.Account(name="s", provider="scripted", sender="jan@example.com", username="jan")
-
-
-def messages(count: int, start: int = 0) -> Iterator[franking.Message]:
-    for number in range(start, start + count):
-        yield franking.Message(to=[f"r{number}@example.com"], subject=f"{number}", text=f"{number}\n")
-
-
 # -- connections -----------------------------------------------------------------------------------------------------
-
-
-def test_more_connections_than_the_mailer_was_made_with(account: franking.Account, scripted: ScriptedProvider) -> None:
-    with franking.connect(account, secret="x") as mailer:
-        results = list(mailer.send_many(messages(100), connections=4))
-    assert sorted(result.index for result in results) == list(range(100))
-    assert scripted.most_open <= 4
-    assert scripted.open_now == 0
 
 
 def test_a_send_between_two_results_does_not_wait_for_itself(
@@ -175,6 +157,44 @@ def test_an_interruption_of_the_iterable_comes_after_the_results(
         for result in mailer.send_many(source(), window=4, connections=connections):
             got.append((result.index, result.outcome))
     assert sorted(got) == [(0, "accepted"), (1, "accepted"), (2, "accepted")]
+
+
+class Dying(ScriptedManySession):
+    """Draw two messages, and die of Ctrl-C without a word about either."""
+
+    def send_many(self, jobs: Any, *, window: int) -> Iterator[Any]:
+        source = iter(jobs)
+        yield from ()
+        next(source), next(source)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("scripted", [True], indirect=True)
+def test_what_a_session_had_begun_is_unknown_when_it_dies_of_an_interruption(
+    account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedProvider, "open", lambda self, account, secret, observer: Dying(self, observer))
+    results = {}
+    with franking.connect(account, secret="x", window=4) as mailer, pytest.raises(KeyboardInterrupt):
+        for result in mailer.send_many(messages(5)):
+            results[result.index] = result.outcome
+    assert results == {0: "unknown", 1: "unknown"}
+
+
+@pytest.mark.parametrize("scripted", [True], indirect=True)
+def test_what_a_session_had_not_begun_is_safe(account: franking.Account, scripted: ScriptedProvider) -> None:
+    """The second message is drawn, and Ctrl-C comes while it is noted down (``started``): nothing of it left."""
+
+    def started(index: int, message_id: str) -> None:
+        if index == 1:
+            raise KeyboardInterrupt
+
+    results = {}
+    with franking.connect(account, secret="x", window=4) as mailer, pytest.raises(KeyboardInterrupt):
+        for result in mailer.send_many(messages(5), started=started):
+            results[result.index] = result.outcome
+    assert results == {0: "unknown", 1: "failed"}
+    assert scripted.sent == []
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import franking
-from franking import registry
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
 from servers.scripted import ScriptedProvider
 
@@ -27,19 +25,6 @@ class Tokens:
             self.renewed.append(renew_after)
             self.given += 1
         return f"token-{self.given}"
-
-
-@pytest.fixture
-def scripted() -> Iterator[ScriptedProvider]:
-    provider = ScriptedProvider()
-    registry.register(provider)
-    yield provider
-    registry._PROVIDERS.pop("scripted")
-
-
-@pytest.fixture
-def account(scripted: ScriptedProvider) -> franking.Account:
-    return franking.Account(name="s", provider="scripted", sender="jan@example.com", username="jan")
 
 
 def message(to: Any = "a@example.com") -> franking.Message:

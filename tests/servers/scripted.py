@@ -15,6 +15,27 @@ from franking.errors import ConnectError, FrankingError, LoginError
 from franking.provider import Facts, Observer, Receipt, RouteFacts, Step
 
 
+def messages(count: int, start: int = 0) -> Iterator[franking.Message]:
+    """Compose messages for r0@example.com, r1@example.com and so on, each with its number as subject and text."""
+    for number in range(start, start + count):
+        yield franking.Message(to=[f"r{number}@example.com"], subject=f"{number}", text=f"{number}\n")
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waited: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+
 class ScriptedProvider:
     """Answer each opening from ``openings`` and each send from ``answers`` (per recipient address, else in order); then
     always well.
