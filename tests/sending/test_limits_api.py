@@ -15,11 +15,11 @@ import pytest
 import franking
 from franking.errors import MessageError
 from franking_cli.app import run
-from sending.test_limits import CHANGES
 from servers import held
 from servers.held import Hook, Service
 from servers.privileges import files_as_anybody
 from servers.web import Reply, Request
+from smtp.test_limits import CHANGES
 
 pytestmark = pytest.mark.timeout(60)
 
