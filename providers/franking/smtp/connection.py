@@ -385,8 +385,11 @@ class Connection:
     # — log and end —
 
     @property
-    def logging(self) -> bool:
-        return self._wire is not None
+    def log(self) -> Callable[[str], None] | None:
+        """Return what takes each line that the client says, where somebody listens."""
+        if self._wire is None:
+            return None
+        return self.log_said
 
     def log_said(self, shown: str) -> None:
         """Log what the client says, in the form that holds no secret."""

@@ -1,118 +1,265 @@
-"""One message as the server sees it: what is to be said for it, what was answered, and what can be known of its fate.
-No sockets, no order.
+"""One message as the server sees it: what is said for it, what was answered, and what can be known of its fate.
 
-``plan`` checks a message against the server's capabilities before anything leaves; when what leaves is decided in
-``pipeline.py``.
+No sockets and no order: what leaves when is decided in ``writer.py``, which reply answers what in ``pipeline.py``. Both
+ask a transaction and call its transitions; nobody else sets its attributes.
+
+    state         entered by                  what left          if the connection ends now
+    ------------  --------------------------  -----------------  -----------------------------------------------------
+    planned       the constructor             nothing            not accepted
+    asked         ask()                       the envelope       not accepted; refused, where the replies amount to it
+    begun         begin_content()             some content       the same
+    handed over   end_content() or leave(),   everything         unknown; refused, where the replies amount to it
+                  when the kernel took it
+    settled       accept(), fail()            –                  its result stands (only doubt() takes it back)
+
+    reply to      taken by                    what it may be
+    ------------  --------------------------  -----------------------------------------------------------------------
+    RSET          hear()                      2xx
+    MAIL          hear()                      2xx, or a refusal (4xx, 5xx) of the whole message
+    RCPT          hear()                      2xx for a sender that was not refused, or a refusal of this recipient
+    DATA          hear()                      354, or a refusal
+    BODY          hear_final()                2xx for all of a content with a recipient, or a refusal
+    any           cut_off()                   421: neither this command nor what follows was executed
+
+Any other reply is a ``Misfit``: what the others said proves nothing any more.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
-from franking.errors import Evidence, FrankingError, MessageError, Refused
+from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, Reply, path
 from franking.smtp.replies import recipient_refused, refusal
 
-__all__ = ["Transaction", "plan"]
+__all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction"]
+
+
+class Asked(Enum):
+    """What a reply answers; ``BODY`` is the end of the content."""
+
+    RSET = 0
+    MAIL = 1
+    RCPT = 2
+    DATA = 3
+    BODY = 4
+
+
+# names of this module: looking a member up in its class costs more than all the rest of a reply
+RSET, MAIL, RCPT, DATA, BODY = Asked
+
+
+class Misfit(Exception):
+    """Say that a reply does not answer what was asked: from here on nothing on this connection can be trusted."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
 
 
 class Transaction:
-    """One message on its way. ``result`` is None until its fate is known."""
+    """One message on its way; the table of its states stands at the head of this file."""
 
     __slots__ = (
-        "accepted",
-        "answered",
-        "begun",
-        "brief",
-        "content",
-        "data",
-        "doubtful",
-        "end",
-        "envelope",
-        "expected",
-        "first",
-        "full",
-        "guarded",
-        "heard",
-        "mail",
-        "paths",
-        "refused",
-        "result",
-        "sender_reply",
-        "size",
-        "started",
-        "tag",
-    )
+        "_doubtful", "_end", "_started",
+        "accepted", "answered", "content", "content_at", "data_reply", "envelope", "expected", "full", "guarded", "heard", "lines",
+        "refused", "result", "sender_reply", "size", "tag",
+    )  # fmt: skip
 
     def __init__(
-        self,
-        tag: Any,
-        envelope: Envelope,
-        content: Content,
-        size: int,
-        mail: bytes,
-        paths: list[bytes],
-        *,
-        guarded: bool,
+        self, capabilities: Capabilities, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False
     ) -> None:
+        """Raise ``MessageError`` or ``Refused`` for what the server cannot take, before anything leaves.
+
+        ``guarded``: after an idle time, no content leaves before MAIL is answered.
+        """
         self.tag = tag
         self.envelope = envelope
         self.content = content
-        self.mail = mail
-        self.paths = paths
-        self.guarded = guarded  # after an idle time: no content before MAIL is answered
-        self.brief = False  # it leaves all at once, or as envelope and content
-        self.expected = 0  # replies to what left at once
-        self.size = size
-        self.started = 0.0
+        self.guarded = guarded
+        self.size: int = content.size
+        self.lines = _envelope_lines(capabilities, envelope, content)  # MAIL, and one RCPT for each recipient
         self.heard = False  # any reply came
+        self.expected = 0  # replies to all that leaves at once, where an envelope leaves so
         self.sender_reply: Reply | None = None  # MAIL's refusal
-        self.answered = 0  # RCPT replies
-        self.full = False  # the server takes no more recipients (452 4.5.3)
+        self.answered = 0  # replies to RCPT
         self.accepted: list[str] = []
         self.refused: dict[str, dict[str, Any]] = {}
-        self.data: Reply | None = None  # DATA's reply
-        self.begun = False  # some of the content may have left
-        self.doubtful = False  # a reply did not fit: what the others said proves nothing
-        # the stream's offset of a content whose end is not known before it is read (dots are doubled)
-        self.first: int | None = None
-        self.end: int | None = None  # the stream's offset behind the last octet
+        self.full = False  # the server takes no more recipients (452 4.5.3)
+        self.data_reply: Reply | None = None
+        self.content_at: int | None = None  # the stream's offset where the content begins
         self.result: Receipt | FrankingError | None = None
+        self._started = 0.0
+        self._doubtful = False  # a reply did not fit
+        self._end: int | None = None  # the stream's offset behind the last octet
+
+    # — what leaves —
+
+    def ask(self, now: float, expected: int) -> None:
+        """Let the envelope leave; ``expected`` replies answer it where it leaves all at once, else 0."""
+        self._started = now
+        self.expected = expected
+
+    def begin_content(self, offset: int) -> None:
+        """Let the content leave, from this offset of the stream on."""
+        self.content_at = offset
+
+    def end_content(self, offset: int) -> None:
+        """End the content at this offset of the stream: whoever has that much has the message."""
+        self._end = offset
+
+    def leave(self, now: float, expected: int, offset: int, size: int) -> None:
+        """Let everything leave at once: the envelope, and ``size`` octets of content that end at ``offset``."""
+        self._started = now
+        self.expected = expected
+        self.size = size
+        self.content_at = offset - size
+        self._end = offset
+
+    def handed_over(self, offset: int) -> bool:
+        """Return whether the whole message lies before this offset of the stream."""
+        return self._end is not None and offset >= self._end
+
+    # — what was answered —
 
     @property
     def addressed(self) -> bool:
         """Return whether the sender and at least one recipient were accepted, and every recipient was answered."""
-        return self.answered == len(self.paths) and self.sender_reply is None and bool(self.accepted)
-
-    def handed_over(self, sent: int) -> bool:
-        return self.end is not None and sent >= self.end
+        answered_all = self.answered == len(self.envelope.recipients)
+        return answered_all and self.sender_reply is None and bool(self.accepted)
 
     @property
-    def known_refusal(self) -> FrankingError | None:
+    def refusal(self) -> FrankingError | None:
         """Return the refusal that the envelope's replies already amount to."""
-        if self.doubtful:
+        if self._doubtful:
             return None
         if self.sender_reply is not None:
             return refusal(self.sender_reply, "sender", step="message")
-        if self.answered == len(self.paths) and not self.accepted:
+        if self.answered == len(self.envelope.recipients) and not self.accepted:
             return recipient_refused(self.refused)
         return None
 
+    def hear(self, asked: Asked, reply: Reply) -> None:
+        """Take the reply to RSET, MAIL, RCPT or DATA. Raises ``Misfit``."""
+        self.heard = True
+        kind = reply.code // 100
+        if asked is RCPT:
+            self._hear_recipient(reply, kind)
+        elif asked is DATA and (reply.code == 354 or kind in (4, 5)):
+            self.data_reply = reply
+        elif asked is MAIL and kind in (4, 5):
+            self.sender_reply = reply
+        elif kind != 2 or asked is DATA:  # RSET cannot be refused (RFC 5321 §4.1.1.5)
+            raise self._misfit(reply)
 
-def plan(capabilities: Capabilities, tag: Any, envelope: Envelope, content: Content, *, guarded: bool) -> Transaction:
-    """Make a transaction of a message that the server can take. Raises ``MessageError`` or ``Refused`` before anything
-    leaves.
-    """
+    def hear_yes(self) -> None:
+        """Take 2xx to the whole envelope at once."""
+        self.heard = True
+        self.accepted = list(self.envelope.recipients)
+        self.answered = len(self.accepted)
+
+    def _hear_recipient(self, reply: Reply, kind: int) -> None:
+        address = self.envelope.recipients[self.answered]
+        self.answered += 1
+        if kind == 2 and self.sender_reply is None:
+            self.accepted.append(address)
+        elif kind in (4, 5):
+            # 452 4.5.3, also spelt 552 and 5.5.3: no more recipients in this transaction (RFC 5321 §4.5.3.1.10)
+            enough = bool(self.accepted) and reply.enhanced in ("4.5.3", "5.5.3")
+            self.full = self.full or enough
+            self.refused[address] = {"reply": str(reply), "temporary": reply.code < 500 or enough}
+        else:
+            raise self._misfit(reply)
+
+    def leave_out(self) -> None:
+        """Count recipients that were not even asked about as refused for now: the server takes no more."""
+        last = next(reversed(self.refused.values()))
+        for address in self.envelope.recipients[self.answered :]:
+            self.refused[address] = {"reply": last["reply"], "temporary": True}
+        self.answered = len(self.envelope.recipients)
+
+    def hear_final(self, reply: Reply, *, early: bool) -> FrankingError | None:
+        """Take the reply to the content; None accepts the message. Raises ``Misfit``.
+
+        ``early``: it came before all of the content had been written.
+        """
+        self.heard = True
+        kind = reply.code // 100
+        if kind == 2 and self.addressed and not early:
+            return None
+        lone_dot = self.content_at is None  # it delivers nothing, whatever the server says
+        if kind == 3 or (kind == 2 and not lone_dot):
+            raise self._misfit(reply)
+        return self.refusal or refusal(reply, "message", step="accepted")
+
+    def _misfit(self, reply: Reply) -> Misfit:
+        self._doubtful = True
+        return Misfit(reply)
+
+    # — ends —
+
+    def fail(self, problem: FrankingError) -> None:
+        """Let it have failed."""
+        self.result = problem
+
+    def accept(self, reply: Reply, *, route: str, now: float) -> None:
+        """Let it have been accepted with ``reply``."""
+        self.result = Receipt(
+            self.content.message_id,
+            route,
+            str(reply),
+            None,
+            tuple(self.accepted),
+            self.refused,
+            self.size,
+            (now - self._started) * 1000,
+        )
+
+    def cut_off(self, asked: Asked, reply: Reply, *, used: bool) -> FrankingError:
+        """Return what 421 in answer to one of its commands means. ``used``: the connection has carried a message."""
+        pace = (reply.enhanced or "").startswith("4.7.")
+        if not self.heard and (used or self.guarded) and not pace:
+            words = f"The server had closed the connection: {reply}"
+            return ConnectError(words, stale=True, step="message", evidence=reply.evidence("smtp"))
+        step = "message"
+        if asked is BODY:
+            step = "accepted"
+        return self.refusal or refusal(reply, "message", step=step)
+
+    def lost(self, sent: int, cause: ConnectError, *, used: bool) -> FrankingError:
+        """Return what is known of it when the connection dies of ``cause``, after ``sent`` octets of the stream."""
+        if (refused := self.refusal) is not None:
+            return refused
+        if self.handed_over(sent):
+            words = f"The message was handed over, and then no answer came: {cause}"
+            return OutcomeUnknown(words, accepted=self.accepted, evidence=cause.evidence)
+        ended = cause.evidence is not None and cause.evidence.reason in ("closed", "reset")
+        stale = ended and not self.heard and self.content_at is None and (used or self.guarded)
+        return type(cause)(cause.message, stale=stale, step="message", evidence=cause.evidence)
+
+    def doubt(self, cause: ConnectError) -> None:
+        """Take an acceptance back: the server answered more than it was asked."""
+        if isinstance(self.result, Receipt):
+            words = (
+                "The server answered more than it was asked, so that it is not clear whether it took the message: "
+                f"{cause}"
+            )
+            self.result = OutcomeUnknown(words, accepted=self.accepted, evidence=cause.evidence)
+
+
+def _envelope_lines(capabilities: Capabilities, envelope: Envelope, content: Content) -> list[bytes]:
+    """Return MAIL and RCPT; raise what the server cannot take."""
     if not envelope.recipients:
         raise MessageError("The message has no recipients.", field="to")
     sender, utf8 = path(envelope.sender)
-    paths = []
+    lines = [b""]  # MAIL, whose parameters depend on the recipients
     for address in envelope.recipients:
         octets, needs = path(address)
-        paths.append(b"RCPT TO:<%b>\r\n" % octets)
+        lines.append(b"RCPT TO:<%b>\r\n" % octets)
         utf8 = utf8 or needs
     words, size = capabilities.words, content.size
     mail = b"MAIL FROM:<%b>" % sender
@@ -122,28 +269,26 @@ def plan(capabilities: Capabilities, tag: Any, envelope: Envelope, content: Cont
             raise _too_large(size, limit)
         mail += b" SIZE=%d" % size
     utf8 = utf8 or content.smtputf8
-    if content.eight_bit or utf8:
-        if content.eight_bit and "8BITMIME" not in words:
-            raise _cannot(
-                capabilities, "8bitmime", "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)", "body"
-            )
-        if "8BITMIME" in words:
-            mail += b" BODY=8BITMIME"
+    if content.eight_bit and "8BITMIME" not in words:
+        what = "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)"
+        raise _not_offered(capabilities, "8bitmime", what, "body")
+    if (content.eight_bit or utf8) and "8BITMIME" in words:
+        mail += b" BODY=8BITMIME"
     if utf8:
         if "SMTPUTF8" not in words:
             what = "has an address or a header that needs SMTPUTF8, which the server does not offer"
-            raise _cannot(capabilities, "smtputf8", what, "address")
+            raise _not_offered(capabilities, "smtputf8", what, "address")
         mail += b" SMTPUTF8"
-    return Transaction(tag, envelope, content, size, mail + b"\r\n", paths, guarded=guarded)
+    lines[0] = mail + b"\r\n"
+    return lines
 
 
-def _cannot(capabilities: Capabilities, extension: str, words: str, field: str) -> MessageError:
+def _not_offered(capabilities: Capabilities, extension: str, what: str, field: str) -> MessageError:
     evidence = Evidence("message", reason=f"{extension}-not-offered", details={"offered": sorted(capabilities.words)})
-    return MessageError(f"The message {words}.", field=field, evidence=evidence)
+    return MessageError(f"The message {what}.", field=field, evidence=evidence)
 
 
 def _too_large(size: int, limit: int) -> Refused:
     evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
-    return Refused(
-        f"The message has {size} octets; the server takes at most {limit}.", step="message", evidence=evidence
-    )
+    words = f"The message has {size} octets; the server takes at most {limit}."
+    return Refused(words, step="message", evidence=evidence)
