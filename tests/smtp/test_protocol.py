@@ -12,7 +12,7 @@ from franking.errors import ConnectError, MessageError, Throttled, TLSError
 from franking.net.tcp import Place
 from franking.smtp import protocol
 from franking.smtp.handshake import check_greeting, check_plain_login, ehlo_name, hello, starttls
-from franking.smtp.protocol import DotStuffer, Reply, ReplyReader, command, parse_ehlo, path, visible
+from franking.smtp.protocol import DotStuffer, Reply, ReplyReader, command, parse_ehlo, path, readable
 from servers.dialogue import offers, play
 
 PLACE = Place("mx.example.test", 587, "starttls")
@@ -113,8 +113,8 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_nothing_that_a_server_sends_reaches_a_terminal_unescaped() -> None:
-    assert visible(bytes(range(256))).isprintable()
-    assert visible("\u200f\u2066a\ud7ff".encode()) == "\\u200f\\u2066a\\ud7ff"
+    assert readable(bytes(range(256))).isprintable()
+    assert readable("\u200f\u2066a\ud7ff".encode()) == "\\u200f\\u2066a\\ud7ff"
 
 
 # — capabilities —

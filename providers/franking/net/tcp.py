@@ -155,13 +155,18 @@ def _interleaved(found: list[Found]) -> list[Found]:
 
 
 def connect(
-    place: Place, found: Sequence[Found], *, timeout: float, clock: Callable[[], float] = time.monotonic
-) -> socket.socket:
+    place: Place,
+    found: Sequence[Found],
+    attach: Callable[[socket.socket], None],
+    *,
+    timeout: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Open a TCP connection to the first address that answers; each next one joins after a head start, or as soon as
     one fails.
 
-    All together get ``timeout`` seconds. Raises ``ConnectError`` with evidence of kind ``connect`` and every address
-    tried.
+    All together get ``timeout`` seconds. ``attach`` takes the socket: a signal may strike between any two lines, and it
+    has an owner at every moment. Raises ``ConnectError`` with evidence of kind ``connect`` and every address tried.
     """
     race = _Race(clock)
     try:
@@ -170,7 +175,8 @@ def connect(
         if winner is not None:
             winner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             winner.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return winner
+            attach(winner)
+            return
     except BaseException:
         race.close()
         raise

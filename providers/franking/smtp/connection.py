@@ -1,4 +1,5 @@
-"""One open connection to a mail server: octets in and out, TLS, time-outs, the wire log. It decides nothing about mail.
+"""One connection to a mail server: octets in and out, TLS, time-outs, the log of the dialogue. It decides nothing about
+mail.
 
 The socket never blocks: whoever writes also reads, so that two full buffers cannot wait for each other for ever.
 ``sent`` counts the octets that the kernel took, which is what decides whether a message was handed over.
@@ -13,14 +14,14 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from franking.errors import ConnectError, ConnectTimeout, Evidence, TLSError
-from franking.net import tcp as dial
+from franking.errors import ConnectError, ConnectTimeout, Evidence
+from franking.net import tcp
 from franking.net.tcp import Place
 from franking.redaction import without_queries
-from franking.smtp.protocol import Line, Reply, ReplyReader, visible
+from franking.smtp.protocol import Line, Reply, ReplyReader, readable
 
 if TYPE_CHECKING:
     import ssl
@@ -53,44 +54,47 @@ class Connection:
     """Hold a socket, its reader and its counters. ``step`` names what is going on, for errors."""
 
     def __init__(
-        self,
-        sock: socket.socket,
-        place: Place,
-        *,
-        timeout: float,
-        patience: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, place: Place, *, timeout: float, patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """``timeout``: seconds without progress. ``patience``: seconds for a whole reply, however slowly it drips:
-        progress that never ends is none.
+        progress that never ends is none. It is closed until a socket is attached.
         """
         self.place = place
         self.step = "connect"
         self.peer = self.local = ""
-        try:
-            self.peer, self.local = str(sock.getpeername()[0]), str(sock.getsockname()[0])
-        except OSError as problem:  # it was reset before it was looked at
-            raise self.failure("reset", number=problem.errno) from None
         self.sent = 0
         self.offered = 0
         self.tls: str | None = None
         self.certificate: dict[str, Any] = {}
         self.greeting = ""
-        self.closed = False
+        self.closed = True
         self.reader = ReplyReader()
-        self._timeout = timeout
+        self.timeout = timeout
         self._patience = max(patience, timeout)
         self._dripping: float | None = None  # since when a reply has been under way
         self._clock = clock
-        self._sock = sock
+        self._sock: socket.socket
         self._polls: dict[int, select.poll] = {}
         self._pid = os.getpid()
-        self._wire = _wire()
+        self._log = _dialogue_log()
         # nothing to read, or no room to write
         self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
         self._reading_first: tuple[type[OSError], ...] = ()  # TLS must read before it can write
         self._more_to_come = False  # something was read since the last octet left, and more is waited for
+
+    def connect(self, found: Sequence[tcp.Found]) -> None:
+        """Connect to the first address that answers."""
+        tcp.connect(self.place, found, self.attach, timeout=self.timeout, clock=self._clock)
+
+    def attach(self, sock: socket.socket) -> None:
+        """Own a connected socket: from here on ``close`` closes it. Raises ``ConnectError`` for one that is gone."""
+        self._sock = sock
+        self.closed = False
         sock.setblocking(False)
+        try:
+            self.peer, self.local = str(sock.getpeername()[0]), str(sock.getsockname()[0])
+        except OSError as problem:  # it was reset before it was looked at
+            raise self.failure("reset", number=problem.errno) from None
 
     # — errors —
 
@@ -102,7 +106,9 @@ class Connection:
             "tried": [{"address": self.peer, "reason": reason, "errno": number}],
         }
         evidence = Evidence(kind, text=text, reason=reason, details=details)
-        made = ConnectTimeout if reason == "timeout" else ConnectError
+        made = ConnectError
+        if reason == "timeout":
+            made = ConnectTimeout
         return made(f"{self.place} {_SENTENCES.get(reason, _NOT_SMTP)}.", step=self.step, evidence=evidence)
 
     def _broken(self, problem: OSError) -> ConnectError:
@@ -110,30 +116,32 @@ class Connection:
 
         if isinstance(problem, ssl.SSLError):
             return self.failure("reset", kind="tls", text=problem.reason or "", number=problem.errno)
-        reason = (
-            "reset"
-            if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN)
-            else dial.why(problem)
-        )
+        reason = tcp.why(problem)
+        if problem.errno in (errno.EPIPE, errno.EBADF, errno.ENOTCONN, errno.ESHUTDOWN):
+            reason = "reset"
         return self.failure(reason, number=problem.errno)
 
     # — waiting —
 
-    def _wait(self, *, write: bool, seconds: float, read: bool = True) -> tuple[bool, bool]:
-        """Wait until the socket can be read or written; (False, False) when time is up."""
-        if hasattr(select, "poll"):
-            events = self._poll(read=read, write=write).poll(max(seconds, 0) * 1000)
-            seen = events[0][1] if events else 0
-            ended = bool(seen & (select.POLLERR | select.POLLHUP | select.POLLNVAL))
-            return bool(seen & select.POLLIN) or (ended and read), bool(seen & select.POLLOUT) or (ended and write)
-        readable, writable, wrong = select.select(
-            [self._sock] if read else [], [self._sock] if write else [], [self._sock], max(seconds, 0)
-        )
-        return bool(readable or wrong), bool(writable or wrong)
+    def _wait(self, seconds: float, *, write: bool = False) -> tuple[bool, bool]:
+        """Wait until the socket can be read, or written if asked for; (False, False) when time is up."""
+        seconds = max(seconds, 0)
+        if not hasattr(select, "poll"):
+            sockets = [self._sock]
+            readable, writable, broken = select.select(sockets, sockets * write, sockets, seconds)
+            return bool(readable or broken), bool(writable or broken)
+        events = self._poll(write).poll(seconds * 1000)
+        if not events:
+            return False, False
+        seen = events[0][1]
+        ended = seen & (select.POLLERR | select.POLLHUP | select.POLLNVAL)
+        return bool(seen & select.POLLIN or ended), bool(seen & select.POLLOUT or ended)
 
-    def _poll(self, *, read: bool, write: bool) -> select.poll:
+    def _poll(self, write: bool) -> select.poll:
         """Return a poll object that waits for this; they are kept, as every reply is waited for."""
-        wanted = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        wanted = select.POLLIN
+        if write:
+            wanted |= select.POLLOUT
         poll = self._polls.get(wanted)
         if poll is None:
             poll = self._polls[wanted] = select.poll()
@@ -155,24 +163,23 @@ class Connection:
         if not data:
             raise self.failure("closed")
         self._more_to_come = True
-        if self._wire is None:
-            self.reader.feed(data)
-        else:
-            seen = len(self.reader.replies)
-            self.reader.feed(data)
+        seen = len(self.reader.replies)
+        self.reader.feed(data)
+        if self._log is not None:
             for reply in list(self.reader.replies)[seen:]:
-                self._log_reply(reply, self._wire)
+                self._log_reply(reply, self._log)
         return True
 
     def quiet(self) -> bool:
-        """Tell cheaply that there is nothing to read and nothing has ended; under TLS only reading tells."""
-        return self.tls is None and self.reader.idle and not self._wait(write=False, seconds=0)[0]
+        """Return, cheaply, whether nothing came and nothing has ended; under TLS only reading shows it."""
+        return self.tls is None and self.reader.idle and not self._wait(0)[0]
 
     def fill(self, seconds: float | None = None) -> None:
         """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the
         time-out).
         """
-        seconds = self._timeout if seconds is None else seconds
+        if seconds is None:
+            seconds = self.timeout
         if self.reader.partial:
             seconds = min(seconds, self._patience_left())
         else:
@@ -188,7 +195,7 @@ class Connection:
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
             except OSError:  # not TCP, or gone, which shows below
                 pass
-        if not self._wait(write=False, seconds=seconds)[0]:
+        if not self._wait(seconds)[0]:
             raise self.failure("timeout")
 
     def _patience_left(self) -> float:
@@ -206,7 +213,7 @@ class Connection:
         end = self._clock() + self._patience
         while not self.reader.replies:
             self.check()
-            self.fill(min(self._timeout, max(end - self._clock(), 0.0)))
+            self.fill(min(self.timeout, max(end - self._clock(), 0.0)))
         return self.reader.replies.popleft()
 
     def hear_greeting(self) -> Reply:
@@ -220,7 +227,7 @@ class Connection:
             if problem.evidence is not None and problem.evidence.kind == "smtp":
                 raise self._not_smtp(problem.evidence.text) from None
             if said and not self.reader.replies:
-                raise self._not_smtp(visible(said, 200)) from None
+                raise self._not_smtp(readable(said, 200)) from None
             raise
         self.greeting = reply.text
         return reply
@@ -255,7 +262,7 @@ class Connection:
 
     def _write_on(self, left: memoryview, enough: Callable[[], bool] | None) -> None:
         while left:
-            readable, writable = self._wait(write=True, seconds=self._timeout)
+            readable, writable = self._wait(self.timeout, write=True)
             if not readable and not writable:
                 raise self.failure("timeout")
             if readable and self.take():
@@ -270,7 +277,7 @@ class Connection:
         try:
             done = self._sock.send(data)
         except self._reading_first:
-            self._wait(write=False, seconds=self._timeout)
+            self._wait(self.timeout)
             return 0
         except self._nothing:
             return 0
@@ -293,7 +300,7 @@ class Connection:
             while True:
                 if line is not None:
                     if not self.reader.idle:
-                        raise self.failure("unexpected-reply", kind="smtp", text=visible(self._unread(), 200))
+                        raise self.failure("unexpected-reply", kind="smtp", text=readable(self._unread(), 200))
                     self.log_said(line.shown)
                     self.write(line.data)
                 line = dialogue.send(self.listen())
@@ -312,95 +319,50 @@ class Connection:
         """Do the handshake and check the certificate. Raises ``TLSError`` (or ``ConnectTimeout``), kind ``tls``."""
         import ssl
 
+        from franking.smtp import tls
+
         if not self.reader.idle:
-            evidence = self._tls_evidence("plaintext-injected", visible(self._unread(), 200))
-            raise TLSError(
-                "Something was sent in plain text where only TLS may follow; somebody may be tampering.",
-                step="tls",
-                evidence=evidence,
-            )
-        raw = self._sock
+            raise tls.injected(self.place, self._unread())
         try:
-            raw.settimeout(self._timeout)
+            self._sock.settimeout(self.timeout)
             self._sock = wrapped = context.wrap_socket(
-                raw, server_hostname=self.place.name, do_handshake_on_connect=False
+                self._sock, server_hostname=self.place.name, do_handshake_on_connect=False
             )
             wrapped.do_handshake()
             wrapped.setblocking(False)
         except (OSError, ValueError) as problem:
-            raise self._tls_error(problem) from None
+            raise tls.failure(problem, self.place, self._sock) from None
         self._nothing = (*self._nothing, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         self._reading_first = (ssl.SSLWantReadError,)
         self._polls.clear()
         self.tls = wrapped.version() or "TLS"
         self.certificate = dict(wrapped.getpeercert() or {})
 
-    def _tls_evidence(self, reason: str, text: str = "", **details: Any) -> Evidence:
-        return Evidence("tls", text=text, reason=reason, details={**self.place.details, **details})
-
-    def _tls_error(self, problem: OSError | ValueError) -> TLSError | ConnectTimeout:
-        import ssl
-
-        if isinstance(problem, ssl.SSLCertVerificationError):
-            names = _names(self._sock)
-            evidence = self._tls_evidence(
-                "certificate",
-                problem.verify_message,
-                verify_code=problem.verify_code,
-                verify_message=problem.verify_message,
-                names=names,
-            )
-            words = f"The certificate of {self.place} cannot be trusted: {problem.verify_message.rstrip('.')}."
-            return TLSError(words, step="tls", evidence=evidence)
-        if isinstance(problem, TimeoutError):
-            return ConnectTimeout(
-                f"{self.place} did not answer the TLS handshake in time.",
-                step="tls",
-                evidence=self._tls_evidence("timeout"),
-            )
-        if isinstance(problem, ssl.SSLError):
-            reason = problem.reason or "handshake"
-            ended = isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-            words = f"TLS with {self.place} did not come about ({reason.replace('_', ' ').lower()})."
-            return TLSError(
-                words, step="tls", temporary=ended, evidence=self._tls_evidence(reason, errno=problem.errno)
-            )
-        reason, number = ("reset", problem.errno) if isinstance(problem, OSError) else ("bad-name", None)
-        words = f"TLS with {self.place} did not come about ({reason})."
-        return TLSError(
-            words, step="tls", temporary=reason == "reset", evidence=self._tls_evidence(reason, errno=number)
-        )
-
-    def describe_tls(self) -> str:
-        """Say in a line what TLS came to: version, and how long the certificate holds."""
-        version = (self.tls or "").replace("TLSv", "TLS ")
-        until = self.certificate.get("notAfter")
-        if not until:
-            return version
-        import ssl
-
-        day = time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(str(until))))
-        return f"{version}, certificate valid until {day}"
-
     # — log and end —
 
     @property
     def log(self) -> Callable[[str], None] | None:
         """Return what takes each line that the client says, where somebody listens."""
-        if self._wire is None:
+        if self._log is None:
             return None
         return self.log_said
 
     def log_said(self, shown: str) -> None:
         """Log what the client says, in the form that holds no secret."""
-        if self._wire is not None:
-            self._wire.debug("%sC: %s", "~" if self.tls else "", visible(shown.encode("utf-8", "backslashreplace")))
+        if self._log is not None:
+            self._log.debug("%sC: %s", self._mark, readable(shown.encode("utf-8", "backslashreplace")))
 
-    def _log_reply(self, reply: Reply, wire: Logger) -> None:
+    def _log_reply(self, reply: Reply, log: Logger) -> None:
         # a sign-in address with a one-time token may be broken over several lines
-        lines = without_queries("\n".join(visible(line) for line in reply.lines)).split("\n")
-        for number, line in enumerate(lines, start=1):
-            wire.debug("%sS: %d%s%s", "~" if self.tls else "", reply.code, " " if number == len(lines) else "-", line)
+        *lines, last = without_queries("\n".join(map(readable, reply.lines))).split("\n")
+        for line in lines:
+            log.debug("%sS: %d-%s", self._mark, reply.code, line)
+        log.debug("%sS: %d %s", self._mark, reply.code, last)
+
+    @property
+    def _mark(self) -> str:
+        """Return what marks a line that went under TLS."""
+        return "~" * (self.tls is not None)
 
     def close(self, *, quit_first: bool = False) -> None:
         """Close it, with a QUIT that waits for nothing long. In a forked child only the child's copy goes."""
@@ -412,7 +374,7 @@ class Connection:
                 with contextlib.suppress(ConnectError):
                     self.log_said("QUIT")
                     self.write(b"QUIT\r\n")
-                    self.fill(min(GOODBYE, self._timeout))
+                    self.fill(min(GOODBYE, self.timeout))
         finally:
             self._sock.close()
 
@@ -426,7 +388,7 @@ class Connection:
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
-def _wire() -> Logger | None:
+def _dialogue_log() -> Logger | None:
     """Return the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits
     5 ms for it.
     """
@@ -434,19 +396,7 @@ def _wire() -> Logger | None:
         return None
     import logging
 
-    wire = logging.getLogger("franking.wire")
-    return wire if wire.isEnabledFor(logging.DEBUG) else None
-
-
-def _names(sock: socket.socket) -> list[str]:
-    """Read the names in a certificate that was not accepted: the best hint at the right host name.
-
-    The ssl module shows an unverified chain only through a private method; without it there is no hint.
-    """
-    try:
-        leaf = sock._sslobj.get_unverified_chain()[0].get_info()  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001 - a hint is not worth an error
-        return []
-    names = [str(value) for kind, value in leaf.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
-    common = [str(value) for part in leaf.get("subject", ()) for key, value in part if key == "commonName"]
-    return [visible(name.encode(), 255) for name in (names or common)[:20]]
+    log = logging.getLogger("franking.wire")
+    if log.isEnabledFor(logging.DEBUG):
+        return log
+    return None

@@ -1,5 +1,4 @@
-"""Send by SMTP: open a session (connect, TLS, greet, log in). What the session then does is in ``session.py``; recovery
-is the mailer's.
+"""Open a session: connect, TLS, greet, log in. What the session then does is in ``session.py``; recovery is the mailer's.
 
 ``open_session`` is what the provider and the OAuth providers' smtp routes call.
 """
@@ -11,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from franking.errors import SettingsError
-from franking.net import tcp as dial
+from franking.net import tcp
 from franking.net.tcp import Place, Resolver
 from franking.provider import Observer, Steps
-from franking.smtp import handshake as opening
+from franking.smtp import handshake
 from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.protocol import Capabilities
 from franking.smtp.session import SmtpSession
@@ -25,77 +24,58 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.auth.secret import Secret
 
-__all__ = ["Opening", "SmtpSession", "open_session"]
+__all__ = ["greet", "open_session"]
 
 Clock = Callable[[], float]
 
 
-class Opening:
-    """What is needed to come as far as EHLO."""
+def greet(
+    connection: Connection,
+    steps: Steps,
+    *,
+    ca_file: str | None,
+    ehlo_name: str | None = None,
+    resolver: Resolver | None = None,
+) -> Capabilities:
+    """Connect, agree on TLS and say EHLO; whoever owns the connection closes it, whatever happens."""
+    place = connection.place
+    context = None
+    if place.security != "none":
+        from franking.net import tls  # and ssl
 
-    def __init__(
-        self,
-        place: Place,
-        timeout: float,
-        patience: float,
-        ehlo_name: str | None,
-        ca_file: str | None,
-        resolver: Resolver | None,
-        clock: Clock,
-    ) -> None:
-        self.place, self.timeout, self.patience, self.ehlo_name = place, timeout, patience, ehlo_name
-        self.ca_file, self.resolver, self.clock = ca_file, resolver, clock
+        context = tls.context(ca_file)
+    with steps("resolve"):
+        found = tcp.resolve(place, timeout=connection.timeout, resolver=resolver)
+        steps.detail = ", ".join(str(each[4][0]) for each in found[:8])
+    with steps("connect"):
+        connection.connect(found)
+        steps.detail = f"{connection.peer} port {place.port}"
+    name = handshake.ehlo_name(ehlo_name, connection.local)
+    if context is not None and place.security == "tls":
+        _start_tls(connection, context, steps)
+    with steps("greet"):
+        connection.step = "greet"
+        handshake.check_greeting(connection.hear_greeting(), place)
+        capabilities = connection.converse(handshake.hello(name, place))
+        steps.detail = connection.greeting
+    if context is not None and place.security == "starttls":
+        _start_tls(connection, context, steps, handshake.starttls(capabilities, place))
+        connection.step = "greet"
+        capabilities = connection.converse(handshake.hello(name, place))
+    return capabilities
 
-    def open(self, steps: Steps) -> tuple[Connection, Capabilities]:
-        """Connect, agree on TLS, greet."""
-        context = None
-        if self.place.security != "none":
-            from franking.net import tls  # and ssl
 
-            context = tls.context(self.ca_file)
-        with steps("resolve"):
-            found = dial.resolve(self.place, timeout=self.timeout, resolver=self.resolver)
-            steps.detail = ", ".join(str(each[4][0]) for each in found[:8])
-        with steps("connect"):
-            sock = dial.connect(self.place, found, timeout=self.timeout, clock=self.clock)
-            try:
-                connection = Connection(
-                    sock, self.place, timeout=self.timeout, patience=self.patience, clock=self.clock
-                )
-            except BaseException:
-                sock.close()
-                raise
-            steps.detail = f"{connection.peer} port {self.place.port}"
-        try:
-            return connection, self._begin(connection, context, steps)
-        except BaseException:
-            connection.close()
-            raise
+def _start_tls(
+    connection: Connection, context: ssl.SSLContext, steps: Steps, ask: Dialogue[None] | None = None
+) -> None:
+    from franking.smtp import tls
 
-    def _begin(self, connection: Connection, context: ssl.SSLContext | None, steps: Steps) -> Capabilities:
-        name = opening.ehlo_name(self.ehlo_name, connection.local)
-        if context is not None and self.place.security == "tls":
-            self._start_tls(connection, context, steps)
-        with steps("greet"):
-            connection.step = "greet"
-            opening.check_greeting(connection.hear_greeting(), self.place)
-            capabilities = connection.converse(opening.hello(name, self.place))
-            steps.detail = connection.greeting
-        if context is not None and self.place.security == "starttls":
-            self._start_tls(connection, context, steps, opening.starttls(capabilities, self.place))
-            connection.step = "greet"
-            capabilities = connection.converse(opening.hello(name, self.place))
-        return capabilities
-
-    def _start_tls(
-        self, connection: Connection, context: ssl.SSLContext, steps: Steps, ask: Dialogue[None] | None = None
-    ) -> None:
-        with steps("tls"):
-            connection.step = "tls"
-            if ask is not None:
-                connection.converse(ask)
-            connection.start_tls(context)
-            steps.detail = connection.describe_tls()
+    with steps("tls"):
+        connection.step = "tls"
+        if ask is not None:
+            connection.converse(ask)
+        connection.start_tls(context)
+        steps.detail = tls.summary(connection.tls, connection.certificate)
 
 
 def open_session(
@@ -117,12 +97,13 @@ def open_session(
     """
     place = Place(account.host, account.port, account.security)
     steps = Steps(observer, clock)
-    begin = Opening(place, account.timeout, account.final_timeout, account.ehlo_name, account.ca_file, resolver, clock)
-    connection, capabilities = begin.open(steps)
+    # the owner is there before its socket: a signal may strike between any two lines
+    connection = Connection(place, timeout=account.timeout, patience=account.final_timeout, clock=clock)
     try:
+        capabilities = greet(connection, steps, ehlo_name=account.ehlo_name, ca_file=account.ca_file, resolver=resolver)
         if secret is not None:
+            who = username or account.username
             with steps("login"):
-                who = username or account.username
                 connection.step = "login"
                 mechanism = _log_in(connection, capabilities, account, secret, who, mechanisms)
                 steps.detail = f"{mechanism} as {who}"
@@ -148,18 +129,18 @@ def _log_in(
     mechanisms: tuple[str, ...] | None,
 ) -> str:
     if not who:
-        raise SettingsError(
-            "username: a password or token is there, but no name to log in with.", field="username", step="login"
-        )
+        words = "username: a password or token is there, but no name to log in with."
+        raise SettingsError(words, field="username", step="login")
     from franking.smtp import sasl  # and base64: a server inside a company network often wants no login
 
+    tls = connection.tls is not None
     token = bool(account.get("token_command")) or account.auth in sasl.TOKEN_MECHANISMS
-    wanted = mechanisms or sasl.choose(account.auth, tls=connection.tls is not None, token=token)
+    wanted = mechanisms or sasl.choose(account.auth, tls=tls, token=token)
     place = connection.place
-    opening.check_plain_login(
+    handshake.check_plain_login(
         connection.peer,
-        tls=connection.tls is not None,
-        token=any(name in sasl.TOKEN_MECHANISMS for name in wanted),
+        tls=tls,
+        token=not set(sasl.TOKEN_MECHANISMS).isdisjoint(wanted),
         allowed=bool(account.get("allow_plain_login")),
         details=place.details,
     )

@@ -1,15 +1,16 @@
 """Look at a server without logging in: what it says of itself, and what TLS comes to. Which ports to try is
-``franking/probe.py``'s business.
+``discovery/probe.py``'s business.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from franking.net.tcp import Place, Resolver
-from franking.provider import Observer, Steps, silent
-from franking.smtp.open import Clock, Opening
+from franking.provider import Steps, silent
+from franking.smtp import tls
+from franking.smtp.connection import Connection
+from franking.smtp.open import greet
 
 __all__ = ["Probe", "probe"]
 
@@ -18,11 +19,8 @@ __all__ = ["Probe", "probe"]
 class Probe:
     """What a server is like, as far as it tells before a login."""
 
-    place: Place
-    address: str
     greeting: str
     tls: str
-    offered: tuple[str, ...]
     auth: tuple[str, ...]
     size: int | None
 
@@ -34,23 +32,15 @@ def probe(
     *,
     timeout: float = 10.0,
     ca_file: str | None = None,
-    ehlo_name: str | None = None,
-    observer: Observer = silent,
     resolver: Resolver | None = None,
-    clock: Clock = time.monotonic,
 ) -> Probe:
     """Connect, agree on TLS and say EHLO; no login, no address. Raises what ``open_session`` raises."""
-    place = Place(host, port, security)
-    connection, capabilities = Opening(place, timeout, timeout, ehlo_name, ca_file, resolver, clock).open(
-        Steps(observer, clock)
-    )
+    connection = Connection(Place(host, port, security), timeout=timeout, patience=timeout)
+    try:
+        capabilities = greet(connection, Steps(silent), ca_file=ca_file, resolver=resolver)
+    except BaseException:
+        connection.close()
+        raise
     connection.close(quit_first=True)
-    return Probe(
-        place,
-        connection.peer,
-        connection.greeting,
-        connection.describe_tls(),
-        tuple(capabilities.words),
-        capabilities.auth,
-        capabilities.size,
-    )
+    seen = tls.summary(connection.tls, connection.certificate)
+    return Probe(connection.greeting, seen, capabilities.auth, capabilities.size)

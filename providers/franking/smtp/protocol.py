@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from franking.errors import Evidence, MessageError
 from franking.message.address import Address
 from franking.redaction import without_queries
-from franking.text import visible as readable
+from franking.text import visible
 
 __all__ = [
     "BadReply",
@@ -30,7 +30,7 @@ __all__ = [
     "command",
     "parse_ehlo",
     "path",
-    "visible",
+    "readable",
 ]
 
 # octets of one reply line; RFC 5321 §4.5.3.1.5 allows 512, OAuth challenges and chatty servers need more
@@ -56,11 +56,11 @@ class BadReply(Exception):
         self.text = text
 
 
-def visible(data: bytes, limit: int = TEXT_LIMIT) -> str:
+def readable(data: bytes, limit: int = TEXT_LIMIT) -> str:
     r"""Make a server's octets readable on one bounded line: UTF-8 where it is, everything else and control characters
     as ``\x1b``.
     """
-    return readable(data[: 4 * limit].decode("utf-8", "backslashreplace"), limit)
+    return visible(data[: 4 * limit].decode("utf-8", "backslashreplace"), limit)
 
 
 class Reply(NamedTuple):
@@ -81,7 +81,7 @@ class Reply(NamedTuple):
     def text(self) -> str:
         """Return the words: all lines joined by a blank, each without its enhanced code, readable and bounded."""
         # Google's refusals hold a sign-in address with a one-time token
-        return without_queries(visible(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines)))
+        return without_queries(readable(b" ".join(_ENHANCED.sub(b"", line, count=1).strip() for line in self.lines)))
 
     def __str__(self) -> str:
         line = self.lines[0]
@@ -170,16 +170,16 @@ class ReplyReader:
 
     def _shown(self, data: bytes) -> str:
         """Make what is no reply fit for an error; a secret may be echoed in it just as well."""
-        return visible(data if self.redact is None else self.redact(data), 200)
+        return readable(data if self.redact is None else self.redact(data), 200)
 
     def _continued(self, code: int, mark: bytes, text: bytes) -> None:
         if self._lines and code != self._code:
-            raise BadReply("mixed-codes", visible(b"%d %s" % (code, text), 200))
+            raise BadReply("mixed-codes", readable(b"%d %s" % (code, text), 200))
         self._code = code
         self._lines.append(text)
         self._size += len(text)
         if len(self._lines) > LINES_LIMIT or self._size > REPLY_LIMIT:
-            raise BadReply("reply-too-long", visible(text, 100))
+            raise BadReply("reply-too-long", readable(text, 100))
         if mark != b"-":
             self.replies.append(Reply(code, tuple(self._lines)))
             self._lines.clear()
@@ -223,7 +223,7 @@ def parse_ehlo(reply: Reply) -> Capabilities:
     """
     words: dict[str, str] = {}
     for line in reply.lines[1:]:
-        word, _, value = visible(line).strip().partition(" ")
+        word, _, value = readable(line).strip().partition(" ")
         word = word.upper()
         if word.startswith("AUTH="):
             word, value = "AUTH", f"{word[5:]} {value}"
@@ -231,7 +231,7 @@ def parse_ehlo(reply: Reply) -> Capabilities:
             value = f"{words['AUTH']} {value}"
         if word:
             words[word] = value.strip()
-    return Capabilities(visible(reply.lines[0]).partition(" ")[0], MappingProxyType(words))
+    return Capabilities(readable(reply.lines[0]).partition(" ")[0], MappingProxyType(words))
 
 
 def command(text: str) -> bytes:

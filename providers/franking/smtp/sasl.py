@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from franking.errors import Evidence, LoginError, SettingsError
-from franking.smtp.protocol import Capabilities, Line, Reply, visible
+from franking.smtp.protocol import Capabilities, Line, Reply, readable
 from franking.text import json_object
 
 __all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
@@ -290,9 +290,9 @@ def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:
     """Read the refusal's JSON; what is no JSON object is kept as text."""
 
     def shown(value: object) -> str:
-        return visible(redactor(str(value).encode("utf-8", "backslashreplace")), 500)
+        return readable(redactor(str(value).encode("utf-8", "backslashreplace")), 500)
 
     read = json_object(challenge)
     if read is not None:
         return {shown(key): shown(value) for key, value in list(read.items())[:20]}
-    return visible(redactor(challenge), 500)
+    return readable(redactor(challenge), 500)
