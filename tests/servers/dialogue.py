@@ -115,7 +115,7 @@ def play_messages(
             if waiting is None or not pipeline.room(window):
                 return octets
             tag, envelope, content = waiting
-            pipeline.add(pipeline.check(tag, envelope, content, guarded=tag in guarded))
+            pipeline.add(tag, envelope, content, guarded=tag in guarded)
             waiting = next(source, None)
 
     for who, octets in turns(script):

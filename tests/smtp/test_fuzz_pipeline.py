@@ -138,7 +138,7 @@ class Conversation(RuleBasedStateMachine):
         data = f"{tag}\r\n".encode() + b".x\r\n" * (size // 4)
         claimed = None if broken is None else max(len(data) + broken, 0)
         envelope = Envelope("a@x.test", [f"r{number}@y.test" for number in range(recipients)])
-        self.pipeline.add(self.pipeline.check(tag, envelope, Raw(data, chunk=20_000, claimed=claimed)))
+        self.pipeline.add(tag, envelope, Raw(data, chunk=20_000, claimed=claimed))
         self.write()
 
     @precondition(lambda self: not self.over and self.there)

@@ -461,7 +461,7 @@ def test_exactly_64_kib_is_small() -> None:
     assert len(data) == 65536
     for content, one in ((Raw(data), True), (Raw(data + b"y\r\n"), False)):
         pipeline = Pipeline(offers(*ALL))
-        pipeline.add(pipeline.check(1, FROM_TO, content))
+        pipeline.add(1, FROM_TO, content)
         assert (b"BDAT" in pipeline.outgoing()) is one
 
 
@@ -508,7 +508,7 @@ def test_after_an_idle_time_no_content_leaves_before_mail_is_answered() -> None:
 )
 def test_the_parameters_of_mail(content: Raw, envelope: Envelope, words: tuple[str, ...], mail: bytes) -> None:
     pipeline = Pipeline(offers(*words))
-    pipeline.add(pipeline.check(1, envelope, content))
+    pipeline.add(1, envelope, content)
     assert pipeline.outgoing() == mail
 
 
@@ -524,14 +524,14 @@ def test_what_the_server_cannot_carry_is_said_before_mail(
     content: Raw, envelope: Envelope, words: tuple[str, ...], reason: str
 ) -> None:
     with pytest.raises(MessageError) as caught:
-        Pipeline(offers(*words)).check(1, envelope, content)
+        Pipeline(offers(*words)).add(1, envelope, content)
     assert caught.value.evidence is not None
     assert (caught.value.evidence.kind, caught.value.evidence.reason) == ("message", reason)
 
 
 def test_a_message_that_is_too_large_is_refused_before_mail() -> None:
     with pytest.raises(Refused) as caught:
-        Pipeline(offers("SIZE 20")).check(1, FROM_TO, Raw())
+        Pipeline(offers("SIZE 20")).add(1, FROM_TO, Raw())
     assert caught.value.evidence is not None
     assert (caught.value.evidence.reason, caught.value.evidence.details) == ("size", {"size": 21, "limit": 20})
     assert not caught.value.temporary
@@ -539,7 +539,7 @@ def test_a_message_that_is_too_large_is_refused_before_mail() -> None:
 
 def test_a_message_to_nobody() -> None:
     with pytest.raises(MessageError):
-        Pipeline(offers()).check(1, Envelope("a@x.test", []), Raw())
+        Pipeline(offers()).add(1, Envelope("a@x.test", []), Raw())
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ def test_no_address_smuggles_a_command_even_past_the_envelope(sender: str, recip
     object.__setattr__(envelope, "sender", sender)
     object.__setattr__(envelope, "recipients", (recipient,))
     with pytest.raises(MessageError):
-        Pipeline(offers(*ALL)).check(1, envelope, Raw())
+        Pipeline(offers(*ALL)).add(1, envelope, Raw())
 
 
 # — many recipients —
@@ -657,7 +657,7 @@ def in_flight(count: int, *, script: str = "") -> tuple[Pipeline, int]:
     pipeline = Pipeline(offers(*ALL))
     said = 0
     for tag in range(count):
-        pipeline.add(pipeline.check(tag, FROM_TO, BODY))
+        pipeline.add(tag, FROM_TO, BODY)
         while octets := pipeline.outgoing():
             said += len(octets)
     for reply in replies(script.encode()):
@@ -776,7 +776,7 @@ def test_an_envelope_that_rides_is_safe_when_the_connection_dies() -> None:
     pipeline = Pipeline(offers("PIPELINING"))
     said = 0
     for tag in (1, 2):
-        pipeline.add(pipeline.check(tag, FROM_TO, BODY))
+        pipeline.add(tag, FROM_TO, BODY)
         said += len(pipeline.outgoing())
         if tag == 1:
             for reply in replies(b"250 ok\r\n250 ok\r\n354 go\r\n"):
@@ -793,7 +793,7 @@ def test_an_envelope_that_rides_is_safe_when_the_connection_dies() -> None:
 def test_a_connection_that_had_died_before_any_content_left_is_stale(used: bool, guarded: bool, stale: bool) -> None:
     pipeline = Pipeline(offers("PIPELINING"))
     pipeline.used = used
-    pipeline.add(pipeline.check(1, FROM_TO, BODY, guarded=guarded))
+    pipeline.add(1, FROM_TO, BODY, guarded=guarded)
     said = len(pipeline.outgoing())
     pipeline.lost(said, GONE)
     error = pipeline.done[0].result
@@ -804,7 +804,7 @@ def test_a_connection_that_had_died_before_any_content_left_is_stale(used: bool,
 def test_silence_is_never_stale() -> None:
     pipeline = Pipeline(offers("PIPELINING"))
     pipeline.used = True
-    pipeline.add(pipeline.check(1, FROM_TO, BODY))
+    pipeline.add(1, FROM_TO, BODY)
     pipeline.lost(len(pipeline.outgoing()), ConnectTimeout("slow", evidence=Evidence("connect", reason="timeout")))
     error = pipeline.done[0].result
     assert isinstance(error, ConnectTimeout)
@@ -852,7 +852,7 @@ def test_a_large_content_that_breaks_its_promise_ends_the_connection_and_is_not_
         "grows": Raw(whole.data + b"y\r\n", chunk=4096, claimed=whole.size),
     }[kind]
     pipeline = Pipeline(offers(*words))
-    pipeline.add(pipeline.check(1, FROM_TO, content))
+    pipeline.add(1, FROM_TO, content)
     said = b""
     for _ in range(4):  # at most MAIL, RCPT, DATA, and then the content
         flight = b""
@@ -874,7 +874,7 @@ def test_a_large_content_that_breaks_its_promise_ends_the_connection_and_is_not_
 def test_a_refusal_in_the_middle_of_a_large_content_ends_the_connection() -> None:
     content = large()
     pipeline = Pipeline(offers(*ALL))
-    pipeline.add(pipeline.check(1, FROM_TO, content))
+    pipeline.add(1, FROM_TO, content)
     pipeline.outgoing()
     for reply in replies(b"250 ok\r\n250 ok\r\n"):
         pipeline.receive(reply)
@@ -889,7 +889,7 @@ def test_a_refusal_in_the_middle_of_a_large_content_ends_the_connection() -> Non
 def test_lines_are_logged_beside_what_leaves_and_bodies_are_not() -> None:
     said: list[str] = []
     pipeline = Pipeline(offers(*ALL), log=said.append)
-    pipeline.add(pipeline.check(1, FROM_TO, BODY))
+    pipeline.add(1, FROM_TO, BODY)
     pipeline.outgoing()
     assert said == [
         f"MAIL FROM:<a@x.test> SIZE={BODY.size}",

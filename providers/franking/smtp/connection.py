@@ -34,6 +34,7 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 under TLS, with PIPELINING alone) otherwise waits for our delayed acknowledgement, 40 ms per message (RFC 896 meets RFC
 1122 §4.2.3.2)."""
 READ = 65536
+_HAS_POLL = hasattr(select, "poll")  # not so on Windows
 GOODBYE = 0.5  # seconds for the answer to QUIT: politeness, nothing depends on it
 
 Result = TypeVar("Result")
@@ -106,9 +107,7 @@ class Connection:
             "tried": [{"address": self.peer, "reason": reason, "errno": number}],
         }
         evidence = Evidence(kind, text=text, reason=reason, details=details)
-        made = ConnectError
-        if reason == "timeout":
-            made = ConnectTimeout
+        made = ConnectTimeout if reason == "timeout" else ConnectError
         return made(f"{self.place} {_SENTENCES.get(reason, _NOT_SMTP)}.", step=self.step, evidence=evidence)
 
     def _broken(self, problem: OSError) -> ConnectError:
@@ -126,7 +125,7 @@ class Connection:
     def _wait(self, seconds: float, *, write: bool = False) -> tuple[bool, bool]:
         """Wait until the socket can be read, or written if asked for; (False, False) when time is up."""
         seconds = max(seconds, 0)
-        if not hasattr(select, "poll"):
+        if not _HAS_POLL:
             sockets = [self._sock]
             readable, writable, broken = select.select(sockets, sockets * write, sockets, seconds)
             return bool(readable or broken), bool(writable or broken)
@@ -139,9 +138,7 @@ class Connection:
 
     def _poll(self, write: bool) -> select.poll:
         """Return a poll object that waits for this; they are kept, as every reply is waited for."""
-        wanted = select.POLLIN
-        if write:
-            wanted |= select.POLLOUT
+        wanted = select.POLLIN | (select.POLLOUT if write else 0)
         poll = self._polls.get(wanted)
         if poll is None:
             poll = self._polls[wanted] = select.poll()
@@ -178,8 +175,7 @@ class Connection:
         """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the
         time-out).
         """
-        if seconds is None:
-            seconds = self.timeout
+        seconds = self.timeout if seconds is None else seconds
         if self.reader.partial:
             seconds = min(seconds, self._patience_left())
         else:
@@ -341,11 +337,9 @@ class Connection:
     # — log and end —
 
     @property
-    def log(self) -> Callable[[str], None] | None:
-        """Return what takes each line that the client says, where somebody listens."""
-        if self._log is None:
-            return None
-        return self.log_said
+    def logging(self) -> bool:
+        """Return whether somebody listens to the dialogue."""
+        return self._log is not None
 
     def log_said(self, shown: str) -> None:
         """Log what the client says, in the form that holds no secret."""
@@ -362,7 +356,7 @@ class Connection:
     @property
     def _mark(self) -> str:
         """Return what marks a line that went under TLS."""
-        return "~" * (self.tls is not None)
+        return "~" if self.tls else ""
 
     def close(self, *, quit_first: bool = False) -> None:
         """Close it, with a QUIT that waits for nothing long. In a forked child only the child's copy goes."""
@@ -389,14 +383,12 @@ class Connection:
 
 
 def _dialogue_log() -> Logger | None:
-    """Return the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else waits
-    5 ms for it.
+    """Return the logger of the dialogue if somebody listens to it: who set up logging has imported it; nobody else
+    waits 5 ms for it.
     """
     if "logging" not in sys.modules:
         return None
     import logging
 
     log = logging.getLogger("franking.wire")
-    if log.isEnabledFor(logging.DEBUG):
-        return log
-    return None
+    return log if log.isEnabledFor(logging.DEBUG) else None

@@ -69,9 +69,9 @@ def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
         settled["security"] = "tls" if settled["port"] == PORTS["tls"] else "starttls"
     if settled["port"] is None:
         settled["port"] = PORTS[settled["security"]]
-    unknown = [word for word in settled["without"] if word not in EXTENSIONS]
-    if unknown:
-        raise SettingsError(f"without: {unknown[0]!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
+    for word in settled["without"]:
+        if word not in EXTENSIONS:
+            raise SettingsError(f"without: {word!r} is not one of {', '.join(EXTENSIONS)}.", field="without")
     return settled
 
 

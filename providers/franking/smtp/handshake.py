@@ -1,6 +1,6 @@
 """The beginning of a session as dialogues: greeting, EHLO, STARTTLS. They say lines and hear replies; no I/O.
 
-The login is in ``sasl.py``; who leads the dialogues over a connection is in ``send.py``.
+The login is in ``sasl.py``; who leads the dialogues over a connection is in ``open.py``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from franking.smtp.protocol import Capabilities, Line, Reply, command, parse_ehl
 __all__ = ["check_greeting", "check_plain_login", "ehlo_name", "hello", "starttls"]
 
 
-def ehlo_name(given: str | None, local: str) -> str:
+def ehlo_name(configured: str | None, local: str) -> str:
     """Return the name to greet with: the account's, else the socket's address literal (RFC 5321 §4.1.3). Raises
     ``SettingsError``.
     """
-    if given:
-        if any(char <= " " or char == "\x7f" for char in given):
-            raise SettingsError(
-                f"ehlo_name: {given!r} contains a blank or a control character; give one host name.", field="ehlo_name"
-            )
+    if configured:
+        if any(char <= " " or char == "\x7f" for char in configured):
+            words = f"ehlo_name: {configured!r} contains a blank or a control character; give one host name."
+            raise SettingsError(words, field="ehlo_name")
+        if configured.isascii():
+            return configured
         try:
-            return given if given.isascii() else to_ascii(given)
+            return to_ascii(configured)
         except ValueError as problem:
             raise SettingsError(f"ehlo_name: {problem}.", field="ehlo_name") from None
     address = local.partition("%")[0]
@@ -40,7 +41,7 @@ def ehlo_name(given: str | None, local: str) -> str:
 def check_greeting(reply: Reply, place: Place) -> None:
     """Look at the server's first words. Raises ``Throttled`` for 421, ``ConnectError`` for any other refusal."""
     if reply.code != 220:
-        raise _turned_away(reply, place, "turned us away")
+        raise _rejected(reply, place, "turned us away")
 
 
 def hello(name: str, place: Place) -> Dialogue[Capabilities]:
@@ -51,30 +52,23 @@ def hello(name: str, place: Place) -> Dialogue[Capabilities]:
         if reply.code == 250:
             return Capabilities(reply.text.partition(" ")[0])
     if reply.code != 250:
-        raise _turned_away(reply, place, f"did not accept our greeting as {name}")
+        raise _rejected(reply, place, f"did not accept our greeting as {name}")
     return parse_ehlo(reply)
 
 
 def starttls(capabilities: Capabilities, place: Place) -> Dialogue[None]:
     """Ask for TLS. Raises ``TLSError`` where it is not on offer, before any secret or address has left."""
     if "STARTTLS" not in capabilities:
-        evidence = Evidence(
-            "tls", reason="starttls-not-offered", details={**place.details, "offered": sorted(capabilities.words)}
+        details = {**place.details, "offered": sorted(capabilities.words)}
+        words = (
+            f'{place} offers no STARTTLS. Try security = "tls" on port 465, or "none" if the server really has no TLS.'
         )
-        raise TLSError(
-            f'{place} offers no STARTTLS. Try security = "tls" on port 465, or "none" if the server really has no TLS.',
-            step="tls",
-            evidence=evidence,
-        )
+        raise TLSError(words, step="tls", evidence=Evidence("tls", reason="starttls-not-offered", details=details))
     reply = yield _line("STARTTLS")
     if reply.code != 220:
+        words = f"{place} offered STARTTLS and then refused it: {reply}"
         evidence = reply.evidence("tls", "starttls-refused", **place.details)
-        raise TLSError(
-            f"{place} offered STARTTLS and then refused it: {reply}",
-            step="tls",
-            temporary=400 <= reply.code < 500,
-            evidence=evidence,
-        )
+        raise TLSError(words, step="tls", temporary=reply.temporary, evidence=evidence)
 
 
 def check_plain_login(peer: str, *, tls: bool, token: bool, allowed: bool, details: Mapping[str, Any]) -> None:
@@ -83,23 +77,23 @@ def check_plain_login(peer: str, *, tls: bool, token: bool, allowed: bool, detai
     """
     if tls or (not token and (allowed or not is_public(peer))):
         return
-    what = "An access token" if token else "A password"
-    way = "" if token else ", or allow_plain_login = true if you accept that anybody on the way can read it"
-    raise SettingsError(
-        f"{what} does not go to {peer} without TLS; set security to starttls or tls{way}.",
-        field="security",
-        step="login",
-        evidence=Evidence("settings", reason="plain-login", details={**details, "peer": peer, "token": token}),
+    words = (
+        f"A password does not go to {peer} without TLS; set security to starttls or tls, "
+        "or allow_plain_login = true if you accept that anybody on the way can read it."
     )
+    if token:
+        words = f"An access token does not go to {peer} without TLS; set security to starttls or tls."
+    evidence = Evidence("settings", reason="plain-login", details={**details, "peer": peer, "token": token})
+    raise SettingsError(words, field="security", step="login", evidence=evidence)
 
 
 def _line(text: str) -> Line:
     return Line(command(text), text)
 
 
-def _turned_away(reply: Reply, place: Place, what: str) -> SendError:
+def _rejected(reply: Reply, place: Place, what: str) -> SendError:
     evidence = reply.evidence("smtp", **place.details)
     words = f"{place} {what}: {reply}"
     if reply.code == 421:
         return Throttled(words, step="greet", evidence=evidence)
-    return ConnectError(words, step="greet", temporary=400 <= reply.code < 500, evidence=evidence)
+    return ConnectError(words, step="greet", temporary=reply.temporary, evidence=evidence)

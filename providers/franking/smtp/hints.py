@@ -75,10 +75,8 @@ def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
         yield Hint("secret.newline", values)
     seen = sorted({char for char in secret if _unseen(char)})
     if seen:
-        yield Hint(
-            "secret.invisible",
-            {**values, "character": ", ".join(_NAMES.get(char, f"U+{ord(char):04X}") for char in seen)},
-        )
+        names = ", ".join(_NAMES.get(char, f"U+{ord(char):04X}") for char in seen)
+        yield Hint("secret.invisible", {**values, "character": names})
     body = secret.strip("\r\n")
     core = body.strip()
     if _APP_PASSWORD.fullmatch(core.lower()):
@@ -106,19 +104,15 @@ def _of_username(account: Account) -> Iterator[Hint]:
         yield Hint("username.quotes", {**values, "username_clean": clean[1:-1].strip()})
     elif clean != name:
         yield Hint("username.blank", values)
+    if account.host == "localhost" or not wants_address(account.host):
+        return
     if "@" not in clean:
-        if wants_address(account.host) and account.host != "localhost":
-            whole = (
-                address
-                if address.partition("@")[0].lower() == clean.lower()
-                else f"{clean}@{address.rpartition('@')[2]}"
-            )
-            yield Hint("username.not-an-address", {**values, "whole_address": whole if " " not in whole else address})
-    elif (
-        clean.strip("\"'").casefold() != address.casefold()
-        and wants_address(account.host)
-        and account.host != "localhost"
-    ):
+        local, _, domain = address.partition("@")
+        whole = f"{clean}@{domain}"
+        if " " in whole or local.lower() == clean.lower():
+            whole = address
+        yield Hint("username.not-an-address", {**values, "whole_address": whole})
+    elif clean.strip("\"'").casefold() != address.casefold():
         yield Hint("username.other-mailbox", values)
 
 

@@ -1,4 +1,4 @@
-"""Open a session: connect, TLS, greet, log in. What the session then does is in ``session.py``; recovery is the mailer's.
+"""Open a session: connect, TLS, greet, log in. What it then does is in ``session.py``; recovery is the mailer's.
 
 ``open_session`` is what the provider and the OAuth providers' smtp routes call.
 """

@@ -1,26 +1,26 @@
-"""Messages in flight: which message each reply belongs to, and what becomes of each when the connection ends. No sockets.
+"""Messages in flight: which message a reply belongs to, and what becomes of each when the connection ends. No sockets.
 
     octets = pipeline.outgoing()      b"" = nothing may leave before a reply comes
     pipeline.receive(reply)           replies come in the order of the commands (RFC 2920)
     pipeline.lost(sent, cause)        the connection died: who was accepted, who is safe, who is unknown
     pipeline.done                     transactions whose ``result`` stands
 
-Which octets those are is ``writer.py``'s business, what a reply means for its message ``transaction.py``'s. A reply that
-does not fit what was asked ends the connection.
+Which octets those are is ``writer.py``'s business, what a reply means for its message ``transaction.py``'s. A reply
+that does not fit what was asked ends the connection.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from franking.errors import ConnectError, FrankingError, MessageError
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.smtp.protocol import Capabilities, Reply
-from franking.smtp.transaction import BODY, DATA, Asked, Misfit, Transaction
+from franking.smtp.transaction import BODY, Asked, Misfit, Transaction
 from franking.smtp.writer import Writer
 
 __all__ = ["Misfit", "Pipeline", "Transaction"]
@@ -47,30 +47,29 @@ class Pipeline:
         self._route = route
         self._clock = clock
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()  # what replies are owed for
-        self._writer = Writer(capabilities, self._outstanding, self._fail, made=sent, log=log, clock=clock)
+        self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
-        self._last_yes = range(354, 355)  # the last reply to what leaves at once, where all is well
-        if self.chunking:
-            self._last_yes = range(200, 300)
+        self._script: Iterator[bytes] | None = None  # of the last message, until it is written
+        # the last reply to what leaves at once, where all is well
+        self._last_yes = range(200, 300) if self.chunking else range(354, 355)
 
     # — what goes in —
 
-    def check(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
-        """Return the transaction of a message. Raises ``MessageError`` or ``Refused`` where the server cannot take it,
-        before anything leaves.
-        """
-        return Transaction(self._capabilities, tag, envelope, content, guarded=guarded)
+    def add(self, tag: Any, envelope: Envelope, content: Content, *, guarded: bool = False) -> Transaction:
+        """Take a message; ``outgoing`` must have written everything before it.
 
-    def add(self, transaction: Transaction) -> None:
-        """Take a message; ``outgoing`` must have written everything before it."""
+        Raises ``MessageError`` or ``Refused`` where the server cannot take it, before anything leaves.
+        """
+        transaction = Transaction(self._capabilities, tag, envelope, content, guarded=guarded)
         self.unfinished.append(transaction)
-        self._writer.add(transaction)
+        self._script = self._writer.script(transaction)
+        return transaction
 
     def room(self, window: int) -> bool:
         """Return whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
         before it.
         """
-        if self._writer.transaction is not None or self.closing:
+        if self._script is not None or self.closing:
             return False
         if not self._writer.pipelining:
             return not self.unfinished
@@ -89,21 +88,25 @@ class Pipeline:
         """Return the next octets that may leave, or ``b""`` until a reply comes. Octets returned before count as handed
         to the kernel.
         """
-        transaction = self._writer.transaction
-        if transaction is None or self.closing:
+        if self._script is None or self.closing:
             return b""
         try:
-            return self._writer.octets(transaction)
+            octets = next(self._script, None)
         except FrankingError as problem:
-            self._unreadable(transaction, problem)
+            self._unreadable(problem)
         except OSError as problem:
             words = f"The message could not be read: {problem.strerror or problem}."
-            self._unreadable(transaction, MessageError(words, field="attachments"))
+            self._unreadable(MessageError(words, field="attachments"))
+        else:
+            if octets is not None:
+                self._writer.offset += len(octets)
+                return octets
+        self._script = None
         return b""
 
-    def _unreadable(self, transaction: Transaction, problem: FrankingError) -> None:
-        """End a message whose content cannot be read: alone if none of it has left, else with the connection."""
-        self._writer.stop()
+    def _unreadable(self, problem: FrankingError) -> None:
+        """End the last message, which cannot be read: alone if nothing of it has left, else with the connection."""
+        transaction = self.unfinished[-1]
         self.closing = transaction.content_at is not None
         self._fail(transaction, problem)
 
@@ -134,11 +137,9 @@ class Pipeline:
         for _ in range(expected):
             self._outstanding.popleft()
             replies.popleft()
-        transaction.hear_yes()
+        transaction.hear_all(last)
         if self.chunking:
             self._accept(transaction, last)
-        else:
-            transaction.hear(DATA, last)
         return True
 
     def receive(self, reply: Reply) -> None:
@@ -149,13 +150,12 @@ class Pipeline:
         if reply.code == 421:
             self._cut_off(transaction, asked, reply)
         elif asked is BODY:
-            # it refuses before it has heard all: what is left of the content has nowhere to go
-            early = transaction.content_at is not None and not transaction.handed_over(self._writer.made)
-            problem = transaction.hear_final(reply, early=early)
+            problem = transaction.hear_final(reply, self._writer.offset)
             if problem is None:
                 self._accept(transaction, reply)
             else:
-                self.closing = early
+                # it refuses before it has heard all: what is left of the content has nowhere to go
+                self.closing = transaction.begun(self._writer.offset)
                 self._fail(transaction, problem)
         else:
             transaction.hear(asked, reply)
@@ -165,15 +165,11 @@ class Pipeline:
             self._writer.dirty = False
         self.used = True
         transaction.accept(reply, route=self._route, now=self._clock())
-        self._move(transaction)
+        self.done.append(self.unfinished.popleft())
 
     def _fail(self, transaction: Transaction, problem: FrankingError) -> None:
         transaction.fail(problem)
-        self._move(transaction)
-
-    def _move(self, transaction: Transaction) -> None:
-        """Move a settled transaction to those that are done."""
-        self.unfinished.remove(transaction)  # the first of them, save where a content cannot be read
+        self.unfinished.remove(transaction)
         self.done.append(transaction)
 
     # — ends —

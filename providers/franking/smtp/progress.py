@@ -52,9 +52,8 @@ class Progress:
 
     def _end_message(self) -> None:
         self._over = True
-        recipients = "1 recipient"
-        if (count := len(self._transaction.accepted)) != 1:
-            recipients = f"{count} recipients"
+        count = len(self._transaction.accepted)
+        recipients = "1 recipient" if count == 1 else f"{count} recipients"
         self._observer(Step("message", "ok", self._ms(), f"{self._transaction.size:,} octets to {recipients}"))
         self._started = self._clock()
         self._observer(Step("accepted", "running"))

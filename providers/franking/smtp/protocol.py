@@ -42,6 +42,7 @@ AHEAD_LIMIT = 5000  # replies that nobody has asked for yet: more than any fligh
 
 _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 _MARKS = (b" ", b"-", b"\r", b"")
+_new = tuple.__new__  # a named tuple's own constructor takes as long as all the rest of a reply
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 _PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
 _QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
@@ -68,6 +69,11 @@ class Reply(NamedTuple):
 
     code: int
     lines: tuple[bytes, ...] = (b"",)
+
+    @property
+    def temporary(self) -> bool:
+        """Return whether it says: not now (4xx)."""
+        return 400 <= self.code < 500
 
     @property
     def enhanced(self) -> str | None:
@@ -142,35 +148,40 @@ class ReplyReader:
         """Take octets as they arrive, cut anywhere."""
         if self.fault is not None:
             return
-        lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
+        if self._rest:
+            data = self._rest + data
+        lines = data.split(b"\n")
         self._rest = lines.pop()
         replies, redact = self.replies, self.redact
         try:
             for line in lines:
                 code = _CODES.get(line[:3])
                 mark = line[3:4]
-                text = line[4:-1] if line[-1:] == b"\r" else line[4:]
-                if code is None or mark not in _MARKS or len(line) > LINE_LIMIT:
-                    raise BadReply(
-                        "line-too-long" if len(line) > LINE_LIMIT else "not-smtp", self._shown(line.rstrip(b"\r"))
-                    )
+                if len(line) > LINE_LIMIT or code is None or mark not in _MARKS:
+                    raise self._fault(line)
+                text = line[4:]
+                if text[-1:] == b"\r":
+                    text = text[:-1]
                 if redact is not None:
                     text = redact(text)
                 if mark == b"-" or self._lines:
                     self._continued(code, mark, text)
                 else:
-                    replies.append(Reply(code, (text,)))
+                    replies.append(_new(Reply, (code, (text,))))
             if len(self._rest) > LINE_LIMIT:
-                raise BadReply("line-too-long", self._shown(self._rest))
+                raise self._fault(self._rest)
             if len(replies) > AHEAD_LIMIT:
                 raise BadReply("too-many-replies")
         except BadReply as fault:
             self._rest = b""
             self.fault = fault
 
-    def _shown(self, data: bytes) -> str:
-        """Make what is no reply fit for an error; a secret may be echoed in it just as well."""
-        return readable(data if self.redact is None else self.redact(data), 200)
+    def _fault(self, line: bytes) -> BadReply:
+        reason = "line-too-long" if len(line) > LINE_LIMIT else "not-smtp"
+        line = line.rstrip(b"\r")
+        if self.redact is not None:  # a secret may be echoed in it just as well
+            line = self.redact(line)
+        return BadReply(reason, readable(line, 200))
 
     def _continued(self, code: int, mark: bytes, text: bytes) -> None:
         if self._lines and code != self._code:
@@ -205,7 +216,9 @@ class Capabilities:
     def size(self) -> int | None:
         """Return the largest message in octets; None where the server names no limit (RFC 1870 §4: 0 means none)."""
         word = self.words.get("SIZE", "").partition(" ")[0]
-        return (int(word) or None) if word.isascii() and word.isdigit() and len(word) <= 20 else None
+        if not (word.isascii() and word.isdigit()) or len(word) > 20:
+            return None
+        return int(word) or None
 
     def without(self, names: Iterable[str]) -> Capabilities:
         """Leave out extensions that must not be used."""
@@ -218,7 +231,7 @@ class Capabilities:
 def parse_ehlo(reply: Reply) -> Capabilities:
     r"""Read the answer to EHLO; the old spelling ``AUTH=`` counts as ``AUTH``, and both add up.
 
-    >>> parse_ehlo(Reply(250, (b"mx.example.cz Hello", b"SIZE 52428800", b"AUTH PLAIN LOGIN", b"AUTH=LOGIN CRAM-MD5"))).auth
+    >>> parse_ehlo(Reply(250, (b"mx.example.cz Hello", b"AUTH PLAIN LOGIN", b"AUTH=LOGIN CRAM-MD5"))).auth
     ('PLAIN', 'LOGIN', 'CRAM-MD5')
     """
     words: dict[str, str] = {}
@@ -259,15 +272,13 @@ def path(address: str) -> tuple[bytes, bool]:
         parsed = Address(address)
         address, utf8 = parsed.wire, parsed.smtputf8
     if not _PLAIN_PATH.match(address) and not _QUOTED_PATH.match(address):
-        raise MessageError(
-            f"{address!r} cannot be used as an address: it contains signs that no address may.", field="address"
-        )
+        words = f"{address!r} cannot be used as an address: it contains signs that no address may."
+        raise MessageError(words, field="address")
     try:
         return address.encode(), utf8
     except UnicodeEncodeError:
-        raise MessageError(
-            f"{address!r} cannot be used as an address: it contains half a character.", field="address"
-        ) from None
+        words = f"{address!r} cannot be used as an address: it contains half a character."
+        raise MessageError(words, field="address") from None
 
 
 class DotStuffer:
@@ -289,7 +300,7 @@ class DotStuffer:
         stuffed = chunk.replace(b"\n.", b"\n..")
         if chunk[0] == 46 and self._tail[-1:] == b"\n":
             stuffed = b"." + stuffed
-        self._tail = chunk[-2:] if len(chunk) > 1 else self._tail[-1:] + chunk
+        self._tail = (self._tail + chunk[-2:])[-2:]
         return stuffed
 
     def end(self) -> bytes:

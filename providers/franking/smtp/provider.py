@@ -1,7 +1,5 @@
 """The provider ``smtp``: any mail server that takes a name and a password, or nothing. Facts and fields only; the work
-is in ``send.py``.
-
-``TRANSPORT_FIELDS`` are the keys that every SMTP road shares, the OAuth providers' included.
+is in ``open.py`` and ``session.py``.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ class SmtpProvider:
     def open(self, account: Account, secret: Secret, observer: Observer) -> Session:
         from franking.smtp.open import open_session
 
-        return open_session(account, secret if account.username else None, observer, route="smtp")
+        return open_session(account, secret if account.username else None, observer, route=self.name)
 
     def destination(self, account: Account) -> Destination:
         return destination(account)

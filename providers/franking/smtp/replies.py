@@ -24,40 +24,40 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 def throttled(reply: Reply) -> bool:
     """Return whether a reply means: less, or later (as distinct from a passing trouble with this message)."""
-    if reply.code in (421, 432):
-        return True
-    return 400 <= reply.code < 500 and bool(re.match(_PACE_CODES, reply.enhanced or "") or re.search(_PACE, reply.text))
+    if not reply.temporary or reply.code in (421, 432):
+        return reply.temporary
+    return bool(re.match(_PACE_CODES, reply.enhanced or "") or re.search(_PACE, reply.text))
 
 
 def refusal(reply: Reply, what: str, *, step: str) -> Refused:
     """Make the error for a sender or message that the server refused with ``reply``."""
     evidence = reply.evidence("smtp")
     if throttled(reply):
-        later = re.search(_LATER, reply.text)
-        seconds = float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
-        return Throttled(
-            f"The server asks for less, or for later: {reply}", retry_after=seconds, step=step, evidence=evidence
-        )
-    temporary = 400 <= reply.code < 500
-    later_words = " for now" if temporary else ""
-    return Refused(
-        f"The server refused the {what}{later_words}: {reply}", step=step, temporary=temporary, evidence=evidence
-    )
+        words = f"The server asks for less, or for later: {reply}"
+        return Throttled(words, retry_after=_seconds(reply.text), step=step, evidence=evidence)
+    if reply.temporary:
+        what += " for now"
+    words = f"The server refused the {what}: {reply}"
+    return Refused(words, step=step, temporary=reply.temporary, evidence=evidence)
+
+
+def _seconds(text: str) -> float | None:
+    """Read how long a server asks to wait."""
+    later = re.search(_LATER, text)
+    return float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
 
 
 def recipient_refused(refused: Mapping[str, Mapping[str, Any]]) -> RecipientsRefused:
     """Make the error for a message all of whose recipients were refused; temporary if any of them may be taken
     later.
     """
-    address, answer = next(iter(refused.items()))
-    first, details = answer["reply"], {"recipient": address}
-    found = re.match(r"(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? ?(.*)", first, re.DOTALL)
-    if found:
-        evidence = Evidence("smtp", code=int(found[1]), enhanced=found[2], text=found[3], details=details)
-    else:
-        evidence = Evidence("smtp", text=first, details=details)
-    temporary = any(answer["temporary"] for answer in refused.values())
+    address, first = next(iter(refused.items()))
+    reply = first["reply"]
+    found = re.match(r"(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? ?(.*)", reply, re.DOTALL)
+    assert found is not None  # it is a reply's own text
+    code, enhanced, text = found.groups()
+    evidence = Evidence("smtp", code=int(code), enhanced=enhanced, text=text, details={"recipient": address})
+    temporary = any(each["temporary"] for each in refused.values())
     who = "the recipient" if len(refused) == 1 else "every recipient"
-    return RecipientsRefused(
-        f"The server refused {who}: {first}", refused=refused, temporary=temporary, evidence=evidence
-    )
+    words = f"The server refused {who}: {reply}"
+    return RecipientsRefused(words, refused=refused, temporary=temporary, evidence=evidence)

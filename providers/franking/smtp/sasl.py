@@ -11,9 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from franking.errors import Evidence, LoginError, SettingsError
 from franking.smtp.protocol import Capabilities, Line, Reply, readable
@@ -21,11 +21,9 @@ from franking.text import json_object
 
 __all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
 
-AUTH_LINE_LIMIT = (
-    # octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more
-    # either)
-    512
-)
+AUTH_LINE_LIMIT = 512
+"""Octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more
+either)."""
 CHALLENGES = 8  # no mechanism of ours needs more than two
 TOKEN_MECHANISMS = ("xoauth2", "oauthbearer")
 HIDDEN = "<…secret…>"
@@ -43,10 +41,9 @@ class Credentials:
     def __post_init__(self) -> None:
         for name, value in (("username", self.username), ("password", self.secret)):
             if "\0" in value or "\r" in value or "\n" in value:
-                raise SettingsError(
-                    f"The {name} contains a line break or a NUL; copy it again.", field=name, step="login"
-                )
-            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                words = f"The {name} contains a line break or a NUL; copy it again."
+                raise SettingsError(words, field=name, step="login")
+            if any("\ud800" <= char <= "\udfff" for char in value):
                 raise SettingsError(f"The {name} contains half a character; copy it again.", field=name, step="login")
 
 
@@ -59,7 +56,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: list[bytes] = []
-        self._pattern: re.Pattern[bytes] | None = None
+        self._pattern = re.compile(rb"(?!)")  # nothing yet
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
@@ -69,19 +66,16 @@ class Redactor:
         everything else.
         """
         self._secrets.extend(secret for secret in secrets if secret and secret not in self._secrets)
-        forms = [
-            re.escape(secret) if len(secret) > 3 else rb"(?<![\w.])" + re.escape(secret) + rb"(?![\w.])"
-            for secret in sorted(self._secrets, key=len, reverse=True)
-        ]
-        self._pattern = re.compile(b"|".join(forms)) if forms else None
+        self._secrets.sort(key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(_as_pattern, self._secrets)))
 
     def __call__(self, line: bytes) -> bytes:
         if len(line) > 40 and b" " not in line:
             line = self._challenge(line)
-        for secret in self._secrets:
-            if secret in line:
-                return self._pattern.sub(HIDDEN.encode(), line) if self._pattern else line
-        return line
+        return self._pattern.sub(HIDDEN.encode(), line) if self._in(line) else line
+
+    def _in(self, line: bytes) -> bool:
+        return any(secret in line for secret in self._secrets)
 
     def _challenge(self, line: bytes) -> bytes:
         """Look into base64: the reason of an OAuth refusal may repeat the token (RFC 7628 §3.2.2)."""
@@ -89,7 +83,13 @@ class Redactor:
             said = base64.b64decode(line.strip(), validate=True)
         except binascii.Error:
             return line
-        return base64.b64encode(self(said)) if any(secret in said for secret in self._secrets) else line
+        return base64.b64encode(self(said)) if self._in(said) else line
+
+
+def _as_pattern(secret: bytes) -> bytes:
+    if len(secret) > 3:
+        return re.escape(secret)
+    return rb"(?<![\w.])" + re.escape(secret) + rb"(?![\w.])"
 
 
 class Mechanism:
@@ -200,7 +200,7 @@ def choose(auth: str, *, tls: bool, token: bool = False) -> tuple[str, ...]:
 
 
 def login(
-    credentials: Credentials, capabilities: Capabilities, wanted: Iterable[str], redactor: Redactor, **details: Any
+    credentials: Credentials, capabilities: Capabilities, wanted: tuple[str, ...], redactor: Redactor, **details: Any
 ) -> Generator[Line, Reply, str]:
     """Log in: say AUTH lines, hear replies, return the mechanism's name.
 
@@ -208,50 +208,51 @@ def login(
     tried three ways locks accounts). Raises ``LoginError`` with evidence of kind ``sasl``.
     """
     offered = capabilities.auth
-    wanted = tuple(wanted)
     details |= {"username": credentials.username, "mechanisms": list(offered)}
     usable = [name for name in wanted if name.upper() in offered]
     if not usable:
-        reason = "no-mechanism" if offered else "auth-not-offered"
-        words = f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}" if offered else "no login at all"
+        reason, what = "auth-not-offered", "no login at all"
+        if offered:
+            reason, what = "no-mechanism", f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}"
         evidence = Evidence("sasl", reason=reason, details={**details, "wanted": list(wanted)})
-        raise LoginError(f"A login was asked for, but the server offers {words}.", evidence=evidence)
-    redactor.add(credentials.secret.encode(), base64.b64encode(credentials.secret.encode()))
-    for number, name in enumerate(usable, start=1):
-        mechanism = MECHANISMS[name](credentials)
+        raise LoginError(f"A login was asked for, but the server offers {what}.", evidence=evidence)
+    secret = credentials.secret.encode()
+    redactor.add(secret, base64.b64encode(secret))
+    while True:
+        mechanism = MECHANISMS[usable.pop(0)](credentials)
         reply = yield from _attempt(mechanism, redactor)
         if reply.code == 235:
             return mechanism.name
-        if reply.code == 334:
-            raise _unanswerable(reply, mechanism, details)
-        if reply.code not in (504, 534) or number == len(usable):
-            _refused(reply, mechanism, redactor, details)
-    raise AssertionError  # the last mechanism either logged in or was refused
+        if reply.code not in (504, 534) or not usable:
+            raise _refusal(reply, mechanism, redactor, details)
 
 
 def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply, Reply]:
-    """Speak one exchange; give the last reply, a 334 where nobody could go on. It raises nothing: its variables hold
+    """Speak one exchange; return the last reply, a 334 where nobody could go on. It raises nothing: its variables hold
     the secret in plain.
     """
+    command = f"AUTH {mechanism.name}"
+    line = Line(f"{command}\r\n".encode(), command)
     response = mechanism.start()
-    line, shown = f"AUTH {mechanism.name}\r\n".encode(), f"AUTH {mechanism.name}"
-    held = response
     if response is not None:
-        encoded = base64.b64encode(response) or b"="
+        encoded = base64.b64encode(response)
         redactor.add(encoded)
-        if len(line) + 1 + len(encoded) <= AUTH_LINE_LIMIT:
-            line, shown, held = line[:-2] + b" " + encoded + b"\r\n", f"{shown} {HIDDEN}", None
-    reply = yield Line(line, shown)
+        whole = b"%b %b\r\n" % (command.encode(), encoded)
+        if len(whole) <= AUTH_LINE_LIMIT:
+            line, response = Line(whole, f"{command} {HIDDEN}"), None
+    reply = yield line
     for _ in range(CHALLENGES):
         if reply.code != 334 or (challenge := _decoded(reply)) is None:
             return reply
-        answer, held = held if held is not None else mechanism.next(challenge), None
-        encoded = base64.b64encode(answer)
-        if mechanism.failure is not None:  # the acknowledgement of a refusal holds no secret
-            reply = yield Line(encoded + b"\r\n", encoded.decode())
-        else:
+        if response is None:
+            response = mechanism.next(challenge)
+        encoded, response = base64.b64encode(response), None
+        shown = HIDDEN
+        if mechanism.failure is None:
             redactor.add(encoded)
-            reply = yield Line(encoded + b"\r\n", HIDDEN)
+        else:  # the acknowledgement of a refusal holds no secret
+            shown = encoded.decode()
+        reply = yield Line(encoded + b"\r\n", shown)
     return reply
 
 
@@ -262,28 +263,22 @@ def _decoded(reply: Reply) -> bytes | None:
         return None
 
 
-def _unanswerable(reply: Reply, mechanism: Mechanism, details: dict[str, Any]) -> LoginError:
-    if _decoded(reply) is None:
-        evidence = _evidence(reply, mechanism, details, "bad-challenge")
-        return LoginError("The server's question during the login is not readable.", evidence=evidence)
-    evidence = _evidence(reply, mechanism, details, "endless-challenges")
-    return LoginError("The server kept asking instead of answering the login.", temporary=False, evidence=evidence)
-
-
-def _evidence(reply: Reply, mechanism: Mechanism, details: dict[str, Any], reason: str | None = None) -> Evidence:
-    return reply.evidence("sasl", reason, **details, mechanism=mechanism.name)
-
-
-def _refused(reply: Reply, mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) -> NoReturn:
+def _refusal(reply: Reply, mechanism: Mechanism, redactor: Redactor, details: dict[str, Any]) -> LoginError:
+    details["mechanism"] = mechanism.name
+    if reply.code == 334:
+        if _decoded(reply) is None:
+            evidence = reply.evidence("sasl", "bad-challenge", **details)
+            return LoginError("The server's question during the login is not readable.", evidence=evidence)
+        evidence = reply.evidence("sasl", "endless-challenges", **details)
+        return LoginError("The server kept asking instead of answering the login.", temporary=False, evidence=evidence)
     if mechanism.failure is not None:
-        details = {**details, "sasl": _failure(mechanism.failure, redactor)}
-    evidence = _evidence(reply, mechanism, details)
-    temporary = 400 <= reply.code < 500
-    token = isinstance(mechanism, XOAuth2) and not temporary and (reply.code == 535 or mechanism.failure is not None)
-    later = " for now" if temporary else ""
-    raise LoginError(
-        f"The server refused the login{later}: {reply}", token_refused=token, temporary=temporary, evidence=evidence
-    )
+        details["sasl"] = _failure(mechanism.failure, redactor)
+    words = "The server refused the login"
+    if reply.temporary:
+        words += " for now"
+    token = isinstance(mechanism, XOAuth2) and not reply.temporary and (reply.code == 535 or "sasl" in details)
+    evidence = reply.evidence("sasl", **details)
+    return LoginError(f"{words}: {reply}", token_refused=token, temporary=reply.temporary, evidence=evidence)
 
 
 def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:

@@ -1,9 +1,9 @@
 """The well-known mail services, read from ``services.json``: their servers, and the names by which one recognises them.
 
 The services that Franking signs in to with OAuth are not here: they tell of themselves (``Facts``). This file looks
-things up in tables and asks no network; what follows from a find is decided in ``discovery/recommend.py``. The data lies in one
-JSON file because that is read in a tenth of a millisecond; each row names its sources by a letter, and the letters are
-explained in the same file.
+things up in tables and asks no network; what follows from a find is decided in ``discovery/recommend.py``. The data
+lies in one JSON file because that is read in a tenth of a millisecond; each row names its sources by a letter, and the
+letters are explained in the same file.
 
 A pattern is a whole host name (``smtp.seznam.cz``) or, with a dot in front, anything below a zone
 (``.mail.icloud.com``).
@@ -65,11 +65,11 @@ class Service:
 
     def login(self, address: str | None) -> str | None:
         """Return the login name for an address (``local@domain``) where it follows from it, else None."""
-        if self.username == "literal":
-            return self.literal
-        if address is None or self.username not in ("address", "local-part"):
-            return None
-        return address if self.username == "address" else address.rpartition("@")[0]
+        if self.username == "address":
+            return address
+        if self.username == "local-part" and address is not None:
+            return address.rpartition("@")[0]
+        return self.literal
 
 
 @dataclass(frozen=True, slots=True)

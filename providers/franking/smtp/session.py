@@ -65,7 +65,8 @@ class SmtpSession:
         self._rejected: deque[tuple[Any, FrankingError]] = deque()  # what ended before it became a transaction
         self._progress: Progress | None = None
         self._leaving = False  # closed while it was sending: to be carried out at the end
-        self._pipeline = Pipeline(capabilities, route=route, sent=connection.sent, log=connection.log, clock=clock)
+        log = connection.log_said if connection.logging else None
+        self._pipeline = Pipeline(capabilities, route=route, sent=connection.sent, log=log, clock=clock)
         connection.step = "message"
 
     @property
@@ -129,7 +130,7 @@ class SmtpSession:
                 if not source.ready:
                     self._hand_over()
                     if source.slow:  # the results that have come meanwhile are not kept waiting
-                        self._catch_up()
+                        self._exchange(self._connection.take)
                     yield from self._results()
                 elif pipeline.chunking:
                     together = max(window // 2, 1)
@@ -237,9 +238,7 @@ class SmtpSession:
     def _add(self, tag: Any, envelope: Envelope, content: Content) -> Transaction:
         """Take a message. Raises ``MessageError`` or ``Refused`` where the server cannot take it."""
         guarded = not self._pipeline.unfinished and self._clock() - self._last_heard > IDLE
-        transaction = self._pipeline.check(tag, envelope, content, guarded=guarded)
-        self._pipeline.add(transaction)
-        return transaction
+        return self._pipeline.add(tag, envelope, content, guarded=guarded)
 
     def _draw(self, source: _Source, window: int, together: int) -> None:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
@@ -287,27 +286,16 @@ class SmtpSession:
         octets = b"".join(self._held)
         self._held.clear()
         self._weight = 0
-        try:
-            self._connection.write(octets, self._heard_enough)
-            self._hear()
-        except ConnectError as problem:
-            self._lost(problem, self._connection.sent)
+        self._exchange(self._connection.write, octets, self._hear)
 
     def _wait(self) -> None:
         """Wait until the server says something."""
-        patience = None
-        if self._pipeline.awaits_acceptance:
-            patience = self._final_timeout
-        try:
-            self._connection.fill(patience)
-            self._hear()
-        except ConnectError as problem:
-            self._lost(problem, self._connection.sent)
+        self._exchange(self._connection.fill, self._final_timeout if self._pipeline.awaits_acceptance else None)
 
-    def _catch_up(self) -> None:
-        """Hear replies that have come already."""
+    def _exchange(self, act: Callable[..., object], *arguments: Any) -> None:
+        """Let the connection act, and hear what has been answered; a broken connection settles every message."""
         try:
-            self._connection.take()
+            act(*arguments)
             self._hear()
         except ConnectError as problem:
             self._lost(problem, self._connection.sent)
@@ -319,8 +307,8 @@ class SmtpSession:
         if not self._pipeline.unfinished:
             self._connection.close()
 
-    def _hear(self) -> None:
-        """Take the replies that have come, if any."""
+    def _hear(self) -> bool:
+        """Take the replies that have come, if any; True when nothing more may be sent."""
         pipeline, connection = self._pipeline, self._connection
         if not connection.reader.idle:
             try:
@@ -336,10 +324,7 @@ class SmtpSession:
                 connection.check()
         if self._progress is not None:
             self._progress.look(connection.sent)
-
-    def _heard_enough(self) -> bool:
-        self._hear()
-        return self._pipeline.closing
+        return pipeline.closing
 
     def _misfit(self, misfit: Misfit) -> ConnectError:
         return self._connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))

@@ -66,8 +66,8 @@ class Transaction:
 
     __slots__ = (
         "_doubtful", "_end", "_started",
-        "accepted", "answered", "content", "content_at", "data_reply", "envelope", "expected", "full", "guarded", "heard", "lines",
-        "refused", "result", "sender_reply", "size", "tag",
+        "accepted", "answered", "content", "content_at", "data_reply", "envelope", "expected", "full", "guarded",
+        "heard", "lines", "refused", "result", "sender_reply", "size", "tag",
     )  # fmt: skip
 
     def __init__(
@@ -120,6 +120,10 @@ class Transaction:
         self.content_at = offset - size
         self._end = offset
 
+    def begun(self, offset: int) -> bool:
+        """Return whether some of the content lies before this offset of the stream, and not all of it."""
+        return self.content_at is not None and not self.handed_over(offset)
+
     def handed_over(self, offset: int) -> bool:
         """Return whether the whole message lies before this offset of the stream."""
         return self._end is not None and offset >= self._end
@@ -156,9 +160,10 @@ class Transaction:
         elif kind != 2 or asked is DATA:  # RSET cannot be refused (RFC 5321 §4.1.1.5)
             raise self._misfit(reply)
 
-    def hear_yes(self) -> None:
-        """Take 2xx to the whole envelope at once."""
+    def hear_all(self, last: Reply) -> None:
+        """Take 2xx to the whole envelope at once, and the ``last`` reply to what left with it."""
         self.heard = True
+        self.data_reply = last
         self.accepted = list(self.envelope.recipients)
         self.answered = len(self.accepted)
 
@@ -182,14 +187,14 @@ class Transaction:
             self.refused[address] = {"reply": last["reply"], "temporary": True}
         self.answered = len(self.envelope.recipients)
 
-    def hear_final(self, reply: Reply, *, early: bool) -> FrankingError | None:
+    def hear_final(self, reply: Reply, written: int) -> FrankingError | None:
         """Take the reply to the content; None accepts the message. Raises ``Misfit``.
 
-        ``early``: it came before all of the content had been written.
+        ``written`` octets of the stream have been given out to be sent.
         """
         self.heard = True
         kind = reply.code // 100
-        if kind == 2 and self.addressed and not early:
+        if kind == 2 and self.addressed and self.handed_over(written):
             return None
         lone_dot = self.content_at is None  # it delivers nothing, whatever the server says
         if kind == 3 or (kind == 2 and not lone_dot):
@@ -225,10 +230,7 @@ class Transaction:
         if not self.heard and (used or self.guarded) and not pace:
             words = f"The server had closed the connection: {reply}"
             return ConnectError(words, stale=True, step="message", evidence=reply.evidence("smtp"))
-        step = "message"
-        if asked is BODY:
-            step = "accepted"
-        return self.refusal or refusal(reply, "message", step=step)
+        return self.refusal or refusal(reply, "message", step="accepted" if asked is BODY else "message")
 
     def lost(self, sent: int, cause: ConnectError, *, used: bool) -> FrankingError:
         """Return what is known of it when the connection dies of ``cause``, after ``sent`` octets of the stream."""

@@ -1,18 +1,18 @@
-"""What leaves for each message, in which pieces, and which replies are owed for it. No sockets; what the replies mean is
-``transaction.py``'s business.
+"""What leaves for each message, in which pieces, and which replies are owed for it. No sockets; what the replies mean
+is ``transaction.py``'s business.
 
 A message is written by a generator that yields octets, or ``b""`` as long as everything sent so far must be answered
-first. A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or its
-envelope rides with DATA and its content follows (PIPELINING alone). Any other asks in groups (PIPELINING), or in groups
-of one (the plain dialogue). Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large senders
-do; in return every MAIL behind something unanswered is preceded by RSET.
+first. A small message, which nearly every one is, goes in one flight (CHUNKING: MAIL, RCPT and BDAT LAST at once), or
+its envelope rides with DATA and its content follows (PIPELINING alone). Any other asks in groups (PIPELINING), or in
+groups of one (the plain dialogue). Sending BDAT before the RCPT replies deviates from RFC 3030 §2 on purpose, as large
+senders do; in return every MAIL behind something unanswered is preceded by RSET.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import chain
 
 from franking.errors import FrankingError, MessageError
 from franking.smtp.protocol import Capabilities, DotStuffer
@@ -26,7 +26,7 @@ BATCH = 100  # recipients per group: Gmail takes no more per message, and a serv
 
 
 class Writer:
-    """The octets of one message after the other."""
+    """What is said for one message after the other. ``offset`` is the stream's: whoever takes octets moves it on."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Writer:
         outstanding: deque[tuple[Transaction, Asked]],
         fail: Callable[[Transaction, FrankingError], None],
         *,
-        made: int,
+        offset: int,
         log: Callable[[str], None] | None,
         clock: Callable[[], float],
     ) -> None:
@@ -43,45 +43,27 @@ class Writer:
         """
         self.pipelining = "PIPELINING" in capabilities
         self.chunking = self.pipelining and "CHUNKING" in capabilities
-        self.made = made  # octets so far: the stream's offset
-        self.transaction: Transaction | None = None  # what is being written
+        self.offset = offset
         self.dirty = False  # a transaction may still be open at the server
         self._outstanding = outstanding
         self._fail = fail
         self._log = log
         self._clock = clock
-        self._script: Iterator[bytes] | None = None
 
-    def add(self, transaction: Transaction) -> None:
-        """Take the next message; the one before must be written."""
-        self.transaction = transaction
-        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
-        self._script = None
-        if not (self.chunking and small) or transaction.guarded:
-            self._script = self._groups(transaction)
+    def script(self, transaction: Transaction) -> Iterator[bytes]:
+        """Return the octets of a message; ``b""`` stands for: not before everything sent so far is answered.
 
-    def stop(self) -> None:
-        """Write no more of this message."""
-        self.transaction = None
-
-    def octets(self, transaction: Transaction) -> bytes:
-        """Return the next octets of the message that may leave, or ``b""`` until a reply comes. Raises what reading the
-        content raises.
+        Going on raises what reading the content raises.
         """
-        octets: bytes | None
-        if self._script is None:
-            octets = self._flight(transaction)
-            self.transaction = None
-        else:
-            octets = next(self._script, None)
-            if octets is None:
-                self.transaction = None
-                return b""
-        self.made += len(octets)
-        return octets
+        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
+        if self.chunking and small and not transaction.guarded:
+            return self._flight(transaction)
+        if self.chunking:
+            return chain(self._envelope(transaction), self._chunk(transaction))
+        return chain(self._envelope(transaction), self._data(transaction))
 
-    def _flight(self, transaction: Transaction) -> bytes:
-        """Return everything at once: most messages go this way."""
+    def _flight(self, transaction: Transaction) -> Iterator[bytes]:
+        """Everything at once: most messages go this way."""
         content = b"".join(transaction.content.chunks(bcc=False))
         size = len(content)
         lines, asked = self._commands(transaction)
@@ -90,13 +72,14 @@ class Writer:
         self._owe(transaction, asked, lines, size)
         lines.append(content)
         flight = b"".join(lines)
-        transaction.leave(self._clock(), len(asked), self.made + len(flight), size)
-        return flight
+        transaction.leave(self._clock(), len(asked), self.offset + len(flight), size)
+        yield flight
 
     def _commands(self, transaction: Transaction) -> tuple[list[bytes], list[Asked]]:
         """Return the lines of the envelope and what each of them asks; RSET first where a transaction may be open."""
-        lines = [*transaction.lines]
-        asked = [MAIL, *[RCPT] * (len(lines) - 1)]
+        lines = transaction.lines.copy()
+        asked = [RCPT] * len(lines)
+        asked[0] = MAIL
         # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
         if self._outstanding or self.dirty:
             lines.insert(0, b"RSET\r\n")
@@ -104,8 +87,8 @@ class Writer:
         self.dirty = True
         return lines, asked
 
-    def _groups(self, transaction: Transaction) -> Iterator[bytes]:
-        """MAIL, RCPT and (with PIPELINING alone) DATA in groups, and the content when all of it is answered."""
+    def _envelope(self, transaction: Transaction) -> Iterator[bytes]:
+        """MAIL and RCPT in groups (the last with DATA, where it may); ends when all is answered, DATA too."""
         lines, asked = self._commands(transaction)
         batch = len(lines)
         if not self.pipelining:
@@ -118,38 +101,37 @@ class Writer:
             expected = len(lines) + 1
         transaction.ask(self._clock(), expected)
         for start in range(0, len(lines), batch):
-            end = start + batch
-            group, what = lines[start:end], asked[start:end]
-            if data_rides and end >= len(lines):
+            group, what = lines[start : start + batch], asked[start : start + batch]
+            if data_rides and start + batch >= len(lines):
                 group.append(b"DATA\r\n")
                 what.append(DATA)
-            yield self._say(transaction, what, group)
+            self._owe(transaction, what, group)
+            yield b"".join(group)
             while self._outstanding:
                 yield b""
             if transaction.sender_reply is not None or transaction.full:
                 break
         if transaction.full:
             transaction.leave_out()
-        if transaction.data_reply is None:
-            refused = transaction.refusal
-            if refused is not None:
-                self._fail(transaction, refused)
-                return
-            if not self.chunking:
-                yield self._say(transaction, [DATA], [b"DATA\r\n"])
-                while self._outstanding:
-                    yield b""
-        if self.chunking:
-            yield from self._chunk(transaction)
-        else:
-            yield from self._data(transaction)
+        if transaction.data_reply is not None:
+            return
+        refused = transaction.refusal
+        if refused is not None:
+            self._fail(transaction, refused)
+        elif not self.chunking:
+            self._owe(transaction, [DATA], [b"DATA\r\n"])
+            yield b"DATA\r\n"
+            while self._outstanding:
+                yield b""
 
     def _chunk(self, transaction: Transaction) -> Iterator[bytes]:
         """BDAT LAST: its size is a promise, so that a content which breaks it ends the connection."""
+        if transaction.result is not None:
+            return
         left = transaction.size
         header = b"BDAT %d LAST\r\n" % left
         self._owe(transaction, [BODY], [header], left)
-        begin = self.made + len(header)
+        begin = self.offset + len(header)
         transaction.begin_content(begin)
         transaction.end_content(begin + left)
         yield header
@@ -168,16 +150,18 @@ class Writer:
     def _data(self, transaction: Transaction) -> Iterator[bytes]:
         """Dot-stuffed content behind a 354. Without an accepted recipient a lone dot ends it (RFC 2920 §3.1)."""
         reply = transaction.data_reply
-        assert reply is not None
+        if reply is None:
+            return
         if reply.code != 354:
             self._fail(transaction, transaction.refusal or refusal(reply, "message", step="message"))
             return
         self.dirty = False  # the end of the data ends the transaction, however it is answered (RFC 5321 §4.1.1.4)
         if not transaction.addressed:
-            yield self._say(transaction, [BODY], [b".\r\n"])
+            self._owe(transaction, [BODY], [b".\r\n"])
+            yield b".\r\n"
             return
         self._owe(transaction, [BODY], [], transaction.size)
-        transaction.begin_content(self.made)
+        transaction.begin_content(self.offset)
         stuffer = DotStuffer()
         held = b""
         for chunk in transaction.content.chunks(bcc=False):
@@ -188,17 +172,13 @@ class Writer:
                 yield stuffer.feed(held)
             held = chunk
         last = stuffer.feed(held) + stuffer.end()
-        transaction.end_content(self.made + len(last))
+        transaction.end_content(self.offset + len(last))
         yield last
-
-    def _say(self, transaction: Transaction, asked: list[Asked], lines: list[bytes]) -> bytes:
-        """Return lines that leave together; replies are owed for them."""
-        self._owe(transaction, asked, lines)
-        return b"".join(lines)
 
     def _owe(self, transaction: Transaction, asked: list[Asked], lines: list[bytes], size: int | None = None) -> None:
         """Note what replies are owed for; log the lines that leave, and the ``size`` of the content behind them."""
-        self._outstanding.extend(zip(repeat(transaction), asked))
+        for one in asked:
+            self._outstanding.append((transaction, one))
         if self._log is None:
             return
         for line in lines:
