@@ -25,9 +25,16 @@ def address(port: int, host: str = "127.0.0.1") -> Any:
     return (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))
 
 
+def connected(place: Place, found: list[Any], **options: Any) -> socket.socket:
+    """Connect, and return the socket that was attached."""
+    attached: list[socket.socket] = []
+    tcp.connect(place, found, attached.append, timeout=5, **options)
+    return attached.pop()
+
+
 def test_a_connection_is_kept_alive_and_does_not_wait_to_fill_a_packet(listener: socket.socket) -> None:
     place = Place("localhost", listener.getsockname()[1])
-    with tcp.connect(place, [address(place.port)], timeout=5) as made:
+    with connected(place, [address(place.port)]) as made:
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -43,7 +50,7 @@ def test_the_losers_of_a_race_are_closed(listener: socket.socket, monkeypatch: p
     nobody = address(closed_port())
     monkeypatch.setattr(socket, "socket", Watched)
     place = Place("localhost", listener.getsockname()[1])
-    with tcp.connect(place, [nobody, address(place.port)], timeout=5):
+    with connected(place, [nobody, address(place.port)]):
         assert [one.fileno() >= 0 for one in opened] == [False, True]
 
 
@@ -61,16 +68,29 @@ def test_an_interruption_leaves_no_socket(listener: socket.socket, monkeypatch: 
     monkeypatch.setattr(socket, "socket", Interrupted)
     place = Place("localhost", listener.getsockname()[1])
     with pytest.raises(KeyboardInterrupt):
-        tcp.connect(place, [address(place.port)], timeout=5)
+        connected(place, [address(place.port)])
     assert [one.fileno() for one in opened] == [-1]
+
+
+def test_an_interruption_while_the_socket_is_attached_leaves_none(listener: socket.socket) -> None:
+    attached: list[socket.socket] = []
+
+    def attach(sock: socket.socket) -> None:
+        attached.append(sock)
+        raise KeyboardInterrupt
+
+    place = Place("localhost", listener.getsockname()[1])
+    with pytest.raises(KeyboardInterrupt):
+        tcp.connect(place, [address(place.port)], attach, timeout=5)
+    assert [one.fileno() for one in attached] == [-1]
 
 
 def test_a_family_that_this_machine_lacks_is_one_attempt_that_failed(listener: socket.socket) -> None:
     lacking = (255, socket.SOCK_STREAM, 0, "", ("::1", 1))
     place = Place("localhost", listener.getsockname()[1])
-    tcp.connect(place, [lacking, address(place.port)], timeout=5).close()
+    connected(place, [lacking, address(place.port)]).close()
     with pytest.raises(ConnectError) as caught:
-        tcp.connect(place, [lacking, lacking], timeout=5)
+        connected(place, [lacking, lacking])
     assert caught.value.evidence is not None
     assert [one["address"] for one in caught.value.evidence.details["tried"]] == ["::1", "::1"]
     assert caught.value.evidence.reason == "unreachable"
@@ -78,7 +98,7 @@ def test_a_family_that_this_machine_lacks_is_one_attempt_that_failed(listener: s
 
 def test_without_an_address_nothing_is_reached() -> None:
     with pytest.raises(ConnectError, match="cannot be reached"):
-        tcp.connect(Place("localhost", 1), [], timeout=5)
+        connected(Place("localhost", 1), [])
 
 
 def test_the_time_is_for_all_addresses_together() -> None:
@@ -87,7 +107,7 @@ def test_the_time_is_for_all_addresses_together() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)), pytest.raises(ConnectTimeout) as caught:
-            tcp.connect(Place("localhost", port), [address(port)] * 3, timeout=5, clock=lambda: float(next(now)))
+            connected(Place("localhost", port), [address(port)] * 3, clock=lambda: float(next(now)))
     assert caught.value.evidence is not None
     assert [one["reason"] for one in caught.value.evidence.details["tried"]] == ["timeout"]
 
