@@ -1,5 +1,5 @@
-"""Text of the other side, made fit to be shown: one bounded line in which nothing acts instead of being read. Or the JSON
-object in it.
+"""Text of the other side made fit to be shown, as one bounded line in which nothing acts instead of being read; or the
+JSON object in it.
 
 Pure functions, which every reply of a server passes through; they need nothing. What must stay secret is taken out in
 ``redaction.py``.
@@ -27,21 +27,18 @@ __all__ = [
     "visible",
 ]
 
-TEXT_LIMIT = 2_000
-"""Characters of another side's words that are kept in evidence."""
+TEXT_LIMIT = 2_000  # characters of another side's words that are kept in evidence
 
+# left-to-right and right-to-left mark, which text in Arabic and Hebrew needs
 DIRECTION_MARKS = "\u200e\u200f"
-"""Left-to-right and right-to-left mark, which text in Arabic and Hebrew needs."""
-
+# embeddings, overrides and isolates (UTS #9), which make one text look like another
 DIRECTION_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Embeddings, overrides and isolates (UTS #9): they make one text look like another."""
-
+# zero-width non-joiner and joiner, which some scripts need (RFC 5892 appendix A)
 JOINERS = "\u200c\u200d"
-"""Zero-width non-joiner and joiner, which some scripts need (RFC 5892 appendix A)."""
 
 
 def escaped(text: str) -> str:
-    """Return a text with every character that does not print, direction controls among them, as an escape (``\\x1b``)."""
+    """Return a text with every character that does not print, direction controls too, as an escape (``\\x1b``)."""
     return _replaced(text, lambda char: char.encode("unicode_escape").decode("ascii"))
 
 
@@ -58,9 +55,7 @@ def _replaced(text: str, instead: Callable[[str], str]) -> str:
 
 def shortened(text: str, limit: int) -> str:
     """Return at most ``limit`` characters of a text, the last of them an ellipsis where it is longer."""
-    if len(text) <= limit:
-        return text
-    return text[: limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def visible(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -1,4 +1,4 @@
-"""A diagnosis and a hint: values whose texts are looked up when they are read. How one is found stands in ``rules.py``."""
+"""A diagnosis and a hint: values whose texts are looked up when they are read. ``rules.py`` finds one."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ class Diagnosis:
         return "\n".join((self.title, self.cause, *advice))
 
     def text(self, language: str = "en") -> Words:
-        """Return title, cause and remedies in a language, in English where it is not there. Hints that were attached lead
-        the remedies.
-        """
+        """Return title, cause and remedies in a language, in English where it is not there; hints lead the remedies."""
         words = texts.entry(self.code, language)
         own = (_remedy(text, self.values) for text in words["remedies"])
         return Words(
@@ -79,8 +77,8 @@ class Diagnosis:
         )
 
     def with_hints(self, hints: Iterable[Hint]) -> Diagnosis:
-        """Let the hints that explain this failure lead its remedies: those on name and password where they were refused,
-        others before it.
+        """Return it with the hints that explain this failure: those on name and password where they were refused, others
+        before the login.
         """
         leading = tuple(hint for hint in hints if _explains(hint.code, self))
         if not leading:

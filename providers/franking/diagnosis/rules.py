@@ -63,7 +63,7 @@ class Rule:
     note: str = ""  # the row of the catalogue that it recognises, for the tests and the docs
 
     def fits(self, seen: Evidence, step: str | None, words: str, values: Mapping[str, Any]) -> bool:
-        """Return whether every given condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
+        """Return whether every condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
         ``diagnose``.
         """
         return (
@@ -94,9 +94,6 @@ def diagnose(
     rule = _first_fitting(error, seen, rules, known)
     if rule.adds is not None:
         known |= rule.adds(seen, known)
-    temporary = rule.temporary
-    if temporary is None:
-        temporary = error.temporary
     hidden = forms(secrets)
     shown = {key: _shown(key, value, hidden) for key, value in known.items() if key not in _UNSHOWN}
     return Diagnosis(
@@ -104,7 +101,7 @@ def diagnose(
         values={key: value for key, value in shown.items() if value is not None},
         raw=redacted(_raw(seen), hidden),
         who=rule.who,
-        temporary=temporary,
+        temporary=error.temporary if rule.temporary is None else rule.temporary,
     )
 
 
@@ -185,9 +182,7 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
 
 
 def _like(enhanced: str, pattern: str) -> bool:
-    if pattern.endswith("*"):
-        return enhanced.startswith(pattern[:-1])
-    return enhanced == pattern
+    return enhanced.startswith(pattern[:-1]) if pattern.endswith("*") else enhanced == pattern
 
 
 def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
@@ -220,7 +215,7 @@ def _raw(seen: Evidence) -> str:
 
 
 def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
-    """Return a value fit for a text: numbers as they are, text bounded and redacted, a list as its first eight; None for
+    """Return a value fit for a text: a number as it is, text bounded and redacted, of a list the first eight; None for
     anything else.
     """
     if isinstance(value, bool | int | float):
@@ -246,6 +241,7 @@ def _shown_text(key: str, value: str, hidden: tuple[str, ...]) -> str:
 
 UNKNOWN_OUTCOME = Rule("outcome.unknown")
 
+# what is said where no rule fits: never an exception, never nothing
 FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
     (SettingsError, Rule("settings.invalid")),
     (MessageError, Rule("message.invalid")),
@@ -260,4 +256,3 @@ FALLBACKS: tuple[tuple[type[FrankingError], Rule], ...] = (
     (SendError, Rule("send.failed")),
     (FrankingError, Rule("unknown")),
 )
-"""What is said where no rule matches: never an exception, never nothing."""

@@ -23,8 +23,7 @@ __all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "names"]
 
 Text = str | list[str]
 
-FOLDER = files("franking.diagnosis") / "texts"
-"""Where the languages lie; a wheel carries them beside this module."""
+FOLDER = files("franking.diagnosis") / "texts"  # where the languages lie; a wheel carries them beside this module
 
 _PLACE = re.compile(r"\{(\??)(\w+)\}")
 _CONDITION = re.compile(r"\{\?\w+\}")
@@ -39,12 +38,8 @@ def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
     ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
     """
     base = _LANGUAGE.match(language.lower())
-    if base is None:
-        return entries()
-    file = FOLDER / f"{base[0]}.toml"
-    if not file.is_file():
-        return {}
-    return tomllib.loads(file.read_text("utf-8"))
+    file = FOLDER / f"{base[0] if base else 'en'}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 def entry(code: str, language: str = "en") -> Mapping[str, Any]:
@@ -59,9 +54,7 @@ def fill(text: Text, values: Mapping[str, Any]) -> str | None:
     places.
     """
     parts = _filled(text, values)
-    if parts is None:
-        return None
-    return "`".join(parts)
+    return None if parts is None else "`".join(parts)
 
 
 def commands(text: Text, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,9 +68,7 @@ def names(text: Text) -> Iterable[str]:
 
 
 def _templates(text: Text) -> list[str]:
-    if isinstance(text, str):
-        return [text]
-    return text
+    return [text] if isinstance(text, str) else text
 
 
 def _known(value: Any) -> bool:
@@ -89,30 +80,17 @@ def _filled(text: Text, values: Mapping[str, Any]) -> list[str] | None:
     for template in _templates(text):
         if all(_known(values.get(name)) for _, name in _PLACE.findall(template)):
             parts = _CONDITION.sub("", template).split("`")
-            parts[::2] = [_words(part, values) for part in parts[::2]]
-            parts[1::2] = [_command(part, values) for part in parts[1::2]]
-            return parts
+            return [_put(part, values, quote=index % 2 == 1) for index, part in enumerate(parts)]
     return None
 
 
-def _words(part: str, values: Mapping[str, Any]) -> str:
-    def printed(place: re.Match[str]) -> str:
+def _put(part: str, values: Mapping[str, Any], *, quote: bool) -> str:
+    def shown(place: re.Match[str]) -> str:
         value = values[place[2]]
-        if isinstance(value, tuple):
-            return " ".join(value)
-        return visible(str(value))
+        words = _without(value, _OPTION.findall(part)) if isinstance(value, tuple) else [visible(str(value))]
+        return shlex.join(words) if quote else " ".join(words)
 
-    return _PLACE.sub(printed, part)
-
-
-def _command(part: str, values: Mapping[str, Any]) -> str:
-    def quoted(place: re.Match[str]) -> str:
-        value = values[place[2]]
-        if isinstance(value, tuple):
-            return shlex.join(_without(value, _OPTION.findall(part)))
-        return shlex.quote(visible(str(value)))
-
-    return _PLACE.sub(quoted, part)
+    return _PLACE.sub(shown, part)
 
 
 def _without(words: tuple[str, ...], options: list[str]) -> list[str]:

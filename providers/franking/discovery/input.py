@@ -49,9 +49,7 @@ class Target:
     @property
     def address(self) -> str | None:
         """Return the whole address, or None where none was typed."""
-        if self.local is None:
-            return None
-        return f"{self.local}@{self.shown}"
+        return None if self.local is None else f"{self.local}@{self.shown}"
 
 
 def parse_target(text: str) -> Target:
@@ -105,11 +103,9 @@ def _host(text: str, *, explicit: bool) -> Target:
         digits = rest[1:]
     elif text.count(":") == 1:
         host, _, digits = text.partition(":")
-    port = None
-    if digits:
-        if not _PORT.fullmatch(digits) or not 0 < int(digits) < 65536:
-            return Target(odd="characters")
-        port = int(digits)
+    if digits and not (_PORT.fullmatch(digits) and 0 < int(digits) < 65536):
+        return Target(odd="characters")
+    port = int(digits) if digits else None
     if _is_ip(host):
         return Target(shown=host, ip=True, explicit=True, port=port)
     names = host_name(host)
@@ -140,6 +136,4 @@ def host_name(text: str) -> tuple[str, str] | None:
         return None
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):
         return None  # underscores: records have such names, hosts do not
-    if text.isascii():
-        return name, name
-    return name, unicodedata.normalize("NFKC", text).lower()
+    return name, name if text.isascii() else unicodedata.normalize("NFKC", text).lower()

@@ -164,9 +164,8 @@ def _mx(resolver: Resolver, domain: str, seconds: float) -> LookupResult:
 def _srv(resolver: Resolver, name: str, security: str, seconds: float) -> LookupResult:
     records = _records(resolver, name, "SRV", seconds)
     if isinstance(records, LookupResult):
-        if records.problem == "no-domain":  # no service, no such name: only MX can tell that a domain does not exist
-            return LookupResult(problem="none")
-        return records
+        # no service, no such name: only MX can tell that a domain does not exist
+        return LookupResult(problem="none") if records.problem == "no-domain" else records
     ordered = sorted(records, key=lambda record: (record.priority, -record.weight))
     named = [(host, record.port) for record in ordered if (host := _target(record.target)) and record.port]
     if not named:
@@ -189,10 +188,8 @@ def _autoconfig(fetch: Fetch, url: str, domain: str, seconds: float) -> LookupRe
             return LookupResult(problem="timeout")
         # hardly any domain has one: no such host, no such page, a certificate of somebody else
         return LookupResult(problem="none")
-    servers = len(document) <= MAX_XML and read_autoconfig(document, domain)
-    if not servers:
-        return LookupResult(problem="invalid", detail=url)
-    return LookupResult(servers=servers, detail=url)
+    servers = read_autoconfig(document, domain) if len(document) <= MAX_XML else ()
+    return LookupResult(servers=servers, problem="" if servers else "invalid", detail=url)
 
 
 def read_autoconfig(document: bytes, domain: str) -> tuple[Published, ...]:

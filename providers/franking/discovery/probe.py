@@ -63,10 +63,9 @@ def probe_ports(
     timeout: float = TIMEOUT,
     ca_file: str | None = None,
 ) -> list[Probed]:
-    """Try the ports (``(number, security)``) of a host, all at once, for at most ``timeout`` seconds; return the results,
-    the best first.
+    """Try the ports (``(number, security)``) of a host, all at once, for at most ``timeout`` seconds.
 
-    Without ``ports`` the usual ones, and the one that was typed with the host. A failure is a result, never an
+    Return the results, the best first. Without ``ports`` the usual ones, and the one that was typed with the host. A failure is a result, never an
     exception. Raises ``SettingsError`` for what cannot be a host.
     """
     target = parse_target(host)
@@ -89,9 +88,7 @@ def probe_ports(
 def rank(found: Probed) -> tuple[bool, bool, bool, bool, int]:
     """Return the key to sort by: what can be used comes first, trusted TLS before none, a login before none."""
     usual = [port for port, _ in PORTS]
-    place = ("tls", "starttls", "none").index(found.security)
-    if found.port in usual:
-        place = usual.index(found.port)
+    place = usual.index(found.port) if found.port in usual else ("tls", "starttls", "none").index(found.security)
     return (not found.usable, not found.answers, found.security == "none", not found.auth, place)
 
 
@@ -101,19 +98,15 @@ def _probe_port(host: str, port: int, security: str, timeout: float, ca_file: st
     try:
         seen = probe(host, port, security, timeout=timeout, ca_file=ca_file)
     except FrankingError as error:
-        return _failed(host, port, security, timeout, ca_file, error)
-    trusted = security != "none" or None
+        evidence = error.evidence or Evidence("")
+        if evidence.reason == "starttls-not-offered":
+            return _probe_port(host, port, "none", timeout, ca_file)
+        if (evidence.kind, evidence.reason) == ("tls", "certificate"):  # what presents one does answer
+            return Probed(port, security, answers=True, trusted=False, problem=str(error))
+        # a handshake that fails otherwise may be anything
+        return Probed(port, security, answers=evidence.kind == "smtp", problem=str(error))
+    trusted = None if security == "none" else True
     return Probed(port, security, True, trusted, seen.auth, seen.size, seen.tls, seen.greeting)
-
-
-def _failed(host: str, port: int, security: str, timeout: float, ca_file: str | None, error: FrankingError) -> Probed:
-    seen = error.evidence or Evidence("")
-    if seen.reason == "starttls-not-offered":
-        return _probe_port(host, port, "none", timeout, ca_file)
-    if (seen.kind, seen.reason) == ("tls", "certificate"):  # what presents one does answer
-        return Probed(port, security, answers=True, trusted=False, problem=str(error))
-    # a handshake that fails otherwise may be anything
-    return Probed(port, security, answers=seen.kind == "smtp", problem=str(error))
 
 
 def advice(found: Sequence[Probed], *, language: str = "en") -> str:

@@ -75,12 +75,8 @@ def better_provider(host: str) -> Provider | None:
         target = replace(parse_target(host), explicit=True)
     except ValueError:
         return None
-    if target.odd or target.ip or target.local is not None:
-        return None
-    named = _by_name(target)
-    if named is None:
-        return None
-    return named.provider
+    named = None if target.odd or target.ip or target.local is not None else _by_name(target)
+    return named.provider if named else None
 
 
 def nearest_host(host: str) -> str | None:
@@ -92,12 +88,10 @@ def nearest_host(host: str) -> str | None:
     known = {name for provider in providers() for name in provider.facts.hosts}
     known |= {server.host for service in table().services for server in service.servers}
     name = host.strip().lower().rstrip(".")
-    if name in known:
-        return None
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
+    return None if name in known else next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
 
 
-# -- by name alone -------------------------------------------------------------------------------------------------------
+# -- by name alone ----------------------------------------------------------------------------------------------------
 
 
 def _by_name(target: Target) -> Candidate | None:
@@ -153,7 +147,7 @@ def _well_known_domain(target: Target) -> Candidate | None:
     return Candidate("known", "known-domain", values, service=service, certain=True)
 
 
-# -- by what the network says --------------------------------------------------------------------------------------------
+# -- by what the network says -----------------------------------------------------------------------------------------
 
 
 def _by_results(target: Target, results: LookupResults) -> Iterator[Candidate]:

@@ -157,9 +157,7 @@ class Recommender:
         """Weigh the candidates, the most trustworthy first. ``results`` are what the network said; None: it was not
         asked.
         """
-        evidence: list[Finding] = []
-        if results:
-            evidence += self._evidence(results)
+        evidence = [*self._evidence(results)] if results else []
         evidence += [self._named(one) for one in candidates if one.source in ("host", "domain", "known")]
         if not candidates:
             return self._nothing(results, evidence)
@@ -171,16 +169,13 @@ class Recommender:
         self._contradictions(best, others)
         if results:
             self._cautions(best, results)
-        confidence = "likely"
-        if not others and (best.certain or len(agreeing) > 1):
-            confidence = "certain"
         settings = self._settings(best)
         reason = self._phrase("reason", best.why, **best.values, title=best.title)
         return Recommendation(
             self.text,
             self.kind,
             provider=(best.provider or password_provider()).name,
-            confidence=confidence,
+            confidence="certain" if not others and (best.certain or len(agreeing) > 1) else "likely",
             reason=" ".join([reason, *self._route(best, settings)]),
             evidence=tuple(evidence),
             settings=settings,
@@ -204,7 +199,7 @@ class Recommender:
             return self.unknown("unreachable", evidence)
         return self.unknown("unknown-domain", evidence)
 
-    # -- what was seen ---------------------------------------------------------------------------------------------------
+    # -- what was seen --------------------------------------------------------------------------------------
 
     def _named(self, candidate: Candidate) -> Finding:
         detail = self._phrase("evidence", "named", name=self.target.shown, title=candidate.title)
@@ -231,7 +226,7 @@ class Recommender:
         if result.problem and result.problem not in ("none", "no-domain"):
             yield Finding(source, self._phrase("evidence", f"{source}-{result.problem}", url=result.detail))
 
-    # -- what to mind ----------------------------------------------------------------------------------------------------
+    # -- what to mind ---------------------------------------------------------------------------------------
 
     def _contradictions(self, best: Candidate, others: list[Candidate]) -> None:
         for other in others:
@@ -257,7 +252,7 @@ class Recommender:
         if best.source == "autoconfig" and best.provider is None and results.autoconfig.servers[0].oauth:
             self._warn("oauth-only")
 
-    # -- what to do ------------------------------------------------------------------------------------------------------
+    # -- what to do -----------------------------------------------------------------------------------------
 
     def _settings(self, best: Candidate) -> dict[str, Any]:
         """Fill the settings in, and warn of a host that is not the one to use."""

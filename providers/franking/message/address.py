@@ -110,9 +110,7 @@ class Envelope:
     def __init__(self, sender: str | Address, recipients: Iterable[str | Address]) -> None:
         if isinstance(recipients, str):
             raise MessageError("recipients: give a list of addresses, not one text.", field="recipients")
-        if sender != "":
-            sender = _bare(sender, "sender")
-        object.__setattr__(self, "sender", sender)
+        object.__setattr__(self, "sender", "" if sender == "" else _bare(sender, "sender"))
         object.__setattr__(self, "recipients", tuple([_bare(recipient, "recipients") for recipient in recipients]))
         if not self.recipients:
             raise MessageError("recipients: there is none.", field="recipients")
@@ -157,10 +155,8 @@ def _wire(address: str) -> str:
         raise _wrong(address, "has no @; the sign in it is a full-width @, please type the plain one")
     if not at:
         raise _wrong(address, "has no @")
-    if not local:
-        raise _wrong(address, "has nothing before the @")
-    if not domain:
-        raise _wrong(address, "has nothing behind the @")
+    if not local or not domain:
+        raise _wrong(address, f"has nothing {'behind' if local else 'before'} the @")
     _check_local(local, address)
     if domain.startswith("["):
         return f"{local}@{_literal(domain, address)}"
@@ -285,7 +281,5 @@ def what_is(char: str) -> str:
 
 
 def _wrong(text: str, why: str) -> MessageError:
-    shown = repr(shortened(text, 81))
-    if re.search(_CONTROLS, text[:80]):
-        shown = ascii(shortened(text, 81))
-    return MessageError(f"The address {shown} {why}.", field="address")
+    printed = ascii if re.search(_CONTROLS, text[:80]) else repr
+    return MessageError(f"The address {printed(shortened(text, 81))} {why}.", field="address")

@@ -74,11 +74,8 @@ class Attachment:
             name = _checked_name(name)
         if cid is not None:
             cid = _checked_cid(cid)
-        if content_type is None:
-            content_type = _guessed(name)
-        else:
-            _check_type(content_type)
-        values = {"path": path, "data": data, "file": file, "name": name, "content_type": content_type, "cid": cid}
+        kind = _guessed(name) if content_type is None else _checked_type(content_type)
+        values = {"path": path, "data": data, "file": file, "name": name, "content_type": kind, "cid": cid}
         for key, value in values.items():
             object.__setattr__(self, key, value)
         self.measure()
@@ -163,10 +160,8 @@ class Attachment:
         return chunk
 
     def _expect(self, found: int, size: int) -> None:
-        if found > size:
-            raise self.changed("grew")
-        if found < size:
-            raise self.changed("shrank")
+        if found != size:
+            raise self.changed("grew" if found > size else "shrank")
 
     def changed(self, how: str) -> MessageError:
         """Return the error that says what happened to the file meanwhile."""
@@ -220,9 +215,7 @@ def _checked_file(file: BinaryIO) -> str | None:
     except (AttributeError, OSError, ValueError) as problem:
         raise _wrong(f"file is an open binary file: {problem}", field="file") from None
     name = getattr(file, "name", None)  # a number, where it was opened by one
-    if not isinstance(name, str) or not name.isprintable():
-        return None
-    return Path(name).name
+    return Path(name).name if isinstance(name, str) and name.isprintable() else None
 
 
 def _checked_name(name: str) -> str:
@@ -246,11 +239,12 @@ def _checked_cid(cid: str) -> str:
     return found[2]
 
 
-def _check_type(content_type: str) -> None:
+def _checked_type(content_type: str) -> str:
     refuse_controls(content_type, "content_type")
     found = re.match(_TYPE, content_type)
     if not content_type.isascii() or len(content_type) > 500 or not found or found[1].lower().startswith("multipart/"):
         raise _wrong(f"{content_type[:80]!r} is no media type of a file, such as application/pdf", field="content_type")
+    return content_type
 
 
 def _guessed(name: str | None) -> str:
@@ -259,13 +253,9 @@ def _guessed(name: str | None) -> str:
     kind, packed = mimetypes.guess_type(name or "")
     if packed == "gzip":
         return "application/gzip"
-    if packed or not kind:
-        return "application/octet-stream"
-    return kind
+    return kind if kind and not packed else "application/octet-stream"
 
 
 def _wrong(why: str, *, field: str) -> MessageError:
-    evidence = None
-    if field in ("path", "file"):
-        evidence = Evidence("message", reason="attachment-unreadable")
+    evidence = Evidence("message", reason="attachment-unreadable") if field in ("path", "file") else None
     return MessageError(f"Attachment: {why}.", field=field, evidence=evidence)

@@ -138,17 +138,13 @@ def encoded(value: str, name: str = "") -> str:
 
 @lru_cache(maxsize=4096)
 def _mailbox(address: Address) -> str:
-    if not address.name:
-        return address.wire
-    return f"{_phrase(address.name)} <{address.wire}>"
+    return f"{_phrase(address.name)} <{address.wire}>" if address.name else address.wire
 
 
 def _phrase(name: str) -> str:
     if not name.isascii() or len(name) > 60 or "=?" in name:
         return encoded(name)
-    if _SPECIALS.search(name):
-        return quoted(name)
-    return name
+    return quoted(name) if _SPECIALS.search(name) else name
 
 
 def disposition(kind: str, name: str | None) -> str:
@@ -229,6 +225,4 @@ def new_id(origin: Address) -> str:
 
 @lru_cache(maxsize=256)
 def _right_side(domain: str) -> str:
-    if domain.startswith("["):
-        return domain
-    return to_ascii(domain)
+    return domain if domain.startswith("[") else to_ascii(domain)

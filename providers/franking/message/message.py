@@ -73,14 +73,12 @@ class Message:
             if own_id is not None:
                 raise MessageError("message_id: it stands in headers too; give it once.", field="message_id")
             own_id = _checked_id(message_id)
-        if sender is not None:
-            sender = _address(sender, "sender")
         put = object.__setattr__
         put(self, "to", _addresses(to, "to"))
         put(self, "cc", _addresses(cc, "cc") if cc else ())
         put(self, "bcc", _addresses(bcc, "bcc") if bcc else ())
         put(self, "reply_to", _addresses(reply_to, "reply_to") if reply_to else ())
-        put(self, "sender", sender)
+        put(self, "sender", None if sender is None else _address(sender, "sender"))
         put(self, "subject", subject)
         put(self, "text", text)
         put(self, "html", html)
@@ -148,9 +146,7 @@ def _check_date(value: str) -> None:
 
 def _checked_id(value: str) -> str:
     refuse_controls(value, "message_id")
-    message_id = value
-    if not value.startswith("<"):
-        message_id = f"<{value}>"
+    message_id = value if value.startswith("<") else f"<{value}>"
     if not _MESSAGE_ID.match(message_id) or len(message_id) > 900:
         raise MessageError(
             f"message_id: {value[:80]!r} is no Message-ID, such as <20261102.1@example.cz>.", field="message_id"

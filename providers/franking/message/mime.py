@@ -90,9 +90,7 @@ class Composed:
 
 
 def _streamed(piece: Piece) -> Iterable[bytes]:
-    if isinstance(piece, bytes):
-        return (piece,)
-    return piece
+    return (piece,) if isinstance(piece, bytes) else piece
 
 
 def _part(attachment: Attachment) -> Part:
@@ -135,10 +133,7 @@ def _head(
         if name.lower() != "date":
             lines.append(custom_field(name, value))
     lines.append("MIME-Version: 1.0\r\n")
-    bcc = ""
-    if message.bcc:
-        bcc = address_field("Bcc", message.bcc)
-    return "".join(lines), bcc
+    return "".join(lines), address_field("Bcc", message.bcc) if message.bcc else ""
 
 
 _LINE = 57  # octets that make 76 characters of base64
@@ -301,8 +296,6 @@ def _seven_bit_size(attachment: Attachment, size: int) -> int | None:
         first, *others = chunk.split(b"\r\n")
         if not chunk.isascii() or b"\0" in chunk or max(line + len(first), *map(len, others), 0) > _LONGEST:
             return None
-        line += len(first)
-        if others:
-            line = len(others[-1])
+        line = len(others[-1]) if others else line + len(first)
         total += len(chunk)
     return total

@@ -81,9 +81,7 @@ def _octets(leaf: EmailMessage) -> bytes:
     if leaf.get_content_maintype() == "message":
         return b"".join(part.as_bytes(policy=policy.SMTP) for part in leaf.iter_parts())
     decoded = leaf.get_payload(decode=True)
-    if not isinstance(decoded, bytes):
-        return b""
-    return decoded
+    return decoded if isinstance(decoded, bytes) else b""
 
 
 def _part(leaf: EmailMessage) -> Part:
