@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import mailbox
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import franking
 from franking.file import FileProvider
+from franking.message.address import Address
+from franking.message.prepare import prepare as prepare_message
+from franking.provider import Step
 from franking.testing.contracts import ProviderContract
+
+prepare = partial(prepare_message, sender=Address("a@b.cz"))
 
 
 class TestEmlFiles(ProviderContract):
@@ -71,6 +78,79 @@ def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:
         with mailer.borrow() as session, pytest.raises(franking.MessageError):
             session.send(prepared.envelope, prepared.content)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+class Breaking:
+    """A content that breaks off in the middle."""
+
+    message_id = "<1@example.com>"
+
+    def __init__(self, problem: BaseException) -> None:
+        self.problem = problem
+
+    def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+        assert not bcc
+        yield b"half of "
+        raise self.problem
+
+
+def session(directory: Path, seen: list[Step]) -> Any:
+    account = franking.Account(name="out", provider="file", sender="jan@example.com", path=str(directory))
+    return franking.connect(account, observer=seen.append).open()
+
+
+def left_in(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("maildir", [False, True], ids=["eml", "maildir"])
+@pytest.mark.parametrize(
+    ("problem", "raised"),
+    [
+        (OSError(28, "No space left on device"), franking.Refused),
+        (franking.MessageError("vanished"), franking.MessageError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (RuntimeError("a bug"), RuntimeError),
+    ],
+    ids=["full", "vanished", "interrupted", "bug"],
+)
+def test_half_a_file_is_taken_away(
+    tmp_path: Path, maildir: bool, problem: BaseException, raised: type[BaseException]
+) -> None:
+    if maildir:
+        mailbox.Maildir(tmp_path / "out").close()
+    seen: list[Step] = []
+    writes = session(tmp_path / "out", seen)
+    with pytest.raises(raised) as caught:
+        writes.send(franking.Envelope("a@b.cz", ["c@d.cz"]), Breaking(problem))
+    assert left_in(tmp_path / "out") == []
+    assert not caught.value.possibly_sent  # type: ignore[attr-defined]
+    assert [(step.name, step.status) for step in seen][2:] == [("message", "running"), ("message", "failed")]
+    if raised is franking.Refused:
+        assert seen[-1].detail == f"The message could not be written to {tmp_path}/out: No space left on device."
+    receipt = writes.send(franking.Envelope("a@b.cz", ["c@d.cz"]), prepare(b"To: c@d.cz\r\n\r\nx\r\n").content)
+    (file,) = left_in(tmp_path / "out")
+    assert receipt.reply == f"written to {file}"
+
+
+def test_a_file_that_cannot_get_its_name_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        assert self.read_bytes().endswith(b"x\r\n"), "it is whole before it gets its name"
+        raise PermissionError(13, "Permission denied")
+
+    writes = session(tmp_path / "out", [])
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(franking.Refused, match="Permission denied"):
+        writes.send(franking.Envelope("a@b.cz", ["c@d.cz"]), prepare(b"To: c@d.cz\r\n\r\nx\r\n").content)
+    assert left_in(tmp_path / "out") == []
+
+
+def test_messages_of_the_same_moment_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1.0)
+    writes = session(tmp_path / "out", [])
+    for _ in range(3):
+        writes.send(franking.Envelope("a@b.cz", ["c@d.cz"]), prepare(b"To: c@d.cz\r\n\r\nx\r\n").content)
+    assert len(left_in(tmp_path / "out")) == 3
 
 
 def test_a_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:

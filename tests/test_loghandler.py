@@ -19,7 +19,7 @@ import pytest
 import franking
 from franking.loghandler import MailHandler
 from franking.testing.capture import Outbox
-from servers.smtp import SmtpServer
+from servers.smtp import Fault, Peer, SmtpServer, answers, silence
 
 Start = Callable[..., SmtpServer]
 
@@ -66,16 +66,115 @@ def test_what_comes_close_together_is_one_mail(franking_outbox: Outbox, logger: 
     assert sent.message.get_content().count("problem") == 5
 
 
+class Clock:
+    """The handler's time, which a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def arrive(outbox: Outbox, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(outbox) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert len(outbox) == count
+
+
 def test_the_next_digest_waits_for_its_interval(franking_outbox: Outbox, logger: logging.Logger) -> None:
+    clock = Clock()
+    attach(logger, interval=100.0, clock=clock)
+    logger.error("first")
+    arrive(franking_outbox, 1)
+    for now in (1000.0, 1050.0, 1099.9):
+        clock.now = now
+        logger.error("again %.1f", now)
+        time.sleep(0.1)
+        assert len(franking_outbox) == 1, now
+    clock.now = 1100.0
+    logger.error("again at last")
+    arrive(franking_outbox, 2)
+    assert franking_outbox[1].message.get_content().count("again") == 4
+    clock.now = 1199.0
+    logger.error("third")
+    time.sleep(0.1)
+    assert len(franking_outbox) == 2, "the interval begins with each digest"
+
+
+def test_the_first_record_waits_for_others_as_long_as_gather_says(
+    franking_outbox: Outbox, logger: logging.Logger
+) -> None:
+    clock = Clock()
+    attach(logger, gather=2.0, interval=0.0, clock=clock)
+    logger.error("first")
+    clock.now = 1001.9
+    logger.error("second, which does not put it off")
+    time.sleep(0.1)
+    assert franking_outbox == []
+    clock.now = 1002.0
+    logger.error("third")
+    arrive(franking_outbox, 1)
+    assert "(and 2 more)" in franking_outbox[0].subject
+
+
+def test_flush_waits_for_no_interval(franking_outbox: Outbox, logger: logging.Logger) -> None:
     handler = attach(logger, interval=3600.0)
     logger.error("first")
     handler.flush()
-    for number in range(50):
-        logger.error("again %d", number)
-    assert len(franking_outbox) == 1
+    logger.error("again")
     handler.flush()  # the end of a program, or somebody who wants it now
     assert len(franking_outbox) == 2
-    assert franking_outbox[1].message.get_content().count("again") == 50
+    handler.flush()
+    assert len(franking_outbox) == 2, "nothing came, and nothing is mailed"
+
+
+def test_what_comes_while_a_digest_is_mailed_waits_for_the_next_one(logger: logging.Logger, smtp_server: Start) -> None:
+    def logs(peer: Peer, reply: str) -> None:
+        logger.error("meanwhile")
+        answers(peer, reply)
+
+    server = smtp_server(faults=[Fault("body", logs, executed=True)])
+    account = franking.Account(
+        name="x", provider="smtp", sender="a@example.com", host="127.0.0.1", port=server.port, security="none"
+    )
+    handler = MailHandler(account, to="ops@example.com", gather=0.0, interval=3600.0)
+    logger.addHandler(handler)
+    logger.error("first")
+    deadline = time.monotonic() + 20
+    while handler._earliest < time.monotonic() + 1000 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    assert len(server.messages) == 1
+    handler.flush()
+    assert len(server.messages) == 2
+    assert b"meanwhile" in server.messages[1].data
+
+
+def test_nothing_is_taken_after_the_end(franking_outbox: Outbox, logger: logging.Logger) -> None:
+    handler = attach(logger)
+    logger.error("first")
+    handler.close()
+    assert len(franking_outbox) == 1
+    logger.error("late")
+    handler.flush()
+    handler.close()
+    assert len(franking_outbox) == 1
+    quiet = attach(logging.getLogger("nobody.logs.here"))
+    quiet.flush()
+    quiet.close()
+    assert len(franking_outbox) == 1
+
+
+def test_a_subject_of_one_s_own_and_several_recipients(franking_outbox: Outbox, logger: logging.Logger) -> None:
+    handler = MailHandler("shop", ["a@example.com", "b@example.com"], subject="Shop trouble", gather=0.0)
+    logger.addHandler(handler)
+    logger.warning("below the level")
+    logger.error("x")
+    handler.flush()
+    (sent,) = franking_outbox
+    assert sent.subject == "Shop trouble"
+    assert sent.envelope.recipients == ("a@example.com", "b@example.com")
 
 
 def test_an_interval_that_is_over_lets_the_next_digest_go(franking_outbox: Outbox, logger: logging.Logger) -> None:
@@ -103,8 +202,6 @@ def test_ten_thousand_records_at_once(franking_outbox: Outbox, logger: logging.L
 
 
 def test_the_program_does_not_wait_for_the_server(logger: logging.Logger, smtp_server: Start) -> None:
-    from servers.smtp import Fault, silence
-
     server = smtp_server(faults=[Fault("greet", silence, nth=None)])
     account = franking.Account(
         name="slow",
@@ -161,7 +258,7 @@ def test_a_subject_cannot_be_broken(franking_outbox: Outbox, logger: logging.Log
     assert len(sent.subject) < 200
 
 
-def test_exceptions_and_strange_signs_are_in_the_text(franking_outbox: Outbox, logger: logging.Logger) -> None:
+def test_exceptions_and_strange_characters_are_in_the_text(franking_outbox: Outbox, logger: logging.Logger) -> None:
     handler = attach(logger)
     try:
         raise ValueError("lone \ud800 surrogate \0 and NUL")
@@ -200,6 +297,7 @@ logging.error("last words")
 """
 
 
+@pytest.mark.process
 def test_what_is_left_is_mailed_at_exit(tmp_path: Path) -> None:
     """A plain script, as in the docs: the record waits for others, and the end of the program sends it."""
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "mail")], check=True, timeout=60)
@@ -228,6 +326,7 @@ def test_flask(franking_outbox: Outbox) -> None:
     assert "no stock left" in sent.message.get_content()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_child_mails_only_its_own(franking_outbox: Outbox, logger: logging.Logger) -> None:
     handler = attach(logger, gather=600.0)

@@ -1,0 +1,112 @@
+"""What the mailer's half of diagnosing knows: the account, its better provider, who signed in, and what may not come
+out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import franking
+from franking.errors import ConnectError, Evidence, LoginError, LoginRequired, Refused
+from franking.registry import provider
+from franking.sending.explain import better_for, explain, in_commands
+
+
+def smtp(host: str = "smtp.novak.cz", **settings: Any) -> franking.Account:
+    return franking.Account(name="shop", provider="smtp", sender="Jan <jan@novak.cz>", host=host, **settings)
+
+
+def test_an_error_is_explained_once() -> None:
+    error = Refused("no", evidence=Evidence("smtp", 550, "5.1.1", "unknown"))
+    first = explain(error)
+    assert error.diagnosis is first
+    assert explain(error, smtp(), provider("smtp")) is first
+
+
+def test_the_values_describe_the_account_and_who_signed_in() -> None:
+    diagnosis = explain(
+        ConnectError("reset", step="connect"), smtp(port=2525), provider("smtp"), signed_in={"who": "me@novak.cz"}
+    )
+    for key, value in {
+        "provider": "smtp",
+        "title": "SMTP server",
+        "route": "smtp",
+        "sender": "jan@novak.cz",
+        "host": "smtp.novak.cz",
+        "port": 2525,
+        "who": "me@novak.cz",
+        "name": "shop",
+    }.items():
+        assert diagnosis.values[key] == value
+    assert "recommended" not in diagnosis.values
+
+
+def test_a_secret_that_the_other_side_repeats_does_not_come_out() -> None:
+    error = LoginError("no", step="login", evidence=Evidence("smtp", 535, None, "wrong: canary-77-secret"))
+    diagnosis = explain(error, smtp(), provider("smtp"), secrets=["canary-77-secret"])
+    assert "canary" not in f"{diagnosis.raw}{diagnosis.values}{diagnosis.cause}"
+
+
+def test_a_misspelt_server_is_suggested() -> None:
+    seen = Evidence("dns", reason="not-found")
+    diagnosis = explain(
+        ConnectError("no such host", step="resolve", evidence=seen), smtp("smtp.gmial.com"), provider("smtp")
+    )
+    assert diagnosis.values["suggestion"] == "smtp.gmail.com"
+    alone = explain(ConnectError("no such host", step="resolve", evidence=seen))
+    assert "suggestion" not in alone.values
+
+
+@pytest.mark.parametrize(
+    ("account", "better"),
+    [
+        (smtp("smtp.gmail.com"), "gmail"),
+        (smtp("smtp.office365.com"), "outlook"),
+        (smtp(), None),
+        (franking.Account(name="g", provider="gmail", sender="a@gmail.com", route="smtp"), None),
+        (franking.Account(name="f", provider="file", sender="a@gmail.com", path="/tmp/x"), None),
+        (None, None),
+    ],
+)
+def test_the_better_provider(account: franking.Account | None, better: str | None) -> None:
+    found = better_for(account)
+    assert (found and found.name) == better
+    if account is not None and found is not None:
+        diagnosis = explain(ConnectError("reset"), account, provider("smtp"))
+        assert diagnosis.values["recommended"] == better
+        assert diagnosis.values["recommended_title"] == found.title
+
+
+def test_a_sign_in_that_is_needed_names_its_command() -> None:
+    error = LoginRequired("nobody has signed in")
+    explain(error, franking.Account(name="g", provider="gmail", sender="a@gmail.com").referred_to_as("g"), None)
+    assert error.repair == "franking login g"
+    nameless = LoginRequired("nobody has signed in")
+    explain(nameless, franking.Account(name="g", provider="gmail", sender="a@gmail.com").referred_to_as("", ()), None)
+    assert nameless.repair is None
+
+
+def test_what_stands_for_an_account_in_a_command() -> None:
+    saved = smtp().referred_to_as("shop")
+    assert in_commands(saved) == {
+        "name": "shop",
+        "account": "shop",
+        "again": ("shop",),
+        "unsaved": False,
+        "saved": True,
+    }
+    url = saved.referred_to_as("smtp://smtp.novak.cz")
+    assert (in_commands(url)["unsaved"], in_commands(url)["saved"]) == (False, False)
+    flags = saved.referred_to_as("", ("--host", "h"))
+    assert in_commands(flags) == {
+        "name": None,
+        "account": "",
+        "again": ("--host", "h"),
+        "unsaved": True,
+        "saved": False,
+    }
+    code = smtp()
+    assert in_commands(code) == {"name": "shop", "account": code.reference, "again": (code.reference,)}
+    assert in_commands(code.referred_to_as("", ()))["again"] is None
