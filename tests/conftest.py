@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,38 @@ settings.load_profile(os.environ.get("FRANKING_FUZZ", "quick"))
 LOOPBACK = Path(__file__).parent / "loopback"
 # this process; the environment below is for subprocesses
 runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["install"]()
+
+
+STARTED: list[str] = []
+"""Programs that the test at work has started; a fork counts as one."""
+SMALL = {"cat", "echo", "false", "printf", "sh", "true"}
+"""Where passwords come from in tests: done in a millisecond."""
+
+
+class WatchedPopen(subprocess.Popen[Any]):
+    """Note what is started."""
+
+    def __init__(self, args: Any, *more: Any, **options: Any) -> None:
+        words = args
+        if isinstance(args, str | bytes | os.PathLike):
+            words = [args]
+        super().__init__(args, *more, **options)
+        STARTED.append(Path(os.fsdecode(words[0])).name)
+
+
+subprocess.Popen = WatchedPopen  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lambda: STARTED.append("a fork"))
+
+
+@pytest.fixture(autouse=True)
+def programs_are_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test of the quick tier that starts a program: which tests are quick is never a guess."""
+    STARTED.clear()
+    yield
+    markers = {marker.name for marker in request.node.iter_markers()}
+    if markers.isdisjoint({"process", "matrix", "slow", "real"}) and not SMALL.issuperset(STARTED):
+        pytest.fail(f"it starts {', '.join(STARTED)}, so it is marked process: @pytest.mark.process")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -172,6 +172,7 @@ def test_it_pickles_and_copies() -> None:
         assert (again.reference, dict(again.given)) == ("smtp://x", dict(account.given))
 
 
+@pytest.mark.process
 def test_it_unpickles_in_a_new_process() -> None:
     code = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).host)"
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(smtp()), stdout=subprocess.PIPE, check=True)
@@ -213,6 +214,7 @@ def test_flags_come_from_names() -> None:
     assert Field("ca_file").flag == "--ca-file"
 
 
+@pytest.mark.process
 def test_an_account_can_be_imported_from_its_own_module_first() -> None:
     code = (
         "from franking.account.account import Account; Account(name='a', provider='smtp', sender='a@b.cz', host='h.cz')"

@@ -196,6 +196,7 @@ def test_relative_paths_begin_at_the_file(
     assert resolve("b").path == str(Path.home() / "mail")
 
 
+@pytest.mark.process
 def test_reading_imports_no_toml_writer_and_no_sdk(write: Callable[[str], Path]) -> None:
     write(EXAMPLE)
     code = """

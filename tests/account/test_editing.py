@@ -221,6 +221,7 @@ for number in range(5):
 """
 
 
+@pytest.mark.process
 def test_concurrent_writers_lose_nothing(write: Callable[[str], Path]) -> None:
     write(EXAMPLE)
     running = [subprocess.Popen([sys.executable, "-c", ADDER, letter]) for letter in "abcd"]

@@ -112,6 +112,7 @@ def test_a_session_that_two_threads_use_says_so(place: Place) -> None:
 # -- fork --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @forks
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_cannot_use_the_session_nor_break_it_off(place: Place) -> None:
@@ -168,6 +169,7 @@ with franking.connect(account, secret=Password(token) if token else None) as mai
 """
 
 
+@pytest.mark.process
 @forks
 @pytest.mark.parametrize("how", ["sends", "only ends", "many"])
 def test_after_a_fork_each_process_has_its_own_connection(place: Place, how: str) -> None:
@@ -193,6 +195,7 @@ def test_after_a_fork_each_process_has_its_own_connection(place: Place, how: str
     )
 
 
+@pytest.mark.process
 @forks
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_lock_that_a_thread_held_at_the_fork_holds_up_no_child(place: Place) -> None:
@@ -236,6 +239,7 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 """
 
 
+@pytest.mark.process
 @forks
 @pytest.mark.parametrize("maker", [held.gmail, held.graph])
 def test_processes_with_threads_share_one_sign_in(maker: Any, tmp_path: Path) -> None:
@@ -298,6 +302,7 @@ class Live:
     __hash__ = None  # type: ignore[assignment]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("jumps", [(DAY, 0, -DAY, 0), (YEAR, -YEAR)], ids=["a day", "a year"])
 @pytest.mark.parametrize("road", ["gmail-api and smtp", "graph"])
 def test_a_wall_clock_that_jumps_costs_one_renewal(road: str, jumps: tuple[float, ...], tmp_path: Path) -> None:

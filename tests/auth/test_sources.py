@@ -130,6 +130,7 @@ def test_a_command_in_the_home_directory(store: MemoryStore) -> None:
     assert find(smtp(password_command="cat ~/pw"), store, {}) == Password("at home", "password_command")
 
 
+@pytest.mark.process
 @posix
 @pytest.mark.parametrize(
     ("command", "words"),
@@ -214,6 +215,7 @@ def test_a_password_is_looked_up_once_and_again_when_refused(store: MemoryStore)
     assert "new" not in repr(secret)
 
 
+@pytest.mark.process
 @posix
 def test_a_token_command_is_asked_again_when_refused_or_old(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

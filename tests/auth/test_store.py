@@ -229,6 +229,7 @@ def test_a_write_that_fails_leaves_the_old_value_and_no_debris(state: Path) -> N
     assert [path.name for path in state.iterdir()] == ["shop.json"]
 
 
+@pytest.mark.process
 @root
 def test_a_full_disk_leaves_the_old_value(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -263,6 +264,7 @@ while True:
 """
 
 
+@pytest.mark.process
 @posix
 def test_kill_at_a_hundred_points_leaves_a_whole_file(state: Path) -> None:
     store = FileStore(state, "file")
@@ -304,6 +306,7 @@ def test_readers_see_whole_values_while_somebody_writes(state: Path) -> None:
     writer.join()
 
 
+@pytest.mark.process
 @posix
 def test_a_lock_keeps_other_processes_out_for_a_bounded_time(state: Path) -> None:
     code = """

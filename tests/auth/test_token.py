@@ -457,6 +457,7 @@ def start(state: Path, server: TokenServer, *more: str) -> subprocess.Popen[str]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environ)
 
 
+@pytest.mark.process
 def test_twenty_processes_cause_one_refresh(tmp_path: Path, server: TokenServer) -> None:
     state = tmp_path / "state"
     store = FileStore(state, "file")
@@ -481,6 +482,7 @@ def test_twenty_processes_cause_one_refresh(tmp_path: Path, server: TokenServer)
     assert server.reused == 0
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_kill_during_the_refresh_a_hundred_times_never_breaks_the_grant(tmp_path: Path, server: TokenServer) -> None:
     state = tmp_path / "state"

@@ -303,6 +303,7 @@ def test_what_comes_before_the_store_is_said(franking: Franking, shop: None, mon
     assert "FRANKING_SECRET_SHOP is still set" in franking("logout", "shop").err
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 def test_a_typed_password_is_not_shown(shop: None) -> None:
     import pexpect
@@ -571,6 +572,7 @@ def test_no_command_shows_a_secret_at_the_highest_verbosity(
     assert held == [tmp_path / "pw"]  # logout has forgotten the stored one
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("consent", "code", "remedy"),
     [

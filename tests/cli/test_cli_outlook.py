@@ -19,6 +19,8 @@ import pytest
 from servers.graph import failure
 from servers.microsoft import CLIENT, TENANT, Microsoft, Problem
 
+pytestmark = pytest.mark.process
+
 PROGRAM = "from franking_cli.app import main; main()"
 
 

@@ -101,6 +101,7 @@ def contrast(colour: str, background: str) -> float:
 # --- green and red ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_green() -> None:
     shown = terminal("send-test", "--embedded", "--to", ME).read()
     assert shown.code == 0
@@ -122,6 +123,7 @@ def test_green() -> None:
     assert b"\x1b[K" in shown.raw, "steps appear while they run"
 
 
+@pytest.mark.process
 def test_a_reply_that_a_step_had_no_room_for_is_shown_whole() -> None:
     reply = "250 2.0.0 " + "queued as 4bWXYZ " * 10
     with SmtpServer(faults=[Fault("body", says(reply), executed=True)]) as server:
@@ -129,6 +131,7 @@ def test_a_reply_that_a_step_had_no_room_for_is_shown_whole() -> None:
     assert reply.strip() in re.sub(r"\s+", " ", shown.text)
 
 
+@pytest.mark.process
 def test_a_better_road_is_pointed_at_whatever_went_wrong_on_this_one() -> None:
     """Here there is no password: tests reach no network."""
     words = ["send-test", "--from", "me@novak.cz", "--host", "smtp.gmail.com", "--username", "me@novak.cz", "--to", ME]
@@ -138,6 +141,7 @@ def test_a_better_road_is_pointed_at_whatever_went_wrong_on_this_one() -> None:
     assert done.stderr.rstrip().endswith("franking setup me@novak.cz --provider gmail")
 
 
+@pytest.mark.process
 def test_a_password_that_was_taken_is_not_doubted() -> None:
     with SmtpServer(users={"info@novak.cz": "two words"}) as server:
         started = terminal("send-test", *flags(server, "--username", "info@novak.cz"))
@@ -148,6 +152,7 @@ def test_a_password_that_was_taken_is_not_doubted() -> None:
     assert "✓ Message sent" in shown.text and "blank" not in shown.text
 
 
+@pytest.mark.process
 def test_our_own_names_for_a_failure_are_not_shown() -> None:
     with SmtpServer(users={"info": "x"}) as server:
         shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth")).read()
@@ -155,6 +160,7 @@ def test_our_own_names_for_a_failure_are_not_shown() -> None:
     assert "starttls-not-offered" not in shown.text and "Seen:" not in shown.text
 
 
+@pytest.mark.process
 def test_red_names_cause_and_remedies_in_that_order() -> None:
     with SmtpServer(
         users={"info": "x"}, faults=[Fault("auth", says("535 5.7.8 Error: authentication failed: " + "because " * 30))]
@@ -204,6 +210,7 @@ def test_colours_can_be_read_on_dark_and_light(background: str) -> None:
     assert all(contrast(colour, "000000") > 3.8 and contrast(colour, "ffffff") > 3.8 for colour in palette.values())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_without_colour(variable: dict[str, str]) -> None:
     shown = terminal("send-test", "--embedded", "--to", ME, **variable).read()
@@ -214,12 +221,14 @@ def test_without_colour(variable: dict[str, str]) -> None:
     assert "✓ Message sent to me@example.cz" in shown.text
 
 
+@pytest.mark.process
 def test_a_terminal_of_few_colours() -> None:
     shown = terminal("send-test", "--embedded", "--to", ME, TERM="linux").read()
     assert shown.colour("✓ Message sent")[0] == "green"
     assert b"38;5" not in shown.raw
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("columns", [50, 30])
 def test_a_narrow_terminal(columns: int) -> None:
     with SmtpServer(faults=[Fault("rcpt", says("554 5.7.1 <me@example.cz>: Relay access denied"), nth=None)]) as server:
@@ -233,6 +242,7 @@ def test_a_narrow_terminal(columns: int) -> None:
     assert [line for line in printed if len(line) > columns and "franking " not in line] == []
 
 
+@pytest.mark.process
 def test_a_command_to_copy_stands_on_a_line_of_its_own_unbroken(certificates: Certificates) -> None:
     with SmtpServer(users={"info@novak.cz": "x"}, context=certificates.context("good")) as server:
         done = subprocess.run(
@@ -260,6 +270,7 @@ def piped(*arguments: str, **environment: str) -> subprocess.CompletedProcess[by
     )
 
 
+@pytest.mark.process
 def test_piped_output_is_plain_lines() -> None:
     done = piped("send-test", "--embedded", "--to", ME, TERM="xterm-256color", PYTHONUTF8="1")
     assert done.returncode == 0
@@ -272,6 +283,7 @@ def test_piped_output_is_plain_lines() -> None:
     assert done.stdout.startswith(b"From: ")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("encoding", ["cp1250", "cp437", "cp852", "ascii", "latin-1"])
 def test_legacy_code_pages(encoding: str) -> None:
     done = piped(
@@ -302,6 +314,7 @@ def test_legacy_code_pages(encoding: str) -> None:
     assert report(told.stdout.decode(encoding))["from"] == "Jan Novák <jan@example.cz>"
 
 
+@pytest.mark.process
 def test_a_reader_that_leaves_does_not_change_the_ending() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -316,6 +329,7 @@ def test_a_reader_that_leaves_does_not_change_the_ending() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.process
 def test_what_the_server_says_cannot_paint_the_terminal() -> None:
     nasty = "535 5.7.8 no \x1b[2J\x1b]0;title\x07\x9b31m \u202eevil"
     with SmtpServer(
@@ -334,6 +348,7 @@ def test_what_the_server_says_cannot_paint_the_terminal() -> None:
 # --- Ctrl-C -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("step", "code"), [("auth", 130), ("mail", 130), ("body", 3)])
 def test_ctrl_c(step: str, code: int) -> None:
     reached = threading.Event()
@@ -357,6 +372,7 @@ def test_ctrl_c(step: str, code: int) -> None:
         assert "It is not known whether the message was accepted" in shown.text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("step", "code", "outcome"), [("auth", 130, "failed"), ("body", 3, "unknown")])
 def test_ctrl_c_with_json(step: str, code: int, outcome: str) -> None:
     import signal
@@ -393,6 +409,7 @@ def completed(words: str, count: int) -> list[str]:
     return done.stdout.decode().split()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", [[], ["accounts"]])
 def test_the_list_of_commands_cuts_nothing_off(command: list[str]) -> None:
     done = subprocess.run(
@@ -402,6 +419,7 @@ def test_the_list_of_commands_cuts_nothing_off(command: list[str]) -> None:
     assert not [line for line in done.stdout.splitlines() if re.search(r"[a-z]\.\.\.$", line)]
 
 
+@pytest.mark.process
 def test_account_names_complete(tmp_path: Path) -> None:
     from franking.account import config
 

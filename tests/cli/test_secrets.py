@@ -115,6 +115,7 @@ def planted(
 SOURCES = ("environment", "file", "command", "store", "stdin")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("source", "fault"),
     [*((source, fault) for source in SOURCES for fault in ("sent", "echoed")), *(("stdin", fault) for fault in FAULTS)],
@@ -213,6 +214,7 @@ def test_a_password_in_an_account_url_is_refused_unseen(
     clean(records.getvalue())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("key", ["password-command", "token-command"])
 @pytest.mark.parametrize(
     "code",
@@ -264,6 +266,7 @@ def process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         yield start
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_the_process_list_does_not_show_it(process: Callable[..., subprocess.Popen[bytes]]) -> None:
     reached = threading.Event()

@@ -235,6 +235,7 @@ def test_a_wrong_store_key(
 # -- children ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_the_browser_gets_no_secret(tmp_path: Path, authority: Authority) -> None:
     """It is given the address to open, and of our environment all but the secrets: it belongs to the desktop, and any

@@ -306,6 +306,7 @@ def test_killed_at_ten_moments_and_resumed_each_time(smtp_server: Start, tmp_pat
     )
 
 
+@pytest.mark.process
 def test_ctrl_c_finishes_what_is_under_way(smtp_server: Start, tmp_path: Path) -> None:
     server = smtp_server()
     path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 20_001)])

@@ -71,6 +71,7 @@ def journal(path: Path) -> list[dict[str, Any]]:
 # -- what a terminal shows -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("results_to", ["> results.jsonl", ""])
 def test_the_moving_line_on_a_terminal(smtp_server: Start, tmp_path: Path, results_to: str) -> None:
     server = smtp_server(refused={"r5@example.com": "550 5.1.1 no such mailbox"})
@@ -131,6 +132,7 @@ def test_lines_are_counted(tmp_path: Path, text: str, header: bool, lines: int) 
 # -- full disks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_journal_that_cannot_grow_stops_everything(smtp_server: Start, tmp_path: Path) -> None:
     server = smtp_server()
     path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 2_001)])
@@ -156,6 +158,7 @@ def test_a_journal_that_cannot_grow_stops_everything(smtp_server: Start, tmp_pat
     assert len(server.messages) == 2_000 - len(started - arrived)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
 def test_results_that_cannot_be_written_stop_the_run(smtp_server: Start, tmp_path: Path) -> None:
     server = smtp_server()
@@ -169,6 +172,7 @@ def test_results_that_cannot_be_written_stop_the_run(smtp_server: Start, tmp_pat
     assert len([entry for entry in journal(path) if "ended" in entry]) == len(server.messages)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "content",
     [
@@ -294,6 +298,7 @@ def test_a_missing_password_is_wrong_settings(
     ] * 2
 
 
+@pytest.mark.process
 def test_a_second_ctrl_c_breaks_off_what_is_under_way(smtp_server: Start, tmp_path: Path) -> None:
     hangs = threading.Event()
 

@@ -66,6 +66,7 @@ def sendmail(
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.mark.process
 def test_recipients_on_the_command_line(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-i", "petr@example.com", "pavel@example.com")
@@ -78,6 +79,7 @@ def test_recipients_on_the_command_line(settings: Callable[..., SmtpServer]) -> 
     assert parsed["Date"]
 
 
+@pytest.mark.process
 def test_recipients_from_the_headers_and_bcc_removed(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     text = "To: jana@example.com\nCc: petr@example.com\nBcc: boss@example.com\nSubject: x\n\nhello\n"
@@ -87,6 +89,7 @@ def test_recipients_from_the_headers_and_bcc_removed(settings: Callable[..., Smt
     assert b"boss" not in message.data
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("options", "body"), [((), b"one\r\n"), (("-i",), b"one\r\n.\r\ntwo\r\n"), (("-oi",), b"one\r\n.\r\ntwo\r\n")]
 )
@@ -96,6 +99,7 @@ def test_a_lone_dot(settings: Callable[..., SmtpServer], options: tuple[str, ...
     assert server.messages[0].data.endswith(b"\r\n\r\n" + body)
 
 
+@pytest.mark.process
 def test_cron(settings: Callable[..., SmtpServer]) -> None:
     """Cron's own command line and message: mail for root of this machine, from root of this machine."""
     server = settings("rewrite_from = true\n")
@@ -111,6 +115,7 @@ def test_cron(settings: Callable[..., SmtpServer]) -> None:
     assert "root@web01" in parsed["Reply-To"]
 
 
+@pytest.mark.process
 def test_a_name_that_leads_nowhere(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-i", "root", text=CRON)
@@ -120,6 +125,7 @@ def test_a_name_that_leads_nowhere(settings: Callable[..., SmtpServer]) -> None:
     assert server.messages == []
 
 
+@pytest.mark.process
 def test_the_default_alias_takes_every_other_name(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
     server = settings()
     aliases = tmp_path / "aliases"
@@ -130,6 +136,7 @@ def test_the_default_alias_takes_every_other_name(settings: Callable[..., SmtpSe
     assert email.message_from_bytes(server.messages[0].data)["To"] == "admin@example.com, me@example.com, x@example.com"
 
 
+@pytest.mark.process
 def test_aliases_that_chase_each_other_end(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
     settings()
     aliases = tmp_path / "aliases"
@@ -137,6 +144,7 @@ def test_aliases_that_chase_each_other_end(settings: Callable[..., SmtpServer], 
     assert sendmail("--aliases", str(aliases), "a").code == 67
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("option", "sender"), [("-fbounces@novak.cz", "bounces@novak.cz"), ("-f<>", ""), ("-froot", "info@novak.cz")]
 )
@@ -146,6 +154,7 @@ def test_the_sender_of_the_envelope(settings: Callable[..., SmtpServer], option:
     assert server.messages[0].sender == sender
 
 
+@pytest.mark.process
 def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     assert sendmail("-F", "Jan Novák", "-t").code == 0
@@ -155,6 +164,7 @@ def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
     assert email.message_from_bytes(server.messages[1].data)["From"] == "own@novak.cz"
 
 
+@pytest.mark.process
 def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
     server = settings(refused={"bad@example.com": "550 5.1.1 no such mailbox"})
     dialogue = (
@@ -170,6 +180,7 @@ def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
     assert done.code == 67
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("faults", "code", "words"),
     [
@@ -189,6 +200,7 @@ def test_exit_codes(settings: Callable[..., SmtpServer], faults: list[Fault], co
     assert done.err.startswith("franking-sendmail: ")
 
 
+@pytest.mark.process
 def test_partly_refused_is_69(settings: Callable[..., SmtpServer]) -> None:
     server = settings(refused={"b@example.com": "550 5.1.1 no such mailbox"})
     done = sendmail("a@example.com", "b@example.com")
@@ -197,17 +209,20 @@ def test_partly_refused_is_69(settings: Callable[..., SmtpServer]) -> None:
     assert server.messages[0].recipients == ["a@example.com"]
 
 
+@pytest.mark.process
 def test_unreadable_settings_are_78() -> None:
     Path(os.environ["FRANKING_CONFIG"]).write_text("[accounts.shop\n")
     assert sendmail("-t").code == 78
 
 
+@pytest.mark.process
 def test_no_account_is_78() -> None:
     done = sendmail("-t")
     assert done.code == 78
     assert "franking setup" in done.err
 
 
+@pytest.mark.process
 def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
     config = Path(os.environ["FRANKING_CONFIG"])
     config.write_text(
@@ -224,6 +239,7 @@ def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
     assert "franking login shop" in done.err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [(), ("-Z",), ("-t", "-f")])
 def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
     done = sendmail(*arguments)
@@ -231,16 +247,19 @@ def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
     assert "--help" in done.err
 
 
+@pytest.mark.process
 def test_an_empty_message_is_65(settings: Callable[..., SmtpServer]) -> None:
     settings()
     assert sendmail("a@example.com", text="").code == 65
 
 
+@pytest.mark.process
 def test_version_and_help() -> None:
     assert sendmail("--version").out.startswith("franking-sendmail ")
     assert "-bs" in sendmail("--help").out
 
 
+@pytest.mark.process
 def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) -> None:
     settings()
     code = (
@@ -298,6 +317,7 @@ SPARED = {
 }
 
 
+@pytest.mark.process
 def test_a_plain_delivery_loads_what_it_needs_and_nothing_else(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     code = (
@@ -336,6 +356,7 @@ def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
     )
 
 
+@pytest.mark.process
 def test_half_a_message_in_the_dialogue_is_not_sent(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-bs", text="HELO x\nMAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: cut\n\nhalf")
@@ -343,6 +364,7 @@ def test_half_a_message_in_the_dialogue_is_not_sent(settings: Callable[..., Smtp
     assert "was not sent" in done.err
 
 
+@pytest.mark.process
 def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(settings: Callable[..., SmtpServer]) -> None:
     settings(
         faults=[
@@ -358,6 +380,7 @@ def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(setting
     assert done.returncode == 70, done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "sender", "recipients"),
     [
@@ -378,6 +401,7 @@ def test_what_callers_also_write(
     assert email.message_from_bytes(message.data)["Subject"] == "x"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("header", "named"),
     [
@@ -401,6 +425,7 @@ def test_an_api_route_delivers_to_those_on_the_command_line(header: str, named: 
         assert b"hidden@" not in message.delivered
 
 
+@pytest.mark.process
 def test_an_interruption_after_the_hand_over_is_unknown(settings: Callable[..., SmtpServer]) -> None:
     handed_over = threading.Event()
 
@@ -418,6 +443,7 @@ def test_an_interruption_after_the_hand_over_is_unknown(settings: Callable[..., 
         assert (running.wait(30), b"may have been sent" in running.stderr.read()) == (70, True)
 
 
+@pytest.mark.process
 def test_a_caller_that_does_not_wait_for_the_replies(settings: Callable[..., SmtpServer]) -> None:
     settings(faults=[Fault("mail", says("550 5.7.1 no"), nth=None)])
     letter = b"HELO x\nMAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: x\n\nx\n.\nQUIT\n"
@@ -436,6 +462,7 @@ def test_a_caller_that_does_not_wait_for_the_replies(settings: Callable[..., Smt
         assert (running.wait(60), told.count("\n")) == (69, 1), told
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("header", "name", "value"),
     [
@@ -458,6 +485,7 @@ def test_raw_letters_in_a_header_reach_a_server_without_smtputf8(
     assert message.data.partition(b"\r\n\r\n")[0].isascii() and message.data.endswith("\r\n\r\nžluť\r\n".encode())
 
 
+@pytest.mark.process
 def test_raw_letters_without_a_header_are_text(settings: Callable[..., SmtpServer]) -> None:
     server = settings(extensions=("8BITMIME",))
     assert sendmail("a@example.com", text="žluť: text\n").code == 0

@@ -119,6 +119,7 @@ def conversation(server: SmtpServer) -> list[tuple[str, Answer]]:
     ]
 
 
+@pytest.mark.process
 def test_smtp_from_the_first_question_to_the_saved_account(server: SmtpServer, authority: Authority) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
@@ -153,6 +154,7 @@ def test_an_interruption_at_any_question_leaves_nothing(server: SmtpServer, auth
     assert server.messages == []
 
 
+@pytest.mark.process
 def test_a_failed_test_saves_nothing_and_can_be_tried_again(server: SmtpServer, authority: Authority) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
@@ -165,6 +167,7 @@ def test_a_failed_test_saves_nothing_and_can_be_tried_again(server: SmtpServer, 
     assert list(saved()) == ["shop"]
 
 
+@pytest.mark.process
 def test_a_wrong_server_can_be_changed_without_starting_over(server: SmtpServer, authority: Authority) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
@@ -181,6 +184,7 @@ def test_a_wrong_server_can_be_changed_without_starting_over(server: SmtpServer,
     assert len(server.messages) == 1
 
 
+@pytest.mark.process
 def test_the_advice_during_a_setup_names_no_account_that_is_not_there_yet(
     server: SmtpServer, authority: Authority
 ) -> None:
@@ -193,6 +197,7 @@ def test_the_advice_during_a_setup_names_no_account_that_is_not_there_yet(
     assert "franking login" not in terminal.shown
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("answer", ["", "quit", "save"])
 def test_a_person_may_insist(server: SmtpServer, authority: Authority, answer: str) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
@@ -205,6 +210,7 @@ def test_a_person_may_insist(server: SmtpServer, authority: Authority, answer: s
         assert written() == []
 
 
+@pytest.mark.process
 def test_mistakes_are_asked_again(server: SmtpServer, authority: Authority) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     questions = conversation(server)
@@ -273,6 +279,7 @@ def with_microsoft(microsoft: Microsoft) -> tuple[Terminal, list[tuple[str, Answ
     ]
 
 
+@pytest.mark.process
 def test_gmail(google: Google, tmp_path: Path) -> None:
     terminal, questions = with_google(google, tmp_path)
     for question, text in questions:
@@ -290,6 +297,7 @@ def test_gmail(google: Google, tmp_path: Path) -> None:
     assert "chmod" not in terminal.shown, "the download is open to others, and the copy is not"
 
 
+@pytest.mark.process
 def test_outlook(microsoft: Microsoft) -> None:
     terminal, questions = with_microsoft(microsoft)
     for question, text in questions:
@@ -316,6 +324,7 @@ def test_an_interruption_of_outlook_leaves_nothing(microsoft: Microsoft, stop: i
     assert microsoft.graph.sent == []
 
 
+@pytest.mark.process
 def test_what_is_said_of_an_interruption_begins_on_its_own_line() -> None:
     for arguments in (["setup"], ["login", "smtp://info@localhost?from=info@shop.example"]):
         terminal = Terminal(*arguments)
@@ -332,6 +341,7 @@ def interrupted(terminal: Terminal, questions: list[tuple[str, Answer]], stop: i
     assert written() == []
 
 
+@pytest.mark.process
 def test_whoever_insists_on_a_password_at_google_need_not_look_the_server_up() -> None:
     terminal = Terminal("setup", "me@gmail.com", "--offline")
     terminal.answer("Which one [1]", "smtp")
@@ -354,6 +364,7 @@ def unattended(*arguments: str, password: str = "") -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.process
 def test_flags_answer_every_question(server: SmtpServer, authority: Authority) -> None:
     done = unattended(
         "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--name", "shop",
@@ -369,6 +380,7 @@ def test_flags_answer_every_question(server: SmtpServer, authority: Authority) -
     assert "already" in again.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "flag"),
     [
@@ -389,6 +401,7 @@ def test_a_missing_flag_is_named(arguments: list[str], flag: str) -> None:
     assert written() == []
 
 
+@pytest.mark.process
 def test_a_failed_test_without_a_terminal(server: SmtpServer, authority: Authority) -> None:
     arguments = [
         "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--password-stdin",
@@ -400,6 +413,7 @@ def test_a_failed_test_without_a_terminal(server: SmtpServer, authority: Authori
     assert (done.returncode, list(saved())) == (1, ["shop"])
 
 
+@pytest.mark.process
 def test_a_mail_folder_needs_no_secret(tmp_path: Path) -> None:
     done = unattended("info@shop.example", "--provider", "file", "--path", str(tmp_path / "mails"))
     assert done.returncode == 0, done.stderr

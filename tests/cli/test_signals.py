@@ -197,6 +197,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_ends_with_the_right_code(program: str) -> None:
     """75 would make callers of sendmail send again: never once the message was handed over."""

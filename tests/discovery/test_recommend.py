@@ -589,6 +589,7 @@ def test_every_text_is_used_and_every_remark_has_one() -> None:
     assert set(texts["remark"]) - remarks == {"oauth-possible"}
 
 
+@pytest.mark.process
 def test_an_offline_answer_imports_no_dns() -> None:
     program = (
         "import sys, franking; franking.recommend('me@gmail.com'); franking.recommend('smtp.novak.cz', offline=True);"

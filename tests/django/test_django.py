@@ -722,6 +722,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.process
 def test_franking_never_imports_django() -> None:
     assert (
         python(
@@ -731,6 +732,7 @@ def test_franking_never_imports_django() -> None:
     )
 
 
+@pytest.mark.process
 def test_the_backend_needs_no_entry_in_installed_apps(server: SmtpServer) -> None:
     code = f"""
 from django.conf import settings

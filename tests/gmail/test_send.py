@@ -721,6 +721,7 @@ with franking.connect(account, secret=Password(token)) as mailer:
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures with Linux's /proc")
 def test_a_message_of_25_mb_is_never_held_whole(google: Google, token: str, tmp_path: Path) -> None:
     file = tmp_path / "film.bin"
@@ -763,6 +764,7 @@ class TestContract(ProviderContract):
         return lambda: [message.delivered for message in google.messages]
 
 
+@pytest.mark.process
 def test_without_the_extra(account: Account) -> None:
     code = (
         "import sys\n"
@@ -779,6 +781,7 @@ def test_without_the_extra(account: Account) -> None:
     assert "pip install 'franking[gmail]'" in ran.stdout
 
 
+@pytest.mark.process
 def test_the_facts_import_no_library_of_google() -> None:
     code = (
         "import sys, franking\n"

@@ -111,6 +111,7 @@ CLI = "from franking_cli.app import main; main()"
 FLAGS = ["--from", "--host", "--username", "--ehlo-name", "--ca-file", "--password-file", "--password-command"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("flag", FLAGS)
 def test_no_flag_takes_a_line_break(flag: str) -> None:
     arguments = {"--provider": "smtp", "--from": "a@b.cz", "--host": "smtp.example.cz", "--username": "jana"}
@@ -125,6 +126,7 @@ def test_no_flag_takes_a_line_break(flag: str) -> None:
     assert "\r" not in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("header", ["X-A: b\r\nBcc: evil@example.com", "X-A\r\nBcc: evil@example.com"])
 def test_no_header_of_the_command_line_takes_a_line_break(header: str) -> None:
     url = "file:///nowhere?from=a@b.cz"

@@ -187,6 +187,7 @@ def test_impossible_numbers_are_refused(account: franking.Account, options: dict
         franking.connect(account, **options)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_child_opens_its_own_sessions(account: franking.Account, scripted: ScriptedProvider) -> None:
     with franking.connect(account, secret="x") as mailer:

@@ -819,6 +819,7 @@ def test_two_threads_cannot_send_on_one_session(smtp_server: Start) -> None:
     assert results[0].reply == "250 2.0.0 at last"
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_cannot_touch_the_parents_connection(smtp_server: Start) -> None:

@@ -126,6 +126,7 @@ def test_a_message_that_cannot_be_sent_is_still_an_error(franking_outbox: Outbox
         franking.send("shop", franking.Message(subject="nobody", text="x"))
 
 
+@pytest.mark.process
 def test_it_serves_without_pytest() -> None:
     code = (
         "import sys; sys.modules['pytest'] = None\n"
@@ -136,6 +137,7 @@ def test_it_serves_without_pytest() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.process
 def test_the_plugin_loads_nothing_of_franking_but_itself() -> None:
     code = "import franking.testing, sys; print(sorted(name for name in sys.modules if name.startswith('franking')))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
