@@ -46,11 +46,13 @@ class WatchedPopen(subprocess.Popen[Any]):
     """Note what is started."""
 
     def __init__(self, args: Any, *more: Any, **options: Any) -> None:
-        words = args
-        if isinstance(args, str | bytes | os.PathLike):
-            words = [args]
         super().__init__(args, *more, **options)
-        STARTED.append(Path(os.fsdecode(words[0])).name)
+        program = args
+        if options.get("shell"):
+            program = "sh"
+        elif not isinstance(args, str | bytes | os.PathLike):
+            program = args[0]
+        STARTED.append(Path(os.fsdecode(program)).name)
 
 
 subprocess.Popen = WatchedPopen  # type: ignore[misc]
