@@ -238,6 +238,14 @@ def test_streamed_bodies_are_handed_over_with_their_last_octet_not_before() -> N
     assert states == [(b"abc", False), (b"d", True)]
 
 
+def test_a_body_that_turns_out_longer_is_never_handed_over() -> None:
+    body = http.Streamed([b"abc", b"d", b"", b"e"], 4)
+    sent: list[bytes] = []
+    with pytest.raises(http.Changed, match="turned out longer"):
+        sent.extend(body)
+    assert (b"".join(sent), body.handed_over) == (b"abc", False)
+
+
 class _Proxy:
     """A CONNECT proxy for one test; notes what it was asked for."""
 

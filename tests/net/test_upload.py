@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, OutcomeUnknown, Refused, Throttled
+from franking.net.http import Changed
 from franking.net.upload import RESUMES, Rereadable, resumed
 
 BROKEN = ConnectError("The connection broke off.")
@@ -149,6 +150,16 @@ def test_the_size_is_told_without_reading(source: Source, stream: Rereadable) ->
     assert (stream.tell(), source.begun) == (20, 0)
     stream.seek(-5, 2)
     assert stream.read(20) == source.octets[15:]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(19, "turned out longer"), (17, "turned out longer"), (21, "ended after 20")]
+)
+def test_octets_that_do_not_add_up_are_told(source: Source, size: int, words: str) -> None:
+    stream = Rereadable(source, size)
+    with pytest.raises(Changed, match=words):
+        while stream.read(4):
+            pass
 
 
 def test_what_the_source_holds_open_is_let_go(source: Source, stream: Rereadable) -> None:

@@ -206,7 +206,7 @@ class Graph:
 
     def _from_mime(self, request: Request, owner: str, way: str) -> Sent:
         try:
-            data = base64.b64decode(request.read(), validate=True)
+            data = base64.b64decode(_whole(request), validate=True)
         except binascii.Error:
             raise Refusal(
                 400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content."
@@ -370,11 +370,18 @@ class Refusal(Exception):
         self.reply = failure(status, code, message)
 
 
+def _whole(request: Request) -> bytes:
+    data = request.read()
+    if not request.whole:
+        raise ConnectionResetError("the client hung up in the middle of its request")
+    return data
+
+
 def _json(request: Request) -> Any:
     if request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
         raise Refusal(415, "UnsupportedMediaType", "The content type is not supported.")
     try:
-        return json.loads(request.read())
+        return json.loads(_whole(request))
     except ValueError:
         raise Refusal(400, "RequestBodyRead", "The JSON cannot be read.") from None
 

@@ -77,7 +77,7 @@ class GmailSession(ApiSession[GmailClient, Outgoing]):
         from googleapiclient.http import MediaIoBaseUpload
 
         stream = Rereadable(lambda: message.content.chunks(bcc=True), message.size)
-        media = MediaIoBaseUpload(stream, "message/rfc822", CHUNK, resumable=message.size > SIMPLE_LIMIT)
+        media = MediaIoBaseUpload(stream, "message/rfc822", chunksize=CHUNK, resumable=message.size > SIMPLE_LIMIT)
         try:
             found = self._upload(self._messages.send(userId="me", media_body=media))
         except FrankingError as problem:

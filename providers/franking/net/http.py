@@ -204,9 +204,11 @@ class Streamed:
 
     def __iter__(self) -> Iterator[bytes]:
         done = 0
-        for chunk in filter(None, self._chunks):
+        chunks = filter(None, self._chunks)
+        for chunk in chunks:
             done += len(chunk)
-            if done > self._length:
+            # before the last octet leaves: a body that was cut off would be taken for the whole
+            if done > self._length or (done == self._length and any(chunks)):
                 raise Changed(f"a body of {self._length} octets turned out longer")
             self.handed_over = done == self._length
             yield chunk

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown, Refused, Throttled
+from franking.net.http import Changed
 
 __all__ = ["RESUMES", "Rereadable", "may_resume", "resumed"]
 
@@ -58,6 +59,8 @@ def resumed(
 class Rereadable:
     """Octets that are made while they are read, as a file that google-api-python-client takes, too: read once from
     beginning to end where nothing breaks, begun again where an upload goes back.
+
+    Raises ``http.Changed`` where they are not ``size`` octets.
     """
 
     def __init__(self, begin: Callable[[], Iterator[bytes]], size: int) -> None:
@@ -77,22 +80,24 @@ class Rereadable:
         return self._wanted
 
     def read(self, size: int) -> bytes:
-        """Return the next octets; fewer than ``size`` only at the end."""
+        """Return the next octets; fewer than ``size`` only at the end, behind which there must be nothing."""
         if self._wanted != self._at:
             self.close()
             self._chunks, self._rest, self._at = self._begin(), memoryview(b""), 0
             for _ in self._pieces(self._wanted):
                 pass
         data = b"".join(self._pieces(size))
+        if self._at == self._size and (self._rest or next(self._chunks, b"")):
+            raise Changed(f"a body of {self._size} octets turned out longer")
         self._wanted = self._at
         return data
 
     def _pieces(self, size: int) -> Iterator[memoryview]:
-        end = self._at + size
+        end = min(self._at + size, self._size)
         while self._at < end:
             self._rest = self._rest or memoryview(next(self._chunks, b""))
             if not self._rest:
-                return
+                raise Changed(f"a body of {self._size} octets ended after {self._at}")
             piece, self._rest = self._rest[: end - self._at], self._rest[end - self._at :]
             self._at += len(piece)
             yield piece

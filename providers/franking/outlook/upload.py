@@ -95,7 +95,6 @@ def _attach(client: GraphClient, draft: str, part: Part, offset: int, pause: Cal
     upload = _Upload(client, url, part, offset)
     with closing(upload.stream):
         resumed(upload.step, pause)
-        upload.stream.read(1)  # looks behind the last octet: a file that has grown meanwhile is a MessageError
 
 
 class _Upload:

@@ -1,0 +1,334 @@
+"""What both API routes share: to whom a message goes, what is known when something breaks in, and what is told
+meanwhile. Everything here is done by Gmail and by Graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import franking
+from franking import api_session, errors
+from franking.api_session import Progress
+from franking.message.prepare import prepare
+from franking.net import http
+from franking.outlook.client import GraphClient
+from franking.provider import Step, silent
+from franking.registry import provider
+from servers import held
+from servers.held import Service
+from servers.rawweb import RawServer, reply, sends, sends_then_closes
+from servers.web import Authority
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
+    with held.gmail(tmp_path_factory.mktemp("gmail")) as gmail, held.graph(tmp_path_factory.mktemp("graph")) as graph:
+        yield {"gmail": gmail, "graph": graph}
+
+
+@pytest.fixture(params=["gmail", "graph"])
+def service(request: pytest.FixtureRequest, services: dict[str, Service]) -> Service:
+    return services[request.param]
+
+
+@pytest.fixture
+def mailer(service: Service, tmp_path: Path) -> Iterator[franking.Mailer]:
+    with franking.connect(service.account(), store=service.save(tmp_path / "state")) as made:
+        made.check()
+        yield made
+
+
+class Access:
+    """A bare access token of the service."""
+
+    def __init__(self, service: Service) -> None:
+        fake = service.fake
+        self.token = fake.give_access() if service.provider == "gmail" else fake.issue("Mail.Send", "Mail.ReadWrite")
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        return self.token
+
+
+@pytest.fixture
+def opened(service: Service) -> Iterator[Callable[..., Any]]:
+    """Open a session of the provider itself, without the mailer that recovers."""
+    made: list[Any] = []
+
+    def open_session(observer: Any = silent) -> Any:
+        made.append(provider(service.provider).open(service.account(), Access(service), observer))
+        return made[-1]
+
+    yield open_session
+    for session in made:
+        session.close()
+
+
+MESSAGE = franking.Message(to=["jana@example.cz"], subject="x", text="y")
+
+
+def ready(service: Service, message: Any = MESSAGE) -> Any:
+    return prepare(message, sender=service.account().sender)
+
+
+# -- to whom -----------------------------------------------------------------------------------------------------------
+
+EVERYBODY = franking.Message(
+    to=["jana@example.cz"], cc=["petr@example.cz"], bcc=["boss@example.cz"], subject="x", text="y"
+)
+ALL = ["jana@example.cz", "petr@example.cz", "boss@example.cz"]
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        *([one for one in ALL if one != left_out] for left_out in ALL),
+        [*ALL, "eva@example.cz"],
+        ["eva@example.cz"],
+        ["Jana@example.cz", *ALL[1:]],
+    ],
+)
+def test_nobody_outside_the_envelope_gets_it_and_nobody_in_it_is_left_out(
+    service: Service, mailer: franking.Mailer, recipients: list[str]
+) -> None:
+    """An API delivers to the header's addresses, whatever the envelope says: what would differ is not sent at all."""
+    arrived = service.arrived()
+    with pytest.raises(errors.MessageError) as caught:
+        mailer.send(EVERYBODY, envelope=franking.Envelope("me@example.cz", recipients))
+    assert caught.value.evidence is not None
+    assert caught.value.evidence.reason == "envelope-differs"
+    assert set(caught.value.evidence.details["differing"]) == set(recipients) ^ set(ALL)
+    assert service.arrived() == arrived
+
+
+def test_the_same_addresses_in_another_order_and_domains_in_another_case_are_no_difference(
+    service: Service, mailer: franking.Mailer
+) -> None:
+    arrived = service.arrived()
+    envelope = franking.Envelope("me@example.cz", ["boss@EXAMPLE.cz", *ALL[:2]])
+    assert set(mailer.send(EVERYBODY, envelope=envelope).accepted) == {"boss@EXAMPLE.cz", *ALL[:2]}
+    assert service.arrived() == arrived + 1
+
+
+def test_an_envelope_sender_of_its_own_is_told_and_the_accounts_or_the_headers_is_not(
+    service: Service, mailer: franking.Mailer
+) -> None:
+    own = service.account().sender.address
+    for sender, told in (("bounces@novak.cz", 1), ("", 1), (own, 0), (own.upper(), 0)):
+        receipt = mailer.send(MESSAGE, envelope=franking.Envelope(sender, ["jana@example.cz"]))
+        assert len(receipt.warnings) == told
+        assert not told or repr(sender) in receipt.warnings[0]
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def connections(service: Service) -> int:
+    return int((service.fake.web if service.provider == "gmail" else service.fake.server).connections)
+
+
+@pytest.mark.parametrize(("rested", "more"), [(59.9, 0), (60.1, 1)])
+def test_a_connection_that_rested_for_a_minute_is_not_trusted(
+    service: Service, opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, rested: float, more: int
+) -> None:
+    session, letter = opened(), ready(service)
+    session.send(letter.envelope, letter.content)
+    before = connections(service)
+    session._client._used -= rested
+    session.send(letter.envelope, letter.content)
+    assert connections(service) == before + more
+
+
+def test_what_breaks_into_the_opening_leaves_no_connection(service: Service, opened: Callable[..., Any]) -> None:
+    steps: list[Step] = []
+
+    def interrupt(step: Step) -> None:
+        steps.append(step)
+        if step.status == "ok":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(interrupt)
+    assert [(step.name, step.status) for step in steps] == [("connect", "running"), ("connect", "ok")]
+
+
+# -- what breaks in ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "possibly_sent"),
+    [("message", "running", False), ("message", "ok", True), ("accepted", "ok", True)],
+)
+def test_an_interruption_says_whether_the_message_may_have_been_accepted(
+    service: Service, opened: Callable[..., Any], name: str, status: str, possibly_sent: bool
+) -> None:
+    def interrupt(step: Step) -> None:
+        if (step.name, step.status) == (name, status):
+            raise KeyboardInterrupt
+
+    session, letter = opened(interrupt), ready(service)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        session.send(letter.envelope, letter.content)
+    assert caught.value.possibly_sent is possibly_sent  # type: ignore[attr-defined]
+
+
+def test_what_became_of_the_message_before_says_nothing_of_the_next(
+    service: Service, opened: Callable[..., Any]
+) -> None:
+    session, letter = opened(), ready(service)
+    session.send(letter.envelope, letter.content)
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        session.send(letter.envelope, Interrupted())
+    assert caught.value.possibly_sent is False  # type: ignore[attr-defined]
+
+
+class Lying:
+    """A content whose octets are not as many as it says."""
+
+    def __init__(self, content: Any, by: int) -> None:
+        self._content, self._by = content, by
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    def size_with_bcc(self) -> int:
+        return int(self._content.size_with_bcc()) + self._by
+
+
+@pytest.mark.parametrize("by", [-3, 3])
+def test_octets_that_do_not_add_up_are_a_changed_message(service: Service, opened: Callable[..., Any], by: int) -> None:
+    steps: list[Step] = []
+    session, letter = opened(steps.append), ready(service)
+    arrived = service.arrived()
+    try:
+        with pytest.raises(errors.MessageError, match="changed while it was sent") as caught:
+            session.send(letter.envelope, Lying(letter.content, by))
+    finally:
+        assert service.arrived() == arrived
+    assert caught.value.evidence is not None
+    assert caught.value.evidence.reason == "changed"
+    assert (steps[-1].name, steps[-1].status) == ("message", "failed")
+    assert session.send(letter.envelope, letter.content).accepted
+
+
+# -- one request -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Iterator[tuple[RawServer, GraphClient]]:
+    authority = Authority(tmp_path)
+    with RawServer(authority, otherwise=lambda head: reply(202)) as server:
+        settings = {"graph_endpoint": server.url, "ca_file": authority.ca_file, "timeout": 5, "client_id": "c"}
+        account = franking.Account(provider="outlook", name="o", sender="me@contoso.com", **settings)
+        client = GraphClient(account, Access.__new__(Access))
+        client._secret.token = "t"  # type: ignore[attr-defined]
+        yield server, client
+        client.close()
+
+
+def asked(client: GraphClient, body: Any, *, final: bool) -> errors.FrankingError:
+    with pytest.raises(errors.FrankingError) as caught:
+        client.exchange("POST", client.mailbox, body, {}, expected=(202,), final=final)
+    return caught.value
+
+
+def test_a_5xx_after_the_whole_message_leaves_it_open_and_an_early_one_does_not(
+    raw: tuple[RawServer, GraphClient],
+) -> None:
+    server, client = raw
+    server.acts = [sends(reply(500))]
+    assert isinstance(asked(client, http.Streamed([b"whole"], 5), final=True), errors.OutcomeUnknown)
+    assert client.in_doubt
+    client.begin()
+    server.before_body = [sends_then_closes(reply(500, b"", "Connection: close"))]
+    error = asked(client, http.Streamed((b"x" * 65_536 for _ in range(800)), 52_428_800), final=True)
+    assert not error.possibly_sent
+    assert error.temporary
+    assert not client.in_doubt
+
+
+def test_a_request_that_is_not_the_last_leaves_nothing_open(raw: tuple[RawServer, GraphClient]) -> None:
+    server, client = raw
+    server.acts = [sends(reply(500)), sends_then_closes(b"")]
+    for _ in range(2):
+        assert not asked(client, http.Streamed([b"whole"], 5), final=False).possibly_sent
+        assert not client.in_doubt
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 501])
+def test_a_refusal_contradicts_the_doubt(raw: tuple[RawServer, GraphClient], status: int) -> None:
+    server, client = raw
+    server.acts = [sends(reply(status))]
+    assert not asked(client, b"", final=True).possibly_sent
+    assert not client.in_doubt
+
+
+def test_a_final_request_without_a_body_may_have_arrived_unless_nobody_listened(
+    raw: tuple[RawServer, GraphClient],
+) -> None:
+    server, client = raw
+    server.acts = [sends_then_closes(b"")]
+    assert isinstance(asked(client, b"", final=True), errors.OutcomeUnknown)
+    server.stop_listening()
+    client.close()
+    assert isinstance(asked(client, b"", final=True), errors.ConnectError)
+
+
+# -- what is told meanwhile --------------------------------------------------------------------------------------------
+
+
+def test_progress_is_told_for_each_hundredth_and_for_the_last_octet() -> None:
+    steps: list[Step] = []
+    progress = Progress(steps.append, 10_000)
+    for done in range(10_001):
+        progress.running(done)
+    assert [step.done for step in steps] == list(range(0, 10_001, 100))
+    assert {(step.name, step.status, step.total) for step in steps} == {("message", "running", 10_000)}
+    steps.clear()
+    progress.running(5_000)  # an upload went back
+    progress.running(5_050)
+    progress.running(99_999)  # base64 counts roughly
+    assert [step.done for step in steps] == [5_000, 10_000]
+
+
+def test_a_small_message_is_not_told_more_often_than_it_has_octets() -> None:
+    steps: list[Step] = []
+    progress = Progress(steps.append, 7)
+    for done in (0, 0, 3, 3, 7):
+        progress.running(done)
+    assert [step.done for step in steps] == [0, 3, 7]
+
+
+def test_a_message_that_failed_has_one_failed_step() -> None:
+    for step, told in (
+        ("accepted", [("message", "ok"), ("accepted", "failed")]),
+        ("message", [("message", "failed")]),
+        (None, [("message", "failed")]),
+    ):
+        steps: list[Step] = []
+        Progress(steps.append, 7).failed(errors.Refused("No.", step=step))
+        assert [(one.name, one.status) for one in steps] == told
+
+
+def test_the_header_ends_at_the_first_empty_line_and_the_source_is_let_go() -> None:
+    closed: list[bool] = []
+
+    class Slow:
+        def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+            try:
+                yield from (b"To: a@b.cz\r\nBcc", b": c@d.cz\r\n\r", b"\nbody\r\n\r\nmore")
+                raise AssertionError("read on for nothing")
+            finally:
+                closed.append(bcc)
+
+    content: Any = Slow()
+    assert api_session.header_of(content) == b"To: a@b.cz\r\nBcc: c@d.cz"
+    assert closed == [True]
