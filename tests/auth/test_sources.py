@@ -92,6 +92,7 @@ def store() -> MemoryStore:
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @posix
 def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("from file\nsecond line\n")
@@ -108,6 +109,7 @@ def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
     assert find(token, store, {}) == Password("token", "token_command")
 
 
+@pytest.mark.process
 @posix
 @pytest.mark.parametrize(
     ("command", "password"),
@@ -124,6 +126,7 @@ def test_a_command_gives_its_first_line(store: MemoryStore, command: str, passwo
     assert find(smtp(password_command=command), store, {}) == Password(password, "password_command")
 
 
+@pytest.mark.process
 @posix
 def test_a_command_in_the_home_directory(store: MemoryStore) -> None:
     (Path.home() / "pw").write_text("at home\n")
@@ -154,6 +157,7 @@ def test_a_command_that_fails_tells_how_but_nothing_of_its_output(store: MemoryS
     assert caught.value.__context__ is None or "canary" not in repr(vars(caught.value.__context__))
 
 
+@pytest.mark.process
 @posix
 def test_a_command_that_hangs_is_ended(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "COMMAND_SECONDS", 0.1)

@@ -11,7 +11,6 @@ import resource
 import stat
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,8 @@ def test_a_file_open_to_others_is_refused_with_the_command_that_mends_it(state: 
             act()
         assert caught.value.evidence and caught.value.evidence.reason == "loose-mode"
         assert "canary-1" not in str(caught.value)
-    subprocess.run(str(caught.value).partition("run: ")[2].removesuffix("."), shell=True, check=True)
+        assert caught.value.repair == f"chmod 600 {store.path('shop')}"
+    store.path("shop").chmod(0o600)
     assert store.load("shop") == "canary-1"
 
 
@@ -122,7 +122,9 @@ def test_a_directory_open_to_others_is_refused_with_the_command_that_mends_it(tm
     for act in (lambda: store.load("shop"), lambda: store.save("other", "x"), lambda: store.lock("shop").__enter__()):
         with pytest.raises(franking.SettingsError, match="chmod 700") as caught:
             act()
-    subprocess.run(str(caught.value).partition("run: ")[2].removesuffix("."), shell=True, check=True)
+        assert caught.value.repair == f"chmod 700 '{state}'"
+        assert str(caught.value).endswith(f"run: {caught.value.repair}.")
+    state.chmod(0o700)
     assert store.load("shop") == "x"
 
 
@@ -266,44 +268,34 @@ while True:
 
 @pytest.mark.process
 @posix
-def test_kill_at_a_hundred_points_leaves_a_whole_file(state: Path) -> None:
+def test_kill_at_any_point_leaves_a_whole_file(state: Path) -> None:
     store = FileStore(state, "file")
     store.save("shop", "0:")
-    for attempt in range(100):
+    seen = set()
+    for attempt in range(30):
         with subprocess.Popen([sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE) as writer:
             assert writer.stdout
             writer.stdout.readline()
-            time.sleep(0.0003 * attempt)  # another point each time; the moment itself does not matter
+            time.sleep(0.001 * attempt)  # another point each time; the moment itself does not matter
             writer.kill()
         number, _, letters = (store.load("shop") or "").partition(":")
         assert letters == (chr(97 + int(number) % 26) * 30000 if number != "0" else "")
-    left = list(state.glob(".*.tmp"))
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in left)
-    for path in left:
-        os.utime(path, (1, 1))
-    store.save("shop", "x")  # old debris goes with the next write …
-    assert not list(state.glob(".*.tmp"))
-    (state / ".shop.json.1-2.tmp").write_text("just written")
-    store.delete("shop")  # … and all of it with a logout
-    assert not list(state.glob(".*.tmp"))
+        seen.add(number)
+    assert len(seen) > 3  # it was killed while it wrote
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in state.glob(".*.tmp"))
 
 
-def test_readers_see_whole_values_while_somebody_writes(state: Path) -> None:
+def test_what_killed_writers_left_goes_with_a_later_write_and_all_of_it_with_a_logout(state: Path) -> None:
     store = FileStore(state, "file")
-    store.save("shop", "a" * 50_000)
-    done = threading.Event()
-
-    def write() -> None:
-        for number in range(60):
-            store.save("shop", chr(97 + number % 26) * 50_000)
-        done.set()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    while not done.is_set():
-        seen = FileStore(state).load("shop")
-        assert seen and len(seen) == 50_000 and len(set(seen)) == 1
-    writer.join()
+    store.save("shop", "one")
+    old, young = (state / f".shop.json.{number}-abcd.tmp" for number in (1, 2))
+    for draft in (old, young):
+        draft.write_text("half a grant")
+    os.utime(old, (time.time() - 4000,) * 2)
+    store.save("shop", "two")
+    assert (old.exists(), young.exists(), store.load("shop")) == (False, True, "two")
+    store.delete("shop")
+    assert sorted(path.name for path in state.iterdir()) == []
 
 
 @pytest.mark.process
@@ -360,16 +352,3 @@ def test_the_environment_chooses_the_store(tmp_path: Path) -> None:
     with pytest.raises(franking.SettingsError, match="FRANKING_STORE_KEY is not set"):
         open_store({"FRANKING_STORE": "encrypted"})
     assert "secret-key" not in repr(open_store({"FRANKING_STORE_KEY": "secret-key"}))
-
-
-def test_a_draft_that_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "state")
-    store.save("shop", "one")
-    old, young = (tmp_path / "state" / f".shop.json.{number}-abcd.tmp" for number in (1, 2))
-    for draft in (old, young):
-        draft.write_text("half a grant")
-        draft.chmod(0o600)
-    hour_ago = time.time() - 4000
-    os.utime(old, (hour_ago, hour_ago))
-    store.save("shop", "two")
-    assert (old.exists(), young.exists(), store.load("shop")) == (False, True, "two")

@@ -36,7 +36,10 @@ from servers.renewal import token_secret
 from servers.smtp import SmtpServer
 from servers.web import Authority
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes, owners and limits are POSIX")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(os.name != "posix", reason="modes, owners and limits are POSIX"),
+]
 root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becoming another user needs root")
 
 NOBODY, SOMEBODY = 65534, 12345
