@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,12 +146,12 @@ def test_windows_refuses_for_a_moment_while_somebody_reads(path: Path, monkeypat
         return real(draft, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    monkeypatch.setattr(atomic, "time", type("", (), {"sleep": lambda seconds: None, "time": time.time}))
+    monkeypatch.setattr(atomic, "time", SimpleNamespace(sleep=lambda seconds: None, time=time.time))
     busy = 2
     with pytest.raises(PermissionError):
         write_whole(path, NEW)  # elsewhere it means what it says
     assert (refused, path.read_bytes(), os.listdir(path.parent)) == ([1], OLD, ["x.json"])
-    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(atomic, "os", SimpleNamespace(name="nt"))
     busy, refused[0] = 100, 0  # a second's patience, and no more
     atomic._rename(path, path)
     busy, refused[0] = 101, 0

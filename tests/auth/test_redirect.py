@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from urllib.parse import urlencode
@@ -16,6 +18,14 @@ from franking.auth.redirect import Listener, answer, open_in_background, pasted
 from franking.errors import LoginRequired
 
 STATE = "state-of-this-login"
+GUARDS = {
+    "Cache-Control": "no-store",
+    "Connection": "close",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What keeps the address of the page, with the code in it, from going anywhere."""
 
 
 @pytest.fixture
@@ -47,7 +57,7 @@ def visit(
         response = connection.getresponse()
         text = response.read().decode()
         assert "http" not in text.replace("http-equiv", ""), "the page loads nothing from elsewhere"
-        assert response.headers["Cache-Control"] == "no-store"
+        assert {name: response.headers[name] for name in GUARDS} == GUARDS
         return response.status, text
     finally:
         connection.close()
@@ -134,6 +144,48 @@ def test_silent_spare_connections_block_nothing(listener: Listener) -> None:
     finally:
         for peer in spare:
             peer.close()
+
+
+def test_the_thirty_third_connection_takes_the_place_of_the_oldest(listener: Listener) -> None:
+    future = waiting(listener)
+    spare = [socket.create_connection(("127.0.0.1", listener.port), timeout=10) for _ in range(32)]
+    try:
+        for peer in spare:
+            peer.sendall(b"G")
+            peer.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            spare[0].recv(1)  # 32 are kept
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as one_more:
+            one_more.sendall(b"G")
+            spare[0].settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                assert spare[0].recv(1) == b""
+            with pytest.raises(TimeoutError):
+                spare[1].recv(1)
+        visit(listener, f"/?{good()}")
+        assert future.result(10)["code"]
+    finally:
+        for peer in spare:
+            peer.close()
+
+
+@pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 404)])
+def test_a_request_has_at_most_64_kib(listener: Listener, size: int, status: int) -> None:
+    future = waiting(listener)
+    head = f"GET /?{good()} HTTP/1.1\r\nX: "
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as peer:
+        peer.sendall(head.encode() + b"x" * (size - len(head) - 4) + b"\r\n\r\n")
+        assert peer.recv(12) == f"HTTP/1.1 {status}".encode()
+    if status == 200:
+        assert future.result(10)["code"]
+    else:
+        assert not future.done()
+
+
+@pytest.mark.parametrize(("more", "status"), [(48, 200), (49, 404)])
+def test_a_query_has_at_most_fifty_parameters(listener: Listener, more: int, status: int) -> None:
+    waiting(listener)
+    assert visit(listener, f"/?{good(**{f'p{number}': '1' for number in range(more)})}")[0] == status
 
 
 def test_a_request_in_small_pieces(listener: Listener) -> None:
@@ -315,3 +367,25 @@ def test_a_browser_that_runs_in_the_foreground_gets_its_last_page(
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "javascript:alert(1)"])
 def test_only_addresses_of_the_web_are_opened(url: str) -> None:
     assert not open_in_background(lambda url: pytest.fail("opened"), url)
+
+
+def test_a_browser_inherits_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRANKING_SECRET_SHOP", "canary")
+    monkeypatch.setenv("FRANKING_STORE_KEY", "canary")
+    seen: list[str] = []
+
+    def browser(url: str) -> bool:
+        seen.extend((url, *os.environ.values()))
+        return True
+
+    assert open_in_background(browser, "http://localhost:1/")
+    assert seen[0] == "http://localhost:1/" and "canary" not in seen
+    assert os.environ["FRANKING_SECRET_SHOP"] == os.environ["FRANKING_STORE_KEY"] == "canary"
+
+
+def test_where_there_is_no_browser_it_is_said() -> None:
+    def broken(url: str) -> bool:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    assert not open_in_background(broken, "https://accounts.example/auth")
+    assert not open_in_background(lambda url: False, "https://accounts.example/auth")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import time
 import traceback
@@ -21,7 +22,7 @@ import franking
 from franking.account.account import Account
 from franking.auth import sources
 from franking.auth.secret import Grant, Password
-from franking.auth.sources import FoundSecret, Sources, secret_for
+from franking.auth.sources import FoundSecret, Sources, keyed_by_settings, secret_for
 from franking.auth.store import FileStore, MemoryStore, SecretStore
 from franking.provider import LoginUI
 from franking.registry import provider as provider_named
@@ -92,11 +93,10 @@ def store() -> MemoryStore:
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.process
-@posix
-def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
+def test_the_order_of_sources(store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(monkeypatch, (0, b"from command"))
     (tmp_path / "pw").write_text("from file\nsecond line\n")
-    account = smtp(password_command="printf 'from command'", password_file=str(tmp_path / "pw"))
+    account = smtp(password_command="pw", password_file=str(tmp_path / "pw"))
     store.save("my-shop", Password("from store", saved_at=5.0).dumps())
     environ = {"FRANKING_SECRET_MY_SHOP": "from environment"}
     assert find(account, store, environ, "given") == Password("given", "argument")
@@ -105,8 +105,9 @@ def test_the_order_of_sources(store: MemoryStore, tmp_path: Path) -> None:
     assert find(account.replace(password_command=None), store, {}) == Password("from file", "password_file")
     assert find(smtp(), store, {}) == Password("from store", "store", 5.0)
     assert find(smtp(name="other"), store, environ) is None
-    token = smtp(auth="xoauth2", token_command="printf token", password_command="printf password")
-    assert find(token, store, {}) == Password("token", "token_command")
+    token = smtp(auth="xoauth2", token_command="tok", password_command="pw", password_file="/no")
+    assert find(token, store, {}) == Password("from command", "token_command")
+    assert program.asked["argv"] == ["tok"]
 
 
 @pytest.mark.process
@@ -343,3 +344,88 @@ def test_the_repair_of_an_account_made_in_code_is_no_name_that_nobody_saved() ->
         ended = franking.LoginRequired("x", evidence=Evidence("oauth", reason="invalid_grant"))
         explain(ended, made.referred_to_as("shop"), provider_named(kind))
         assert ended.repair == "franking login shop"
+
+
+# --- commands, played ---------------------------------------------------------------------------------------------------
+
+
+class Program:
+    """What ``subprocess.run`` is asked for, and what it says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ends: Any) -> None:
+        self.ends, self.asked = ends, {}
+        monkeypatch.setattr(subprocess, "run", self)
+
+    def __call__(self, argv: Any, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+        self.asked = {"argv": argv, **settings}
+        if isinstance(self.ends, Exception):
+            raise self.ends
+        return subprocess.CompletedProcess(argv, *self.ends)
+
+
+def test_a_command_is_started_without_a_shell_and_without_our_secrets(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FRANKING_SECRET_MY_SHOP", "FRANKING_SECRET_OTHER", "FRANKING_STORE_KEY"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("FRANKING_STORE", "file")
+    program = Program(monkeypatch, (0, b"\xef\xbb\xbfsecret \r\nmore"))
+    account = smtp(password_command="~/bin/pw 'a b' ~x")
+    assert find(account, store, {}) == Password("secret ", "password_command")
+    assert program.asked["argv"] == [str(Path.home() / "bin/pw"), "a b", "~x"]
+    assert (program.asked["timeout"], program.asked["stdin"], program.asked["stderr"]) == (60.0, -3, -3)
+    assert "canary" not in program.asked["env"].values()
+    assert program.asked["env"]["FRANKING_STORE"] == "file"
+    assert os.environ["FRANKING_SECRET_OTHER"] == "canary"
+    monkeypatch.setattr(sources, "os", SimpleNamespace(name="nt", environ=os.environ))
+    assert Sources(account, store, {}).password()
+    assert program.asked["argv"] == "~/bin/pw 'a b' ~x"
+
+
+@pytest.mark.parametrize(
+    ("command", "ends", "words"),
+    [
+        ("pw", (1, b"canary"), "pw ended with exit code 1; run it by hand to see why"),
+        ("/bin/pw -x", subprocess.TimeoutExpired("canary", 60, b"canary"), "pw did not end within 60 seconds"),
+        ("pw", FileNotFoundError(2, "No such file"), "pw could not be started: No such file"),
+        ("pw", (0, b""), "the first line is empty"),
+        ("pw", (0, b"\ncanary"), "the first line is empty"),
+        ("pw", (0, b"canary \xff"), "the first line is not UTF-8 text"),
+        ("'", None, "the command cannot be read"),
+        (" ", None, "the command is empty"),
+    ],
+)
+def test_a_command_that_fails_is_an_error_and_no_other_source_is_tried(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, command: str, ends: Any, words: str
+) -> None:
+    Program(monkeypatch, ends)
+    store.save("my-shop", Password("from store").dumps())
+    with pytest.raises(franking.SettingsError, match=words) as caught:
+        find(smtp(password_command=command), store, {})
+    assert caught.value.field == "password_command"
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "secret-source"
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_printed_token_is_asked_for_again_after_a_minute(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for key, later in (("token_command", "token-2"), ("password_command", "token-1")):
+        program = Program(monkeypatch, (0, b"token-1"))
+        secret = secret_for(smtp(**{key: "pw"}), SmtpProvider(), store, {})
+        assert secret.get() == "token-1"
+        program.ends = (0, b"token-2")
+        now[0] += 60
+        assert secret.get() == "token-1"
+        now[0] += 0.1
+        assert secret.get() == later
+
+
+def test_which_setting_signs_in_by_itself(tmp_path: Path) -> None:
+    def keyed(provider: str, **settings: Any) -> str | None:
+        return keyed_by_settings(Account(name="x", provider=provider, sender="a@contoso.com", **settings))
+
+    assert keyed("gmail", service_account="/k.json") == "service_account"
+    assert keyed("gmail", client_secrets="/c.json") is None
+    assert keyed("outlook", app_only=True, tenant="contoso.com", certificate="/c.pem") == "certificate"
+    assert keyed("outlook") is keyed("smtp", host="h", password_file="/pw") is None

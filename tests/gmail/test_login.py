@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 
 import franking
 from franking.account.account import Account
 from franking.auth.secret import Grant
+from franking.auth.token import jwt_claims
 from franking.errors import ConnectError, FrankingError, LoginError, LoginRequired, SettingsError, TLSError
 from franking.gmail.client_files import read_client, read_service_account
+from franking.gmail.login import sign_in
 from franking.gmail.provider import GmailProvider
 from franking.provider import SupportsLogin
 from servers.google import MAIL, SEND, Google
@@ -229,6 +232,72 @@ def test_our_trust_is_the_only_one(google: Google, account: Account, tmp_path: P
     other = Authority(tmp_path)
     with pytest.raises(TLSError):
         login(account.replace(ca_file=other.ca_file), with_browser(google))
+
+
+@pytest.mark.parametrize(
+    ("audience", "who"),
+    [("own", "me@gmail.com"), (["another", "own"], "me@gmail.com"), ("another", None), (["another"], None), ([], None)],
+)
+def test_an_id_token_for_another_client_is_not_believed(
+    google: Google, account: Account, monkeypatch: pytest.MonkeyPatch, audience: Any, who: str | None
+) -> None:
+    real = google._issue
+
+    def issue(*args: Any) -> dict[str, Any]:
+        issued = real(*args)
+        named = json.loads(json.dumps(audience).replace("own", google.client_id))
+        issued["id_token"] = jwt.encode({**jwt_claims(issued["id_token"]), "aud": named}, "k" * 32, algorithm="HS256")
+        return issued
+
+    monkeypatch.setattr(google, "_issue", issue)
+    person = with_browser(google)
+    assert login(account, person).who == who
+    assert person.shown == ([] if who else ["Google did not say who signed in."])
+
+
+def test_there_is_no_device_code(account: Account) -> None:
+    person = Person()
+    person.device = True
+    with pytest.raises(SettingsError, match="use --no-browser") as caught:
+        login(account, person)
+    assert seen(caught.value)[0] == "no-device-flow"
+
+
+@pytest.mark.parametrize(
+    ("answered", "seconds"),
+    [({}, 4_321), ({"expires_in": None}, 600), ({"expires_in": -5}, 0)],
+)
+def test_a_token_ends_when_the_issuer_says(
+    google: Google, account: Account, monkeypatch: pytest.MonkeyPatch, answered: dict[str, Any], seconds: float
+) -> None:
+    google.expires_in = 4_321
+    real = google._issue
+    monkeypatch.setattr(google, "_issue", lambda *args: {**real(*args), **answered})
+    made = sign_in(account, with_browser(google), GMAIL.facts.route(account.route).scopes, clock=lambda: 1e9)
+    assert (made.created_at, made.refreshed_at, made.expires_at) == (1e9, 1e9, 1e9 + seconds)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "ends", "testing"),
+    [
+        (604_799, 1e9 + 604_799, True),
+        (7 * 86_400 + 3_600, 1e9 + 608_400, True),
+        (608_401, 1e9 + 608_401, False),
+        ("7", None, None),
+    ],
+)
+def test_a_refresh_token_that_ends_is_known(
+    google: Google,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    lifetime: Any,
+    ends: float | None,
+    testing: bool | None,
+) -> None:
+    real = google._issue
+    monkeypatch.setattr(google, "_issue", lambda *args: {**real(*args), "refresh_token_expires_in": lifetime})
+    made = sign_in(account, with_browser(google), GMAIL.facts.route(account.route).scopes, clock=lambda: 1e9)
+    assert (made.details.get("refresh_expires_at"), made.details.get("testing")) == (ends, testing)
 
 
 # -- the file from the console ---------------------------------------------------------------------------------------

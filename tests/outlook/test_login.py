@@ -4,6 +4,7 @@ loopback.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import logging
@@ -12,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from franking import errors
 from franking.auth.secret import Grant, Password
 from franking.auth.sources import secret_for
 from franking.auth.store import MemoryStore
+from franking.auth.token import jwt_claims
 from franking.outlook import login
 from franking.registry import provider
 from servers.microsoft import CLIENT, GRAPH, OUTLOOK, TENANT, Microsoft, Problem, query_of
@@ -334,6 +337,49 @@ def test_an_id_token_for_another_sign_in(microsoft: Microsoft, account: Make, mo
     real = microsoft._tokens
     monkeypatch.setattr(microsoft, "_tokens", lambda *args, **more: real(*args, **{**more, "nonce": "another"}))
     assert refused(account(), microsoft, errors.LoginRequired).reason == "nonce-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("audience", "who"),
+    [
+        (CLIENT, "jan@contoso.com"),
+        ([CLIENT.upper()], "jan@contoso.com"),
+        (["another", CLIENT], "jan@contoso.com"),
+        ("another", None),
+        (["another"], None),
+        (None, None),
+    ],
+)
+def test_an_id_token_for_another_client_is_not_believed(
+    microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch, audience: Any, who: str | None
+) -> None:
+    real = microsoft._tokens
+
+    def tokens(*args: Any, **more: Any) -> Reply:
+        reply = real(*args, **more)
+        assert isinstance(reply.body, dict)
+        claims = jwt_claims(reply.body["id_token"])
+        reply.body["id_token"] = ".".join((b64({"alg": "none"}), b64({**claims, "aud": audience}), ""))
+        return reply
+
+    monkeypatch.setattr(microsoft, "_tokens", tokens)
+    grant = sign_in(account(), microsoft)
+    assert (grant.who, bool(grant.details.get("tenant"))) == (who, who is not None)
+    renewed = login.refresh(account(), replace(grant, who="jan@contoso.com"), None)
+    assert renewed.who == "jan@contoso.com"
+
+
+def b64(claims: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+
+
+def test_a_token_ends_when_the_issuer_says(microsoft: Microsoft, account: Make) -> None:
+    microsoft.expires_in = 4_321
+    grant = sign_in(account(), microsoft)
+    for made in (grant, login.refresh(account(), grant, None)):
+        assert made.expires_at - made.refreshed_at == 4_321
+        assert made.refreshed_at == pytest.approx(time.time(), abs=60)
+    assert made.created_at == grant.created_at
 
 
 def test_a_tenant_that_does_not_exist(microsoft: Microsoft, account: Make) -> None:

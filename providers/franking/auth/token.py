@@ -24,7 +24,7 @@ from franking.text import json_object
 if TYPE_CHECKING:
     from franking.auth.sources import Sources
 
-__all__ = ["TokenSecret", "jwt_claims"]
+__all__ = ["TokenSecret", "jwt_claims", "meant_for"]
 
 Refresh = Callable[[Grant | None], Grant]
 """Makes a new grant of the old, or of none where nobody needs to sign in."""
@@ -185,6 +185,14 @@ def jwt_claims(token: object) -> Mapping[str, Any]:
         return json_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) or {}
     except ValueError:
         return {}
+
+
+def meant_for(claims: Mapping[str, Any], client_id: str) -> bool:
+    """Return whether the claims of an ID token are for this client (OpenID Connect Core §3.1.3.7, 3)."""
+    audience = claims.get("aud")
+    if not isinstance(audience, list):
+        audience = [audience]
+    return client_id.casefold() in (str(one).casefold() for one in audience)
 
 
 def _warn(text: str, *values: object) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
-from franking.auth.token import jwt_claims
+from franking.auth.token import jwt_claims, meant_for
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.net import http, http_errors
 from franking.text import bounded, json_object
@@ -88,12 +88,9 @@ def claims(id_token: object, client_id: str) -> Mapping[str, Any]:
     TLS vouches for it (OpenID Connect Core §3.1.3.7, 6).
     """
     found = jwt_claims(id_token)
-    audience = found.get("aud")
-    if not isinstance(audience, list):
-        audience = [audience]
-    if client_id not in audience or not isinstance(found.get("email"), str):
-        return {}
-    return found
+    if isinstance(found.get("email"), str) and meant_for(found, client_id):
+        return found
+    return {}
 
 
 def scope_names(scopes: object) -> tuple[str, ...]:

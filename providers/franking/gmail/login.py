@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -112,9 +111,9 @@ def _grant(
     google = str(claims.get("iss", "")).removeprefix("https://") == "accounts.google.com"
     if granted and not google and not named and "google" not in str(granted):
         details["foreign"] = True  # the issuer does not know Gmail's permissions, so none of them was unticked
-    expires = _EXPIRES_SECONDS
-    with suppress(TypeError, ValueError):
-        expires = max(0.0, float(token.get("expires_in", "")))
+    seconds = token.get("expires_in")  # oauthlib has seen that it is a number
+    if seconds is None:
+        seconds = _EXPIRES_SECONDS
     return Grant(
         provider="gmail",
         route=account.route,
@@ -123,7 +122,7 @@ def _grant(
         created_at=now,
         refreshed_at=now,
         access_token=str(token.get("access_token", "")),
-        expires_at=now + expires,
+        expires_at=now + max(0.0, float(seconds)),
         data={
             "refresh_token": token.get("refresh_token") or "",
             "client_id": client.client_id,

@@ -17,6 +17,7 @@ from typing import Any
 from franking.account.account import Account
 from franking.auth.redirect import Listener, answer
 from franking.auth.secret import Grant, Password
+from franking.auth.token import meant_for
 from franking.errors import ConnectError, Evidence, LoginRequired, SettingsError
 from franking.outlook.certificate import certificate_end
 from franking.outlook.facts import GRAPH, SMTP, authority, scopes
@@ -262,6 +263,8 @@ def _grant(
     if "access_token" not in result:
         raise explained(account, result, wanted, secret=secret)
     claims = result.get("id_token_claims") or {}
+    if not meant_for(claims, account.client_id):  # MSAL validates the nonce only
+        claims = {}
     now = time.time()
     data, details = {}, {"tenant": claims.get("tid"), "way": way, "consented": list(consented)}
     if not account.app_only:
