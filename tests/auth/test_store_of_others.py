@@ -201,7 +201,6 @@ def act():
 """
 
 
-@pytest.mark.process
 @root
 def test_another_users_store_is_closed_and_says_whose_it_is(shared: Path, as_user: As) -> None:
     state = shared / "state"
@@ -217,7 +216,6 @@ def test_another_users_store_is_closed_and_says_whose_it_is(shared: Path, as_use
     assert sorted(path.name for path in state.iterdir()) == ["shop.json"]
 
 
-@pytest.mark.process
 @root
 def test_signing_out_of_another_users_store_does_not_say_that_nothing_was_there(shared: Path, as_user: As) -> None:
     store = FileStore(shared / "state", "file")
@@ -230,7 +228,6 @@ def test_signing_out_of_another_users_store_does_not_say_that_nothing_was_there(
     assert "belongs to another user (uid 0)" in " ".join(err.split())
 
 
-@pytest.mark.process
 @root
 def test_two_users_do_not_meet(shared: Path, as_user: As) -> None:
     """Each with a directory of their own below one that both may write, each while the other holds a lock of the same
@@ -259,7 +256,6 @@ def test_two_users_do_not_meet(shared: Path, as_user: As) -> None:
     }
 
 
-@pytest.mark.process
 @root
 @pytest.mark.parametrize("what", ["link", "file"])
 def test_what_another_user_planted_is_not_used(what: str, shared: Path, as_user: As) -> None:
@@ -280,7 +276,6 @@ def test_what_another_user_planted_is_not_used(what: str, shared: Path, as_user:
     assert not (shared / "elsewhere").exists() or not list((shared / "elsewhere").iterdir())
 
 
-@pytest.mark.process
 @root
 def test_settings_of_another_user_are_read_and_not_written(shared: Path, as_user: As) -> None:
     """As with one accounts.toml in /etc: its reader needs no lock, its writer is told what is in the way."""
@@ -337,7 +332,6 @@ RUN = """
 """
 
 
-@pytest.mark.process
 @root
 def test_a_secret_from_the_environment_sends_from_a_home_that_cannot_be_written(
     closed: dict[str, str], as_user: As
@@ -352,7 +346,6 @@ def test_a_secret_from_the_environment_sends_from_a_home_that_cannot_be_written(
     assert not list(Path(closed["HOME"]).iterdir())
 
 
-@pytest.mark.process
 @root
 def test_a_renewed_sign_in_that_cannot_be_kept_still_sends_and_says_so(
     closed: dict[str, str], shared: Path, as_user: As
@@ -383,7 +376,6 @@ def test_a_renewed_sign_in_that_cannot_be_kept_still_sends_and_says_so(
     assert not [secret for secret in google.secrets if secret in "\\n".join(heard)]
 
 
-@pytest.mark.process
 @root
 def test_a_sign_in_that_could_not_be_kept_is_not_begun(closed: dict[str, str], shared: Path, as_user: As) -> None:
     """The person would go through the browser for nothing, and be told afterwards."""
@@ -402,7 +394,6 @@ def test_a_sign_in_that_could_not_be_kept_is_not_begun(closed: dict[str, str], s
     assert "FRANKING_STATE_DIR" in err
 
 
-@pytest.mark.process
 @root
 def test_an_account_that_cannot_be_saved_is_told_after_its_test(closed: dict[str, str], as_user: As) -> None:
     """Setting up writes nothing before the test has passed, so this comes last; the test message has gone."""
@@ -526,7 +517,6 @@ def test_a_password_that_finds_no_room_is_told_and_leaves_nothing(
     assert [path.suffix for path in open_store().directory.iterdir()] == [".lock"]
 
 
-@pytest.mark.process
 def test_a_disk_that_is_really_full(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,7 +567,6 @@ for number in itertools.count():
 """
 
 
-@pytest.mark.process
 def test_settings_stay_whole_when_a_writer_is_killed(tmp_path: Path) -> None:
     editing.save(shop())
     for attempt in range(12):
