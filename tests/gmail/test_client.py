@@ -136,6 +136,12 @@ def test_documented_answers(google: Google, session: Session, name: str, capfd: 
             0,
         ),
         (api_error(429, "rateLimitExceeded", "x"), None, None),
+        (api_error(429, "rateLimitExceeded", "Retry after 2096-99-99T10:00:00Z"), None, None),
+        (
+            api_error(429, "rateLimitExceeded", "Retry after 2096-11-21T10:00:00Z", headers={"retry-after": "7200"}),
+            7_200,
+            7_200,
+        ),
     ],
 )
 def test_when_to_come_back(
@@ -302,6 +308,34 @@ def test_an_upload_that_gets_nowhere_ends(google: Google, session: Session) -> N
     error = failing(session)
     assert isinstance(error, ConnectError)
     assert len(google.faults) == 50 - 1 - upload.RESUMES
+    assert "accepts nothing of the upload" in str(error)
+    assert not error.possibly_sent
+
+
+def test_an_upload_whose_start_was_refused_is_not_begun_again(
+    google: Google, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google, "_start", lambda request, token: (request.read(), Reply(503, b""))[1])
+    error = failing(session)
+    assert isinstance(error, Refused)
+    assert error.temporary
+    assert google.requests == [f"POST {UPLOAD}"]
+
+
+def test_the_token_is_asked_for_with_each_request(google: Google, account: Account) -> None:
+    """A large upload may take longer than a token lives."""
+    tokens = [google.give_access() for _ in range(4)]
+    asked: list[str] = []
+
+    class Rotating:
+        def get(self, *, renew_after: str | None = None) -> str:
+            asked.append(tokens[len(asked)])
+            return asked[-1]
+
+    made = send.open_session(account, Rotating(), silent)
+    post(made, **large(9_000_000))
+    made.close()
+    assert asked == tokens[:3]
 
 
 def test_throttled_in_the_middle(google: Google, session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -145,6 +146,36 @@ def test_limits_are_known_beforehand(google: Google, session: Session, tmp_path:
     )
     assert post(session, to=[f"a{n}@example.cz" for n in range(60)], bcc=[f"b{n}@example.cz" for n in range(40)])
     assert google.requests == [f"POST {UPLOAD}"]
+
+
+def exactly(octets: int) -> bytes:
+    """Compose a message of so many octets."""
+    head = (
+        b"From: me@gmail.com\r\nTo: jana@example.cz\r\nSubject: x\r\nMessage-ID: <1@gmail.com>\r\n"
+        b"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\n"
+    )
+    return (
+        head + (b"y" * 76 + b"\r\n") * ((octets - len(head)) // 78) + b"z" * ((octets - len(head)) % 78 - 2) + b"\r\n"
+    )
+
+
+def test_the_largest_message_goes_and_one_octet_more_does_not(google: Google, session: Session) -> None:
+    assert refused(session, exactly(36_700_161)) == "too-large"
+    assert google.requests == []
+    assert post(session, exactly(36_700_160)).bytes == 36_700_160
+
+
+@pytest.mark.parametrize(("octets", "puts"), [(send.SIMPLE_LIMIT, 0), (send.SIMPLE_LIMIT + 1, 1), (9_437_200, 2)])
+def test_what_is_larger_than_a_mebibyte_is_resumable(google: Google, session: Session, octets: int, puts: int) -> None:
+    assert post(session, exactly(octets)).bytes == octets
+    assert google.messages[0].raw == exactly(octets)
+    assert google.requests == [f"POST {UPLOAD}", *[f"PUT {UPLOAD}"] * puts]
+
+
+def test_googles_library_has_nothing_to_say(google: Google, session: Session, caplog: pytest.LogCaptureFixture) -> None:
+    for parts in ({}, large()):
+        post(session, **parts)
+    assert [record.name for record in caplog.records if record.levelno >= logging.INFO] == []
 
 
 def test_an_envelope_of_its_own_is_refused(google: Google, session: Session) -> None:
@@ -344,6 +375,7 @@ with franking.connect(account, secret=Password(token)) as mailer:
 
 
 @pytest.mark.process
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures with Linux's /proc")
 def test_a_message_of_25_mb_is_never_held_whole(google: Google, token: str, tmp_path: Path) -> None:
     file = tmp_path / "film.bin"
@@ -387,6 +419,7 @@ class TestContract(ProviderContract):
 
 
 @pytest.mark.process
+@pytest.mark.process
 def test_without_the_extra(account: Account) -> None:
     code = (
         "import sys\n"
@@ -403,6 +436,7 @@ def test_without_the_extra(account: Account) -> None:
     assert "pip install 'franking[gmail]'" in ran.stdout
 
 
+@pytest.mark.process
 @pytest.mark.process
 def test_the_facts_import_no_library_of_google() -> None:
     code = (

@@ -253,6 +253,7 @@ with franking.connect(account, secret=Token()) as mailer:
 
 
 @pytest.mark.process
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured with Linux's /proc")
 @pytest.mark.parametrize("size", [2_000_000, 2_900_000, 30_000_000])
 def test_memory_stays_bounded(microsoft: Microsoft, tokens: Tokens, tmp_path: Path, size: int) -> None:
