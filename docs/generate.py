@@ -339,18 +339,18 @@ def faults() -> str:
         "",
         *_matrix(opening, kinds, expected, steps),
     ]
-    for road, words in ROADS.items():
-        here = [step for step in sending if any(cell[0] == step and cell[2] == road for cell in table["cells"]())]
+    for mode, words in MODES.items():
+        here = [step for step in sending if any(cell[0] == step and cell[2] == mode for cell in table["cells"]())]
         lines += [
             "",
             f"## Sending: {words}",
             "",
-            *_matrix(here, kinds, lambda step, kind, road=road: expected(step, kind, road), steps),
+            *_matrix(here, kinds, lambda step, kind, mode=mode: expected(step, kind, mode), steps),
         ]
     return GENERATED + "\n".join(lines) + "\n"
 
 
-ROADS = {
+MODES = {
     "chunking": "a small message in one flight (CHUNKING); what breaks after it has left may have been accepted",
     "pipelining": "in groups (PIPELINING alone)",
     "dialogue": "one command at a time",
@@ -403,7 +403,7 @@ def _failure(code: str, words: Mapping[str, Any]) -> list[str]:
 
 
 def _diagnoses() -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Give all codes with their words, chapter by chapter."""
+    """Return all codes with their words, chapter by chapter."""
     chapters = list(SUBJECTS.values())
     found = [(code, words) for code, words in texts.entries().items() if "title" in words]
     return sorted(
@@ -422,12 +422,12 @@ def _rules() -> list[Rule]:
 
 
 def _general(text: texts.Text) -> str:
-    """Give the template that needs no value: the last."""
+    """Return the template that needs no value: the last."""
     return text if isinstance(text, str) else text[-1]
 
 
 def _bare(text: texts.Text) -> str:
-    """Give the shortest template, with the values in capitals."""
+    """Return the shortest template, with the values in capitals."""
     return texts.fill(_general(text), {name: name.partition("_")[0].upper() for name in texts.names(text)}) or ""
 
 

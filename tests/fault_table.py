@@ -1,8 +1,8 @@
 """The fault matrix of SMTP: what a client must make of every way to misbehave at every step. Values only;
 ``docs/generate.py`` prints them.
 
-``faults/test_smtp.py`` does each fault to a real session over sockets. A road is a way in which messages leave:
-``chunking`` (one flight), ``pipelining`` (groups) and ``dialogue`` (one command at a time). Up to the login the road
+``faults/test_smtp.py`` does each fault to a real session over sockets. A mode is a way in which messages leave:
+``chunking`` (one flight), ``pipelining`` (groups) and ``dialogue`` (one command at a time). Up to the login the mode
 makes no difference.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ROADS = ("chunking", "pipelining", "dialogue")
+MODES = ("chunking", "pipelining", "dialogue")
 
 STEPS = {
     "connect": "the TCP handshake",
@@ -78,7 +78,7 @@ def broken(step: str, code: str, *, timeout: bool = False, temporary: bool = Tru
     return Expected("ConnectTimeout" if timeout else "ConnectError", step, temporary, False, code)
 
 
-def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
+def expected(step: str, fault: str, mode: str = "chunking") -> Expected | None:
     """Return what must come of a cell; None where there is no such cell."""
     match step:
         case "connect":
@@ -92,7 +92,7 @@ def expected(step: str, fault: str, road: str = "chunking") -> Expected | None:
         case "quit":
             return None if fault == "too early" else ACCEPTED
         case _:
-            return _message(step, fault, road)
+            return _message(step, fault, mode)
 
 
 def _connect(fault: str) -> Expected | None:
@@ -177,8 +177,8 @@ def _login(step: str, fault: str) -> Expected | None:
             return broken("login", "protocol.error")
 
 
-def _message(step: str, fault: str, road: str) -> Expected | None:
-    flight = road == "chunking"  # everything has left before the first answer: what breaks then may have been accepted
+def _message(step: str, fault: str, mode: str) -> Expected | None:
+    flight = mode == "chunking"  # everything has left before the first answer: what breaks then may have been accepted
     if step == "data" and flight:
         return None
     if step in ("final", "rset") and fault == "too early":
@@ -229,11 +229,11 @@ def _refused(step: str, fault: str, flight: bool) -> Expected:
 
 
 def cells() -> list[tuple[str, str, str]]:
-    """Return every cell: step, fault, road. Steps before the first message have one road."""
+    """Return every cell: step, fault, mode. Steps before the first message have one mode."""
     return [
-        (step, fault, road)
+        (step, fault, mode)
         for step in STEPS
         for fault in FAULTS
-        for road in (ROADS if step in ("mail", "rcpt", "data", "content", "final", "rset", "quit") else ROADS[:1])
-        if expected(step, fault, road) is not None
+        for mode in (MODES if step in ("mail", "rcpt", "data", "content", "final", "rset", "quit") else MODES[:1])
+        if expected(step, fault, mode) is not None
     ]

@@ -64,8 +64,8 @@ def bounded() -> Iterator[None]:
     assert peak < 2_000_000, f"{peak} octets for an endless answer"
 
 
-@pytest.mark.parametrize(("step", "kind", "road"), [cell for cell in cells() if cell[0] != "connect"])
-def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certificates) -> None:
+@pytest.mark.parametrize(("step", "kind", "mode"), [cell for cell in cells() if cell[0] != "connect"])
+def test_a_fault_at_a_step(step: str, kind: str, mode: str, certificates: Certificates) -> None:
     tls = step in ("starttls", "tls", "ehlo again")
     over = threading.Event()
     options: dict[str, Any] = {"context": certificates.context("good") if tls else None}
@@ -75,7 +75,7 @@ def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certif
         options["mechanisms"] = ("CRAM-MD5",)
     outcome = Outcome()
     with SmtpServer(
-        extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault(step, kind, over, outcome.greeting)], **options
+        extensions=WORDS[mode], users={"jana": PASSWORD}, faults=[fault(step, kind, over, outcome.greeting)], **options
     ) as server:
         wait = SILENCE if kind in WAITING else PATIENCE
         trust = certificates.ca_file if tls else None
@@ -83,7 +83,7 @@ def test_a_fault_at_a_step(step: str, kind: str, road: str, certificates: Certif
         try:
             with bounded() if kind in FLOODS else contextlib.nullcontext():
                 act(step, given, outcome)
-            assert seen(outcome, given) == expected(step, kind, road)
+            assert seen(outcome, given) == expected(step, kind, mode)
         finally:
             over.set()
             outcome.close()
@@ -142,14 +142,14 @@ def test_an_answer_too_many_beside_a_refusal_is_no_acceptance(last: str, error: 
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("road", ["chunking", "pipelining"])
-def test_a_refusal_in_the_middle_is_heard_though_the_server_reads_no_more(road: str) -> None:
+@pytest.mark.parametrize("mode", ["chunking", "pipelining"])
+def test_a_refusal_in_the_middle_is_heard_though_the_server_reads_no_more(mode: str) -> None:
     """The time-out is a minute: whoever only looks after writing would still sit there."""
     over = threading.Event()
-    with SmtpServer(extensions=WORDS[road], users={"jana": PASSWORD}, faults=[fault("content", "5xx", over)]) as server:
+    with SmtpServer(extensions=WORDS[mode], users={"jana": PASSWORD}, faults=[fault("content", "5xx", over)]) as server:
         given, outcome = account(server.port, timeout=60.0), Outcome()
         try:
             act("content", given, outcome)
-            assert seen(outcome, given) == expected("content", "5xx", road)
+            assert seen(outcome, given) == expected("content", "5xx", mode)
         finally:
             over.set()

@@ -107,7 +107,7 @@ def opensmtpd() -> Iterator[OpenSMTPD]:
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class Endpoint:
     """One server with one kind of security: how Franking is told of it, and where what it sent can be read back."""
 
     server: str
@@ -146,7 +146,7 @@ class Road:
         return franking.connect(account, secret=secret, window=window)
 
 
-def make_road(request: pytest.FixtureRequest) -> Road:
+def make_endpoint(request: pytest.FixtureRequest) -> Endpoint:
     server, _, security = request.param.partition("-")
     started = request.getfixturevalue(server)
     inbox = request.getfixturevalue("postfix").inbox if server == "dovecot" else started.inbox
@@ -154,15 +154,15 @@ def make_road(request: pytest.FixtureRequest) -> Road:
     if server == "postfix" and security == "none":
         port = started.plain_port
     certificates = request.getfixturevalue("certificates")
-    return Road(server, security, port, str(certificates.ca), inbox, login=server != "opensmtpd")
+    return Endpoint(server, security, port, str(certificates.ca), inbox, login=server != "opensmtpd")
 
 
 WITH_LOGIN = [
     f"{server}-{security}" for server in ("postfix", "dovecot", "exim") for security in ("none", "starttls", "tls")
 ]
 
-login_road = pytest.fixture(params=WITH_LOGIN)(make_road)
+login_endpoint = pytest.fixture(params=WITH_LOGIN)(make_endpoint)
 """Every server that knows logins, with every kind of security."""
 
-road = pytest.fixture(params=[*WITH_LOGIN, "opensmtpd-none"])(make_road)
+endpoint = pytest.fixture(params=[*WITH_LOGIN, "opensmtpd-none"])(make_endpoint)
 """Every server, with every kind of security."""

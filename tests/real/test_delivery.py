@@ -1,4 +1,4 @@
-"""What arrives at real servers equals what was sent, byte by byte, on every road; what they refuse is reported as they
+"""What arrives at real servers equals what was sent, byte by byte, on every endpoint; what they refuse is reported as they
 said it.
 """
 
@@ -45,19 +45,19 @@ AWKWARD = (
 @pytest.mark.parametrize(
     "without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"]
 )
-def test_ready_octets_arrive_unchanged(road: Any, without: tuple[str, ...]) -> None:
+def test_ready_octets_arrive_unchanged(endpoint: Any, without: tuple[str, ...]) -> None:
     name, octets = raw(AWKWARD)
-    with road.connect(without=without) as mailer:
+    with endpoint.connect(without=without) as mailer:
         receipt = mailer.send(octets)
     assert receipt.accepted == ("jana@example.com",)
     assert receipt.refused == {}
     assert receipt.message_id == name
     assert receipt.reply.startswith("250")
-    assert road.inbox.find(name) == octets
-    assert road.inbox.copies(name) == 1
+    assert endpoint.inbox.find(name) == octets
+    assert endpoint.inbox.copies(name) == 1
 
 
-def test_a_composed_message_arrives_as_composed(road: Any) -> None:
+def test_a_composed_message_arrives_as_composed(endpoint: Any) -> None:
     message = franking.Message(
         to=["Žofie Nováková <jana@example.com>"],
         cc=["petr@example.cz"],
@@ -70,82 +70,82 @@ def test_a_composed_message_arrives_as_composed(road: Any) -> None:
             franking.Attachment(data=b"%PDF\r\n.\r\n" * 999, name="faktura č. 114.pdf"),
         ],
     )
-    with road.connect() as mailer:
+    with endpoint.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
     assert set(receipt.accepted) == {"jana@example.com", "petr@example.cz", "tajny@example.cz"}
     assert b"tajny" not in sent
-    assert road.inbox.find(receipt.message_id) == sent
+    assert endpoint.inbox.find(receipt.message_id) == sent
 
 
-def test_what_the_standard_library_composed_arrives_as_composed(road: Any) -> None:
+def test_what_the_standard_library_composed_arrives_as_composed(endpoint: Any) -> None:
     message = EmailMessage()
     message["From"] = "info@example.cz"
     message["To"] = "Žofie <jana@example.com>"
     message["Subject"] = "Dobrý den"
     message["Bcc"] = "tajny@example.cz"
     message.set_content("Příliš žluťoučký kůň\n.\n", cte="8bit")
-    with road.connect() as mailer:
+    with endpoint.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
     assert b"tajny" not in sent
-    assert road.inbox.find(receipt.message_id) == sent
+    assert endpoint.inbox.find(receipt.message_id) == sent
 
 
-def test_ten_megabytes_arrive(road: Any) -> None:
-    data = random.Random(road.port).randbytes(10_000_000)
+def test_ten_megabytes_arrive(endpoint: Any) -> None:
+    data = random.Random(endpoint.port).randbytes(10_000_000)
     message = franking.Message(
         to=["jana@example.com"],
         subject="10 MB",
         text="x\n",
         attachments=[franking.Attachment(data=data, name="big.bin")],
     )
-    with road.connect() as mailer:
+    with endpoint.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
         assert len(sent) > 13_500_000
         second = mailer.send(raw()[1])  # the session is in step after it
     assert second.accepted == ("jana@example.com",)
-    assert road.inbox.find(receipt.message_id) == sent
+    assert endpoint.inbox.find(receipt.message_id) == sent
 
 
-def test_non_ascii_addresses_go_where_the_server_knows_them(road: Any) -> None:
+def test_non_ascii_addresses_go_where_the_server_knows_them(endpoint: Any) -> None:
     message = franking.Message(to=["žofie@example.cz"], subject="SMTPUTF8", text="Dobrý den\n")
-    with road.connect() as mailer:
-        if road.server in ("postfix", "exim"):
+    with endpoint.connect() as mailer:
+        if endpoint.server in ("postfix", "exim"):
             receipt, sent = send_prepared(mailer, message)
             assert receipt.accepted == ("žofie@example.cz",)
             assert "žofie@example.cz".encode() in sent
-            assert road.inbox.find(receipt.message_id) == sent
+            assert endpoint.inbox.find(receipt.message_id) == sent
         else:
             with pytest.raises(franking.MessageError, match="needs SMTPUTF8"):
                 mailer.send(message)
         assert mailer.send(raw()[1]).accepted == ("jana@example.com",)
 
 
-def test_refused_recipients_among_accepted_ones(road: Any) -> None:
+def test_refused_recipients_among_accepted_ones(endpoint: Any) -> None:
     message = franking.Message(
         to=["jana@example.com", "nobody@example.cz"],
-        cc=[] if road.server == "opensmtpd" else ["later@example.cz"],
+        cc=[] if endpoint.server == "opensmtpd" else ["later@example.cz"],
         bcc=["petr@example.cz"],
         subject="x",
         text="x\n",
     )
-    with road.connect() as mailer:
+    with endpoint.connect() as mailer:
         receipt, sent = send_prepared(mailer, message)
     assert receipt.accepted == ("jana@example.com", "petr@example.cz")
     temporary = {address: answer["temporary"] for address, answer in receipt.refused.items()}
     assert temporary == {"nobody@example.cz": False} | (
-        {} if road.server == "opensmtpd" else {"later@example.cz": True}
+        {} if endpoint.server == "opensmtpd" else {"later@example.cz": True}
     )
     assert receipt.refused["nobody@example.cz"]["reply"].startswith("550")
-    assert road.inbox.find(receipt.message_id) == sent
+    assert endpoint.inbox.find(receipt.message_id) == sent
 
 
 @pytest.mark.parametrize(
     "without", [(), ("chunking",), ("chunking", "pipelining")], ids=["all", "no-chunking", "plain"]
 )
-def test_all_recipients_refused_and_the_session_goes_on(road: Any, without: tuple[str, ...]) -> None:
+def test_all_recipients_refused_and_the_session_goes_on(endpoint: Any, without: tuple[str, ...]) -> None:
     refused, _ = raw()
     name, octets = raw()
-    with road.connect(without=without) as mailer:
+    with endpoint.connect(without=without) as mailer:
         with pytest.raises(franking.RecipientsRefused) as caught:
             mailer.send(
                 octets.replace(name.encode(), refused.encode()),
@@ -155,13 +155,13 @@ def test_all_recipients_refused_and_the_session_goes_on(road: Any, without: tupl
         assert not caught.value.possibly_sent
         assert caught.value.refused["nobody@example.cz"]["reply"].startswith("550")
         assert mailer.send(octets).accepted == ("jana@example.com",)
-    assert road.inbox.find(name) == octets
-    assert road.inbox.copies(refused) == 0
+    assert endpoint.inbox.find(name) == octets
+    assert endpoint.inbox.copies(refused) == 0
 
 
-def test_a_message_over_the_servers_limit_is_refused_before_it_leaves(login_road: Any) -> None:
+def test_a_message_over_the_servers_limit_is_refused_before_it_leaves(login_endpoint: Any) -> None:
     octets = raw((b"x" * 76 + b"\r\n") * (SIZE_LIMIT // 78 + 1))[1]
-    with login_road.connect() as mailer:
+    with login_endpoint.connect() as mailer:
         with pytest.raises(franking.FrankingError) as caught:
             mailer.send(octets)
         assert isinstance(caught.value, (franking.Refused, franking.MessageError))

@@ -36,7 +36,7 @@ early.
 """
 
 TLS_STEPS = ("starttls", "tls", "ehlo again")
-ROADS = [
+WAYS = [
     (server, security, way)
     for server in ("postfix", "dovecot")
     for security, way in [("none", "chunking"), ("none", "pipelining"), ("none", "dialogue"), ("starttls", "chunking")]
@@ -122,13 +122,13 @@ def wanted(step: str, fault: str, way: str, security: str) -> Expected:
 
 
 def steps(security: str, way: str, fault: str) -> list[str]:
-    """Return the steps of a road at which there is such a fault; at the TCP handshake nobody can be a proxy."""
+    """Return the steps of a way at which there is such a fault; at the TCP handshake nobody can be a proxy."""
     here = [step for step in STEPS if step != "connect" and (security != "none" or step not in TLS_STEPS)]
     return [step for step in here if expected(step, fault, way) is not None]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(("server", "security", "way"), ROADS)
+@pytest.mark.parametrize(("server", "security", "way"), WAYS)
 def test_the_report_agrees_with_the_delivery(
     request: pytest.FixtureRequest, server: str, security: str, way: str, fault: str
 ) -> None:
@@ -158,11 +158,11 @@ def test_the_report_agrees_with_the_delivery(
 
 
 @pytest.mark.parametrize("way", WITHOUT)
-def test_a_whole_connection_octet_by_octet(login_road: Any, way: str) -> None:
+def test_a_whole_connection_octet_by_octet(login_endpoint: Any, way: str) -> None:
     """TLS too: each octet in a segment of its own, in both directions."""
     content = message()
-    with Dripping(login_road.port) as proxy:
-        account = login_road.account(port=proxy.port, timeout=20.0, without=WITHOUT[way])
+    with Dripping(login_endpoint.port) as proxy:
+        account = login_endpoint.account(port=proxy.port, timeout=20.0, without=WITHOUT[way])
         with franking.connect(account, secret=PASSWORDS[USER]) as mailer:
             assert mailer.send(content.data, envelope=ENVELOPE).accepted
-    login_road.inbox.find(content.message_id)
+    login_endpoint.inbox.find(content.message_id)

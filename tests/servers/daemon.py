@@ -37,7 +37,7 @@ START = 20.0  # seconds until a daemon must answer; they need less than one
 
 
 class Unavailable(Exception):
-    """Say why a server cannot run on this machine."""
+    """A reason why a server cannot run on this machine."""
 
 
 def find(program: str, *, under: str = "/usr/sbin") -> Path:

@@ -146,7 +146,7 @@ class Microsoft:
         }
 
     def issue(self, *scopes: str, user: str | None = "", resource: str = GRAPH) -> str:
-        """Give out an access token, about as long as a real one; by default for the user."""
+        """Issue an access token, about as long as a real one; by default for the user."""
         token = "EwB" + secrets.token_urlsafe(1_500)
         self.tokens[token] = Token(resource, scopes, self.user if user == "" else user, time.time() + self.expires_in)
         self.secrets.add(token)

@@ -45,7 +45,7 @@ def deaf(over: threading.Event) -> Act:
 
 
 def drips_on(start: bytes, over: threading.Event) -> Act:
-    """Say one octet after the other, each long before a time-out, until the test is over; and read nothing."""
+    """Send one octet after the other, each long before a time-out, until the test is over; and read nothing."""
 
     def act(peer: Peer, reply: str) -> None:
         peer.send(start)
@@ -102,7 +102,7 @@ def after_hello(act: Act) -> Act:
 
 
 def with_early(reply_ahead: bytes) -> Act:
-    """Say the ordinary reply and, in the same segment, what answers nothing yet."""
+    """Send the ordinary reply and, in the same segment, what answers nothing yet."""
 
     def act(peer: Peer, reply: str) -> None:
         peer.send(reply.encode() + b"\r\n" + reply_ahead)
@@ -123,7 +123,7 @@ def sends_and_ends(data: bytes, *, reading: bool = True) -> Act:
 
 
 def shuts(peer: Peer, reply: str) -> None:
-    """Say 421 and close, as RFC 5321 §3.8 wants it."""
+    """Send 421 and close, as RFC 5321 §3.8 wants it."""
     with contextlib.suppress(Gone):
         peer.send(b"421 4.3.2 shutting down\r\n")
     with contextlib.suppress(OSError):

@@ -418,7 +418,7 @@ class _Relay:
             self.mute = True
 
     def _drip(self, start: bytes) -> None:
-        """Say one octet after the other until the client has gone."""
+        """Send one octet after the other until the client has gone."""
         self.client.sendall(start)
         with contextlib.suppress(OSError):
             while not self.proxy.over.wait(DROP):

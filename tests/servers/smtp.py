@@ -43,7 +43,7 @@ class Welcome(Exception):
 
 
 def says(*lines: str) -> Act:
-    """Say these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset
+    """Send these lines instead. After 421 nothing more is executed (RFC 5321 §3.8); the rest is read, so that no reset
     overtakes the reply.
     """
 
@@ -65,7 +65,7 @@ def sends(data: bytes) -> Act:
 
 
 def silence(peer: Peer, reply: str) -> None:
-    """Say nothing and wait until the client has gone."""
+    """Send nothing, and wait until the client has gone."""
     peer.wait_for_end()
     raise Gone
 
@@ -82,20 +82,20 @@ def resets(peer: Peer, reply: str) -> None:
 
 
 def half_line(peer: Peer, reply: str) -> None:
-    """Say half of the reply, then nothing."""
+    """Send half of the reply, then nothing."""
     peer.send(reply.encode()[: len(reply) // 2])
     silence(peer, reply)
 
 
 def drips(peer: Peer, reply: str) -> None:
-    """Say the reply one octet at a time."""
+    """Send the reply one octet at a time."""
     peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for octet in (reply + "\r\n").encode():
         peer.send(bytes((octet,)))
 
 
 def twice(peer: Peer, reply: str) -> None:
-    """Say the reply two times."""
+    """Send the reply two times."""
     peer.send((reply + "\r\n").encode() * 2)
 
 
@@ -110,22 +110,22 @@ def then(*acts: Act) -> Act:
 
 
 def answers(peer: Peer, reply: str) -> None:
-    """Say the ordinary reply (useful in ``then``)."""
+    """Send the ordinary reply (useful in ``then``)."""
     peer.send((reply + "\r\n").encode())
 
 
 def long_line(size: int = 10_000_000) -> Act:
-    """Say one endless line of ``size`` octets."""
+    """Send one endless line of ``size`` octets."""
     return sends(b"250 " + b"x" * size + b"\r\n")
 
 
 def continuations(count: int = 100_000) -> Act:
-    """Say ``count`` continuation lines that never end."""
+    """Send ``count`` continuation lines that never end."""
     return sends(b"250-more\r\n" * count)
 
 
 def garbage(peer: Peer, reply: str) -> None:
-    """Say octets that are no text."""
+    """Send octets that are no text."""
     peer.send(b"\x16\x03\x01\x00\xff\xfe\x00\x1b[31m\r\n")
 
 
