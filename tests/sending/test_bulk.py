@@ -14,7 +14,7 @@ import franking
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused, Throttled
 from franking.sending import bulk
 from franking.sending.retry import NEVER, Policy
-from servers.scripted import Clock, ScriptedProvider, messages
+from servers.scripted import Clock, ScriptedProvider, ScriptedSession, messages
 from servers.smtp import Fault, SmtpServer, hangs_up, says, then
 
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
@@ -299,3 +299,97 @@ def test_a_retry_does_not_wait_for_a_slow_iterable(account: franking.Account, sc
             got[result.index] = result.outcome
             told.set()
     assert got == {0: "accepted", 1: "accepted"}
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+class Tokens:
+    """A secret that counts how often it is renewed."""
+
+    def __init__(self, dead: franking.FrankingError | None = None) -> None:
+        self.renewed: list[str] = []
+        self.dead = dead
+
+    def get(self, *, renew_after: str | None = None) -> str:
+        if renew_after is not None:
+            self.renewed.append(renew_after)
+            if self.dead is not None:
+                raise self.dead
+        return f"token-{len(self.renewed)}"
+
+
+def test_a_token_refused_at_the_opening_is_renewed_once(account: franking.Account, scripted: ScriptedProvider) -> None:
+    tokens = Tokens()
+    scripted.openings = [LoginError("no", token_refused=True)]
+    with franking.connect(account, secret=tokens) as mailer:
+        assert [result.outcome for result in mailer.send_many(messages(3), policy=NEVER)] == ["accepted"] * 3
+    assert tokens.renewed == ["token-0"]
+    assert scripted.opened == 2
+
+
+def test_a_token_refused_while_sending_is_renewed_once_for_each_message(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    tokens = Tokens()
+    refused = [LoginError("401", token_refused=True) for _ in range(2)]
+    scripted.by_recipient["r0@example.com"] = list(refused)
+    with franking.connect(account, secret=tokens) as mailer:
+        results = {result.index: result for result in mailer.send_many(messages(2), policy=NEVER)}
+    assert results[0].error is refused[1]
+    assert [results[0].outcome, results[1].outcome] == ["failed", "accepted"]
+    assert tokens.renewed == ["token-0"]
+    assert len({message_id for recipients, message_id in scripted.sent if recipients == ("r0@example.com",)}) == 1
+
+
+def test_a_token_that_cannot_be_renewed_ends_the_run(account: franking.Account, scripted: ScriptedProvider) -> None:
+    dead = franking.LoginRequired("sign in again")
+    scripted.answers = [LoginError("401", token_refused=True)]
+    with franking.connect(account, secret=Tokens(dead)) as mailer:
+        results = list(mailer.send_many(messages(5)))
+    assert [result.outcome for result in results] == ["failed"] * 5
+    assert {id(result.error) for result in results} == {id(dead)}
+    assert dead.diagnosis is not None
+    assert (scripted.opened, len(scripted.sent)) == (1, 1)
+
+
+def test_a_server_that_is_away_for_a_while_is_asked_again(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    clock = Clock()
+    scripted.openings = [ConnectError("refused"), ConnectError("refused")]
+    results = run(account, messages(3), clock, policy=Policy(attempts=3, first=10.0))
+    assert {result.outcome for result in results} == {"accepted"}
+    assert clock.now - 1000.0 == 30.0, "10 and 20 seconds"
+    assert len(scripted.sent) == 3, "an opening is no attempt of a message"
+
+
+def test_a_server_that_stays_away_fails_the_message_and_not_the_next(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.openings = [ConnectError("refused")] * 2
+    results = run(account, messages(2), Clock(), policy=Policy(attempts=2, first=10.0))
+    assert {result.index: result.outcome for result in results} == {0: "failed", 1: "accepted"}
+    assert (scripted.opened, len(scripted.sent)) == (3, 1)
+
+
+def test_a_session_is_kept_after_a_refusal_and_replaced_when_it_is_closed(
+    account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.by_recipient["r0@example.com"] = [Refused("no")]
+    assert {result.outcome for result in send(account, messages(3))} == {"accepted", "failed"}
+    assert scripted.opened == 1
+    monkeypatch.setattr(ScriptedSession, "closed", True, raising=False)
+    scripted.by_recipient["r0@example.com"] = [Refused("no, and good-bye")]
+    send(account, messages(3))
+    assert scripted.opened == 3, "a session that says that it is closed is not used again"
+
+
+def test_the_server_gets_fewer_connections_when_it_wants_less(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.by_recipient["r0@example.com"] = [Throttled("slow down", retry_after=0.2) for _ in range(2)]
+    with franking.connect(account, secret="x", connections=4) as mailer:
+        results = list(mailer.send_many(messages(60), policy=QUICK, window=2))
+    assert {result.outcome for result in results} == {"accepted"}
+    assert scripted.open_now == 0

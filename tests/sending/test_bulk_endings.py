@@ -10,6 +10,7 @@ import math
 import random
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,12 +18,12 @@ from typing import Any
 import pytest
 
 import franking
-from franking.errors import RecipientsRefused, SettingsError, Throttled
+from franking.errors import OutcomeUnknown, RecipientsRefused, SettingsError, Throttled
 from franking.provider import Facts, RouteFacts
 from franking.sending import bulk
 from franking.sending.queue import Queue
 from franking.sending.retry import Policy
-from servers.scripted import ScriptedManySession, ScriptedProvider, messages
+from servers.scripted import ScriptedManySession, ScriptedProvider, ScriptedSession, messages
 from servers.smtp import EXTENSIONS, Fault, SmtpServer
 
 LATER = {"reply": "451 4.7.1 later", "temporary": True}
@@ -195,6 +196,79 @@ def test_what_a_session_had_not_begun_is_safe(account: franking.Account, scripte
             results[result.index] = result.outcome
     assert results == {0: "unknown", 1: "failed"}
     assert scripted.sent == []
+
+
+def test_an_interruption_while_a_session_opens_sends_nothing(
+    account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScriptedProvider, "open", broken)
+    results = []
+    with franking.connect(account, secret="x") as mailer, pytest.raises(KeyboardInterrupt):
+        for result in mailer.send_many(messages(5)):
+            results.append(result)
+    assert [(result.index, result.outcome) for result in results] == [(0, "failed")]
+    assert results[0].error is not None and results[0].error.diagnosis is not None
+
+
+@pytest.mark.parametrize("scripted", [False], indirect=True)
+@pytest.mark.parametrize(("mark", "outcome"), [(None, "unknown"), (True, "unknown"), (False, "failed")])
+def test_a_session_that_was_interrupted_says_whether_it_may_have_been_accepted(
+    account: franking.Account,
+    scripted: ScriptedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    mark: bool | None,
+    outcome: str,
+) -> None:
+    interruption: Any = KeyboardInterrupt()
+    if mark is not None:
+        interruption.possibly_sent = mark
+
+    def broken(self: ScriptedSession, envelope: Any, content: Any) -> Any:
+        raise interruption
+
+    monkeypatch.setattr(ScriptedSession, "send", broken)
+    results = []
+    with franking.connect(account, secret="x") as mailer, pytest.raises(KeyboardInterrupt) as caught:
+        for result in mailer.send_many(messages(5), policy=AGAIN):
+            results.append((result.index, result.outcome))
+    assert caught.value is interruption
+    assert results == [(0, outcome)]
+    assert scripted.opened == 1
+
+
+@pytest.mark.parametrize("scripted", [False], indirect=True)
+def test_the_second_ctrl_c_breaks_off_what_several_connections_wait_for(
+    account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, aborted = threading.Semaphore(0), threading.Event()
+
+    def waits(self: ScriptedSession, envelope: Any, content: Any) -> Any:
+        waiting.release()
+        assert aborted.wait(20), "nobody broke it off"
+        raise OutcomeUnknown("broken off")
+
+    def presses() -> None:
+        main = threading.main_thread().ident or 0
+        for _ in range(2):
+            assert waiting.acquire(timeout=20)
+        signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.2)
+        assert not aborted.is_set(), "the first one waits for replies"
+        signal.pthread_kill(main, signal.SIGINT)
+
+    monkeypatch.setattr(ScriptedSession, "send", waits)
+    monkeypatch.setattr(ScriptedSession, "abort", lambda self: aborted.set())
+    hand = threading.Thread(target=presses)
+    hand.start()
+    results = []
+    with franking.connect(account, secret="x", connections=2) as mailer, pytest.raises(KeyboardInterrupt):
+        for result in mailer.send_many(messages(50), policy=AGAIN):
+            results.append(result.outcome)
+    hand.join()
+    assert results == ["unknown", "unknown"]
 
 
 @pytest.fixture

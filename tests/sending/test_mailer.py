@@ -10,7 +10,8 @@ import pytest
 
 import franking
 from franking.errors import ConnectError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
-from servers.scripted import ScriptedProvider
+from franking.provider import Facts, RouteFacts
+from servers.scripted import ScriptedProvider, ScriptedSession
 
 
 class Tokens:
@@ -206,3 +207,133 @@ def test_a_child_opens_its_own_sessions(account: franking.Account, scripted: Scr
 
 def test_its_repr_holds_no_secret(account: franking.Account) -> None:
     assert "canary" not in repr(franking.connect(account, secret="canary"))
+
+
+def test_a_prepared_message_is_sent_as_it_is(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x") as mailer:
+        prepared = mailer.prepare(message())
+        assert mailer.send(prepared).message_id == prepared.content.message_id
+        assert mailer.send(prepared).message_id == prepared.content.message_id
+    assert scripted.opened == 1
+
+
+def test_a_check_renews_a_refused_token_and_replaces_a_dead_connection_once(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    tokens = Tokens()
+    scripted.openings = [LoginError("no", token_refused=True), ConnectError("gone", stale=True)]
+    with franking.connect(account, secret=tokens) as mailer:
+        mailer.check()
+        assert (scripted.opened, tokens.renewed) == (3, ["token-0"])
+        scripted.openings = [ConnectError("gone", stale=True), ConnectError("gone", stale=True)]
+        mailer.pool.drop_idle()
+        with pytest.raises(ConnectError) as caught:
+            mailer.check()
+    assert scripted.opened == 5
+    assert caught.value.diagnosis is not None
+    assert scripted.sent == []
+
+
+@pytest.mark.parametrize(("error", "renewed"), [(LoginError("x", token_refused=True, possibly_sent=True), 0)])
+def test_what_may_have_been_sent_is_not_sent_again_with_a_new_token(
+    account: franking.Account, scripted: ScriptedProvider, error: LoginError, renewed: int
+) -> None:
+    tokens = Tokens()
+    scripted.answers = [error]
+    with franking.connect(account, secret=tokens) as mailer, pytest.raises(LoginError):
+        mailer.send(message())
+    assert (len(tokens.renewed), len(scripted.sent)) == (renewed, 1)
+
+
+def test_every_idle_session_is_dropped_when_one_was_dead(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x", connections=2) as mailer:
+        with mailer.borrow(), mailer.borrow():
+            pass
+        assert scripted.open_now == 2
+        scripted.answers = [ConnectError("closed while idle", stale=True)]
+        mailer.send(message())
+        assert (scripted.open_now, scripted.opened, scripted.closed) == (1, 3, 2)
+
+
+# -- interrupted -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("where", "possibly"), [("open", False), ("send", True), ("close", False)])
+def test_an_interruption_says_whether_the_message_may_have_been_accepted(
+    account: franking.Account,
+    scripted: ScriptedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    possibly: bool,
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    if where == "close":
+        scripted.answers = [ConnectError("reset")]  # surely not accepted, and then the session is closed
+    monkeypatch.setattr(ScriptedProvider if where == "open" else ScriptedSession, where, broken)
+    mailer = franking.connect(account, secret="x")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        mailer.send(message())
+    assert caught.value.possibly_sent is possibly  # type: ignore[attr-defined]
+
+
+def test_an_interruption_of_a_further_transaction_was_after_some_had_it(
+    account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ScriptedSession.send
+
+    def second(self: ScriptedSession, envelope: Any, content: Any) -> Any:
+        if scripted.sent:
+            interruption: Any = KeyboardInterrupt()
+            interruption.possibly_sent = False
+            raise interruption
+        return original(self, envelope, content)
+
+    monkeypatch.setattr(ScriptedSession, "send", second)
+    scripted.answers = [{"b@example.com": {"reply": "452 4.5.3 Too many recipients", "temporary": True}}]
+    with franking.connect(account, secret="x") as mailer, pytest.raises(KeyboardInterrupt) as caught:
+        mailer.send(message(["a@example.com", "b@example.com"]))
+    assert caught.value.possibly_sent is True  # type: ignore[attr-defined]
+
+
+def test_an_unknown_further_transaction_is_no_refusal(account: franking.Account, scripted: ScriptedProvider) -> None:
+    scripted.answers = [
+        {"b@example.com": {"reply": "452 4.5.3 Too many recipients", "temporary": True}},
+        OutcomeUnknown("cut"),
+    ]
+    with franking.connect(account, secret="x") as mailer, pytest.raises(OutcomeUnknown):
+        mailer.send(message(["a@example.com", "b@example.com"]))
+    assert len(scripted.sent) == 2
+
+
+def test_abort_of_one_thread_leaves_the_others(account: franking.Account, scripted: ScriptedProvider) -> None:
+    with franking.connect(account, secret="x", connections=2) as mailer, mailer.borrow():
+        assert not mailer.abort(thread=-1)
+        assert scripted.closed == 0
+        mailer.abort(thread=threading.get_ident())
+        assert scripted.closed == 1
+
+
+def test_more_connections_than_the_provider_takes_are_warned_of(
+    account: franking.Account, scripted: ScriptedProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripted.facts = Facts(routes=(RouteFacts("scripted", connections=2),))
+    with caplog.at_level("WARNING", logger="franking.mailer"), franking.connect(account, secret="x") as mailer:
+        list(mailer.send_many([message()], connections=2))
+        assert caplog.messages == []
+        list(mailer.send_many([message()], connections=3))
+    assert caplog.messages == ["A script takes at most 2 connections at once, not 3."]
+
+
+def test_a_secret_is_found_once_and_its_password_is_known_to_hints_only(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    mailer = franking.connect(account, secret="canary-secret")
+    assert mailer.password() is None, "it was not needed yet"
+    mailer.check()
+    assert mailer.password() == "canary-secret"
+    scripted.facts = Facts(routes=scripted.facts.routes, oauth=True)
+    assert mailer.password() is None, "a token is no password"
+    mailer.close()
+    assert repr(mailer) == "<Mailer 's' by scripted (closed)>"

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.account.config import resolve
-from franking.errors import ConnectError, FrankingError, LoginError, MessageError, SettingsError
+from franking.errors import ConnectError, FrankingError, LoginError, SettingsError
 from franking.message.prepare import Prepared, prepare
 from franking.provider import KnowsScopes, Steps, needs_secret, silent, who_signed_in
 from franking.registry import provider as find_provider
@@ -321,10 +321,7 @@ class Mailer:
                 + repair_command("accounts", "enable", self.account.name),
                 field="enabled",
             )
-        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
-        if not prepared.envelope.recipients:
-            raise MessageError("The message has no recipient; give at least one address in to, cc or bcc.", field="to")
-        return prepared
+        return prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
 
     # -- sessions --------------------------------------------------------------------------------------------------------
 

@@ -1,104 +1,33 @@
-"""Django's mail by Franking, in the manner of Django's own mail tests: classic settings everywhere, MAILERS too where
-Django has them (6.1).
-
-Every message travels over a socket to a server: the strict one of these tests, aiosmtpd, or the fake of Gmail's API.
+"""The mail backend, in the manner of Django's own mail tests. Every message travels over a socket to a server: the
+strict one of these tests, aiosmtpd, or the fake of Gmail's API.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from email import message_from_bytes, policy
-from email.message import EmailMessage as StdlibMessage
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core import mail
-from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
-from django.core.management.base import SystemCheckError
+from django.core.management import call_command
 from django.test.utils import override_settings
 
-import django
 import franking
-from franking.auth.secret import Grant, Password
-from franking.auth.store import open_store
 from franking_cli.embedded_server import MailServer
-from servers.google import SEND, Google
-from servers.person import browse
+from servers.django_mail import BACKEND, MAILERS, Use, at, connection, gmail, letter, parsed, reported, signed_in
+from servers.google import Google
 from servers.smtp import Fault, SmtpServer, hangs_up, says
-from servers.web import Authority
-
-if not settings.configured:
-    settings.configure(
-        INSTALLED_APPS=["franking.django"], ADMINS=[], DEFAULT_FROM_EMAIL="Shop <shop@example.com>", USE_TZ=True
-    )
-    django.setup()
-
-MAILERS = django.VERSION >= (6, 1)
-BACKEND = "franking.django.EmailBackend"
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
-
-Use = Callable[..., None]
-
-
-@pytest.fixture(params=["classic", "mailers"] if MAILERS else ["classic"])
-def use(request: pytest.FixtureRequest) -> Iterator[Use]:
-    """Set Django up to send with an account; ``more`` are further settings."""
-    with ExitStack() as stack:
-
-        def configure(account: Any, **more: Any) -> None:
-            if request.param == "classic":
-                chosen: dict[str, Any] = {"EMAIL_BACKEND": BACKEND, "FRANKING_ACCOUNT": account}
-            else:
-                chosen = {"MAILERS": {"default": {"BACKEND": BACKEND, "OPTIONS": {"account": account}}}}
-            stack.enter_context(override_settings(**chosen, **more))
-
-        yield configure
-
-
-@pytest.fixture
-def server() -> Iterator[SmtpServer]:
-    with SmtpServer() as made:
-        yield made
-
-
-def at(server: SmtpServer, **more: Any) -> dict[str, Any]:
-    return {"host": server.host, "port": server.port, "security": "none", "from": "Jan <info@novak.cz>", **more}
-
-
-def connection(**options: Any) -> Any:
-    """The backend as an application gets it."""
-    return (
-        mail.mailers.default
-        if MAILERS and hasattr(settings, "MAILERS") and not options
-        else mail.get_connection(**options)
-    )
-
-
-def letter(number: int = 0, **more: Any) -> mail.EmailMessage:
-    return mail.EmailMessage(
-        **{"subject": f"number {number}", "body": "Dobrý den", "to": [f"to{number}@example.com"], **more}
-    )
-
-
-def parsed(server: SmtpServer, number: int = -1) -> StdlibMessage:
-    found = message_from_bytes(server.messages[number].data, policy=policy.default)
-    assert isinstance(found, StdlibMessage)
-    return found
-
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
@@ -453,6 +382,16 @@ def test_wrong_accounts_name_the_key(use: Use, account: Any, words: str) -> None
     assert str(caught.value).startswith(where)
 
 
+def test_the_package_has_the_names_of_its_public_path_and_no_others() -> None:
+    import franking.django
+    from franking.django.backend import EmailBackend, account_of
+
+    assert franking.django.EmailBackend is EmailBackend
+    assert franking.django.account_of is account_of
+    with pytest.raises(AttributeError, match=r"'franking\.django' has no attribute 'Backend'"):
+        _ = franking.django.Backend  # type: ignore[attr-defined]
+
+
 def test_a_misspelt_option_is_no_silence(server: SmtpServer) -> None:
     from franking.django import EmailBackend
 
@@ -486,40 +425,6 @@ def test_auth_user_and_auth_password() -> None:
 # -- an API ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def google(authority: Authority) -> Iterator[Google]:
-    with Google(authority) as made:
-        yield made
-
-
-def gmail(google: Google, tmp_path: Path) -> dict[str, Any]:
-    file = tmp_path / "client.json"
-    file.write_text(json.dumps(google.client_secrets()))
-    return {
-        "provider": "gmail",
-        "from": "Me <me@gmail.com>",
-        "client_secrets": str(file),
-        "api_endpoint": google.url,
-        "ca_file": google.authority.ca_file,
-        "timeout": 10,
-    }
-
-
-def signed_in(google: Google) -> None:
-    grant = Grant("gmail", "gmail-api", "me@gmail.com", ("openid", "email", SEND), 1.0, 1.0, "", 0.0, {
-        "refresh_token": google.give_refresh(),
-        "client_id": google.client_id,
-        "client_secret": google.client_secret,
-        "token_uri": f"{google.url}/token",
-    })  # fmt: skip
-    open_store().save("gmail-me@gmail.com", grant.dumps())
-
-
 def test_gmail_s_api(use: Use, google: Google, tmp_path: Path) -> None:
     use(gmail(google, tmp_path), DEFAULT_FROM_EMAIL="webmaster@localhost")
     signed_in(google)
@@ -540,135 +445,11 @@ def test_a_to_for_show_cannot_go_by_an_api(use: Use, google: Google, tmp_path: P
     assert google.messages == []
 
 
-# -- commands and checks -----------------------------------------------------------------------------------------------
-
-
 def test_sendtestemail(use: Use, server: SmtpServer) -> None:
     use(at(server))
     call_command("sendtestemail", "jana@example.com", "petr@example.com", skip_checks=True)
     assert server.messages[0].recipients == ["jana@example.com", "petr@example.com"]
     assert parsed(server)["Subject"].startswith("Test email from")
-
-
-def reported() -> list[tuple[str, str, str]]:
-    return [
-        (str(found.id), str(found.msg), str(found.hint))
-        for found in run_checks()
-        if str(found.id).startswith("franking")
-    ]
-
-
-def test_the_check_reports_what_is_missing(use: Use, server: SmtpServer, google: Google, tmp_path: Path) -> None:
-    use(at(server))
-    assert reported() == []
-    using = " --using default" if hasattr(settings, "MAILERS") else ""
-    use(at(server, username="jan"))
-    [(code, text, hint)] = reported()
-    assert (code, hint) == ("franking.E002", f"Run: python manage.py franking_login{using}")
-    assert text == f"Franking cannot send with the account 'smtp-jan-{server.host}': no password is stored."
-    use(at(server, username="jan", password="x"))
-    assert reported() == []
-    use(gmail(google, tmp_path))
-    [(code, text, _)] = reported()
-    assert (code, text) == (
-        "franking.E002",
-        "Franking cannot send with the account 'gmail-me@gmail.com': nobody has signed in yet.",
-    )
-    signed_in(google)
-    assert reported() == []
-    assert google.requests == []
-    use("nobody")
-    [(code, text, _)] = reported()
-    assert code == "franking.E001"
-    assert "no account 'nobody'" in text
-    use(at(server, enabled=False))
-    assert [code for code, _, _ in reported()] == ["franking.W001"]
-
-
-def test_other_backends_are_not_looked_at() -> None:
-    with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend", FRANKING_ACCOUNT="nobody"):
-        assert reported() == []
-
-
-def test_an_error_of_the_check_stops_manage_py(use: Use) -> None:
-    use("nobody")
-    with pytest.raises(SystemCheckError, match=r"franking\.E001"):
-        call_command("check", "--tag", "franking")
-
-
-def test_franking_login_stores_a_password(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
-    with SmtpServer(users={"jan": "tajné heslo"}) as server:
-        use(at(server, username="jan"))
-        monkeypatch.setattr("sys.stdin", io.StringIO("tajné heslo\n"))
-        out = io.StringIO()
-        call_command("franking_login", stdout=out, no_color=True)
-        assert out.getvalue().splitlines() == [
-            "The password is stored.",
-            "Next: python manage.py sendtestemail info@novak.cz",
-        ]
-        assert Password.loads(open_store().load(f"smtp-jan-{server.host}") or "").value == "tajné heslo"
-        assert reported() == []
-        assert letter().send() == 1
-        assert server.messages[0].user == "jan"
-        monkeypatch.setattr("sys.stdin", io.StringIO(""))
-        with pytest.raises(CommandError, match="nothing was stored"):
-            call_command("franking_login")
-
-
-def test_franking_login_signs_in(use: Use, google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(gmail(google, tmp_path))
-    opened: list[threading.Thread] = []
-
-    def browser(url: str) -> bool:
-        opened.append(threading.Thread(target=browse, args=(url, google.authority.ca_file)))
-        opened[0].start()
-        return True
-
-    monkeypatch.setattr("webbrowser.open", browser)
-    out = io.StringIO()
-    call_command("franking_login", stdout=out, no_color=True)
-    opened[0].join()
-    assert "Signed in as me@gmail.com." in out.getvalue()
-    assert letter().send() == 1
-    assert google.messages[0].user == "me@gmail.com"
-
-
-def test_franking_login_says_what_a_failure_means(
-    use: Use, google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(gmail(google, tmp_path))
-    google.consent = lambda asked: {"error": "admin_policy_enforced"}
-    monkeypatch.setattr("webbrowser.open", lambda url: browse(url, google.authority.ca_file))
-    monkeypatch.setattr("franking.auth.redirect.BROWSER_SECONDS", 0.2)  # this browser runs in the foreground
-    with pytest.raises(CommandError, match=r"The Workspace administrator does not allow it[^$]*App access control"):
-        call_command("franking_login", stdout=io.StringIO())
-
-
-def test_franking_login_where_nobody_can_be_asked(
-    use: Use, google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(gmail(google, tmp_path))
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(CommandError, match="nobody can be asked"):
-        call_command("franking_login", "--no-browser", stdout=io.StringIO())
-
-
-def test_franking_login_with_nothing_to_do(use: Use, server: SmtpServer) -> None:
-    use(at(server))
-    out = io.StringIO()
-    call_command("franking_login", stdout=out)
-    assert "needs no sign-in and no password" in out.getvalue()
-    with (
-        override_settings(
-            **(
-                {"MAILERS": {}}
-                if hasattr(settings, "MAILERS")
-                else {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
-            )
-        ),
-        pytest.raises(CommandError, match="No mailer sends by Franking"),
-    ):
-        call_command("franking_login")
 
 
 # -- MAILERS -----------------------------------------------------------------------------------------------------------
