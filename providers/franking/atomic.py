@@ -22,8 +22,8 @@ DEBRIS_SECONDS = 600.0
 def make_private(directory: Path) -> None:
     """Make a directory, and those that are missing above it, for this user alone whatever the umask.
 
-    One that is there stays as it is. The XDG Base Directory Specification asks for 0700 too. Who may rename a directory on the way puts their own in its
-    place. Raises ``OSError``.
+    One that is there stays as it is. The XDG Base Directory Specification asks for 0700 too. Who may rename a directory
+    on the way puts their own in its place. Raises ``OSError``.
     """
     try:
         directory.mkdir(mode=0o700)

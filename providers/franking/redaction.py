@@ -66,9 +66,9 @@ def without_queries(text: str) -> str:
 
 
 def redacted(text: str, hidden: tuple[str, ...] = (), limit: int = 2000) -> str:
-    """Make another side's words fit to be shown: one bounded line, without the ``hidden`` forms and all that is like one.
+    """Make another side's words fit to be shown: one bounded line without what is secret.
 
-    What goes: tokens, passwords, queries of addresses, control characters.
+    What goes: the ``hidden`` forms, tokens, passwords, queries of addresses; control characters become visible.
     """
     line = " ".join(text[: 8 * limit].split())
     for form in hidden:

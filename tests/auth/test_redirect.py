@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from franking.auth.redirect import Listener, answer, open_in_background, pasted
+from franking.auth.redirect import Listener, authorization_response, open_in_background, pasted
 from franking.errors import LoginRequired
 
 STATE = "state-of-this-login"
@@ -295,14 +295,14 @@ def test_a_browser_is_opened_and_nothing_shown(listener: Listener) -> None:
         return True
 
     person = Person(browser=browser)
-    assert answer(person, listener, "https://issuer.example/auth", STATE)["code"]
+    assert authorization_response(person, listener, "https://issuer.example/auth", STATE)["code"]
     assert person.shown == ""
 
 
 def test_without_a_browser_the_address_and_the_forwarded_port_are_shown(listener: Listener) -> None:
     person = Person()
     with pytest.raises(LoginRequired):
-        answer(person, listener, "https://issuer.example/auth", STATE, timeout=0.05)
+        authorization_response(person, listener, "https://issuer.example/auth", STATE, timeout=0.05)
     assert "https://issuer.example/auth" in person.shown
     assert f"-L {listener.port}:127.0.0.1:{listener.port}" in person.shown
     assert "--no-browser" in person.shown
@@ -310,7 +310,7 @@ def test_without_a_browser_the_address_and_the_forwarded_port_are_shown(listener
 
 def test_the_pasted_way_listens_to_nobody(listener: Listener) -> None:
     person = Person(no_browser=True, paste=REDIRECT)
-    assert answer(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
+    assert authorization_response(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
     assert "https://issuer.example/auth" in person.shown
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", listener.port), timeout=5)
@@ -327,7 +327,7 @@ def test_an_address_pasted_with_a_line_break_comes_in_two_lines(listener: Listen
     lines = [address[:place], address[place:], ""]
     person = Person(no_browser=True)
     person.ask = lambda question, hidden=False: lines.pop(0)  # type: ignore[method-assign]
-    assert answer(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
+    assert authorization_response(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_what_is_whole_or_something_else_is_asked_for_once(listener: Listener, t
     person = Person(no_browser=True)
     person.ask = lambda question, hidden=False: asked.append(question) or text  # type: ignore[method-assign, func-returns-value]
     with contextlib.suppress(LoginRequired):
-        answer(person, listener, "https://issuer.example/auth", STATE)
+        authorization_response(person, listener, "https://issuer.example/auth", STATE)
     assert len(asked) == 1
 
 

@@ -94,10 +94,8 @@ class Account:
 
         An empty reference: nothing but these ``words`` means it.
         """
-        if words is None:
-            words = (reference,)
         made = copy(self)
-        made.__setstate__((*self.__getstate__()[:-2], reference, words))
+        made.__setstate__((*self.__getstate__()[:-2], reference, (reference,) if words is None else words))
         return made
 
     def __getattr__(self, key: str) -> Any:

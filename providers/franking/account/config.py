@@ -96,11 +96,11 @@ class Config:
     def defaults_of(self, provider: Provider) -> dict[str, Any]:
         """Return the defaults for a provider: ``FRANKING_<PROVIDER>_<KEY>`` before ``[providers.<provider>]``."""
         found = rooted(self.defaults.get(provider.name, {}), provider, os.path.dirname(self.location))
-        for known in _fields(provider):
-            variable = setting_variable(provider.name, known.name)
+        for key in _fields(provider):
+            variable = setting_variable(provider.name, key.name)
             if value := self.environ.get(variable):
                 try:
-                    found[known.name] = known.read(value)
+                    found[key.name] = key.read(value)
                 except SettingsError as problem:
                     raise _located(problem, variable) from None
         return found
@@ -266,10 +266,10 @@ def _check_keys(table: Mapping[str, Any], provider: Provider, more: tuple[str, .
 def rooted(settings: Mapping[str, Any], provider: Provider, directory: str) -> dict[str, Any]:
     """Make relative paths absolute, leave ``provider`` out: a program started elsewhere means the same files."""
     found = {key: value for key, value in settings.items() if key != "provider"}
-    for known in _fields(provider):
-        value = found.get(known.name)
-        if known.type == "path" and isinstance(value, str) and value:
-            found[known.name] = os.path.join(directory, os.path.expanduser(value))
+    for key in _fields(provider):
+        value = found.get(key.name)
+        if key.type == "path" and isinstance(value, str) and value:
+            found[key.name] = os.path.join(directory, os.path.expanduser(value))
     return found
 
 

@@ -120,7 +120,8 @@ def _ask_keyring(call: Callable[[Any], _Result], path: Path | None = None) -> _R
 def _no_keyring(why: str, path: Path | None = None) -> SettingsError:
     keyring = f"The key of {path} lies in the system's keyring, but" if path else "The system's keyring cannot be used:"
     return SettingsError(
-        f"{keyring} {why}. Unlock the keyring, or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
+        f"{keyring} {why}. Unlock the keyring, "
+        "or choose another store (FRANKING_STORE=file or encrypted) and sign in again.",
         step="secret",
         field="FRANKING_STORE",
         evidence=Evidence("store", text=why, reason="no-keyring", details={"path": str(path or "")}),

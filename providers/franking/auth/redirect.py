@@ -23,7 +23,7 @@ from franking.account.environment import secret_names
 from franking.errors import Evidence, LoginRequired
 from franking.provider import LoginUI
 
-__all__ = ["SIGN_IN_SECONDS", "Listener", "answer", "open_in_background", "pasted"]
+__all__ = ["SIGN_IN_SECONDS", "Listener", "authorization_response", "open_in_background", "pasted"]
 
 BROWSER_SECONDS = 3.0
 """How long the start of a browser may take before it counts as one that runs in the foreground."""
@@ -39,7 +39,8 @@ _TICK = 0.5  # a blocked select() does not see Ctrl-C on Windows
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1rem;color:#222;background:#fff}}
+<style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1rem;
+color:#222;background:#fff}}
 @media(prefers-color-scheme:dark){{body{{color:#eee;background:#181818}}}}</style></head>
 <body><h1>{title}</h1><p>{text}</p></body></html>
 """
@@ -307,7 +308,7 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
     return opened[0] if opened else True
 
 
-def answer(
+def authorization_response(
     ui: LoginUI, listener: Listener, url: str, state: str, *, timeout: float = SIGN_IN_SECONDS
 ) -> Mapping[str, str]:
     """Lead the person to ``url`` and return the parameters that come back, by the browser or from the clipboard.

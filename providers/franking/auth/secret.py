@@ -109,9 +109,8 @@ class Grant:
         """Read what ``dumps`` wrote. Raises ``SettingsError`` that says what is wrong with it."""
         record = _read(text, "grant", "a sign-in as `franking login NAME --export` prints it")
         try:
-            who, data, application = record["who"], dict(record["data"]), None
-            if kept := data.pop(_KEPT, None):
-                application = Password(str(kept), "store", float(data.pop(_KEPT_SINCE, 0.0)))
+            who, data = record["who"], dict(record["data"])
+            kept, since = data.pop(_KEPT, None), data.pop(_KEPT_SINCE, 0.0)
             return cls(
                 provider=str(record["provider"]),
                 route=str(record["route"]),
@@ -123,7 +122,7 @@ class Grant:
                 expires_at=float(record["expires_at"]),
                 data=data,
                 details=dict(record["details"]),
-                application=application,
+                application=Password(str(kept), "store", float(since)) if kept else None,
             )
         except KeyError as problem:
             what = f"{problem.args[0]} is missing"

@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 from franking.account.account import Account
@@ -68,8 +69,8 @@ class Sources:
 
     account: Account
     store: SecretStore
-    environ: Mapping[str, str] = field(repr=False)
-    explicit: str | None = field(default=None, repr=False)
+    environ: Mapping[str, str] = dataclass_field(repr=False)
+    explicit: str | None = dataclass_field(default=None, repr=False)
 
     def password(self) -> Password | None:
         """Find the password, the client secret, or the token that a command prints; None where there is none.
@@ -105,19 +106,17 @@ class Sources:
         """Return the account's settings that name a command or a file with the secret in it, a token's first."""
         fields = provider_named(self.account.provider).fields
         return [
-            known
+            field
             for kind in ("token", "command", "file")
-            for known in fields
-            if known.credential == kind and self.account.get(known.name)
+            for field in fields
+            if field.credential == kind and self.account.get(field.name)
         ]
 
 
 def keyed_by_settings(account: Account) -> str | None:
     """Return which setting names the key that an account without a person signs in with, or None."""
-    for known in provider_named(account.provider).fields:
-        if known.credential == "key" and account.get(known.name):
-            return known.name
-    return None
+    keys = (field.name for field in provider_named(account.provider).fields if field.credential == "key")
+    return next(filter(account.get, keys), None)
 
 
 class FoundSecret:

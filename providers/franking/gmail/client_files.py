@@ -1,7 +1,7 @@
 """The two JSON files of Google's console: a desktop client (``client_secrets``) and a service account's key.
 
-Nothing is sent from here. People download the wrong one, or copy what the page showed; each of these is recognised, because Google's own answer to
-it would be a page in the browser that never comes back to us.
+Nothing is sent from here. People download the wrong one, or copy what the page showed; each of these is recognised,
+because Google's own response to it would be a page in the browser that never comes back to us.
 """
 
 from __future__ import annotations

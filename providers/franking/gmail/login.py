@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from franking.account.account import Account
-from franking.auth.redirect import Listener, answer
+from franking.auth.redirect import Listener, authorization_response
 from franking.auth.secret import Grant
 from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
 from franking.gmail import issuer
@@ -63,12 +64,12 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
             url, state = flow.authorization_url(
                 access_type="offline", prompt="consent", login_hint=account.sender.address
             )
-        answered = answer(ui, listener, url, state)
+        response = authorization_response(ui, listener, url, state)
         listener.close()
-        if "code" not in answered:
-            raise issuer.not_signed_in(answered.get("error", "no-code"), answered.get("error_description", ""))
-        token = _exchange(flow, answered["code"])
-    grant = _grant(token, client, account, scopes, clock(), named="scope" in answered)
+        if "code" not in response:
+            raise issuer.not_signed_in(response.get("error", "no-code"), response.get("error_description", ""))
+        token = _exchange(flow, response["code"])
+    grant = _grant(token, client, account, scopes, clock(), named="scope" in response)
     if grant.details.get("foreign"):
         ui.show(
             "This sign-in is not Google's: its issuer knows none of Gmail's permissions, so they are taken as given."
@@ -202,10 +203,8 @@ def refresh(account: Account, grant: Grant | None, scopes: tuple[str, ...], *, c
         client_id=data["client_id"],
         client_secret=client_secret,
     )
-    basic = None
-    if grant.details.get("foreign"):
-        basic = (data["client_id"], client_secret)
-    _fetch(credentials, account, basic=basic)
+    basic = (data["client_id"], client_secret)
+    _fetch(credentials, account, basic=basic if grant.details.get("foreign") else None)
     now = clock()
     return replace(
         grant,
@@ -257,24 +256,19 @@ def _fetch(credentials: Any, account: Account, *, basic: tuple[str, str] | None 
     """
     from google.auth.exceptions import GoogleAuthError
 
-    class Response:
-        """A response as google-auth's transport interface wants it."""
-
-        def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-            self.status, self.headers, self.data = status, headers, data
-
     with issuer.requester(account) as request:
 
         def transport(
             url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: Any
-        ) -> Response:
+        ) -> SimpleNamespace:
             if basic and body:
                 fields = [pair for pair in parse_qsl(body.decode()) if not pair[0].startswith("client_")]
                 body = urlencode(fields).encode()
             response = request(method, url, data=body, headers=dict(headers or {}), auth=basic)
             if response.status_code != 200:
                 raise issuer.refused(response.content, account)
-            return Response(200, response.headers, response.content)
+            # a response as google-auth's transport interface wants it
+            return SimpleNamespace(status=200, headers=response.headers, data=response.content)
 
         try:
             credentials.refresh(transport)
@@ -303,7 +297,10 @@ def revoke(account: Account, grant: Grant) -> str:
     """
     token = grant.data.get("refresh_token")
     if account.service_account or not token:
-        return "There was nothing to revoke: a service account's right is taken away in the Google Workspace admin console."
+        return (
+            "There was nothing to revoke: "
+            "a service account's right is taken away in the Google Workspace admin console."
+        )
     with issuer.requester(account) as request:
         response = request("POST", _revoke_uri(str(grant.data.get("token_uri"))), data={"token": token})
     if response.status_code == 200:
@@ -318,7 +315,7 @@ def revoke(account: Account, grant: Grant) -> str:
 
 
 def _revoke_uri(token_uri: str) -> str:
-    """Find where the issuer revokes: Google's one place, else beside the token endpoint (``…/token`` → ``…/revoke``)."""
+    """Find where the issuer revokes: Google's one place, else ``…/revoke`` beside the token endpoint ``…/token``."""
     parts = urlsplit(token_uri)
     if (parts.hostname or "").endswith((".googleapis.com", ".google.com")):
         return REVOKE_URI

@@ -1,7 +1,7 @@
 """The provider ``gmail``: what goes together in its settings, and which file does what. No SDK and no facts here.
 
-``facts.py`` has the facts and fields, ``login.py`` signs in, ``send.py`` sends by the Gmail API, ``rules.py`` recognises
-failures. The route ``gmail-smtp`` is spoken by ``franking.smtp``.
+``facts.py`` has the facts and fields, ``login.py`` signs in, ``send.py`` sends by the Gmail API, ``rules.py``
+recognises failures. The route ``gmail-smtp`` is spoken by ``franking.smtp``.
 """
 
 from __future__ import annotations

@@ -147,8 +147,14 @@ FACTS = Facts(
         "Application (client) ID",
         steps=(
             "Microsoft wants every program to be known. Once, in a few minutes and free of charge:",
-            "1. https://entra.microsoft.com, App registrations, New registration; for outlook.com also allow personal accounts.",
-            "2. Redirect URI: type Public client/native, http://localhost. Authentication: Allow public client flows = Yes.",
+            (
+                "1. https://entra.microsoft.com, App registrations, New registration; "
+                "for outlook.com also allow personal accounts."
+            ),
+            (
+                "2. Redirect URI: type Public client/native, http://localhost. "
+                "Authentication: Allow public client flows = Yes."
+            ),
             "3. API permissions, Microsoft Graph, delegated: Mail.Send. Overview shows the Application (client) ID.",
         ),
         page="docs/outlook.md",

@@ -47,7 +47,8 @@ def application(account: Account, secret: Password | None = None) -> Iterator[Ap
     """Make a fresh MSAL application; its construction asks the issuer for its endpoints."""
     if not account.client_id:
         raise SettingsError(
-            "client_id: an Outlook account needs the Application (client) ID of an app registration in Microsoft Entra; "
+            "client_id: an Outlook account needs the Application (client) ID of an app registration "
+            "in Microsoft Entra; "
             "docs/outlook.md shows where to get one.",
             field="client_id",
         )
@@ -67,10 +68,8 @@ def application(account: Account, secret: Password | None = None) -> Iterator[Ap
             "http_client": session,
             "token_cache": cache,
             "http_cache": remembered,
-            "oidc_authority": issuer,
+            "authority" if microsoft else "oidc_authority": issuer,
         }
-        if microsoft:
-            settings["authority"] = settings.pop("oidc_authority")
         yield Application(asked(account, _made, msal, account, secret, settings), cache, remembered, discovery)
 
 

@@ -1,8 +1,8 @@
-"""Sign in with Microsoft, and renew: the browser (PKCE, answer posted to our listener), a pasted address, a device code,
-and app-only with a secret or a certificate.
+"""Sign in with Microsoft, and renew: browser (PKCE, the code posted to our listener), pasted address, device code, and
+app-only with a secret or a certificate.
 
-MSAL does the protocol, through ``issuer.py``. Grants are values: nothing is stored here, and MSAL's cache travels inside
-``Grant.data``.
+MSAL does the protocol, through ``issuer.py``. Grants are values: nothing is stored here, and MSAL's cache travels
+inside ``Grant.data``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from franking.account.account import Account
-from franking.auth.redirect import Listener, answer
+from franking.auth.redirect import Listener, authorization_response
 from franking.auth.secret import Grant, Password
 from franking.auth.token import meant_for
 from franking.errors import ConnectError, Evidence, LoginRequired, SettingsError
@@ -161,7 +161,10 @@ def _nothing_to_renew(account: Account) -> LoginRequired:
 def revoke(account: Account, grant: Grant) -> str:
     """Return where access is taken away: Microsoft lets no program revoke its own grant of one user."""
     if not authority(account)[1]:
-        return "Franking has forgotten this sign-in. Remove the app's access in your identity provider's account pages too."
+        return (
+            "Franking has forgotten this sign-in. "
+            "Remove the app's access in your identity provider's account pages too."
+        )
     return (
         "Microsoft lets no program take its own access away. Franking has forgotten this sign-in; "
         "to remove the app's access too, open https://myapps.microsoft.com (work or school) or "
@@ -172,27 +175,23 @@ def revoke(account: Account, grant: Grant) -> str:
 def _browser(
     account: Account, app: Application, ui: LoginUI, own: tuple[str, ...], extra: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    """Send the person to the sign-in page, wait for the answer, redeem the code for the account's own scopes."""
-    hint, prompt = account.username or account.sender.address, None
-    if account.mailbox:
-        hint = None
-    if authority(account)[1]:
-        prompt = "select_account"
+    """Send the person to the sign-in page, wait for the response, redeem its code for the account's own scopes."""
+    hint = account.username or account.sender.address
     with Listener(host="localhost") as listener:
         flow = app.msal.initiate_auth_code_flow(
             [*own, *extra],
             # as registered, http://localhost: the port does not matter there, a path would
             redirect_uri=listener.redirect_uri.rstrip("/"),
             response_mode="form_post",
-            login_hint=hint,
-            prompt=prompt,
+            login_hint=None if account.mailbox else hint,
+            prompt="select_account" if authority(account)[1] else None,
         )
         url = str(flow["auth_uri"])
         modes = app.discovery.get("response_modes_supported")
         if ui.no_browser or (isinstance(modes, list) and "form_post" not in modes):
             # what can be pasted is in the address line
             url = url.replace("response_mode=form_post", "response_mode=query")
-        parameters = dict(answer(ui, listener, url, flow["state"]))
+        parameters = dict(authorization_response(ui, listener, url, flow["state"]))
     parameters["state"] = flow["state"]  # checked above; a pasted bare code comes without
     redeem = app.msal.acquire_token_by_auth_code_flow
     result: Mapping[str, Any] = asked(account, redeem, flow, parameters, scopes=list(own))
@@ -203,9 +202,7 @@ _ADMIN_GRANTS = (90094, 90095, 90008, 65005, 650052, 650053, 650056, 650057, 500
 
 
 def _other_scope_refused(result: Mapping[str, Any]) -> bool:
-    """Return whether a sign-in failed for what was asked on top: unknown resource or scope, or one that only an
-    administrator grants.
-    """
+    """Return whether a sign-in failed for what was asked on top: unknown, or only an administrator grants it."""
     if "access_token" in result:
         return False
     text = str(result.get("error_description", ""))
@@ -216,7 +213,7 @@ def _other_scope_refused(result: Mapping[str, Any]) -> bool:
 def _device(
     account: Account, app: Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]
 ) -> Mapping[str, Any]:
-    """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 has it: slower when told so, bounded."""
+    """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 has it: slower when asked, bounded."""
     flow: dict[str, Any] = asked(account, app.msal.initiate_device_flow, scopes=list(own))
     if "user_code" not in flow:
         return flow

@@ -1,7 +1,7 @@
 """What the responses of Microsoft's sign-in, and what MSAL raises, mean for Franking: our errors, evidence in them.
 
-There is no network here. Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for explanations only; so it
-is here.
+There is no network here. Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for
+explanations only; so it is here.
 """
 
 from __future__ import annotations
