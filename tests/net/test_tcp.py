@@ -184,3 +184,26 @@ def test_the_system_is_asked_where_nobody_else_is() -> None:
     found = tcp.resolve(Place("localhost", 25), timeout=5)
     assert {each[4][0] for each in found} <= {"127.0.0.1", "::1"}
     assert len(found) == len(set(found))
+
+
+def test_families_take_turns() -> None:
+    def resolver(name: str, port: int, **options: Any) -> list[Any]:
+        six = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (one, port, 0, 0)) for one in ("::1", "::2", "::3")]
+        return [*six, address(port), address(port, "127.0.0.2")]
+
+    order = tcp.resolve(Place("x.test", 1), timeout=1, resolver=resolver)
+    assert [each[4][0] for each in order] == ["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("straße.test", "xn--strae-oqa.test"),
+        ("ｓｍｔｐ．x.test", "smtp.x.test"),
+        ("smtp.x.test.", "smtp.x.test"),
+        ("[::1]", "::1"),
+    ],
+)
+def test_names_are_looked_up_as_idna_2008_says(host: str, asked: str) -> None:
+    """IDNA 2003 would ask for strasse.test, which is another server."""
+    assert Place(host, 1).name == asked

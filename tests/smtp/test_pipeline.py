@@ -1,12 +1,10 @@
-"""Messages on the wire, octet by octet and without sockets: what leaves when, and what each reply means for which
-message.
-"""
+"""Messages in flight, without sockets: which message a reply belongs to, and what becomes of each at the end."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,640 +14,14 @@ from franking.errors import (
     Evidence,
     MessageError,
     OutcomeUnknown,
-    RecipientsRefused,
     Refused,
     SendError,
     Throttled,
 )
-from franking.message.address import Envelope
 from franking.provider import Receipt
 from franking.smtp.pipeline import Misfit, Pipeline
-from servers.dialogue import Raw, offers, play_messages, replies
-
-FROM_TO = Envelope("a@x.test", ["b@y.test"])
-TWO = Envelope("a@x.test", ["b@y.test", "c@y.test"])
-BODY = Raw(b"Subject: x\r\n\r\n.dot\r\n")
-ALL = ("PIPELINING", "CHUNKING", "SIZE 1000000", "8BITMIME", "SMTPUTF8")
-GONE = ConnectError("gone", evidence=Evidence("connect", reason="closed"))
-
-
-def play(
-    script: str,
-    *jobs: tuple[Any, Envelope, Raw],
-    words: tuple[str, ...] = (),
-    window: int = 1,
-    guarded: tuple[Any, ...] = (),
-) -> dict[Any, Any]:
-    return play_messages(Pipeline(offers(*words)), script, jobs or [(1, FROM_TO, BODY)], window=window, guarded=guarded)
-
-
-# — the plain dialogue —
-
-
-def test_the_plain_dialogue() -> None:
-    results = play("""
-        C: MAIL FROM:<a@x.test>
-        S: 250 ok
-        C: RCPT TO:<b@y.test>
-        S: 250 ok
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 2.0.0 queued""")
-    receipt = results[1]
-    assert isinstance(receipt, Receipt)
-    assert (receipt.reply, receipt.accepted, receipt.refused, receipt.bytes) == (
-        "250 2.0.0 queued",
-        ("b@y.test",),
-        {},
-        BODY.size,
-    )
-    assert receipt.message_id == BODY.message_id
-
-
-def test_the_plain_dialogue_stops_at_a_refused_sender_and_resets_before_the_next_message() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        S: 553 5.7.1 not yours
-        C: RSET
-        S: 250 ok
-        C: MAIL FROM:<a@x.test>
-        S: 250 ok
-        C: RCPT TO:<b@y.test>
-        S: 251 will forward
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, FROM_TO, BODY),
-        (2, FROM_TO, BODY),
-    )
-    assert isinstance(results[1], Refused)
-    assert (results[1].step, results[1].temporary, results[1].evidence.raw) == ("message", False, "553 5.7.1 not yours")
-    assert isinstance(results[2], Receipt)
-
-
-def test_the_plain_dialogue_goes_on_with_the_recipients_that_were_accepted() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        S: 250 ok
-        C: RCPT TO:<b@y.test>
-        S: 550 5.1.1 no such user
-        C: RCPT TO:<c@y.test>
-        S: 250 ok
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, TWO, BODY),
-    )
-    assert results[1].accepted == ("c@y.test",)
-    assert results[1].refused == {"b@y.test": {"reply": "550 5.1.1 no such user", "temporary": False}}
-
-
-def test_the_plain_dialogue_never_says_data_without_a_recipient() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        S: 250 ok
-        C: RCPT TO:<b@y.test>
-        S: 550 5.1.1 no such user
-        C: RCPT TO:<c@y.test>
-        S: 450 4.2.1 later""",
-        (1, TWO, BODY),
-    )
-    error = results[1]
-    assert isinstance(error, RecipientsRefused)
-    assert error.temporary
-    assert error.refused["c@y.test"] == {"reply": "450 4.2.1 later", "temporary": True}
-    assert error.evidence is not None
-    assert (error.evidence.code, error.evidence.enhanced, error.evidence.text) == (550, "5.1.1", "no such user")
-
-
-@pytest.mark.parametrize("words", [("CHUNKING",), ("CHUNKING", "SIZE 100")])
-def test_chunking_without_pipelining_is_the_plain_dialogue(words: tuple[str, ...]) -> None:
-    size = f" SIZE={BODY.size}" if len(words) > 1 else ""
-    play(
-        f"""
-        C: MAIL FROM:<a@x.test>{size}
-        S: 250 ok
-        C: RCPT TO:<b@y.test>
-        S: 250 ok
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        words=words,
-    )
-
-
-# — PIPELINING alone —
-
-
-def test_mail_rcpt_and_data_share_a_flight_and_the_next_envelope_rides() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        C: RSET
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 first
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 second""",
-        (1, FROM_TO, BODY),
-        (2, FROM_TO, BODY),
-        words=("PIPELINING",),
-    )
-    assert [results[tag].reply for tag in (1, 2)] == ["250 first", "250 second"]
-
-
-def test_a_refused_content_is_tied_to_its_message_and_the_next_one_goes_on() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        C: RSET
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 554 5.7.1 spam
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 second""",
-        (1, FROM_TO, BODY),
-        (2, FROM_TO, BODY),
-        words=("PIPELINING",),
-    )
-    assert isinstance(results[1], Refused)
-    assert (results[1].step, results[1].evidence.raw) == ("accepted", "554 5.7.1 spam")
-    assert results[2].reply == "250 second"
-
-
-def test_a_354_without_a_recipient_gets_a_lone_dot() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 ok
-        S: 550 5.1.1 nobody
-        S: 354 go
-        C: .
-        C: RSET
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 554 5.5.1 no valid recipients
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, FROM_TO, BODY),
-        (2, FROM_TO, BODY),
-        words=("PIPELINING",),
-    )
-    assert isinstance(results[1], RecipientsRefused)
-    assert isinstance(results[2], Receipt)
-
-
-@pytest.mark.parametrize("last", ["250 ok, to nobody", "554 5.5.1 no valid recipients"])
-def test_a_lone_dot_delivers_nothing_whatever_the_server_says(last: str) -> None:
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 553 5.7.1 not yours
-        S: 503 5.5.1 MAIL first
-        S: 354 go
-        C: .
-        S: {last}""",
-        words=("PIPELINING",),
-    )
-    assert isinstance(results[1], Refused)
-    assert results[1].evidence.raw == "553 5.7.1 not yours"
-
-
-def test_a_refused_data_command_is_reset() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 ok
-        S: 250 ok
-        S: 451 4.3.0 not now
-        C: RSET
-        C: MAIL FROM:<a@x.test>
-        C: RCPT TO:<b@y.test>
-        C: DATA
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, FROM_TO, BODY),
-        (2, FROM_TO, BODY),
-        words=("PIPELINING",),
-    )
-    assert (results[1].temporary, results[1].step, results[1].evidence.code) == (True, "message", 451)
-    assert isinstance(results[2], Receipt)
-
-
-# — CHUNKING —
-
-
-def test_a_small_message_leaves_in_one_flight() -> None:
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        C: RCPT TO:<b@y.test>
-        C: RCPT TO:<c@y.test>
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot
-        S: 250 ok
-        S: 550 5.1.1 nobody
-        S: 250 ok
-        S: 250 queued""",
-        (1, TWO, BODY),
-        words=ALL,
-    )
-    assert results[1].accepted == ("c@y.test",)
-
-
-def test_a_window_resets_before_every_further_mail() -> None:
-    flight = f"""
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        C: RCPT TO:<b@y.test>
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot"""
-    results = play(
-        f"""{flight}
-        C: RSET{flight}
-        C: RSET{flight}
-        S: 250 ok
-        S: 250 ok
-        S: 250 first
-        C: RSET{flight}
-        S: 250 reset
-        S: 250 ok
-        S: 550 5.1.1 nobody
-        S: 554 5.5.1 no valid recipients
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 250 third
-        S: 250 reset
-        S: 553 5.7.1 not yours
-        S: 503 5.5.1 MAIL first
-        S: 503 5.5.1 MAIL first""",
-        *((tag, FROM_TO, BODY) for tag in (1, 2, 3, 4)),
-        words=ALL,
-        window=3,
-    )
-    assert results[1].reply == "250 first"
-    assert isinstance(results[2], RecipientsRefused)
-    assert results[3].reply == "250 third"
-    assert isinstance(results[4], Refused)
-    assert results[4].evidence.raw == "553 5.7.1 not yours"
-
-
-def test_without_a_window_only_a_failure_is_reset() -> None:
-    flight = f"""
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        C: RCPT TO:<b@y.test>
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot"""
-    results = play(
-        f"""{flight}
-        S: 250 ok
-        S: 250 ok
-        S: 250 first{flight}
-        S: 250 ok
-        S: 250 ok
-        S: 451 4.3.0 later
-        C: RSET{flight}
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 250 third{flight}
-        S: 250 ok
-        S: 250 ok
-        S: 250 fourth""",
-        *((tag, FROM_TO, BODY) for tag in (1, 2, 3, 4)),
-        words=ALL,
-    )
-    assert [getattr(results[tag], "reply", None) for tag in (1, 2, 3, 4)] == [
-        "250 first",
-        None,
-        "250 third",
-        "250 fourth",
-    ]
-
-
-def large(lines: int = 820) -> Raw:
-    return Raw((b"x" * 78 + b"\r\n") * lines, chunk=4096)
-
-
-def test_a_large_message_waits_for_the_recipients() -> None:
-    content = large()
-    lines = "\n".join(["C: " + "x" * 78] * 820)
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test> SIZE={content.size}
-        C: RCPT TO:<b@y.test>
-        S: 250 ok
-        S: 250 ok
-        C: BDAT {content.size} LAST
-        {lines}
-        S: 250 queued""",
-        (1, FROM_TO, content),
-        words=ALL,
-    )
-    assert results[1].reply == "250 queued"
-
-
-def test_a_large_message_that_nobody_takes_never_leaves() -> None:
-    content = large()
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test> SIZE={content.size}
-        C: RCPT TO:<b@y.test>
-        S: 250 ok
-        S: 550 5.1.1 nobody
-        C: RSET
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        C: RCPT TO:<b@y.test>
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot
-        S: 250 reset
-        S: 250 ok
-        S: 250 ok
-        S: 250 second""",
-        (1, FROM_TO, content),
-        (2, FROM_TO, BODY),
-        words=ALL,
-    )
-    assert isinstance(results[1], RecipientsRefused)
-    assert results[2].reply == "250 second"
-
-
-def test_exactly_64_kib_is_small() -> None:
-    data = (b"x" * 62 + b"\r\n") * 1024
-    assert len(data) == 65536
-    for content, one in ((Raw(data), True), (Raw(data + b"y\r\n"), False)):
-        pipeline = Pipeline(offers(*ALL))
-        pipeline.add(1, FROM_TO, content)
-        assert (b"BDAT" in pipeline.outgoing()) is one
-
-
-def test_after_an_idle_time_no_content_leaves_before_mail_is_answered() -> None:
-    play(
-        f"""
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        C: RCPT TO:<b@y.test>
-        S: 250 ok
-        S: 250 ok
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot
-        S: 250 queued""",
-        words=ALL,
-        guarded=(1,),
-    )
-
-
-# — parameters —
-
-
-@pytest.mark.parametrize(
-    ("content", "envelope", "words", "mail"),
-    [
-        (Raw(eight_bit=True), FROM_TO, ("8BITMIME",), b"MAIL FROM:<a@x.test> BODY=8BITMIME\r\n"),
-        (Raw(), FROM_TO, ("8BITMIME", "SIZE"), b"MAIL FROM:<a@x.test> SIZE=21\r\n"),
-        (Raw(smtputf8=True), FROM_TO, ("8BITMIME", "SMTPUTF8"), b"MAIL FROM:<a@x.test> BODY=8BITMIME SMTPUTF8\r\n"),
-        (
-            Raw(),
-            Envelope("a@x.test", ["jiří@y.test"]),
-            ("8BITMIME", "SMTPUTF8"),
-            b"MAIL FROM:<a@x.test> BODY=8BITMIME SMTPUTF8\r\n",
-        ),
-        (
-            Raw(),
-            Envelope("a@bücher.test", ["b@y.test"]),
-            ("8BITMIME", "SMTPUTF8"),
-            b"MAIL FROM:<a@xn--bcher-kva.test>\r\n",
-        ),
-        (Raw(), Envelope("", ["b@y.test"]), (), b"MAIL FROM:<>\r\n"),
-    ],
-)
-def test_the_parameters_of_mail(content: Raw, envelope: Envelope, words: tuple[str, ...], mail: bytes) -> None:
-    pipeline = Pipeline(offers(*words))
-    pipeline.add(1, envelope, content)
-    assert pipeline.outgoing() == mail
-
-
-@pytest.mark.parametrize(
-    ("content", "envelope", "words", "reason"),
-    [
-        (Raw(eight_bit=True), FROM_TO, ("SMTPUTF8",), "8bitmime-not-offered"),
-        (Raw(smtputf8=True), FROM_TO, ("8BITMIME",), "smtputf8-not-offered"),
-        (Raw(), Envelope("jiří@x.test", ["b@y.test"]), ("8BITMIME",), "smtputf8-not-offered"),
-    ],
-)
-def test_what_the_server_cannot_carry_is_said_before_mail(
-    content: Raw, envelope: Envelope, words: tuple[str, ...], reason: str
-) -> None:
-    with pytest.raises(MessageError) as caught:
-        Pipeline(offers(*words)).add(1, envelope, content)
-    assert caught.value.evidence is not None
-    assert (caught.value.evidence.kind, caught.value.evidence.reason) == ("message", reason)
-
-
-def test_a_message_that_is_too_large_is_refused_before_mail() -> None:
-    with pytest.raises(Refused) as caught:
-        Pipeline(offers("SIZE 20")).add(1, FROM_TO, Raw())
-    assert caught.value.evidence is not None
-    assert (caught.value.evidence.reason, caught.value.evidence.details) == ("size", {"size": 21, "limit": 20})
-    assert not caught.value.temporary
-
-
-def test_a_message_to_nobody() -> None:
-    with pytest.raises(MessageError):
-        Pipeline(offers()).add(1, Envelope("a@x.test", []), Raw())
-
-
-@pytest.mark.parametrize(
-    ("sender", "recipient"), [("a@x.test>\r\nRCPT TO:<evil@z.test", "b@y.test"), ("a@x.test", "b@y.test\nDATA")]
-)
-def test_no_address_smuggles_a_command_even_past_the_envelope(sender: str, recipient: str) -> None:
-    envelope = Envelope("a@x.test", ["b@y.test"])
-    object.__setattr__(envelope, "sender", sender)
-    object.__setattr__(envelope, "recipients", (recipient,))
-    with pytest.raises(MessageError):
-        Pipeline(offers(*ALL)).add(1, envelope, Raw())
-
-
-# — many recipients —
-
-
-def many(count: int) -> Envelope:
-    return Envelope("a@x.test", [f"r{number}@y.test" for number in range(count)])
-
-
-def rcpts(start: int, end: int) -> str:
-    return "\n".join(f"C: RCPT TO:<r{number}@y.test>" for number in range(start, end))
-
-
-def test_many_recipients_go_in_groups_of_a_hundred() -> None:
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test> SIZE={BODY.size}
-        {rcpts(0, 99)}
-        {chr(10).join(["S: 250 ok"] * 100)}
-        {rcpts(99, 150)}
-        {chr(10).join(["S: 250 ok"] * 51)}
-        C: BDAT {BODY.size} LAST
-        C: Subject: x
-        C:
-        C: .dot
-        S: 250 ok""",
-        (1, many(150), BODY),
-        words=ALL,
-    )
-    assert len(results[1].accepted) == 150
-
-
-@pytest.mark.parametrize("enough", ["452 4.5.3 too many recipients", "552 5.5.3 too many recipients"])
-def test_a_server_that_has_enough_recipients_is_asked_no_further(enough: str) -> None:
-    results = play(
-        f"""
-        C: MAIL FROM:<a@x.test>
-        {rcpts(0, 99)}
-        {chr(10).join(["S: 250 ok"] * 91)}
-        {chr(10).join(["S: " + enough] * 9)}
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, many(250), BODY),
-        words=("PIPELINING",),
-    )
-    receipt = results[1]
-    assert receipt.accepted == tuple(f"r{number}@y.test" for number in range(90))
-    assert len(receipt.refused) == 160
-    assert all(answer == {"reply": enough, "temporary": True} for answer in receipt.refused.values())
-
-
-def test_too_many_recipients_in_the_plain_dialogue() -> None:
-    results = play(
-        """
-        C: MAIL FROM:<a@x.test>
-        S: 250 ok
-        C: RCPT TO:<r0@y.test>
-        S: 250 ok
-        C: RCPT TO:<r1@y.test>
-        S: 452 4.5.3 enough
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..dot
-        C: .
-        S: 250 ok""",
-        (1, many(4), BODY),
-    )
-    assert results[1].accepted == ("r0@y.test",)
-    assert list(results[1].refused) == ["r1@y.test", "r2@y.test", "r3@y.test"]
-
-
-# — too fast, and 421 —
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "after"),
-    [
-        ("450 4.2.1 receiving mail at a rate that is too high", Throttled, None),
-        ("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", Throttled, None),
-        ("451 4.7.500 Server busy. Please try again later", Throttled, None),
-        ("450 4.7.1 too much mail; retry after 5 minutes", Throttled, 300.0),
-        ("451 4.7.1 slow down, try again in 30 seconds", Throttled, 30.0),
-        ("451 4.7.1 Greylisting in action", Refused, None),
-        ("452 4.3.1 insufficient system storage", Refused, None),
-        ("550 5.4.5 daily sending quota exceeded", Refused, None),
-    ],
-)
-def test_what_counts_as_throttled(answer: str, kind: type[Refused], after: float | None) -> None:
-    error = play(f"C: MAIL FROM:<a@x.test>\nS: {answer}")[1]
-    assert type(error) is kind
-    assert error.temporary is answer.startswith("4")
-    assert getattr(error, "retry_after", None) == after
+from servers.dialogue import Raw, offers, replies
+from smtp.dialogues import ALL, BODY, FROM_TO, GONE, large, play
 
 
 def in_flight(count: int, *, script: str = "") -> tuple[Pipeline, int]:
@@ -665,7 +37,7 @@ def in_flight(count: int, *, script: str = "") -> tuple[Pipeline, int]:
     return pipeline, said
 
 
-def verdicts(pipeline: Pipeline) -> list[str]:
+def results(pipeline: Pipeline) -> list[str]:
     return [type(transaction.result).__name__ for transaction in sorted(pipeline.done, key=lambda each: each.tag)]
 
 
@@ -700,9 +72,6 @@ def test_421_on_a_new_connection_or_about_pace_is_throttling(first: bool, text: 
     assert isinstance(pipeline.done[-1].result, Throttled)
 
 
-# — replies that do not fit —
-
-
 @pytest.mark.parametrize(
     "replied",
     [
@@ -713,17 +82,24 @@ def test_421_on_a_new_connection_or_about_pace_is_throttling(first: bool, text: 
         "553 no\r\n503 no\r\n250 accepted, from whom?\r\n",
         "250 ok\r\n250 ok\r\n354 go\r\n",
         "250 ok\r\n250 ok\r\n250 queued\r\n554 cannot reset\r\n",
+        "354 go\r\n250 ok\r\n250 queued\r\n",
+        "250 ok\r\n354 go\r\n250 queued\r\n",
+        "250 ok\r\n299 ok\r\n300 queued\r\n",
+        "250 ok\r\n250 ok\r\n250 queued\r\n354 reset\r\n250 ok\r\n250 ok\r\n250 queued\r\n",
     ],
 )
-def test_a_reply_that_does_not_fit_makes_what_was_handed_over_unknown(replied: str) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_reply_that_does_not_fit_makes_what_was_handed_over_unknown(replied: str, at_once: bool) -> None:
     pipeline, said = in_flight(2)
     with pytest.raises(Misfit):
+        if at_once:
+            pipeline.receive_all(deque(replies(replied.encode())))
         for reply in replies(replied.encode()):
             pipeline.receive(reply)
     pipeline.lost(said, GONE)
-    assert verdicts(pipeline)[-1] == "OutcomeUnknown"
-    assert "Refused" not in verdicts(pipeline)
-    assert "RecipientsRefused" not in verdicts(pipeline)
+    assert results(pipeline)[-1] == "OutcomeUnknown"
+    assert "Refused" not in results(pipeline)
+    assert "RecipientsRefused" not in results(pipeline)
 
 
 def test_a_reply_to_nothing_does_not_fit() -> None:
@@ -739,20 +115,17 @@ def test_data_that_is_accepted_before_it_was_sent_does_not_fit() -> None:
         )
 
 
-# — a connection that dies —
-
-
 def test_handed_over_means_the_last_octet() -> None:
-    for missing, verdict in ((0, "OutcomeUnknown"), (1, "ConnectError")):
+    for missing, kind in ((0, "OutcomeUnknown"), (1, "ConnectError")):
         pipeline, said = in_flight(1)
         pipeline.lost(said - missing, GONE)
-        assert verdicts(pipeline) == [verdict]
+        assert results(pipeline) == [kind]
 
 
 def test_a_window_that_dies_knows_each_message() -> None:
     pipeline, said = in_flight(4, script="250 ok\r\n250 ok\r\n250 queued\r\n250 ok\r\n250 ok\r\n250 ok\r\n")
     pipeline.lost(said - 1, dataclasses_replaced(GONE))
-    assert verdicts(pipeline) == ["Receipt", "OutcomeUnknown", "OutcomeUnknown", "ConnectError"]
+    assert results(pipeline) == ["Receipt", "OutcomeUnknown", "OutcomeUnknown", "ConnectError"]
     by_tag = {transaction.tag: transaction.result for transaction in pipeline.done}
     assert isinstance(by_tag[1], OutcomeUnknown)
     assert by_tag[1].accepted == ["b@y.test"]
@@ -769,7 +142,7 @@ def dataclasses_replaced(cause: ConnectError) -> ConnectError:
 def test_a_message_that_the_envelope_already_refused_is_refused_not_unknown(replied: str) -> None:
     pipeline, said = in_flight(1, script=replied)
     pipeline.lost(said, GONE)
-    assert verdicts(pipeline)[0] in ("Refused", "RecipientsRefused")
+    assert results(pipeline)[0] in ("Refused", "RecipientsRefused")
 
 
 def test_an_envelope_that_rides_is_safe_when_the_connection_dies() -> None:
@@ -784,21 +157,47 @@ def test_an_envelope_that_rides_is_safe_when_the_connection_dies() -> None:
             said += len(pipeline.outgoing())
             assert pipeline.outgoing() == b""
     pipeline.lost(said, GONE)
-    assert verdicts(pipeline) == ["OutcomeUnknown", "ConnectError"]
+    assert results(pipeline) == ["OutcomeUnknown", "ConnectError"]
 
 
 @pytest.mark.parametrize(
     ("used", "guarded", "stale"), [(False, False, False), (True, False, True), (False, True, True)]
 )
-def test_a_connection_that_had_died_before_any_content_left_is_stale(used: bool, guarded: bool, stale: bool) -> None:
+@pytest.mark.parametrize("reason", ["closed", "reset"])
+def test_a_connection_that_had_died_before_any_content_left_is_stale(
+    used: bool, guarded: bool, stale: bool, reason: str
+) -> None:
     pipeline = Pipeline(offers("PIPELINING"))
     pipeline.used = used
     pipeline.add(1, FROM_TO, BODY, guarded=guarded)
     said = len(pipeline.outgoing())
-    pipeline.lost(said, GONE)
+    pipeline.lost(said, ConnectError("gone", evidence=Evidence("connect", reason=reason)))
     error = pipeline.done[0].result
     assert isinstance(error, ConnectError)
     assert error.stale is stale
+
+
+@pytest.mark.parametrize("reason", ["timeout", "unreachable", "unexpected-reply"])
+def test_a_connection_that_ended_otherwise_is_not_stale(reason: str) -> None:
+    pipeline = Pipeline(offers("PIPELINING"))
+    pipeline.used = True
+    pipeline.add(1, FROM_TO, BODY)
+    pipeline.lost(len(pipeline.outgoing()), ConnectError("gone", evidence=Evidence("connect", reason=reason)))
+    error = pipeline.done[0].result
+    assert isinstance(error, ConnectError)
+    assert not error.stale
+
+
+def test_once_anything_was_answered_a_connection_is_not_stale() -> None:
+    pipeline = Pipeline(offers("PIPELINING"))
+    pipeline.used = True
+    pipeline.add(1, FROM_TO, BODY)
+    said = len(pipeline.outgoing())
+    pipeline.receive(replies(b"250 ok\r\n")[0])
+    pipeline.lost(said, GONE)
+    error = pipeline.done[0].result
+    assert isinstance(error, ConnectError)
+    assert not error.stale
 
 
 def test_silence_is_never_stale() -> None:
@@ -809,9 +208,6 @@ def test_silence_is_never_stale() -> None:
     error = pipeline.done[0].result
     assert isinstance(error, ConnectTimeout)
     assert not error.stale
-
-
-# — content that cannot be read —
 
 
 class Vanishing(Raw):
@@ -886,14 +282,88 @@ def test_a_refusal_in_the_middle_of_a_large_content_ends_the_connection() -> Non
     assert pipeline.outgoing() == b""
 
 
-def test_lines_are_logged_beside_what_leaves_and_bodies_are_not() -> None:
-    said: list[str] = []
-    pipeline = Pipeline(offers(*ALL), log=said.append)
+@pytest.mark.parametrize("replied", ["553 5.7.1 no\r\n", "250 ok\r\n550 5.1.1 nobody\r\n", "553 no\r\n503 no\r\n"])
+def test_what_the_first_was_refused_says_nothing_of_the_second(replied: str) -> None:
+    pipeline, said = in_flight(2, script=replied)
+    pipeline.lost(said, GONE)
+    first, second = sorted(pipeline.done, key=lambda each: each.tag)
+    assert isinstance(first.result, Refused)
+    assert isinstance(second.result, OutcomeUnknown)
+    assert second.result.accepted == []
+
+
+ACCEPTED = b"250 ok\r\n250 ok\r\n250 queued\r\n"
+
+
+@pytest.mark.parametrize(
+    ("surplus", "kind"),
+    [
+        ("554 5.7.1 spam", OutcomeUnknown),
+        ("451 4.3.0 later", OutcomeUnknown),
+        ("354 go", OutcomeUnknown),
+        ("250 ok", Receipt),
+        ("299 ok", Receipt),
+        ("421 4.3.0 closing", Receipt),
+    ],
+)
+def test_a_surplus_reply_takes_an_acceptance_back_unless_it_accepts_too(surplus: str, kind: type) -> None:
+    pipeline, _ = in_flight(1)
+    with pytest.raises(Misfit) as caught:
+        pipeline.receive_all(deque(replies(ACCEPTED + f"{surplus}\r\n".encode())))
+    pipeline.doubt(caught.value.reply, GONE)
+    (transaction,) = pipeline.done
+    assert type(transaction.result) is kind
+    if kind is OutcomeUnknown:
+        assert transaction.result.accepted == ["b@y.test"]
+
+
+def test_a_misfit_to_another_message_takes_no_acceptance_back() -> None:
+    pipeline, _ = in_flight(2)
+    with pytest.raises(Misfit) as caught:
+        pipeline.receive_all(deque(replies(ACCEPTED + b"250 reset\r\n354 go\r\n")))
+    pipeline.doubt(caught.value.reply, GONE)
+    assert results(pipeline) == ["Receipt"]
+
+
+def test_a_refusal_is_never_taken_back() -> None:
+    pipeline, _ = in_flight(1)
+    with pytest.raises(Misfit) as caught:
+        pipeline.receive_all(deque(replies(b"250 ok\r\n250 ok\r\n554 spam\r\n554 spam\r\n")))
+    pipeline.doubt(caught.value.reply, GONE)
+    assert results(pipeline) == ["Refused"]
+
+
+def test_nothing_behind_421_is_heard() -> None:
+    pipeline, _ = in_flight(2)
+    came = deque(replies(b"421 closing\r\n250 ok\r\n250 ok\r\n250 queued\r\n"))
+    pipeline.receive_all(came)
+    assert len(came) == 3
+    assert results(pipeline) == ["Throttled", "ConnectError"]
+
+
+def test_room_is_for_so_many_and_no_more() -> None:
+    for words, window, most in ((ALL, 1, 1), (ALL, 3, 3), (("PIPELINING",), 1, 2), (("PIPELINING",), 3, 4), ((), 3, 1)):
+        pipeline = Pipeline(offers(*words))
+        taken = 0
+        while pipeline.room(window):
+            pipeline.add(taken, FROM_TO, BODY)
+            taken += 1
+            while pipeline.outgoing():
+                pass
+            if words == ("PIPELINING",):
+                pipeline.receive_all(deque(replies(b"250 ok\r\n250 ok\r\n354 go\r\n")) if taken == 1 else deque())
+                while pipeline.outgoing():
+                    pass
+        assert taken == min(most, 2 if words == ("PIPELINING",) else most), (words, window)
+
+
+def test_only_the_reply_to_a_content_accepts() -> None:
+    pipeline = Pipeline(offers("PIPELINING"))
+    assert not pipeline.awaits_acceptance
     pipeline.add(1, FROM_TO, BODY)
     pipeline.outgoing()
-    assert said == [
-        f"MAIL FROM:<a@x.test> SIZE={BODY.size}",
-        "RCPT TO:<b@y.test>",
-        f"BDAT {BODY.size} LAST",
-        f"<… {BODY.size} octets>",
-    ]
+    for reply in replies(b"250 ok\r\n250 ok\r\n354 go\r\n"):
+        assert not pipeline.awaits_acceptance
+        pipeline.receive(reply)
+    pipeline.outgoing()
+    assert pipeline.awaits_acceptance

@@ -301,3 +301,65 @@ def test_a_challenge_in_base64_that_repeats_the_token_stays_base64(before: int) 
     assert token not in shown
     assert base64.b64encode(token) not in shown
     assert redactor(b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4=") == b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4="
+
+
+def test_an_auth_line_of_511_octets_goes_at_once() -> None:
+    token = "t" * 347
+    line = next(login(Credentials("jana", token), offers("AUTH XOAUTH2"), ("xoauth2",), Redactor()))
+    assert len(line.data) == 511
+    line = next(login(Credentials("jana", token + "ttt"), offers("AUTH XOAUTH2"), ("xoauth2",), Redactor()))
+    assert line.data == b"AUTH XOAUTH2\r\n"
+
+
+@pytest.mark.parametrize(("mechanism", "acknowledgement"), [("xoauth2", ""), ("oauthbearer", "AQ==")])
+@pytest.mark.parametrize(
+    ("answer", "temporary", "refused_token"),
+    [
+        ("454 4.7.0 Temporary authentication failure", True, False),
+        ("421 4.7.0 closing", True, False),
+        ("535 5.7.8 no", False, True),
+        ("550 5.7.1 no", False, True),
+    ],
+)
+def test_only_a_refusal_for_good_asks_for_a_newer_token(
+    mechanism: str, acknowledgement: str, answer: str, temporary: bool, refused_token: bool
+) -> None:
+    reason = b64('{"status":"400"}')
+    dialogue = login(Credentials("jana", TOKEN), offers(f"AUTH {mechanism}"), (mechanism,), Redactor())
+    next(dialogue)
+    (challenge, last) = replies(f"334 {reason}\r\n{answer}\r\n".encode())
+    assert dialogue.send(challenge).data == f"{acknowledgement}\r\n".encode()
+    with pytest.raises(LoginError) as caught:
+        dialogue.send(last)
+    assert (caught.value.temporary, caught.value.token_refused) == (temporary, refused_token)
+
+
+def test_a_password_is_never_a_refused_token() -> None:
+    error = refused(f"C: AUTH PLAIN {b64(chr(0) + 'jana' + chr(0) + 'pw')}\nS: 535 5.7.8 no", secret="pw")
+    assert not error.token_refused
+
+
+def test_eight_questions_are_answered_and_no_more() -> None:
+    dialogue = login(Credentials("jana", "pw"), offers("AUTH LOGIN"), ("login",), Redactor())
+    next(dialogue)
+    (question,) = replies(b"334 VXNlcm5hbWU6\r\n")
+    for _ in range(sasl.CHALLENGES):
+        assert dialogue.send(question) is not None
+    with pytest.raises(LoginError) as caught:
+        dialogue.send(question)
+    assert caught.value.evidence is not None
+    assert (caught.value.evidence.reason, caught.value.temporary) == ("endless-challenges", False)
+
+
+def test_of_two_secrets_the_longer_is_hidden_whole() -> None:
+    redactor = Redactor()
+    redactor.add(b"heslo")
+    redactor.add(b"heslo-a-delsi", b"", b"heslo")
+    assert redactor(b"535 heslo-a-delsi heslo") == f"535 {sasl.HIDDEN} {sasl.HIDDEN}".encode()
+    assert repr(redactor) == "Redactor(2 secrets)"
+
+
+def test_of_three_characters_a_secret_is_a_word_and_of_four_it_is_hidden_anywhere() -> None:
+    redactor = Redactor()
+    redactor.add(b"abc", b"wxyz")
+    assert redactor(b"xabcx xwxyzx") == f"xabcx x{sasl.HIDDEN}x".encode()

@@ -1,0 +1,78 @@
+"""What an observer is told of a session and of one message."""
+
+from __future__ import annotations
+
+import pytest
+
+from franking.errors import (
+    SendError,
+)
+from franking.provider import Step
+from servers.certificates import Certificates
+from servers.dialogue import Raw
+from servers.smtp import (
+    Fault,
+    hangs_up,
+    says,
+)
+from smtp.sessions import (
+    BODY,
+    CHUNKS,
+    ENVELOPE,
+    PIPES,
+    Start,
+    session,
+)
+
+
+def test_the_steps_of_a_send(smtp_server: Start, certificates: Certificates) -> None:
+    steps: list[Step] = []
+    server = smtp_server(users={"jana": "pw"}, context=certificates.context("good"))
+    with session(server, "pw", steps.append, security="starttls", ca_file=certificates.ca_file) as opened:
+        opened.send(ENVELOPE, BODY)
+    ended = [step for step in steps if step.status != "running"]
+    assert [(step.name, step.status) for step in ended] == [
+        (name, "ok") for name in ("resolve", "connect", "greet", "tls", "login", "message", "accepted")
+    ]
+    assert [step.name for step in steps if step.status == "running"] == [step.name for step in ended]
+    detail = {step.name: step.detail for step in ended}
+    assert detail["resolve"] == "127.0.0.1"
+    assert detail["connect"] == f"127.0.0.1 port {server.port}"
+    assert detail["greet"] == "mx.example.test ESMTP"
+    assert detail["tls"].startswith("TLS 1.3, certificate valid until 20")
+    assert detail["login"] == "PLAIN as jana"
+    assert detail["message"] == f"{BODY.size} octets to 1 recipient"
+    assert detail["accepted"] == "250 2.0.0 queued as 1"
+    assert all(step.ms >= 0 for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("fault", "last"),
+    [
+        (Fault("greet", hangs_up), ("greet", "failed")),
+        (Fault("auth", says("535 5.7.8 no")), ("login", "failed")),
+        (Fault("mail", says("553 5.7.1 not yours")), ("message", "failed")),
+        (Fault("body", says("554 5.7.1 spam")), ("accepted", "failed")),
+        (Fault("body", hangs_up), ("accepted", "failed")),
+    ],
+)
+def test_the_step_that_failed(smtp_server: Start, fault: Fault, last: tuple[str, str]) -> None:
+    steps: list[Step] = []
+    server = smtp_server(users={"jana": "pw"}, faults=[fault])
+    with pytest.raises(SendError) as caught, session(server, "pw", steps.append) as opened:
+        opened.send(ENVELOPE, BODY)
+    assert (steps[-1].name, steps[-1].status) == last
+    assert steps[-1].detail == str(caught.value)
+    assert caught.value.step == last[0]
+
+
+@pytest.mark.parametrize("extensions", [CHUNKS, PIPES, ()])
+def test_large_uploads_tell_how_far_they_are(smtp_server: Start, extensions: tuple[str, ...]) -> None:
+    steps: list[Step] = []
+    server = smtp_server(extensions=extensions)
+    with session(server, None, steps.append) as opened:
+        opened.send(ENVELOPE, Raw(b"x" * 78 + b"\r\n" * 1_000_000, chunk=65536))
+    done = [step.done for step in steps if step.done is not None]
+    assert len(done) > 3
+    assert done == sorted(done)
+    assert {step.total for step in steps if step.done is not None} == {78 + 2_000_000}
