@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import pickle
+import select
 import socket
 import threading
 import traceback
+from collections.abc import Iterator
 
 import pytest
 
 from franking.errors import (
     ConnectError,
+    ConnectTimeout,
     SendError,
 )
 from franking.net.tcp import Place
 from franking.provider import Step
-from franking.smtp.connection import Connection
+from franking.smtp.connection import Connection, Dialogue
+from franking.smtp.protocol import Line
 from servers.certificates import Certificates
 from servers.smtp import (
     Fault,
@@ -26,6 +30,7 @@ from servers.smtp import (
 from smtp.sessions import (
     BODY,
     ENVELOPE,
+    Clock,
     Start,
     failure,
     session,
@@ -135,3 +140,123 @@ def test_a_sign_in_address_with_a_one_time_token_is_shown_nowhere(
     assert "Canary7" not in caplog.text + str(error) + repr(error.evidence)
     assert "Please log in via your web browser" in str(error)
     assert "Please log in via your web browser" in caplog.text
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, socket.socket, Clock]]:
+    """Make a connection whose other end the test holds, and whose clock it moves."""
+    clock = Clock()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    connection = Connection(Place("127.0.0.1", 25), timeout=5, patience=20, clock=clock)
+    connection.attach(sock)
+    with peer:
+        yield connection, peer, clock
+    connection.close()
+
+
+def test_a_reply_that_drips_for_ever_is_silence(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, clock = pair
+    for _ in range(2):
+        peer.sendall(b"2")
+        connection.fill()
+        clock.now += 19
+        peer.sendall(b"50 ok\r\n")  # it ends in time, and the next has all its time again
+        connection.fill()
+        assert connection.reader.replies.popleft().code == 250
+    peer.sendall(b"2")
+    connection.fill()
+    peer.sendall(b"5")
+    connection.fill()
+    clock.now += 20
+    peer.sendall(b"0")
+    with pytest.raises(ConnectTimeout):
+        connection.fill()
+
+
+def test_a_socket_that_is_gone_when_it_is_attached_was_reset() -> None:
+    connection = Connection(Place("127.0.0.1", 25), timeout=5, patience=5)
+    assert connection.closed
+    with socket.socket() as never_connected:
+        with pytest.raises(ConnectError) as caught:
+            connection.attach(never_connected)
+        assert caught.value.evidence is not None
+        assert (caught.value.evidence.reason, caught.value.step) == ("reset", "connect")
+        connection.close()
+        assert never_connected.fileno() == -1
+
+
+def test_who_has_heard_enough_writes_no_more(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, _ = pair
+    peer.sendall(b"552 5.3.4 too big\r\n")
+    connection.write(b"x" * 50_000_000, lambda: True)
+    assert connection.sent < 50_000_000 == connection.offered
+    assert connection.reader.replies[0].code == 552
+
+
+def test_a_peer_that_reads_nothing_is_silence(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, _, _ = pair
+    connection.timeout = 0.1
+    with pytest.raises(ConnectTimeout):
+        connection.write(b"x" * 50_000_000)
+
+
+def test_a_closed_connection_says_good_bye_once(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, _ = pair
+    peer.sendall(b"221 bye\r\n")
+    connection.close(quit_first=True)
+    connection.close(quit_first=True)
+    assert peer.recv(100) == b"QUIT\r\n"
+    assert peer.recv(100) == b""
+    assert connection.closed
+
+
+def test_a_good_bye_to_nobody_is_no_error(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, _ = pair
+    peer.close()
+    connection.close(quit_first=True)
+    assert connection.closed
+
+
+def test_a_dialogue_hears_nothing_that_was_not_asked_for(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, _ = pair
+    peer.sendall(b"250 ok\r\n250 and more\r\n")
+
+    def dialogue() -> Dialogue[None]:
+        yield None
+        yield Line(b"NOOP\r\n", "NOOP")
+
+    with pytest.raises(ConnectError) as caught:
+        connection.converse(dialogue())
+    assert caught.value.evidence is not None
+    assert (caught.value.evidence.reason, caught.value.evidence.text) == ("unexpected-reply", "250 and more")
+    assert connection.sent == 0
+
+
+def test_nothing_is_quiet_that_has_ended(pair: tuple[Connection, socket.socket, Clock]) -> None:
+    connection, peer, _ = pair
+    assert connection.quiet()
+    peer.close()
+    assert not connection.quiet()
+    with pytest.raises(ConnectError) as caught:
+        connection.take()
+    assert caught.value.evidence is not None
+    assert caught.value.evidence.reason == "closed"
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="Windows has select alone")
+def test_without_poll_select_waits(
+    pair: tuple[Connection, socket.socket, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, peer, _ = pair
+    monkeypatch.setattr("franking.smtp.connection._HAS_POLL", False)
+    assert connection.quiet()
+    peer.sendall(b"250 ok\r\n")
+    connection.fill()
+    assert connection.reader.replies[0].code == 250
+    connection.timeout = 0.1
+    with pytest.raises(ConnectTimeout):
+        connection.fill()
+    with pytest.raises(ConnectTimeout):
+        connection.write(b"x" * 50_000_000)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
+import sys
 import threading
+from collections.abc import Callable
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
 
+import franking.net.tcp
+import franking.smtp.connection
+import franking.smtp.handshake
+import franking.smtp.open
 from franking.auth.secret import Password
 from franking.errors import (
     ConnectError,
@@ -355,3 +363,70 @@ def test_aiosmtpd(certificates: Certificates, security: str) -> None:
     finally:
         controller.stop()
     assert received == [("jana@example.test", ["petr@example.test"], BODY.data)] * 3
+
+
+def test_a_secret_without_a_name_goes_nowhere(smtp_server: Start) -> None:
+    server = smtp_server(users={"jana": "pw"})
+    with pytest.raises(SettingsError) as caught:
+        open_session(account(server), Password("pw"), silent, route="smtp")
+    assert (caught.value.field, caught.value.step) == ("username", "login")
+    assert not any(line.startswith("AUTH") for line in server.wait().lines)
+
+
+def lines_of(*modules: ModuleType) -> Callable[[int], Callable[..., Any]]:
+    """Return what makes a trace function that interrupts before the line with this number is done."""
+    files = {module.__file__ for module in modules}
+
+    def interrupter(number: int) -> Callable[..., Any]:
+        seen = itertools.count()
+
+        def each(frame: FrameType, event: str, argument: Any) -> Any:
+            if event == "line" and next(seen) == number:
+                raise KeyboardInterrupt
+            return each
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            return each if frame.f_code.co_filename in files else None
+
+        return trace
+
+    return interrupter
+
+
+@pytest.mark.parametrize(("security", "step"), [("none", 1), ("starttls", 29)])
+def test_an_interruption_between_any_two_lines_leaves_no_socket(
+    smtp_server: Start,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    security: str,
+    step: int,
+) -> None:
+    """A signal strikes where it likes; each socket has an owner that closes it, a refused attempt's too."""
+    server = smtp_server(context=certificates.context("good"))
+    settings = account(server, security=security, ca_file=certificates.ca_file)
+    resolver = found(("127.0.0.1", closed_port()), ("127.0.0.1", server.port))
+    opened: list[socket.socket] = []
+
+    class Watched(socket.socket):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            if threading.current_thread() is threading.main_thread():
+                opened.append(self)
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    modules = (franking.net.tcp, franking.smtp.open, franking.smtp.connection, franking.smtp.handshake)
+    interrupter = lines_of(*modules)
+    before = sys.gettrace()
+    for number in itertools.count(0, step):
+        try:
+            sys.settrace(interrupter(number))
+            session = open_session(settings, None, silent, route="smtp", resolver=resolver)
+        except KeyboardInterrupt:
+            sys.settrace(before)
+            assert [sock.fileno() for sock in opened] == [-1] * len(opened), f"line {number}"
+            opened.clear()
+        else:
+            sys.settrace(before)
+            session.close()
+            break
+    assert number > 200

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from franking.errors import (
+    OutcomeUnknown,
+    Refused,
     SendError,
 )
-from franking.provider import Step
+from franking.provider import Receipt, Step
+from franking.smtp.progress import Progress
+from franking.smtp.protocol import Reply
+from franking.smtp.transaction import MAIL, RCPT, Transaction
 from servers.certificates import Certificates
-from servers.dialogue import Raw
+from servers.dialogue import Raw, offers
 from servers.smtp import (
     Fault,
     hangs_up,
@@ -20,6 +27,7 @@ from smtp.sessions import (
     CHUNKS,
     ENVELOPE,
     PIPES,
+    Clock,
     Start,
     session,
 )
@@ -76,3 +84,60 @@ def test_large_uploads_tell_how_far_they_are(smtp_server: Start, extensions: tup
     assert len(done) > 3
     assert done == sorted(done)
     assert {step.total for step in steps if step.done is not None} == {78 + 2_000_000}
+
+
+class Events:
+    """What an observer was told: name, status, and how far."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, int | None]] = []
+
+    def __call__(self, step: Step) -> None:
+        self.told.append((step.name, step.status, step.done))
+
+
+def begun(size: int) -> tuple[Progress, Transaction, Events]:
+    events = Events()
+    transaction = Transaction(offers("PIPELINING"), 1, ENVELOPE, Raw(b"x" * size))
+    return Progress(events, transaction, Clock()), transaction, events
+
+
+def test_an_upload_is_told_of_every_256_kib_and_never_beyond_its_end() -> None:
+    progress, transaction, events = begun(600_000)
+    progress.look(1000)
+    transaction.begin_content(1000)
+    for sent in (1000, 263_143, 263_144, 400_000, 525_288, 700_000):
+        progress.look(sent)
+    assert events.told[1:] == [("message", "running", 262_144), ("message", "running", 525_288 - 1000)]
+
+
+def test_a_small_message_is_told_of_at_both_ends_only() -> None:
+    progress, transaction, events = begun(200_000)
+    transaction.begin_content(0)
+    transaction.end_content(200_003)
+    for sent in (100_000, 200_002, 200_003):
+        progress.look(sent)
+    assert events.told == [("message", "running", None)]  # nobody has accepted a recipient yet
+    transaction.hear(MAIL, Reply(250))
+    transaction.hear(RCPT, Reply(250))
+    progress.look(200_002)
+    assert len(events.told) == 1
+    for _ in range(2):
+        progress.look(200_003)
+    assert events.told[1:] == [("message", "ok", None), ("accepted", "running", None)]
+    progress.end(Refused("no", step="accepted"))
+    assert events.told[3:] == [("accepted", "failed", None)]
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (Receipt("<1>", "smtp", "250 ok"), [("message", "ok"), ("accepted", "running"), ("accepted", "ok")]),
+        (Refused("no", step="message"), [("message", "failed")]),
+        (OutcomeUnknown("?"), [("message", "ok"), ("accepted", "running"), ("accepted", "failed")]),
+    ],
+)
+def test_each_end_has_its_steps(result: Any, told: list[tuple[str, str]]) -> None:
+    progress, _, events = begun(10)
+    progress.end(result)
+    assert [(name, status) for name, status, _ in events.told[1:]] == told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 from typing import Any
 
@@ -19,6 +21,7 @@ from franking.errors import (
 )
 from franking.message.address import Envelope
 from franking.message.prepare import prepare
+from franking.provider import Step
 from servers.dialogue import Raw
 from servers.smtp import (
     EXTENSIONS,
@@ -280,15 +283,15 @@ def test_a_forked_child_cannot_touch_the_parents_connection(smtp_server: Start) 
         opened.send(ENVELOPE, BODY)
         child = os.fork()
         if child == 0:
-            verdict = 1
+            code = 1
             try:
                 opened.abort()
                 opened.send(ENVELOPE, BODY)
             except ConnectError as error:
-                verdict = 0 if error.stale and error.evidence is not None and error.evidence.reason == "forked" else 2
+                code = 0 if error.stale and error.evidence is not None and error.evidence.reason == "forked" else 2
             finally:
                 opened.close()
-                os._exit(verdict)
+                os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         opened.send(ENVELOPE, BODY)
     assert len(server.messages) == 2
@@ -310,3 +313,109 @@ def test_an_interruption_says_whether_the_message_was_handed_over(
             opened.send(ENVELOPE, BODY)
         assert caught.value.possibly_sent is possibly  # type: ignore[attr-defined]
         assert opened.closed
+
+
+@pytest.mark.parametrize(("idle", "waits"), [(10.0, False), (10.1, True)])
+def test_ten_idle_seconds_are_not_too_long_yet(smtp_server: Start, idle: float, waits: bool) -> None:
+    clock = Clock()
+    server = smtp_server(faults=[Fault("mail", says("553 5.7.1 not yours"), nth=2)])
+    with session(server, clock=clock) as opened:
+        opened.send(ENVELOPE, BODY)
+        clock.now += idle
+        with pytest.raises(Refused):
+            opened.send(ENVELOPE, BODY)
+    assert server.wait().plain.count(b"BDAT") == 2 - waits
+
+
+def test_idleness_is_counted_from_the_last_message(smtp_server: Start) -> None:
+    clock = Clock()
+    server = smtp_server()
+    with session(server, clock=clock) as opened:
+        for _ in range(4):
+            clock.now += 9
+            opened.send(ENVELOPE, BODY)
+    flights = server.wait().plain.split(b"MAIL FROM")
+    assert len(flights) == 5
+    assert all(b"BDAT" in flight for flight in flights[1:])
+
+
+@pytest.mark.parametrize("extensions", [CHUNKS, PIPES, ()])
+def test_a_refused_message_is_reset_once_before_the_next_and_nothing_else_is_said(
+    smtp_server: Start, extensions: tuple[str, ...]
+) -> None:
+    server = smtp_server(extensions=extensions, refused={"nobody@example.test": "550 5.1.1 no such user"})
+    with session(server) as opened:
+        for _ in range(2):
+            with pytest.raises(RecipientsRefused):
+                opened.send(Envelope("jana@example.test", ["nobody@example.test"]), BODY)
+        for _ in range(2):
+            opened.send(ENVELOPE, BODY)
+    verbs = [line.split()[0] for line in server.wait().lines]
+    refused, accepted = ["MAIL", "RCPT"], ["MAIL", "RCPT"]
+    if extensions is CHUNKS:
+        refused, accepted = [*refused, "BDAT"], [*accepted, "BDAT"]
+    elif extensions is PIPES:
+        refused = [*refused, "DATA"]
+    if extensions is not CHUNKS:
+        accepted = [*accepted, "DATA"]
+    assert verbs == ["EHLO", *refused, "RSET", *refused, "RSET", *accepted, *accepted, "QUIT"]
+    assert len(server.messages) == 2
+
+
+def test_an_acceptance_and_a_refusal_in_one_breath_are_unknown(smtp_server: Start) -> None:
+    server = smtp_server(
+        extensions=PIPES, faults=[Fault("body", says("250 2.0.0 ok", "554 5.7.1 spam"), executed=True)]
+    )
+    error = send_failure(server)
+    assert facts(error)[:3] == ("OutcomeUnknown", "accepted", "unexpected-reply")
+    assert error.accepted == ["petr@example.test"]  # type: ignore[attr-defined]
+
+
+def test_two_acceptances_in_one_breath_are_one(smtp_server: Start) -> None:
+    server = smtp_server(extensions=PIPES, faults=[Fault("body", says("250 2.0.0 ok", "250 2.0.0 ok"), executed=True)])
+    with session(server) as opened, pytest.raises(ConnectError):
+        assert opened.send(ENVELOPE, BODY).reply == "250 2.0.0 ok"
+        opened.send(ENVELOPE, BODY)
+
+
+def test_half_a_line_that_nobody_asked_for_makes_a_connection_stale(smtp_server: Start) -> None:
+    server = smtp_server()
+    with session(server) as opened:
+        opened.send(ENVELOPE, BODY)
+        server._peers[0].send(b"25")
+        wait_until(lambda: not opened._connection.quiet())
+        with pytest.raises(ConnectError, match="unasked") as caught:
+            opened.send(ENVELOPE, BODY)
+        assert opened.closed
+    assert caught.value.stale
+    assert caught.value.evidence is not None
+    assert (caught.value.evidence.kind, caught.value.evidence.reason) == ("smtp", "unexpected-reply")
+    assert len(server.messages) == 1
+
+
+def test_a_reset_while_idle_is_stale(smtp_server: Start) -> None:
+    server = smtp_server()
+    with session(server) as opened:
+        opened.send(ENVELOPE, BODY)
+        sock = server._peers[0].sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server._peers[0].stop()
+        wait_until(server.sessions[0].ended.is_set)
+        with pytest.raises(ConnectError) as caught:
+            opened.send(ENVELOPE, BODY)
+    assert caught.value.stale
+    assert len(server.messages) == 1
+
+
+def test_what_was_interrupted_and_accepted_may_have_been_sent(smtp_server: Start) -> None:
+    """The observer's exception comes when the message has been accepted: nobody has been told of it."""
+
+    def observer(step: Step) -> None:
+        if step.name == "accepted" and step.status == "ok":
+            raise KeyboardInterrupt
+
+    server = smtp_server()
+    with session(server, None, observer) as opened, pytest.raises(KeyboardInterrupt) as caught:
+        opened.send(ENVELOPE, BODY)
+    assert caught.value.possibly_sent is True  # type: ignore[attr-defined]
+    assert len(server.messages) == 1

@@ -21,7 +21,7 @@ from franking.errors import (
     Throttled,
 )
 from franking.message.address import Envelope
-from franking.provider import Receipt, SupportsMany, silent
+from franking.provider import Receipt, Step, SupportsMany, silent
 from franking.smtp.open import open_session
 from franking.smtp.session import SmtpSession
 from servers.dialogue import Raw
@@ -461,3 +461,92 @@ def test_a_connection_cut_anywhere_never_makes_a_message_wrongly_safe(extensions
     for seed in range(100):
         seen += cut_anywhere(extensions, window, seed)
     assert set(seen) == {"accepted", "unknown", "safe"}, seen
+
+
+def test_an_observer_is_told_of_single_messages_only(smtp_server: Start) -> None:
+    steps: list[Step] = []
+    server = smtp_server()
+    account = franking.Account(
+        name="t", provider="smtp", sender="a@x.test", host="127.0.0.1", port=server.port, security="none"
+    )
+    session = open_session(account, None, steps.append, route="smtp")
+    steps.clear()
+    assert len(list(session.send_many([job(0), job(1)]))) == 2
+    assert steps == []
+    session.send(*job(2)[1:])
+    assert [step.name for step in steps if step.status == "ok"] == ["message", "accepted"]
+    session.close()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_tells_what_became_of_everything_that_was_drawn(
+    smtp_server: Start, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    session = opened(smtp_server(extensions=PIPES, faults=[Fault("body", silence)]))
+    fill = session._connection.fill
+    waits = iter(range(1, 100))
+
+    def interrupted(seconds: float | None = None) -> None:
+        if next(waits) == 2:  # the first content and the second envelope have left, the third job is fetched
+            raise kind
+        fill(seconds)
+
+    monkeypatch.setattr(session._connection, "fill", interrupted)
+    told: dict[int, Any] = {}
+    with pytest.raises(kind) as caught:
+        for tag, result in session.send_many([job(number) for number in range(9)]):
+            told[tag] = result
+    assert [type(told[number]) for number in sorted(told)] == [OutcomeUnknown, ConnectError, ConnectError]
+    assert "before this message was begun" in str(told[2])
+    assert told[2].stale
+    assert not told[1].stale
+    assert caught.value.possibly_sent is True  # type: ignore[attr-defined]
+    assert session.closed
+
+
+def test_a_broken_source_in_the_middle_of_a_flight_lets_the_flight_land(smtp_server: Start) -> None:
+    def jobs() -> Iterator[Job]:
+        yield job(0)
+        raise KeyboardInterrupt
+
+    server = smtp_server()
+    session = opened(server)
+    results = session.send_many(jobs(), window=16)
+    assert next(results)[0] == 0
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert not session.closed
+    assert isinstance(session.send(*job(1)[1:]), Receipt)
+    session.close()
+    assert right(server) == {0, 1}
+
+
+def test_two_rejected_jobs_are_told_in_their_order(smtp_server: Start) -> None:
+    server = smtp_server()
+    session = opened(server)
+    large = Raw(b"x", claimed=10**9)
+    jobs = [(number, Envelope("a@x.test", ["b@y.test"]), large) for number in range(3)]
+    told = list(session.send_many([*jobs, job(3)], window=16))
+    session.close()
+    assert [tag for tag, _ in told] == [0, 1, 2, 3]
+    assert [isinstance(result, Receipt) for _, result in told] == [False, False, False, True]
+    assert server.wait().plain.count(b"MAIL") == 1
+
+
+def test_a_window_is_never_wider_than_it_was_asked_for(smtp_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    for window in (1, 2, 3, 4, 6):
+        session = opened(smtp_server())
+        pipeline = session._pipeline
+        most = 0
+        add = pipeline.add
+
+        def counted(*arguments: Any, add: Any = add, pipeline: Any = pipeline, **options: Any) -> Any:
+            nonlocal most
+            transaction = add(*arguments, **options)
+            most = max(most, len(pipeline.unfinished))
+            return transaction
+
+        monkeypatch.setattr(pipeline, "add", counted)
+        assert len(list(session.send_many([job(number) for number in range(30)], window=window))) == 30
+        session.close()
+        assert most == window

@@ -12,6 +12,8 @@ import pytest
 from franking.errors import (
     TLSError,
 )
+from franking.net.tcp import Place
+from franking.smtp import tls
 from servers.certificates import Certificates
 from servers.smtp import (
     Fault,
@@ -126,3 +128,22 @@ def test_old_tls_versions_are_refused(smtp_server: Start, tmp_path: Path) -> Non
     context.set_ciphers("ALL:@SECLEVEL=0")
     server = smtp_server(context=context, implicit_tls=True)
     assert isinstance(failure(server, security="tls"), TLSError)
+
+
+def test_what_cannot_be_a_servers_name_is_no_network_failure() -> None:
+    place = Place("x.test", 465, "tls")
+    error = tls.failure(ValueError("server_hostname cannot be an empty string"), place, None)
+    assert facts(error) == ("TLSError", "tls", "bad-name", False)
+    error = tls.failure(ConnectionResetError(104, "reset"), place, None)
+    assert facts(error) == ("TLSError", "tls", "reset", True)
+    assert error.evidence is not None
+    assert error.evidence.details["errno"] == 104
+
+
+def test_without_tls_and_without_an_end_there_is_nothing_to_describe() -> None:
+    assert tls.summary(None, {}) == ""
+    assert tls.summary("TLSv1.3", {}) == "TLS 1.3"
+    assert (
+        tls.summary("TLSv1.2", {"notAfter": "Jan  2 03:04:05 2030 GMT"})
+        == "TLS 1.2, certificate valid until 2030-01-02"
+    )

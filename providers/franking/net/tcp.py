@@ -218,11 +218,12 @@ class _Race:
         """Begin one attempt; False where it fails at once."""
         family, kind, protocol, _, address = found
         try:
-            candidate = socket.socket(family, kind, protocol)
+            # in one breath: a signal may strike between any two lines, and a socket that nobody knows stays open
+            self._running[socket.socket(family, kind, protocol)] = str(address[0])
         except OSError as problem:  # no IPv6 on this machine
             self._failed(address[0], problem)
             return False
-        self._running[candidate] = str(address[0])
+        candidate = next(reversed(self._running))
         candidate.setblocking(False)
         try:
             candidate.connect(address)
@@ -254,8 +255,8 @@ class _Race:
         return None
 
     def _end(self, candidate: socket.socket, problem: OSError) -> None:
-        self._failed(self._running.pop(candidate), problem)
         candidate.close()
+        self._failed(self._running.pop(candidate), problem)
 
     def _failed(self, address: Any, problem: OSError) -> None:
         self.tried.append({"address": str(address), "reason": why(problem), "errno": problem.errno})
