@@ -311,9 +311,8 @@ class ApiSession(ABC, Generic[C, M]):
         known = [self._account.sender, *read_addresses(str(header.get("From", "")), "from")]
         if envelope.sender and Address(envelope.sender).wire.lower() in {address.wire.lower() for address in known}:
             return ()
-        return (
-            f"the envelope sender {envelope.sender!r} is not used: {self._client.service} sends in the name of the mailbox",
-        )
+        service = self._client.service
+        return (f"the envelope sender {envelope.sender!r} is not used: {service} sends in the name of the mailbox",)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

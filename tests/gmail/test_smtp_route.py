@@ -175,7 +175,10 @@ def test_a_token_for_the_api_alone_is_told(start: Start, authority: Authority) -
 
 def test_too_many_logins_is_temporary(start: Start, authority: Authority) -> None:
     token = "ya29.token"
-    reply = "454 4.7.0 Too many login attempts, please try again later. For more information, go to https://support.google.com/mail - gsmtp"
+    reply = (
+        "454 4.7.0 Too many login attempts, please try again later. For more information, go to "
+        "https://support.google.com/mail - gsmtp"
+    )
     server = start(
         {"me@gmail.com": token},
         faults=[Fault("auth-answer", says(reply), nth=None), Fault("auth", says(reply), nth=None)],

@@ -103,6 +103,7 @@ def refusal(account: franking.Account, message: Any, tokens: Any, microsoft: Mic
     """Send what fails; give the error, in which no secret is."""
     with pytest.raises(franking.FrankingError) as caught:
         franking.send(account, message, secret=tokens)
-    told = f"{caught.value} {caught.value.evidence} {caught.value.diagnosis} {''.join(traceback.format_exception(caught.value))}"
+    error = caught.value
+    told = f"{error} {error.evidence} {error.diagnosis} {''.join(traceback.format_exception(error))}"
     assert not [secret for secret in microsoft.secrets if secret[:40] in told]
     return caught.value

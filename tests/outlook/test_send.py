@@ -49,7 +49,7 @@ class TestContract(ProviderContract):
         return lambda: [sent.delivered for sent in microsoft.graph.sent]
 
 
-# -- what is stored is what was composed -----------------------------------------------------------------------------------
+# -- what is stored is what was composed ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1_000, 100_000, 2_900_000])
@@ -163,7 +163,7 @@ def test_an_envelope_of_its_own_is_refused_and_another_sender_told(
     assert len(microsoft.graph.sent) == 1
 
 
-# -- in whose name ---------------------------------------------------------------------------------------------------------
+# -- in whose name --------------------------------------------------------------------------------------------------
 
 
 def test_a_shared_mailbox(microsoft: Microsoft, account: Make) -> None:
@@ -190,7 +190,7 @@ def test_a_from_that_one_may_not_use(microsoft: Microsoft, account: Make, tokens
     assert (error.evidence.code, error.evidence.reason) == (403, "ErrorSendAsDenied")
 
 
-# -- many, steps, memory, secrets --------------------------------------------------------------------------------------------
+# -- many, steps, memory, secrets -----------------------------------------------------------------------------------
 
 
 def test_one_connection_serves_many_messages(microsoft: Microsoft, account: Make, tokens: Tokens) -> None:
@@ -242,10 +242,12 @@ from franking.message.prepare import prepare
 microsoft, ca, token, path, size = sys.argv[1:]
 class Token:
     def get(self, *, renew_after=None): return token
-account = franking.Account(name="a", provider="outlook", sender="jan@contoso.com", graph_endpoint=microsoft, ca_file=ca, large_attachments=True)
+settings = {"graph_endpoint": microsoft, "ca_file": ca, "large_attachments": True}
+account = franking.Account(name="a", provider="outlook", sender="jan@contoso.com", **settings)
 def peak(): return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 with franking.connect(account, secret=Token()) as mailer:
-    mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[franking.Attachment(data=b"x" * 1000, name="x")]))
+    small = franking.Attachment(data=b"x" * 1000, name="x")
+    mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[small]))
     before = peak()
     mailer.send(franking.Message(to=["jana@example.cz"], subject="x", text="y", attachments=[path]))
     print(peak() - before)

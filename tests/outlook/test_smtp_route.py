@@ -26,7 +26,7 @@ def outlook(sender: str = "jan@contoso.com", **settings: Any) -> franking.Accoun
     return franking.Account(name="office", provider="outlook", sender=sender, **settings)
 
 
-# -- settings --------------------------------------------------------------------------------------------------------------
+# -- settings -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_consumer_domains_are_the_known_ones() -> None:
     assert set(CONSUMER_DOMAINS) < set(FACTS.mail_domains)
 
 
-# -- XOAUTH2 ---------------------------------------------------------------------------------------------------------------
+# -- XOAUTH2 --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,8 @@ REFUSALS = [
     ),
     (
         (
-            "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. "
+            "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated "
+            "successfully. "
             "Contact your administrator."
         ),
         "microsoft.policy-blocked",
@@ -310,7 +311,10 @@ def test_the_six_meanings_of_535_5_7_139(start: Start, ca: Authority, reply: str
 def test_the_meanings_of_535_5_7_3(
     start: Start, ca: Authority, token: str, settings: dict[str, Any], code: str
 ) -> None:
-    reply = "535 5.7.3 Authentication unsuccessful [AM0PR01CA0075.eurprd01.prod.exchangelabs.com 2026-11-21T10:00:00.000Z 08DE]"
+    reply = (
+        "535 5.7.3 Authentication unsuccessful "
+        "[AM0PR01CA0075.eurprd01.prod.exchangelabs.com 2026-11-21T10:00:00.000Z 08DE]"
+    )
     server = start(faults=[Fault("auth-answer", says(reply), nth=None)])
     report = franking.send_test(road(server, ca, **settings), to="me@example.cz", secret=Token(token))
     assert report.diagnosis is not None

@@ -103,7 +103,10 @@ class GmailClient(ApiClient):
         return response
 
     def _everything_came(self, kept: str | None, total: int) -> bool:
-        """Return whether the Range of a 308 names every octet. Raises ``ConnectError`` where it claims what cannot be."""
+        """Return whether the Range of a 308 names every octet.
+
+        Raises ``ConnectError`` where it claims what cannot be.
+        """
         if kept is None:
             return False
         found = re.fullmatch(r"(?:bytes=)?0-(\d{1,12})", kept)

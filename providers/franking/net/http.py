@@ -226,15 +226,17 @@ def read(response: requests.Response) -> requests.Response:
     instead of being reused. Raises what the transport raises.
     """
     from requests.exceptions import ChunkedEncodingError
+    from urllib3.exceptions import HTTPError
 
     content = b""
     try:
-        for chunk in response.iter_content(8_192):
+        # not unpacked, as urllib3 would however often it was packed: a hundred octets can become gigabytes
+        for chunk in response.raw.stream(8_192, decode_content=False):
             content += chunk
             if len(content) > BODY_LIMIT:
                 response.close()
                 break
-    except ValueError as problem:  # urllib3 takes a chunk's length on trust, a negative one too
+    except (HTTPError, ValueError) as problem:  # urllib3 takes a chunk's length on trust, a negative one too
         raise ChunkedEncodingError(problem) from None
     plain = unpacked(content[:BODY_LIMIT], response.headers, BODY_LIMIT)
     response._content = without_secrets(response, plain)

@@ -30,8 +30,6 @@ PATIENCE = 600.0
 INTERIM_LIMIT = 20
 """Interim responses (1xx) before the real one; there is one at most in practice."""
 
-_PACKED = "X-Franking-Content-Encoding"
-
 
 class BoundedResponse(http.client.HTTPResponse):
     """A response that begins one day and ends: http.client itself would read "100 Continue", or an octet now and then,
@@ -45,13 +43,6 @@ class BoundedResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **settings)
         plain: Any = self.fp
         self.fp = io.BufferedReader(_Timed(plain.detach(), sock, self.patience))
-
-    def begin(self) -> None:
-        super().begin()
-        if "Content-Encoding" in self.headers:
-            # urllib3 would unpack it, however often it was packed: a hundred octets can become gigabytes
-            self.headers[_PACKED] = self.headers["Content-Encoding"]
-            del self.headers["Content-Encoding"]
 
     def _read_status(self) -> tuple[str, int, str]:
         self._beginnings += 1
@@ -97,7 +88,7 @@ def unpacked(data: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     """Unpack what came packed though nobody asked for it, the first ``limit`` octets of it; leave what nobody can
     unpack.
     """
-    if headers.get(_PACKED, "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return data
     import zlib
 
@@ -140,12 +131,9 @@ def without_secrets(response: requests.Response, content: bytes) -> bytes:
     for name, value in response.headers.items():
         if (clean := _without(value, hidden)) != value:
             response.headers[name] = clean
-    kept: tuple[str, ...] = ()
-    if response.ok:
-        kept = _TOKENS
     try:
         read = json.loads(content)
-        clean_json = _scrubbed(read, hidden, kept)
+        clean_json = _scrubbed(read, hidden, _TOKENS if response.ok else ())
         if clean_json != read:
             content = json.dumps(clean_json).encode()
     except (ValueError, RecursionError):  # a page, half a response, or a joke

@@ -57,8 +57,9 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Return the name for DNS and TLS: A-labels, no brackets, no final dot. Raises ``ValueError`` for what cannot be
-        a name.
+        """Return the name for DNS and TLS: A-labels, no brackets, no final dot.
+
+        Raises ``ValueError`` for what cannot be a name.
         """
         host = self.host.removesuffix(".")
         if self.host.startswith("[") and self.host.endswith("]"):

@@ -1,5 +1,5 @@
-"""One request to Microsoft Graph at a time, once, and what its response means. Which requests make a message, ``send.py``
-and ``upload.py`` know.
+"""One request to Microsoft Graph at a time, once, and what its response means. Which requests make a message is
+``send.py`` and ``upload.py``.
 
 Sources: learn.microsoft.com/graph/errors (branch on ``error.code``, the innermost that is known),
 /graph/resolve-auth-errors (claims).
@@ -72,7 +72,10 @@ class GraphClient(ApiClient):
         headers: Mapping[str, str] | None = None,
         token: bool = True,
     ) -> Response:
-        """Make one request, as ``exchange`` does; ``kind`` is the body's. ``token=False`` for an upload's own address."""
+        """Make one request, as ``exchange`` does; ``kind`` is the body's.
+
+        ``token=False`` for an upload's own address.
+        """
         sent = {"client-request-id": str(uuid.uuid4()), "return-client-request-id": "true", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = kind
