@@ -27,7 +27,7 @@ from franking.message.content import Content, crlf
 from franking.message.message import Message
 from franking.message.mime import base64_lines
 from franking.message.prepare import prepare
-from servers.privileges import files_as_anybody
+from servers.privileges import where_modes_count
 
 SENDER = Address.parse("Jan Novák <info@novak.cz>")
 
@@ -439,8 +439,8 @@ def test_unreadable_files_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     path.chmod(0)
-    with files_as_anybody(), pytest.raises(MessageError, match="Permission denied"):
-        Attachment(path)
+    with pytest.raises(MessageError, match="Permission denied"):
+        where_modes_count(lambda: Attachment(path))
 
 
 @pytest.mark.parametrize("wrong", [
