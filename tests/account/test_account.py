@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import franking
-from franking.account import editing
+from franking.account import config, editing
 from franking.account.account import Account
 from franking.account.environment import secret_variable
 from franking.account.fields import Field
@@ -24,6 +24,7 @@ from franking.account.repair import login_command, repair_command
 from franking.account.url import write_url
 from franking.errors import SettingsError
 from franking.message.address import Address
+from franking.smtp.provider import SmtpProvider
 from franking.text import nearest
 
 
@@ -246,3 +247,35 @@ def test_a_new_provider_just_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     environ = {**os.environ, "FRANKING_PIGEON_SPEED": "80"}
     editing.save(account, environ=environ)
     assert config.load(environ).account("p").speed == 80
+
+
+def test_a_copy_is_neither_read_nor_settled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = smtp(port=2525)
+    text = pickle.dumps(account)
+    monkeypatch.setattr(Field, "read", lambda self, value: pytest.fail("read again"))
+    monkeypatch.setattr(SmtpProvider, "settle", lambda self, settings, sender: pytest.fail("settled again"))
+    for again in (account.referred_to_as("shop"), copy.copy(account), copy.deepcopy(account), pickle.loads(text)):
+        assert again == account
+        assert again.settings["port"] == again.given["port"] == 2525
+
+
+def test_a_configured_account_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    editing.save(smtp())
+    settled: list[Any] = []
+    real = SmtpProvider.settle
+
+    def settle(self: SmtpProvider, settings: Any, sender: Address) -> Any:
+        settled.append(settings)
+        return real(self, settings, sender)
+
+    monkeypatch.setattr(SmtpProvider, "settle", settle)
+    assert config.load().account("shop").reference == "shop"
+    assert len(settled) == 1
+
+
+def test_settings_cannot_be_changed_from_outside() -> None:
+    account = smtp()
+    for settings in (account.settings, account.given):
+        with pytest.raises(TypeError):
+            settings["host"] = "other"  # type: ignore[index]
+    assert account.host == "smtp.novak.cz"

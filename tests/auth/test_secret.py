@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import franking
-from franking.auth.secret import MARGIN, Grant, Password
+from franking.auth.secret import MARGIN, Grant, Password, loads
 
 NOW = 1_800_000_000.0
 
@@ -87,3 +87,40 @@ def test_a_token_is_fresh_until_shortly_before_its_end_and_never_from_the_future
     age: float, left: float, fresh: bool
 ) -> None:
     assert grant(age=age, left=left).fresh(NOW) is fresh
+
+
+def test_an_applications_secret_lies_beside_its_token_and_no_further() -> None:
+    kept = grant(application=Password("canary-client", "store", 5.0))
+    text = kept.dumps()
+    again = loads(text)
+    assert again == kept
+    assert isinstance(again, Grant) and again.application == Password("canary-client", "store", 5.0)
+    # as it has always been written: another version reads it too
+    assert json.loads(text)["data"] == {
+        "refresh_token": "canary-refresh",
+        "client_secret_kept": "canary-client",
+        "client_secret_saved_at": 5.0,
+    }
+    assert again.data == {"refresh_token": "canary-refresh"}
+    assert "canary" not in repr(kept)
+    assert Grant.loads(grant().dumps()).application is None
+
+
+def test_either_kind_is_read_and_nothing_else() -> None:
+    assert loads(Password("x", saved_at=1.0).dumps()) == Password("x", "store", 1.0)
+    for text in ("", "[]", '{"kind": "password"}', '{"kind": "password", "version": 2}'):
+        with pytest.raises(franking.SettingsError):
+            loads(text)
+
+
+@pytest.mark.parametrize(
+    ("life", "margin"), [(86_400, 300), (1_200, 300), (1_196, 299), (400, 100), (40, 10), (0, 0), (-9, 0)]
+)
+def test_a_token_ends_five_minutes_or_a_quarter_of_its_life_early(life: float, margin: float) -> None:
+    for left, fresh in ((margin + 0.01, True), (margin, False), (margin - 0.01, False)):
+        end = NOW + left
+        assert grant(expires_at=end, refreshed_at=end - life).fresh(NOW) is fresh
+    end = NOW + 1e6
+    assert grant(expires_at=end, refreshed_at=NOW + MARGIN).fresh(NOW)
+    assert not grant(expires_at=end, refreshed_at=NOW + MARGIN + 0.01).fresh(NOW)
+    assert not grant("", expires_at=end).fresh(NOW)

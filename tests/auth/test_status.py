@@ -35,6 +35,8 @@ def test_the_state_of_passwords(tmp_path: Path) -> None:
     store.path("my-shop").chmod(0o644)
     loose = state_of(smtp(), provider, store, {})
     assert (loose.ok, loose.repair) == (False, f"chmod 600 {store.path('my-shop')}")
+    # another source does not make it better
+    assert not state_of(smtp(), provider, store, {"FRANKING_SECRET_MY_SHOP": "x"}).ok
 
 
 def test_the_state_of_sign_ins(tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import franking
-from franking.auth.store import FileStore, MemoryStore, open_store
+from franking.auth.secret import Grant, Password, loads
+from franking.auth.store import FileStore, MemoryStore, open_store, save_grant, save_password
 from franking.testing.contracts import StoreContract
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX")
@@ -352,3 +355,33 @@ def test_the_environment_chooses_the_store(tmp_path: Path) -> None:
     with pytest.raises(franking.SettingsError, match="FRANKING_STORE_KEY is not set"):
         open_store({"FRANKING_STORE": "encrypted"})
     assert "secret-key" not in repr(open_store({"FRANKING_STORE_KEY": "secret-key"}))
+
+
+@pytest.mark.parametrize("save", ["password", "grant"])
+def test_a_secret_is_saved_under_the_accounts_lock(save: str) -> None:
+    told: list[str] = []
+
+    class Watched(MemoryStore):
+        @contextmanager
+        def lock(self, key: str) -> Iterator[None]:
+            told.append(f"lock {key}")
+            with super().lock(key):
+                yield
+            told.append("unlock")
+
+        def save(self, key: str, value: str) -> None:
+            told.append(f"save {key}")
+            super().save(key, value)
+
+    store, before = Watched(), time.time()
+    if save == "password":
+        save_password(store, "shop", "hunter2 ")
+        stored = loads(store.load("shop") or "")
+        assert isinstance(stored, Password)
+        assert (stored.value, stored.source) == ("hunter2 ", "store")
+        assert before <= stored.saved_at <= time.time()
+    else:
+        grant = Grant("gmail", "gmail-api", "a@b.cz", ("send",), 1.0, 2.0, "token", 3.0, {"refresh_token": "r"})
+        save_grant(store, "shop", grant)
+        assert loads(store.load("shop") or "") == grant
+    assert told == ["lock shop", "save shop", "unlock"]

@@ -1,0 +1,130 @@
+"""The tree of errors: what each says of itself without being told, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+from typing import Any
+
+import pytest
+
+import franking
+from franking import errors
+from franking.errors import Evidence, FrankingError, forget_locals
+
+KINDS: dict[type[FrankingError], tuple[type[Exception], str | None, bool, bool]] = {
+    errors.FrankingError: (Exception, None, False, False),
+    errors.SettingsError: (ValueError, "settings", False, False),
+    errors.MessageError: (ValueError, "message", False, False),
+    errors.LoginRequired: (PermissionError, "secret", False, False),
+    errors.SendError: (Exception, None, False, False),
+    errors.ConnectError: (ConnectionError, None, True, False),
+    errors.ConnectTimeout: (TimeoutError, None, True, False),
+    errors.TLSError: (ConnectionError, None, False, False),
+    errors.LoginError: (PermissionError, "login", False, False),
+    errors.Refused: (Exception, None, False, False),
+    errors.RecipientsRefused: (Exception, "message", False, False),
+    errors.Throttled: (Exception, None, True, False),
+    errors.OutcomeUnknown: (TimeoutError, "accepted", False, True),
+}
+"""The builtin kin, the usual step, temporary, possibly sent."""
+
+
+def test_every_error_is_here() -> None:
+    assert {kind.__name__ for kind in KINDS} == set(errors.__all__) - {"Evidence"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_error_says_of_itself(kind: type[FrankingError]) -> None:
+    kin, step, temporary, possibly_sent = KINDS[kind]
+    plain = kind("It did not work.")
+    assert isinstance(plain, kin) and isinstance(plain, FrankingError)
+    assert (str(plain), plain.message) == ("It did not work.",) * 2
+    assert (plain.step, plain.temporary, plain.possibly_sent) == (step, temporary, possibly_sent)
+    assert plain.evidence is plain.diagnosis is None
+    other = kind("x", step="resolve", temporary=not temporary, possibly_sent=not possibly_sent)
+    assert (other.step, other.temporary, other.possibly_sent) == ("resolve", not temporary, not possibly_sent)
+    assert kind("x").step == step, "one error says nothing of the next"
+    with pytest.raises(TypeError):
+        kind("x", stepp="misspelt")  # type: ignore[call-arg]
+
+
+OWN: list[FrankingError] = [
+    errors.SettingsError("x", field="host", repair="chmod 600 x"),
+    errors.MessageError("x", field="to"),
+    errors.LoginRequired("x", repair="franking login shop"),
+    errors.ConnectError("x", stale=True),
+    errors.LoginError("x", token_refused=True, step="secret"),
+    errors.RecipientsRefused("x", refused={"a@b.cz": {"reply": "550", "temporary": False}}),
+    errors.Throttled("x", retry_after=7.0),
+    errors.OutcomeUnknown("x", accepted=("a@b.cz",), evidence=Evidence("smtp", code=421, text="bye")),
+]
+
+
+@pytest.mark.parametrize("error", OWN, ids=lambda error: type(error).__name__)
+def test_nothing_is_lost_in_another_process_or_a_copy(error: FrankingError) -> None:
+    error.add_note("seen by a person")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+        assert again.__notes__ == ["seen by a person"]
+
+
+def test_lists_of_one_error_are_not_shared() -> None:
+    told = {"a@b.cz": {"reply": "550", "temporary": False}}
+    error = errors.RecipientsRefused("x", refused=told)
+    told.clear()
+    assert list(error.refused) == ["a@b.cz"]
+    assert errors.OutcomeUnknown("x").accepted is not errors.OutcomeUnknown("x").accepted
+
+
+@pytest.mark.parametrize(
+    ("seen", "raw"),
+    [
+        (Evidence("smtp", code=550, enhanced="5.1.1", text="no such user"), "550 5.1.1 no such user"),
+        (Evidence("oauth", text="expired", reason="invalid_grant"), "expired"),
+        (Evidence("connect", reason="refused"), "refused"),
+        (Evidence("http", code=503), "503"),
+        (Evidence("dns"), ""),
+    ],
+)
+def test_the_other_sides_words(seen: Evidence, raw: str) -> None:
+    assert seen.raw == raw
+
+
+def test_the_variables_of_finished_frames_are_forgotten_and_lines_stay() -> None:
+    def inner() -> None:
+        token = "canary"  # noqa: F841
+        raise KeyError("inner")
+
+    def outer() -> None:
+        token = "canary"  # noqa: F841
+        try:
+            inner()
+        except KeyError as problem:
+            raise franking.SettingsError("outer") from problem
+
+    def resting() -> Any:
+        kept = "resting"
+        try:
+            yield outer()
+        except FrankingError:
+            yield kept
+
+    generator = resting()
+    assert next(generator) == "resting"
+    try:
+        outer()
+    except FrankingError as error:
+        forget_locals(error)
+        frames = []
+        link: BaseException | None = error
+        while link is not None:
+            trace = link.__traceback__
+            while trace is not None:
+                frames.append(trace.tb_frame)
+                trace = trace.tb_next
+            link = link.__cause__
+        assert [frame.f_code.co_name for frame in frames][-3:] == ["outer", "outer", "inner"]
+        assert not any("canary" in frame.f_locals.values() for frame in frames if frame is not sys._getframe())
+    assert list(generator) == []
