@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -381,7 +382,22 @@ def commands() -> str:
     return GENERATED + str(runpy.run_path(str(FOLDER / "commands.py"))["commands"]())
 
 
+LAYERS = ("<!-- layers: made by docs/generate.py from pyproject.toml -->\n", "<!-- end of layers -->\n")
+
+
+def architecture() -> str:
+    """Return the page on architecture with the layers that the linter keeps; the rest is written by hand."""
+    linted = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in linted if contract["type"] == "layers")
+    rows = [" · ".join(f"`{name.strip().removeprefix('franking.')}`" for name in row.split("|")) for row in layers]
+    before, _, rest = (FOLDER / "architecture.md").read_text("utf-8").partition(LAYERS[0])
+    after = rest.partition(LAYERS[1])[2]
+    table = "".join(f"{number}. {row}\n" for number, row in enumerate(rows, 1))
+    return f"{before}{LAYERS[0]}\n{table}\n{LAYERS[1]}{after}"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "architecture.md": architecture,
     "troubleshooting.md": troubleshooting,
     "codes.md": codes,
     "settings.md": settings,
