@@ -292,7 +292,7 @@ def test_a_mistake_of_ours_is_one_line_and_never_try_again(
     assert server.messages == []
 
 
-PLAIN = """account account.account account.config account.environment account.fields account.repair errors message message.address message.content message.headers
+PLAIN = """account account.account account.config account.environment account.fields errors message message.address message.content message.headers
 message.idna message.prepare message.raw net net.deadline net.tcp provider redaction registry sending sending.mailer
 sending.pool smtp smtp.connection smtp.fields smtp.handshake smtp.open smtp.pipeline smtp.protocol smtp.provider
 smtp.replies smtp.session smtp.transaction smtp.writer text"""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from franking.account.account import Account
 from franking.account.environment import secret_variable, setting_variable
 from franking.account.fields import COMMON_FIELDS, Field, unknown_key
-from franking.account.repair import repair_command
 from franking.errors import Evidence, SettingsError
 from franking.registry import provider as provider_named
 from franking.registry import providers
@@ -118,6 +117,8 @@ class Config:
 
     def no_account(self, name: str) -> SettingsError:
         """Make the error of a name that stands for no account."""
+        from franking.account.repair import repair_command  # only a mistake needs it
+
         none = "there is none yet" if self.exists else "there is none yet (the file does not exist)"
         hint = f"{none}; add one with: {repair_command('setup')}"
         if self.names:
@@ -213,6 +214,8 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
     config = load(environ)
     name = config.chosen if account is None else account
     if name is None:
+        from franking.account.repair import repair_command
+
         which = f"choose one of {', '.join(config.names)} with: {repair_command('accounts', 'default', 'NAME')}"
         if not config.names:
             which = f"add one with: {repair_command('setup')}"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from math import isfinite
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -107,7 +106,7 @@ def _number(field: Field, value: Any) -> float:
             number = float(value)
     if number is None:
         raise field._wrong(value, "is not a number")
-    if not isfinite(number):
+    if not abs(number) < float("inf"):  # nor is NaN
         raise field._wrong(value, "is not a number of seconds")
     return number
 

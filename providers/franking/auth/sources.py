@@ -6,7 +6,6 @@ commands or renewing anything, is the subject of ``status.py``; how a token stay
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -128,7 +127,7 @@ class FoundSecret:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._found: Password | None = None
-        self._until = math.inf
+        self._until = float("inf")
         self._mutex = threading.Lock()
 
     def __repr__(self) -> str:
