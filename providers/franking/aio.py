@@ -230,8 +230,9 @@ class AsyncMailer:
     async def _drained(
         self, results: asyncio.Queue[Any], stop: threading.Event, unread: Callable[[SendResult], object] | None
     ) -> bool:
-        """Break a ``send_many`` off and take its last results; return whether it has ended (else it is opening a session
-        that nobody will use).
+        """Break a ``send_many`` off and take its last results; return whether it has ended.
+
+        If it has not, it is opening a session that nobody will use.
         """
         reading = asyncio.ensure_future(results.get())
         while True:
@@ -308,7 +309,8 @@ async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result],
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError as cancelled:
-        cancelled.franking_result = await _state(call, work, future, message)  # type: ignore[attr-defined]  # read by result_of
+        result = await _state(call, work, future, message)
+        cancelled.franking_result = result  # type: ignore[attr-defined]  # result_of reads it
         raise
 
 

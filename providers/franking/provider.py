@@ -202,9 +202,9 @@ class RouteFacts:
 class ClientFacts:
     """How an application makes itself known to a provider, which must come before any sign-in.
 
-    ``key`` is the key of the account that holds it; ``steps`` say in a few lines how to get it, ``page`` names the docs page that says it at length. ``file``: the value
-    is the path of a downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a
-    setting of ``instead`` it is not needed.
+    ``key`` is the key of the account that holds it; ``steps`` say in a few lines how to get it, ``page`` names the docs
+    page that says it at length. ``file``: the value is the path of a downloaded file. ``check`` raises
+    ``SettingsError`` for a value that cannot be right. With a setting of ``instead`` it is not needed.
     """
 
     key: str
@@ -286,7 +286,7 @@ def needs_secret(account: Account, provider: Provider) -> bool:
     return provider.facts.oauth or bool(account.get(provider.facts.login_key))
 
 
-# -- optional abilities of a session ------------------------------------------------------------------------------------
+# -- optional abilities of a session ---------------------------------------------------------------------------------
 
 
 Tag = TypeVar("Tag")
@@ -326,7 +326,7 @@ class SupportsFork(Protocol):
     quiet_after_fork: bool
 
 
-# -- optional abilities of a secret -------------------------------------------------------------------------------------
+# -- optional abilities of a secret ----------------------------------------------------------------------------------
 
 
 @runtime_checkable
@@ -350,7 +350,7 @@ def who_signed_in(secret: object) -> str | None:
     return secret.who if isinstance(secret, KnowsWho) else None
 
 
-# -- optional abilities of a provider -----------------------------------------------------------------------------------
+# -- optional abilities of a provider --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

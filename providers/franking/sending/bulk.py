@@ -110,12 +110,7 @@ class _Worker:
         try:
             session = self._session = self._session or self._open()
         except FrankingError as error:
-            if (result := self._unopened(first, error)) is not None:
-                yield result
-            return
-        except INTERRUPTIONS as interruption:
-            self.jobs.halt(interruption)
-            yield self._finish(first, ended(first, ConnectError("Interrupted before this message was begun.")))
+            yield from self._unopened(first, error)
             return
         lost = ConnectError("The connection ended before this message was begun.", stale=True)
         drawn = _Drawn(self, first)
@@ -134,8 +129,7 @@ class _Worker:
                         yield result
                     else:
                         del drawn.unsettled[job.index]
-                        if (settled := self._settle(job, outcome)) is not None:
-                            yield settled
+                        yield from self._settle(job, outcome)
                 break
             except ConnectError as closed:
                 lost = closed  # the server had closed it while it rested
@@ -144,8 +138,7 @@ class _Worker:
         # the session ended before it began with them, or an interruption hid what it told
         for job in list(drawn.unsettled.values()):
             hidden = job.begun and self.jobs.halted
-            if (settled := self._settle(job, OutcomeUnknown(_IN_FLIGHT) if hidden else lost)) is not None:
-                yield settled
+            yield from self._settle(job, OutcomeUnknown(_IN_FLIGHT) if hidden else lost)
 
     def following(self) -> Job | None:
         """Return the next job for the session that is sending, or None where its burst must end."""
@@ -171,14 +164,18 @@ class _Worker:
     def _open(self) -> Session:
         mailer, stop = self.run.mailer, self.run.stop
         try:
-            return mailer.pool.take(mailer.open, stop)
-        except LoginError as refused:
-            if not refused.token_refused:
-                raise
-            mailer.renew()
-            return mailer.pool.take(mailer.open, stop)
+            try:
+                return mailer.pool.take(mailer.open, stop)
+            except LoginError as refused:
+                if not refused.token_refused:
+                    raise
+                mailer.renew()
+                return mailer.pool.take(mailer.open, stop)
+        except INTERRUPTIONS as interruption:
+            self.jobs.halt(interruption)
+            raise ConnectError("Interrupted before this message was begun.") from interruption
 
-    def _unopened(self, job: Job, error: FrankingError) -> SendResult | None:
+    def _unopened(self, job: Job, error: FrankingError) -> tuple[SendResult, ...]:
         """Do what follows for a job for which no session could be opened."""
         self._failures += 1
         end = ended(job, error)
@@ -186,13 +183,13 @@ class _Worker:
         if pause is None or self.jobs.stopping:
             if not may_retry(error):
                 self.jobs.fatal = error  # a wrong password does not become right; asking on and on locks accounts
-            return self._finish(job, end)
+            return (self._finish(job, end),)
         self.jobs.again(replace(end, following=job, pause=pause))
         self.jobs.slow_down(pause)
-        return None
+        return ()
 
-    def _settle(self, job: Job, outcome: Receipt | FrankingError) -> SendResult | None:
-        """Do what is decided of a job's outcome; return its result, or None where it is tried again."""
+    def _settle(self, job: Job, outcome: Receipt | FrankingError) -> tuple[SendResult, ...]:
+        """Do what is decided of a job's outcome; return its result, or none where it is tried again."""
         if isinstance(outcome, Receipt):
             self._failures = 0
         elif self._is_over(outcome):
@@ -201,17 +198,17 @@ class _Worker:
         following = decision.following
         # to a run that is stopping, an attempt may go on, but no further one begins
         if following is None or (self.jobs.stopping and following.attempt > job.attempt):
-            return self._finish(job, decision)
+            return (self._finish(job, decision),)
         if decision.renew:
             try:
                 self.run.mailer.renew()
             except FrankingError as dead:
                 self.jobs.fatal = dead
-                return self._finish(job, ended(job, dead))
+                return (self._finish(job, ended(job, dead)),)
         if decision.slow_down:
             self.jobs.slow_down(decision.pause)
         self.jobs.again(decision)
-        return None
+        return ()
 
     def _is_over(self, error: FrankingError) -> bool:
         """Return whether what is left of the session is not to be trusted after this error."""
@@ -271,25 +268,29 @@ class _Drawn:
         return length_hint(self._worker.jobs.source)
 
 
+Results = queue.Queue[SendResult | BaseException | None]
+"""What workers hand to the caller's thread: results, an exception, and None at the end of each worker."""
+
+
+def _work(worker: _Worker, results: Results) -> None:
+    healthy = False
+    try:
+        for result in worker.results():
+            results.put(result)
+        healthy = not worker.jobs.abandoned
+    except BaseException as problem:  # noqa: BLE001  (handed to the caller's thread)
+        worker.jobs.abandoned = True
+        results.put(problem)
+    finally:
+        worker.close(keep=healthy)
+        results.put(None)
+
+
 def _in_threads(run: Run, jobs: Queue) -> Iterator[SendResult]:
-    results: queue.Queue[SendResult | BaseException | None] = queue.Queue(max(64, 4 * run.connections * run.window))
+    results: Results = queue.Queue(max(64, 4 * run.connections * run.window))
     workers = [_Worker(run, jobs, number) for number in range(run.connections)]
-
-    def work(worker: _Worker) -> None:
-        healthy = False
-        try:
-            for result in worker.results():
-                results.put(result)
-            healthy = not jobs.abandoned
-        except BaseException as problem:  # noqa: BLE001  (handed to the caller's thread)
-            jobs.abandoned = True
-            results.put(problem)
-        finally:
-            worker.close(keep=healthy)
-            results.put(None)
-
     threads = [
-        threading.Thread(target=work, args=(worker,), name=f"franking-{number}", daemon=True)
+        threading.Thread(target=_work, args=(worker, results), name=f"franking-{number}", daemon=True)
         for number, worker in enumerate(workers)
     ]
     failure: BaseException | None = None

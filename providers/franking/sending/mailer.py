@@ -1,4 +1,4 @@
-"""The one path that every message takes: account → provider → secret → session → receipt. The only home of recovery.
+"""The one path of every message: account → provider → secret → session → receipt. The only home of recovery.
 
     mailer.send → prepare (prepare.py) → a session, borrowed or opened (provider.open) → session.send → receipt
 
@@ -154,7 +154,7 @@ class Mailer:
         self._secret, self._store = secret, store
         self._watched: _Watched | None = None  # the secret, since the first session was opened
 
-    # -- sending ---------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None) -> Receipt:
         """Send one message: a ``Message``, an ``email.message.EmailMessage``, ready bytes, or what ``prepare`` made.
@@ -240,11 +240,9 @@ class Mailer:
         self.pool.after_fork()
         connections = connections or self.pool.connections
         window = window or self.window
-        _check_numbers(connections, window, self.rate if rate is None else rate)
-        if per_day is not None and not per_day >= 1:
-            raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
+        _check_numbers(connections, window, self.rate if rate is None else rate, per_day)
         limits = self.limits
-        if limits.connections is not None and connections > limits.connections:
+        if connections > (limits.connections or connections):
             import logging
 
             words = "%s takes at most %d connections at once, not %d."
@@ -323,7 +321,7 @@ class Mailer:
             )
         return prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
 
-    # -- sessions --------------------------------------------------------------------------------------------------------
+    # -- sessions ----------------------------------------------------------------------------------------------------
 
     def _recovered(self, error: LoginError | ConnectError, tried: set[str]) -> bool:
         """Make up for a refused token, or for a connection that had died before anything left, each once; return False
@@ -391,7 +389,7 @@ class Mailer:
         """
         return self.pool.borrow(self.open)
 
-    # -- ending ----------------------------------------------------------------------------------------------------------
+    # -- ending ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close every session; one that is in use is closed when it comes back."""
@@ -418,7 +416,7 @@ class Mailer:
         closed = " (closed)" if self.pool.closed else ""
         return f"<Mailer {self.account.name!r} by {self.route}{closed}>"
 
-    # -- explaining ------------------------------------------------------------------------------------------------------
+    # -- explaining --------------------------------------------------------------------------------------------------
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -442,12 +440,14 @@ class Mailer:
         return explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
 
 
-def _check_numbers(connections: int, window: int, rate: float | None) -> None:
+def _check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
     for name, number in (("connections", connections), ("window", window)):
         if number < 1:
             raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
     if rate is not None and not rate > 0:
         raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+    if per_day is not None and not per_day >= 1:
+        raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
 
 
 def _finite(limit: float | None) -> float | None:

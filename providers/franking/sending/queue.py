@@ -160,8 +160,9 @@ class Queue:
         self.broken = self.broken or problem
 
     def draw(self) -> Job | None:
-        """Return the next job that may leave now, or None: then ``delay`` says how long to wait, and ``done`` whether it
-        is all over.
+        """Return the next job that may leave now, or None.
+
+        Then ``delay`` says how long to wait, and ``done`` whether it is all over.
         """
         with self._lock:
             now = self._run.clock()

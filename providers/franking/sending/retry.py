@@ -42,8 +42,9 @@ class Policy:
     patience: float = 900.0
 
     def pause(self, attempt: int, chance: float, retry_after: float | None = None) -> float | None:
-        """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up. ``chance``: 0 ≤ x < 1,
-        drawn at random.
+        """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up.
+
+        ``chance`` is drawn at random, 0 ≤ x < 1.
         """
         wanted = retry_after or 0.0
         if attempt >= self.attempts or wanted > self.patience:
@@ -149,7 +150,7 @@ def _temporary(refused: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(address for address, answer in refused.items() if answer.get("temporary"))
 
 
-# -- receipts of several transactions ----------------------------------------------------------------------------------
+# -- receipts of several transactions --------------------------------------------------------------------------------
 
 
 def too_many(receipt: Receipt) -> tuple[str, ...]:

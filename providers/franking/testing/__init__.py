@@ -1,4 +1,4 @@
-"""For people who test: nothing leaves, and what would have left is in a list; and the suites that providers and stores pass.
+"""For tests: what would have left is in a list, and nothing leaves; and the suites that providers and stores pass.
 
     def test_the_invoice_is_mailed(franking_outbox):     # or: with franking.testing.capture() as outbox
         shop.order(...)

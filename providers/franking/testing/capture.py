@@ -69,7 +69,7 @@ class Outbox(list[Captured]):
         """Let a recipient be refused with this reply; other recipients of the same message are accepted."""
         self._refusals[recipient] = reply
 
-    # -- what the mailer asks while capturing ----------------------------------------------------------------------------
+    # -- what the mailer asks while capturing ------------------------------------------------------------------------
 
     def account(self, wanted: str | Account | None) -> Account:
         """Return the account that is meant, or a stand-in where the tests have no settings: From is

@@ -151,8 +151,9 @@ class ProviderContract:
 
 
 class StoreContract:
-    """Check that a store keeps the contract of ``SecretStore`` (``franking/auth/store.py``). Give the fixture ``store``: a
-    new, empty one.
+    """Check that a store keeps the contract of ``SecretStore`` (``franking/auth/store.py``).
+
+    Give the fixture ``store``: a new, empty one.
     """
 
     @pytest.fixture
