@@ -1,4 +1,4 @@
-"""Finding addresses and connecting to one of them. What a session makes of a failure is ``smtp/test_session.py``."""
+"""Finding addresses and connecting to one of them. What a session makes of a failure is ``smtp/test_open.py``."""
 
 from __future__ import annotations
 

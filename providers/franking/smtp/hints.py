@@ -67,31 +67,24 @@ def hints(account: Account, secret: str | None) -> tuple[Hint, ...]:
 def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
     if secret is None or not account.username:
         return
-    values = {"account": account.reference}
-    if not secret:
-        yield Hint("secret.empty", values)
-        return
-    if any(char in secret for char in "\r\n\x0b\x0c\x85\u2028\u2029"):
-        yield Hint("secret.newline", values)
     seen = sorted({char for char in secret if _unseen(char)})
-    if seen:
-        names = ", ".join(_NAMES.get(char, f"U+{ord(char):04X}") for char in seen)
-        yield Hint("secret.invisible", {**values, "character": names})
+    names = ", ".join(_NAMES.get(char, f"U+{ord(char):04X}") for char in seen)
     body = secret.strip("\r\n")
     core = body.strip()
-    if _APP_PASSWORD.fullmatch(core.lower()):
-        yield Hint("secret.app-password-blanks", values)
-        core = ""
-    if body[-1:].isspace():
-        yield Hint("secret.trailing-blank", values)
-    if body[:1].isspace() and body.strip():
-        yield Hint("secret.leading-blank", values)
-    if any(char.isspace() for char in core):
-        yield Hint("secret.inner-blank", values)
-    if _quoted(core):
-        yield Hint("secret.quotes", values)
-    if secret == account.username:
-        yield Hint("secret.equals-username", values)
+    app_password = _APP_PASSWORD.fullmatch(core.lower())
+    wrong = {
+        "secret.empty": not secret,
+        "secret.newline": any(char in secret for char in "\r\n\x0b\x0c\x85\u2028\u2029"),
+        "secret.invisible": seen,
+        "secret.app-password-blanks": app_password,
+        "secret.trailing-blank": body[-1:].isspace(),
+        "secret.leading-blank": core and body[:1].isspace(),
+        "secret.inner-blank": not app_password and any(char.isspace() for char in core),
+        "secret.quotes": _quoted(core),
+        "secret.equals-username": secret == account.username,
+    }
+    values = {"account": account.reference, "character": names}
+    yield from (Hint(code, values) for code, found in wrong.items() if found)
 
 
 def _of_username(account: Account) -> Iterator[Hint]:

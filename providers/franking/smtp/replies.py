@@ -33,18 +33,14 @@ def refusal(reply: Reply, what: str, *, step: str) -> Refused:
     """Make the error for a sender or message that the server refused with ``reply``."""
     evidence = reply.evidence("smtp")
     if throttled(reply):
+        later = re.search(_LATER, reply.text)
+        seconds = float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
         words = f"The server asks for less, or for later: {reply}"
-        return Throttled(words, retry_after=_seconds(reply.text), step=step, evidence=evidence)
+        return Throttled(words, retry_after=seconds, step=step, evidence=evidence)
     if reply.temporary:
         what += " for now"
     words = f"The server refused the {what}: {reply}"
     return Refused(words, step=step, temporary=reply.temporary, evidence=evidence)
-
-
-def _seconds(text: str) -> float | None:
-    """Read how long a server asks to wait."""
-    later = re.search(_LATER, text)
-    return float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
 
 
 def recipient_refused(refused: Mapping[str, Mapping[str, Any]]) -> RecipientsRefused:

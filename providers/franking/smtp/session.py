@@ -242,9 +242,7 @@ class SmtpSession:
 
     def _draw(self, source: _Source, window: int, together: int) -> None:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
-        room = window
-        if not self._held:
-            room -= together - 1
+        room = window if self._held else window - together + 1
         for drawn in range(together):
             if source.over or self._leaving or (drawn and not source.ready) or not self._pipeline.room(room):
                 return

@@ -90,16 +90,12 @@ class Writer:
     def _envelope(self, transaction: Transaction) -> Iterator[bytes]:
         """MAIL and RCPT in groups (the last with DATA, where it may); ends when all is answered, DATA too."""
         lines, asked = self._commands(transaction)
-        batch = len(lines)
+        batch = BATCH if len(transaction.envelope.recipients) > BATCH else len(lines)
         if not self.pipelining:
             batch = 1
-        elif len(transaction.envelope.recipients) > BATCH:
-            batch = BATCH
         data_rides = self.pipelining and not self.chunking
-        expected = 0
-        if data_rides and batch == len(lines):
-            expected = len(lines) + 1
-        transaction.ask(self._clock(), expected)
+        at_once = data_rides and batch == len(lines)
+        transaction.ask(self._clock(), len(lines) + 1 if at_once else 0)
         for start in range(0, len(lines), batch):
             group, what = lines[start : start + batch], asked[start : start + batch]
             if data_rides and start + batch >= len(lines):
