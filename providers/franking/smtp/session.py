@@ -145,6 +145,8 @@ class SmtpSession:
                 if not over and source.ready:
                     source.fetch()  # composed while the server works: it goes on the end of the next flight
                 self._wait()
+            self._reject_fetched(source)
+            yield from self._results()
         # the connection is given up, and what became of each message is still told
         except (KeyboardInterrupt, SystemExit) as problem:
             self._interrupted(problem)
@@ -156,8 +158,6 @@ class SmtpSession:
             raise
         finally:
             self._leave()
-        self._reject_fetched(source)
-        yield from self._results()
         if source.problem is not None:
             raise source.problem
 
