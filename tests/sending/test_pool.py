@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from typing import Any
@@ -120,6 +121,25 @@ def test_a_place_is_free_again_whatever_went_wrong(opened: Opener) -> None:
     assert pool.take(opened, ME, wait=False)
     with pytest.raises(SettingsError, match="busy with send_many"):
         pool.take(opened, ME, wait=False)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of this kind are POSIX")
+def test_an_interruption_between_opening_and_lending_closes_the_session(opened: Opener) -> None:
+    pool = Pool(1)
+
+    def interrupted() -> Session:
+        session = opened()
+        pool.lock.acquire()  # whoever wants it now is interrupted while waiting
+        return session
+
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.take(interrupted, ME)
+    signal.signal(signal.SIGUSR1, before)
+    pool.lock.release()
+    assert opened.made[0].closed == 1
+    assert pool.take(opened, ME, wait=False) is opened.made[1]
 
 
 def test_who_waits_gets_what_comes_back(opened: Opener) -> None:

@@ -75,8 +75,8 @@ class Pool:
                 "waiting for one would take for ever. Send with another mailer.",
                 field="connections",
             )
+        session = None
         try:
-            session = None
             with self.lock:
                 if self.closed:
                     raise SettingsError("This mailer is closed; connect again.")
@@ -89,13 +89,13 @@ class Pool:
                 if session is not None and not call.broken_off:
                     self._busy[session], call.began = owner, True
                     return session
-            if session is not None:
-                session.close()
             evidence = Evidence("connect", reason="closed")
             raise ConnectError(
                 "The sending was broken off before anything was sent.", step="message", evidence=evidence
             )
         except BaseException:
+            if session is not None:
+                session.close()
             self._free.release()
             raise
 
