@@ -1,13 +1,8 @@
-"""The life of an Outlook account at the command line: added, signed in, tested, used, widened; real processes, servers
-on loopback.
-"""
+"""The life of an Outlook account at the command line: added, signed in, tested, used, widened; servers on loopback."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from email import message_from_bytes
@@ -16,12 +11,9 @@ from typing import Any
 
 import pytest
 
+import commandline
 from servers.graph import failure
 from servers.microsoft import CLIENT, TENANT, Microsoft, Problem
-
-pytestmark = pytest.mark.process
-
-PROGRAM = "from franking_cli.app import main; main()"
 
 
 @pytest.fixture
@@ -33,15 +25,9 @@ def microsoft(tmp_path: Path) -> Iterator[Microsoft]:
 
 def franking(*arguments: str, code: int = 0, text: bytes = b"", **environment: str) -> tuple[bytes, str]:
     """Run the program; give what it wrote to stdout and to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        input=text,
-        capture_output=True,
-        env={**os.environ, **environment},
-        timeout=60,
-    )
-    assert done.returncode == code, done.stderr.decode()
-    return done.stdout, done.stderr.decode()
+    done = commandline.franking(*arguments, text=text, env=environment)
+    assert done.code == code, done.err
+    return done.data, done.err
 
 
 def answer(*arguments: str, code: int = 0, text: bytes = b"", **environment: str) -> Any:

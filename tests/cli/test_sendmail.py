@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import commandline
 from franking.auth.secret import Grant
 from franking_cli.sendmail.main import main
 from servers.google import SEND, Google
@@ -31,11 +32,6 @@ CRON = (
     "From: root@web01 (Cron Daemon)\nTo: root\nSubject: Cron <root@web01> /usr/local/bin/backup\nMIME-Version: 1.0\n"
     "Content-Type: text/plain; charset=UTF-8\nAuto-Submitted: auto-generated\n\nbackup: disk full\n"
 )
-
-
-class Done:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
 
 
 @pytest.fixture
@@ -53,17 +49,20 @@ def settings(smtp_server: Start, tmp_path: Path) -> Callable[..., SmtpServer]:
     return make
 
 
+def sendmail_dialogue(text: str) -> commandline.Ended:
+    """Speak with ``-bs``; each message that fails has a line on stderr."""
+    return commandline.sendmail("-bs", text=text.encode())
+
+
 def sendmail(
     *arguments: str,
     text: str | bytes = "To: jana@example.com\nSubject: x\n\nhello\n",
     env: dict[str, str] | None = None,
-) -> Done:
+) -> commandline.Ended:
     data = text.encode() if isinstance(text, str) else text
-    done = subprocess.run(
-        [PROGRAM, *arguments], input=data, capture_output=True, timeout=60, env={**os.environ, **(env or {})}
-    )
-    assert len(done.stderr.splitlines()) <= 1, done.stderr.decode()
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    done = commandline.sendmail(*arguments, text=data, env=env)
+    assert len(done.err.splitlines()) <= 1, done.err
+    return done
 
 
 @pytest.mark.process
@@ -374,10 +373,8 @@ def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(setting
         extensions=(),
     )
     letter = "MAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: x\n\nx\n.\n"
-    done = subprocess.run(
-        [PROGRAM, "-bs"], input=f"HELO x\n{letter}{letter}QUIT\n".encode(), capture_output=True, timeout=60
-    )
-    assert done.returncode == 70, done.stderr
+    done = sendmail_dialogue(f"HELO x\n{letter}{letter}QUIT\n")
+    assert done.code == 70, done.err
 
 
 @pytest.mark.process

@@ -1,0 +1,132 @@
+"""Run ``franking`` and ``franking-sendmail`` in this process: with a stdin, stdout and stderr of their own, piped, or at
+a terminal where a person answers.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from franking_cli import app
+from franking_cli.sendmail.main import main as sendmail_main
+
+__all__ = ["Ended", "Person", "franking", "sendmail"]
+
+Answer = str | Callable[[str], str] | BaseException
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    data: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.data.decode()
+
+
+class Stream(io.TextIOWrapper):
+    """Text over octets in memory; a terminal if it is told so."""
+
+    def __init__(self, octets: bytes = b"", *, terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(octets), encoding="utf-8", write_through=True)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def written(self) -> bytes:
+        self.flush()
+        octets: bytes = self.buffer.getvalue()  # type: ignore[attr-defined]
+        return octets
+
+
+def franking(*arguments: str, text: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+    """Run ``franking`` with piped streams."""
+    return _ended(lambda: app.run(list(arguments)), Stream(text), Stream(), env)
+
+
+def sendmail(*arguments: str, text: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+    """Run ``franking-sendmail``."""
+
+    def act() -> int:
+        with mock.patch.object(sys, "argv", ["franking-sendmail", *arguments]):
+            try:
+                sendmail_main()
+            except SystemExit as ended:
+                assert isinstance(ended.code, int)
+                return ended.code
+
+    return _ended(act, Stream(text), Stream(), env)
+
+
+def _ended(act: Callable[[], int], stdin: Any, stderr: Stream, env: dict[str, str] | None) -> Ended:
+    stdout = Stream()
+    with (
+        mock.patch.dict(os.environ, env or {}),
+        mock.patch.multiple(sys, stdin=stdin, stdout=stdout, stderr=stderr),
+    ):
+        code = act()
+    return Ended(code, stdout.written(), stderr.written().decode())
+
+
+class Person:
+    """Somebody at a terminal who answers one question after the other.
+
+    ``answer`` says what will be typed at which question; ``run`` runs the command, and fails where another question is
+    asked.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._answers: list[tuple[str, Answer]] = []
+        self._stderr = Stream(terminal=True)
+        self._seen = 0
+        self.secrets: list[str] = []
+
+    def answer(self, question: str, text: Answer) -> None:
+        """Answer a question. A function gets the address that begins with the question, and returns what is pasted."""
+        self._answers.append((question, text))
+
+    def interrupt(self, question: str) -> None:
+        self.answer(question, KeyboardInterrupt())
+
+    @property
+    def shown(self) -> str:
+        """Return all that the terminal showed; what the person typed is not in it."""
+        return self._stderr.written().decode()
+
+    def run(self, **environment: str) -> int:
+        """Run the command and return its exit code."""
+        stdin = Stream(terminal=True)
+        stdin.readline = self._read_line  # type: ignore[method-assign, assignment]
+        env = {"TERM": "dumb", **environment}
+        with mock.patch("getpass.getpass", self._read_hidden):
+            code = _ended(lambda: app.run(list(self._arguments)), stdin, self._stderr, env).code
+        assert not self._answers, f"never asked: {self._answers}\n{self.shown}"
+        return code
+
+    def _read_hidden(self, prompt: str, stream: Any) -> str:
+        stream.write(prompt)
+        self.secrets.append(self._read_line().rstrip("\n"))
+        return self.secrets[-1]
+
+    def _read_line(self, size: int = -1) -> str:
+        shown, self._seen = self.shown[self._seen :], len(self.shown)
+        assert self._answers, f"asked once too often: {shown}"
+        question, text = self._answers.pop(0)
+        assert question.replace("\r\n", "\n") in shown, shown
+        if isinstance(text, BaseException):
+            raise text
+        if callable(text):
+            text = text(shown[shown.index(question) :].split()[0])
+        self._stderr.write("\n")  # the terminal shows the end of the line that was typed
+        return f"{text}\n"
