@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+import commandline
+from commandline import Person
 from franking.account import editing
 from franking.errors import SettingsError
 from franking_cli.app import run
@@ -28,9 +30,6 @@ from servers.person import browse
 from servers.smtp import SmtpServer
 from servers.web import Authority
 
-pexpect = pytest.importorskip("pexpect")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-
 Answer = str | Callable[[str], str]
 PROGRAM = "from franking_cli.app import main; main()"
 
@@ -39,6 +38,7 @@ class Terminal:
     """A program at a pseudo-terminal: ``answer`` waits for a question and types."""
 
     def __init__(self, *arguments: str) -> None:
+        pexpect = pytest.importorskip("pexpect")
         self._child = pexpect.spawn(
             sys.executable,
             ["-c", PROGRAM, *arguments],
@@ -46,6 +46,7 @@ class Terminal:
             encoding="utf-8",
             timeout=30,
         )
+        self._end = pexpect.EOF
         self._child.delaybeforesend = None
         self._child.logfile_read = self._read = io.StringIO()
 
@@ -72,7 +73,7 @@ class Terminal:
         self._child.sendintr()
 
     def end(self) -> int:
-        self._child.expect(pexpect.EOF)
+        self._child.expect(self._end)
         self._child.close()
         assert self._child.signalstatus is None
         return int(self._child.exitstatus)
@@ -120,7 +121,10 @@ def conversation(server: SmtpServer) -> list[tuple[str, Answer]]:
 
 
 @pytest.mark.process
-def test_smtp_from_the_first_question_to_the_saved_account(server: SmtpServer, authority: Authority) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_at_a_real_terminal_from_the_first_question_to_the_saved_account(
+    server: SmtpServer, authority: Authority
+) -> None:
     terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, text)
@@ -147,29 +151,35 @@ def test_smtp_from_the_first_question_to_the_saved_account(server: SmtpServer, a
     assert len(server.messages) == 2
 
 
-@pytest.mark.slow
+def test_smtp_from_the_first_question_to_the_saved_account(server: SmtpServer, authority: Authority) -> None:
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
+    for question, text in conversation(server):
+        terminal.answer(question, text)
+    assert terminal.run() == 0, terminal.shown
+    assert "The test message was accepted" in terminal.shown
+    assert terminal.secrets == ["canary-pass"], "typed where nothing is shown"
+    assert (len(server.messages), list(saved())) == (1, ["shop"])
+
+
 @pytest.mark.parametrize("stop", range(10))
 def test_an_interruption_at_any_question_leaves_nothing(server: SmtpServer, authority: Authority, stop: int) -> None:
-    interrupted(Terminal("setup", "--offline", "--ca-file", authority.ca_file), conversation(server), stop)
+    interrupted(Person("setup", "--offline", "--ca-file", authority.ca_file), conversation(server), stop)
     assert server.messages == []
 
 
-@pytest.mark.process
 def test_a_failed_test_saves_nothing_and_can_be_tried_again(server: SmtpServer, authority: Authority) -> None:
-    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, "wrong" if question.startswith("Password") else text)
-    terminal.answer("(again/change/save/quit) [quit]", "again")
-    assert written() == []
+    terminal.answer("(again/change/save/quit) [quit]", lambda _: f"again{written() or ''}")
     terminal.answer("Password of info@shop.example", "canary-pass")
-    assert terminal.end() == 0, terminal.shown
+    assert terminal.run() == 0, terminal.shown
     assert "refused the login" in terminal.shown
     assert list(saved()) == ["shop"]
 
 
-@pytest.mark.process
 def test_a_wrong_server_can_be_changed_without_starting_over(server: SmtpServer, authority: Authority) -> None:
-    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question.replace("587", "465"), "tls" if question.startswith("Security") else text)
     terminal.answer("(again/change/save/quit) [quit]", "change")
@@ -178,41 +188,38 @@ def test_a_wrong_server_can_be_changed_without_starting_over(server: SmtpServer,
     terminal.answer("Port [587]", str(server.port))  # and not the one that went with tls
     terminal.answer("Login name [info@shop.example]", "")
     terminal.answer("Password of info@shop.example", "canary-pass")
-    assert terminal.end() == 0, terminal.shown
+    assert terminal.run() == 0, terminal.shown
     assert "Keep the port and use STARTTLS" in terminal.shown
     assert saved()["shop"]["security"] == "starttls"
     assert len(server.messages) == 1
 
 
-@pytest.mark.process
 def test_the_advice_during_a_setup_names_no_account_that_is_not_there_yet(
     server: SmtpServer, authority: Authority
 ) -> None:
-    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, "wrong" if question.startswith("Password") else text)
     terminal.answer("(again/change/save/quit) [quit]", "quit")
-    assert terminal.end() == 1
+    assert terminal.run() == 1
     assert "Type it anew" in " ".join(terminal.shown.split())
     assert "franking login" not in terminal.shown
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("answer", ["", "quit", "save"])
 def test_a_person_may_insist(server: SmtpServer, authority: Authority, answer: str) -> None:
-    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
     for question, text in conversation(server):
         terminal.answer(question, "wrong" if question.startswith("Password") else text)
     terminal.answer("(again/change/save/quit) [quit]", answer)
-    assert terminal.end() == 1
+    assert terminal.run() == 1
     assert list(saved()) == (["shop"] if answer == "save" else [])
     if answer != "save":
         assert written() == []
 
 
-@pytest.mark.process
 def test_mistakes_are_asked_again(server: SmtpServer, authority: Authority) -> None:
-    terminal = Terminal("setup", "--offline", "--ca-file", authority.ca_file)
+    terminal = Person("setup", "--offline", "--ca-file", authority.ca_file)
     questions = conversation(server)
     terminal.answer("Your mail address", "nobody")
     terminal.answer(*questions[0])
@@ -226,7 +233,7 @@ def test_mistakes_are_asked_again(server: SmtpServer, authority: Authority) -> N
     terminal.answer("Name of the account", "a/b")
     for question, text in questions[7:]:
         terminal.answer(question, text)
-    assert terminal.end() == 0, terminal.shown
+    assert terminal.run() == 0, terminal.shown
 
 
 @pytest.fixture
@@ -241,13 +248,13 @@ def microsoft(tmp_path: Path) -> Iterator[Microsoft]:
         yield made
 
 
-def with_google(google: Google, tmp_path: Path) -> tuple[Terminal, list[tuple[str, Answer]]]:
+def with_google(google: Google, tmp_path: Path) -> tuple[Person, list[tuple[str, Answer]]]:
     downloads = tmp_path / "my downloads"
     downloads.mkdir()
     (downloads / "client_secret_1.json").write_text(json.dumps(google.client_secrets()))
     (downloads / "other.json").write_text("{}")
     ca_file = google.authority.ca_file
-    terminal = Terminal(
+    terminal = Person(
         "setup", "me@gmail.com", "--offline", "--no-browser", "--api-endpoint", google.url, "--ca-file", ca_file
     )
     return terminal, [
@@ -260,7 +267,7 @@ def with_google(google: Google, tmp_path: Path) -> tuple[Terminal, list[tuple[st
     ]
 
 
-def with_microsoft(microsoft: Microsoft) -> tuple[Terminal, list[tuple[str, Answer]]]:
+def with_microsoft(microsoft: Microsoft) -> tuple[Person, list[tuple[str, Answer]]]:
     addresses = (
         "--authority",
         microsoft.authority,
@@ -269,7 +276,7 @@ def with_microsoft(microsoft: Microsoft) -> tuple[Terminal, list[tuple[str, Answ
         "--ca-file",
         microsoft.ca.ca_file,
     )
-    terminal = Terminal("setup", "jan@contoso.com", "--provider", "outlook", "--offline", "--no-browser", *addresses)
+    terminal = Person("setup", "jan@contoso.com", "--provider", "outlook", "--offline", "--no-browser", *addresses)
     return terminal, [
         ("Application (client) ID", "not-an-id"),
         ("Application (client) ID", CLIENT),
@@ -279,12 +286,11 @@ def with_microsoft(microsoft: Microsoft) -> tuple[Terminal, list[tuple[str, Answ
     ]
 
 
-@pytest.mark.process
 def test_gmail(google: Google, tmp_path: Path) -> None:
     terminal, questions = with_google(google, tmp_path)
     for question, text in questions:
         terminal.answer(question, text)
-    assert terminal.end() == 0, terminal.shown
+    assert terminal.run() == 0, terminal.shown
     assert "1. Gmail and Google Workspace (recommended)" in terminal.shown
     assert "console.cloud.google.com" in terminal.shown
     assert "docs/gmail.md" in terminal.shown
@@ -297,18 +303,16 @@ def test_gmail(google: Google, tmp_path: Path) -> None:
     assert "chmod" not in terminal.shown, "the download is open to others, and the copy is not"
 
 
-@pytest.mark.process
 def test_outlook(microsoft: Microsoft) -> None:
     terminal, questions = with_microsoft(microsoft)
     for question, text in questions:
         terminal.answer(question, text)
-    assert terminal.end() == 0, terminal.shown
+    assert terminal.run() == 0, terminal.shown
     assert "entra.microsoft.com" in terminal.shown
     assert len(microsoft.graph.sent) == 1
     assert saved()["office"]["client_id"] == CLIENT
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(6))
 def test_an_interruption_of_gmail_leaves_nothing(google: Google, tmp_path: Path, stop: int) -> None:
     terminal, questions = with_google(google, tmp_path)
@@ -316,7 +320,6 @@ def test_an_interruption_of_gmail_leaves_nothing(google: Google, tmp_path: Path,
     assert google.messages == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(5))
 def test_an_interruption_of_outlook_leaves_nothing(microsoft: Microsoft, stop: int) -> None:
     terminal, questions = with_microsoft(microsoft)
@@ -324,63 +327,51 @@ def test_an_interruption_of_outlook_leaves_nothing(microsoft: Microsoft, stop: i
     assert microsoft.graph.sent == []
 
 
-@pytest.mark.process
 def test_what_is_said_of_an_interruption_begins_on_its_own_line() -> None:
     for arguments in (["setup"], ["login", "smtp://info@localhost?from=info@shop.example"]):
-        terminal = Terminal(*arguments)
+        terminal = Person(*arguments)
         terminal.interrupt("Your mail address" if arguments == ["setup"] else "Password of info")
-        assert terminal.end() == 130
+        assert terminal.run() == 130
         assert "Interrupted; nothing more was done." in terminal.shown.splitlines()
 
 
-def interrupted(terminal: Terminal, questions: list[tuple[str, Answer]], stop: int) -> None:
+def interrupted(terminal: Person, questions: list[tuple[str, Answer]], stop: int) -> None:
     for question, text in questions[:stop]:
         terminal.answer(question, text)
     terminal.interrupt(questions[stop][0])
-    assert terminal.end() == 130, terminal.shown
+    assert terminal.run() == 130, terminal.shown
     assert written() == []
 
 
-@pytest.mark.process
 def test_whoever_insists_on_a_password_at_google_need_not_look_the_server_up() -> None:
-    terminal = Terminal("setup", "me@gmail.com", "--offline")
+    terminal = Person("setup", "me@gmail.com", "--offline")
     terminal.answer("Which one [1]", "smtp")
     terminal.answer("Name of the account [gmail]", "")
     terminal.interrupt("Password of me@gmail.com")
-    assert terminal.end() == 130, terminal.shown
+    assert terminal.run() == 130, terminal.shown
     assert "Server, a name" not in terminal.shown
 
 
 # --- without a terminal ---------------------------------------------------------------------------------------------------------
 
 
-def unattended(*arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "setup", "--offline", *arguments],
-        input=password,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def unattended(*arguments: str, password: str = "") -> commandline.Ended:
+    return commandline.franking("setup", "--offline", *arguments, text=password.encode())
 
 
-@pytest.mark.process
 def test_flags_answer_every_question(server: SmtpServer, authority: Authority) -> None:
     done = unattended(
         "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--name", "shop",
         "--password-stdin", "--ca-file", authority.ca_file, "--to", "you@shop.example", "--json", password="canary-pass\n",
     )  # fmt: skip
-    value = json.loads(done.stdout)
-    assert (done.returncode, value["ok"], value["saved"], value["to"]) == (0, True, True, ["you@shop.example"]), (
-        done.stderr
-    )
+    value = json.loads(done.out)
+    assert (done.code, value["ok"], value["saved"], value["to"]) == (0, True, True, ["you@shop.example"]), done.err
     assert list(saved()) == ["shop"]
     again = unattended("info@shop.example", "--host", "localhost", "--no-auth", "--name", "shop")
-    assert again.returncode == 2
-    assert "already" in again.stderr
+    assert again.code == 2
+    assert "already" in again.err
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "flag"),
     [
@@ -396,27 +387,25 @@ def test_flags_answer_every_question(server: SmtpServer, authority: Authority) -
 )
 def test_a_missing_flag_is_named(arguments: list[str], flag: str) -> None:
     done = unattended(*arguments)
-    assert done.returncode == 2, done.stderr
-    assert flag in done.stderr
+    assert done.code == 2, done.err
+    assert flag in done.err
     assert written() == []
 
 
-@pytest.mark.process
 def test_a_failed_test_without_a_terminal(server: SmtpServer, authority: Authority) -> None:
     arguments = [
         "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--password-stdin",
         "--ca-file", authority.ca_file,
     ]  # fmt: skip
     done = unattended(*arguments, password="wrong\n")
-    assert (done.returncode, written()) == (1, [])
+    assert (done.code, written()) == (1, [])
     done = unattended(*arguments, "--save-anyway", password="wrong\n")
-    assert (done.returncode, list(saved())) == (1, ["shop"])
+    assert (done.code, list(saved())) == (1, ["shop"])
 
 
-@pytest.mark.process
 def test_a_mail_folder_needs_no_secret(tmp_path: Path) -> None:
     done = unattended("info@shop.example", "--provider", "file", "--path", str(tmp_path / "mails"))
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert saved()["shop"]["provider"] == "file"
     assert len(list((tmp_path / "mails").rglob("*.eml"))) == 1
 
