@@ -36,9 +36,12 @@ class Ended:
 class Stream(io.TextIOWrapper):
     """Text over octets in memory; a terminal if it is told so."""
 
-    def __init__(self, octets: bytes = b"", *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(octets), encoding="utf-8", write_through=True)
+    def __init__(self, octets: bytes = b"", *, terminal: bool = False, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(octets), encoding=encoding, write_through=True)
         self.terminal = terminal
+
+    def fileno(self) -> int:
+        return -1
 
     def isatty(self) -> bool:
         return self.terminal
@@ -49,9 +52,10 @@ class Stream(io.TextIOWrapper):
         return octets
 
 
-def franking(*arguments: str, text: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+def franking(*arguments: str, text: bytes = b"", env: dict[str, str] | None = None, encoding: str = "utf-8") -> Ended:
     """Run ``franking`` with piped streams."""
-    return _ended(lambda: app.run(list(arguments)), Stream(text), Stream(), env)
+    stdout, stderr = Stream(encoding=encoding), Stream(encoding=encoding)
+    return _ended(lambda: app.run(list(arguments)), Stream(text), stdout, stderr, env)
 
 
 def sendmail(*arguments: str, text: bytes = b"", env: dict[str, str] | None = None) -> Ended:
@@ -65,28 +69,27 @@ def sendmail(*arguments: str, text: bytes = b"", env: dict[str, str] | None = No
                 assert isinstance(ended.code, int)
                 return ended.code
 
-    return _ended(act, Stream(text), Stream(), env)
+    return _ended(act, Stream(text), Stream(), Stream(), env)
 
 
-def _ended(act: Callable[[], int], stdin: Any, stderr: Stream, env: dict[str, str] | None) -> Ended:
-    stdout = Stream()
+def _ended(act: Callable[[], int], stdin: Stream, stdout: Stream, stderr: Stream, env: dict[str, str] | None) -> Ended:
     with (
         mock.patch.dict(os.environ, env or {}),
         mock.patch.multiple(sys, stdin=stdin, stdout=stdout, stderr=stderr),
     ):
         code = act()
-    return Ended(code, stdout.written(), stderr.written().decode())
+    return Ended(code, stdout.written(), stderr.written().decode(stderr.encoding))
 
 
 class Person:
     """Somebody at a terminal who answers one question after the other.
 
     ``answer`` says what will be typed at which question; ``run`` runs the command, and fails where another question is
-    asked.
+    asked. ``columns`` is how wide the terminal is; with ``whole`` it shows stdout as well.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(self, *arguments: str, columns: int = 80, whole: bool = False) -> None:
+        self._arguments, self._columns, self._whole = arguments, columns, whole
         self._answers: list[tuple[str, Answer]] = []
         self._stderr = Stream(terminal=True)
         self._seen = 0
@@ -100,17 +103,27 @@ class Person:
         self.answer(question, KeyboardInterrupt())
 
     @property
+    def octets(self) -> bytes:
+        """Return all that the terminal got; what the person typed is not in it."""
+        return self._stderr.written()
+
+    @property
     def shown(self) -> str:
-        """Return all that the terminal showed; what the person typed is not in it."""
-        return self._stderr.written().decode()
+        """Return the same as text."""
+        return self.octets.decode()
 
     def run(self, **environment: str) -> int:
         """Run the command and return its exit code."""
         stdin = Stream(terminal=True)
         stdin.readline = self._read_line  # type: ignore[method-assign, assignment]
-        env = {"TERM": "dumb", **environment}
-        with mock.patch("getpass.getpass", self._read_hidden):
-            code = _ended(lambda: app.run(list(self._arguments)), stdin, self._stderr, env).code
+        stdout = self._stderr if self._whole else Stream()
+        size = os.terminal_size((self._columns, 50))
+        with (
+            mock.patch("getpass.getpass", self._read_hidden),
+            mock.patch("os.get_terminal_size", lambda _: size),
+        ):
+            env = {"TERM": "dumb", **environment}
+            code = _ended(lambda: app.run(list(self._arguments)), stdin, stdout, self._stderr, env).code
         assert not self._answers, f"never asked: {self._answers}\n{self.shown}"
         return code
 

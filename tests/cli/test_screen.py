@@ -12,10 +12,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pyte
 import pytest
 
+import commandline
+from commandline import Person
 from franking.account import editing
 from reports import report
 from servers.certificates import Certificates
@@ -28,26 +29,10 @@ ME = "me@example.cz"
 class Shown:
     """A terminal after a command has ended: its lines, its colours, the exit code."""
 
-    def __init__(self, child: Any, columns: int, rows: int) -> None:
+    def __init__(self, code: int, raw: bytes, columns: int, rows: int) -> None:
+        self.code, self.raw = code, raw
         self.screen = pyte.HistoryScreen(columns, rows, history=500)
-        self.stream = pyte.ByteStream(self.screen)
-        self.raw = b""
-        self.child = child
-
-    def read(self) -> Shown:
-        while True:
-            try:
-                data = self.child.read_nonblocking(65536, timeout=60)
-            except pexpect.EOF:
-                break
-            self.raw += data
-            self.stream.feed(data)
-        self.child.close()
-        return self
-
-    @property
-    def code(self) -> int:
-        return int(self.child.exitstatus)
+        pyte.ByteStream(self.screen).feed(raw)
 
     @property
     def lines(self) -> list[str]:
@@ -64,10 +49,29 @@ class Shown:
         return cell.fg, cell.bold
 
 
-def terminal(*arguments: str, columns: int = 80, rows: int = 60, **environment: str) -> Shown:
-    env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1", **environment}
-    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], *arguments], env=env, dimensions=(rows, columns), timeout=60)
-    return Shown(child, columns, rows)
+def terminal(
+    *arguments: str, columns: int = 80, rows: int = 60, password: str | None = None, **environment: str
+) -> Shown:
+    """Run a command at a terminal in this process."""
+    person = Person(*arguments, columns=columns, whole=True)
+    if password is not None:
+        person.answer("Password", password)
+    code = person.run(**{"TERM": "xterm-256color", **environment})
+    return Shown(code, person.octets.replace(b"\n", b"\r\n"), columns, rows)
+
+
+def spawned(*arguments: str) -> Any:
+    """Start a command at a real pseudo-terminal."""
+    pexpect = pytest.importorskip("pexpect")
+    env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
+    return pexpect.spawn(COMMAND[0], [*COMMAND[1:], *arguments], env=env, dimensions=(60, 80), timeout=60)
+
+
+def ended(child: Any) -> Shown:
+    """Read all that it shows until it has ended."""
+    raw = child.read()
+    child.close()
+    return Shown(int(child.exitstatus), raw, 80, 60)
 
 
 def flags(server: SmtpServer, *more: str) -> list[str]:
@@ -101,9 +105,11 @@ def contrast(colour: str, background: str) -> float:
 # --- green and red ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.process
-def test_green() -> None:
-    shown = terminal("send-test", "--embedded", "--to", ME).read()
+@pytest.mark.parametrize(
+    "at", [terminal, pytest.param(lambda *words: ended(spawned(*words)), marks=pytest.mark.process)]
+)
+def test_green(at: Any) -> None:
+    shown = at("send-test", "--embedded", "--to", ME)
     assert shown.code == 0
     text = shown.text
     steps = re.findall(r"^  ✓ (\w+)", text, re.MULTILINE)
@@ -123,53 +129,41 @@ def test_green() -> None:
     assert b"\x1b[K" in shown.raw, "steps appear while they run"
 
 
-@pytest.mark.process
 def test_a_reply_that_a_step_had_no_room_for_is_shown_whole() -> None:
     reply = "250 2.0.0 " + "queued as 4bWXYZ " * 10
     with SmtpServer(faults=[Fault("body", says(reply), executed=True)]) as server:
-        shown = terminal("send-test", *flags(server, "--no-auth")).read()
+        shown = terminal("send-test", *flags(server, "--no-auth"))
     assert reply.strip() in re.sub(r"\s+", " ", shown.text)
 
 
-@pytest.mark.process
 def test_a_better_road_is_pointed_at_whatever_went_wrong_on_this_one() -> None:
     """Here there is no password: tests reach no network."""
     words = ["send-test", "--from", "me@novak.cz", "--host", "smtp.gmail.com", "--username", "me@novak.cz", "--to", ME]
-    done = subprocess.run([*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "No password is stored" in done.stderr
-    assert done.stderr.rstrip().endswith("franking setup me@novak.cz --provider gmail")
+    done = commandline.franking(*words)
+    assert done.code == 2
+    assert "No password is stored" in done.err
+    assert done.err.rstrip().endswith("franking setup me@novak.cz --provider gmail")
 
 
-@pytest.mark.process
 def test_a_password_that_was_taken_is_not_doubted() -> None:
     with SmtpServer(users={"info@novak.cz": "two words"}) as server:
-        started = terminal("send-test", *flags(server, "--username", "info@novak.cz"))
-        started.child.expect("Password of info@novak.cz")
-        started.child.sendline("two words")
-        shown = started.read()
+        shown = terminal("send-test", *flags(server, "--username", "info@novak.cz"), password="two words")
     assert shown.code == 0
     assert "✓ Message sent" in shown.text and "blank" not in shown.text
 
 
-@pytest.mark.process
 def test_our_own_names_for_a_failure_are_not_shown() -> None:
     with SmtpServer(users={"info": "x"}) as server:
-        shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth")).read()
+        shown = terminal("send-test", *flags(server, "--security", "starttls", "--no-auth"))
     assert "offers no STARTTLS" in re.sub(r"\s+", " ", shown.text)
     assert "starttls-not-offered" not in shown.text and "Seen:" not in shown.text
 
 
-@pytest.mark.process
 def test_red_names_cause_and_remedies_in_that_order() -> None:
     with SmtpServer(
         users={"info": "x"}, faults=[Fault("auth", says("535 5.7.8 Error: authentication failed: " + "because " * 30))]
     ) as server:
-        started = terminal("send-test", *flags(server, "--username", "info"))
-        started.child.expect("Password of info")
-        started.stream.feed(started.child.before + started.child.after)
-        started.child.sendline("canary-1234")
-        shown = started.read()
+        shown = terminal("send-test", *flags(server, "--username", "info"), password="canary-1234")
     assert shown.code == 1
     text = shown.text
     assert "canary" not in text
@@ -210,10 +204,9 @@ def test_colours_can_be_read_on_dark_and_light(background: str) -> None:
     assert all(contrast(colour, "000000") > 3.8 and contrast(colour, "ffffff") > 3.8 for colour in palette.values())
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_without_colour(variable: dict[str, str]) -> None:
-    shown = terminal("send-test", "--embedded", "--to", ME, **variable).read()
+    shown = terminal("send-test", "--embedded", "--to", ME, **variable)
     assert shown.code == 0
     assert re.search(rb"\x1b\[[0-9;]*m", shown.raw) is None
     if "TERM" in variable:
@@ -221,18 +214,16 @@ def test_without_colour(variable: dict[str, str]) -> None:
     assert "✓ Message sent to me@example.cz" in shown.text
 
 
-@pytest.mark.process
 def test_a_terminal_of_few_colours() -> None:
-    shown = terminal("send-test", "--embedded", "--to", ME, TERM="linux").read()
+    shown = terminal("send-test", "--embedded", "--to", ME, TERM="linux")
     assert shown.colour("✓ Message sent")[0] == "green"
     assert b"38;5" not in shown.raw
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("columns", [50, 30])
 def test_a_narrow_terminal(columns: int) -> None:
     with SmtpServer(faults=[Fault("rcpt", says("554 5.7.1 <me@example.cz>: Relay access denied"), nth=None)]) as server:
-        shown = terminal("send-test", *flags(server, "--no-auth"), columns=columns, rows=120).read()
+        shown = terminal("send-test", *flags(server, "--no-auth"), columns=columns, rows=120)
     text = shown.text
     assert shown.code == 1
     assert "✗ message" in text
@@ -242,18 +233,15 @@ def test_a_narrow_terminal(columns: int) -> None:
     assert [line for line in printed if len(line) > columns and "franking " not in line] == []
 
 
-@pytest.mark.process
 def test_a_command_to_copy_stands_on_a_line_of_its_own_unbroken(certificates: Certificates) -> None:
     with SmtpServer(users={"info@novak.cz": "x"}, context=certificates.context("good")) as server:
-        done = subprocess.run(
-            [*COMMAND, "send-test", *flags(server, "--username", "info@novak.cz", "--security", "tls", "--password-stdin")],
-            input="x\n", capture_output=True, text=True, timeout=60, encoding="utf-8",
-        )  # fmt: skip
-    assert done.returncode == 1
-    (command, *_) = [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("franking send-test")]
+        words = flags(server, "--username", "info@novak.cz", "--security", "tls", "--password-stdin")
+        done = commandline.franking("send-test", *words, text=b"x\n")
+    assert done.code == 1
+    (command, *_) = [line.strip() for line in done.err.splitlines() if line.strip().startswith("franking send-test")]
     assert command.endswith("--security starttls")
     assert command.count("--security") == 1
-    assert "`" not in done.stderr
+    assert "`" not in done.err
 
 
 # --- piped --------------------------------------------------------------------------------------------------------------
@@ -270,48 +258,27 @@ def piped(*arguments: str, **environment: str) -> subprocess.CompletedProcess[by
     )
 
 
-@pytest.mark.process
 def test_piped_output_is_plain_lines() -> None:
-    done = piped("send-test", "--embedded", "--to", ME, TERM="xterm-256color", PYTHONUTF8="1")
-    assert done.returncode == 0
-    assert b"\x1b" not in done.stderr + done.stdout
-    assert b"\r" not in done.stderr
-    lines = done.stderr.decode().splitlines()
+    done = commandline.franking("send-test", "--embedded", "--to", ME, env={"TERM": "xterm-256color"})
+    assert done.code == 0
+    assert "\x1b" not in done.err + done.out
+    assert "\r" not in done.err
+    lines = done.err.splitlines()
     assert [line[4:13].strip() for line in lines[1:10]] == [
         "settings", "secret", "resolve", "connect", "greet", "tls", "login", "message", "accepted",
     ]  # fmt: skip
-    assert done.stdout.startswith(b"From: ")
+    assert done.out.startswith("From: ")
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("encoding", ["cp1250", "cp437", "cp852", "ascii", "latin-1"])
 def test_legacy_code_pages(encoding: str) -> None:
-    done = piped(
-        "send-test",
-        "--embedded",
-        "--to",
-        ME,
-        "--from",
-        "Jan Novák <jan@example.cz>",
-        PYTHONIOENCODING=encoding,
-        PYTHONUTF8="0",
-    )
-    assert done.returncode == 0, done.stderr
-    text = done.stderr.decode(encoding)
-    assert "+ settings" in text or "√ settings" in text or "✓ settings" in text
-    assert "+ Message sent to" in text or "✓ Message sent" in text
-    told = piped(
-        "send-test",
-        "--embedded",
-        "--to",
-        ME,
-        "--from",
-        "Jan Novák <jan@example.cz>",
-        "--json",
-        PYTHONIOENCODING=encoding,
-        PYTHONUTF8="0",
-    )
-    assert report(told.stdout.decode(encoding))["from"] == "Jan Novák <jan@example.cz>"
+    words = ["send-test", "--embedded", "--to", ME, "--from", "Jan Novák <jan@example.cz>"]
+    done = commandline.franking(*words, encoding=encoding)
+    assert done.code == 0, done.err
+    assert "+ settings" in done.err or "√ settings" in done.err or "✓ settings" in done.err
+    assert "+ Message sent to" in done.err or "✓ Message sent" in done.err
+    told = commandline.franking(*words, "--json", encoding=encoding)
+    assert report(told.data.decode(encoding))["from"] == "Jan Novák <jan@example.cz>"
 
 
 @pytest.mark.process
@@ -329,18 +296,15 @@ def test_a_reader_that_leaves_does_not_change_the_ending() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.process
 def test_what_the_server_says_cannot_paint_the_terminal() -> None:
     nasty = "535 5.7.8 no \x1b[2J\x1b]0;title\x07\x9b31m \u202eevil"
     with SmtpServer(
         users={"info@novak.cz": "x"}, faults=[Fault("auth", says(nasty))], greeting="220 \x1b[31mred ESMTP"
     ) as server:
-        done = subprocess.run(
-            [*COMMAND, "send-test", *flags(server, "--username", "info@novak.cz", "--password-stdin", "--transcript", "-vv")],
-            input=b"x\n", capture_output=True, timeout=60, env={**os.environ, "PYTHONUTF8": "1"},
-        )  # fmt: skip
-    text = done.stderr.decode()
-    assert done.returncode == 1
+        words = flags(server, "--username", "info@novak.cz", "--password-stdin", "--transcript", "-vv")
+        done = commandline.franking("send-test", *words, text=b"x\n")
+    text = done.err
+    assert done.code == 1
     assert not [char for char in text if not char.isprintable() and char != "\n"]
     assert "\\x1b[2J" in text
 
@@ -358,12 +322,12 @@ def test_ctrl_c(step: str, code: int) -> None:
         silence(peer, reply)
 
     with SmtpServer(users={"info@novak.cz": "x"}, faults=[Fault(step, waits)], extensions=("8BITMIME",)) as server:
-        started = terminal("send-test", *flags(server, "--username", "info@novak.cz", "--password-stdin"))
-        started.child.expect("Password")
-        started.child.sendline("x")
+        child = spawned("send-test", *flags(server, "--username", "info@novak.cz", "--password-stdin"))
+        child.expect("Password")
+        child.sendline("x")
         assert reached.wait(60)
-        started.child.sendintr()
-        shown = started.read()
+        child.sendintr()
+        shown = ended(child)
     assert shown.code == code
     assert "Traceback" not in shown.text
     if code == 130:
@@ -405,18 +369,16 @@ def test_ctrl_c_with_json(step: str, code: int, outcome: str) -> None:
 
 
 def completed(words: str, count: int) -> list[str]:
-    done = piped(_FRANKING_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(count))
-    return done.stdout.decode().split()
+    asked = {"_FRANKING_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    done = subprocess.run(COMMAND, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.split()
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("command", [[], ["accounts"]])
 def test_the_list_of_commands_cuts_nothing_off(command: list[str]) -> None:
-    done = subprocess.run(
-        [*COMMAND, *command, "--help"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"}
-    )
-    assert done.returncode == 0
-    assert not [line for line in done.stdout.splitlines() if re.search(r"[a-z]\.\.\.$", line)]
+    done = commandline.franking(*command, "--help", env={"COLUMNS": "80"})
+    assert done.code == 0
+    assert not [line for line in done.out.splitlines() if re.search(r"[a-z]\.\.\.$", line)]
 
 
 @pytest.mark.process

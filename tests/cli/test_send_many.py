@@ -255,6 +255,17 @@ def test_a_torn_last_line_of_the_journal_is_taken_back(
     assert len(server.messages) == 2
 
 
+def test_with_a_journal_that_is_none_nothing_is_sent(
+    smtp_server: Start, run: Callable[..., Run], tmp_path: Path
+) -> None:
+    server = smtp_server()
+    path = write(tmp_path / "letters.jsonl", [letter(1)])
+    Path(f"{path}.journal").write_text("not json\n")
+    done = run(url(server), str(path))
+    assert (done.code, done.results, server.messages) == (2, [], [])
+    assert "letters.jsonl.journal:1: this is no journal" in " ".join(done.err.split())
+
+
 def test_no_such_file_names_what_to_do(run: Callable[..., Run]) -> None:
     done = run("shop", "/nowhere/letters.jsonl")
     assert done.code == 2
@@ -272,6 +283,7 @@ def spawn(server: SmtpServer, path: Path, *more: str) -> subprocess.Popen[bytes]
     )
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_killed_at_ten_moments_and_resumed_each_time(smtp_server: Start, tmp_path: Path) -> None:
     """Nothing is lost, and whatever came twice is something that the journal called unknown and that was then resent on

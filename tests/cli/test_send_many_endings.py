@@ -21,8 +21,6 @@ import pyte
 import pytest
 
 from franking_cli import app
-from franking_cli.batch.progress import Progress, count_lines
-from franking_cli.console import Console
 from servers.sink import Sink
 from servers.smtp import Fault, SmtpServer, silence
 
@@ -111,24 +109,6 @@ def test_the_moving_line_on_a_terminal(smtp_server: Start, tmp_path: Path, resul
         assert sorted(result["line"] for result in results) == list(range(1, 1_501))
 
 
-def test_the_moving_line_fits_and_tells_the_truth() -> None:
-    progress = Progress(Console(), 10_000, clock=lambda: 0.0)
-    line = progress.line(1_000, 500, 3, 10.0, 80)
-    assert line.split("  ")[2:] == ["1,500 of 10,000", "100/s", "1:25 left", "3 not accepted"]
-    assert len(line) <= 80
-    assert progress.line(2, 0, 0, 60.0, 80).endswith("2 of 10,000  2/min  83:19:00 left")
-    assert len(progress.line(1_000, 0, 3, 10.0, 30)) < 30
-    assert progress.line(20_000, 0, 0, 10.0, 80).endswith("20,000 of 20,000  2,000/s  0:00 left")
-
-
-@pytest.mark.parametrize(
-    ("text", "header", "lines"), [("", False, 0), ("a\nb\n", False, 2), ("a\nb", False, 2), ("to\na\nb", True, 2)]
-)
-def test_lines_are_counted(tmp_path: Path, text: str, header: bool, lines: int) -> None:
-    (tmp_path / "x").write_text(text)
-    assert count_lines(tmp_path / "x", header=header) == lines
-
-
 # -- full disks ------------------------------------------------------------------------------------------------------
 
 
@@ -170,28 +150,6 @@ def test_results_that_cannot_be_written_stop_the_run(smtp_server: Start, tmp_pat
     assert "Traceback" not in done.stderr
     assert 0 < len(server.messages) < 20
     assert len([entry for entry in journal(path) if "ended" in entry]) == len(server.messages)
-
-
-@pytest.mark.process
-@pytest.mark.parametrize(
-    "content",
-    [
-        "not json\n",
-        '{"started": "x"}\n',
-        "[1]\n",
-        '{"ended": 1, "outcome": "maybe"}\n',
-        '{"ended": -4, "outcome": "accepted"}\n',
-    ],
-)
-def test_what_is_no_journal_is_left_alone(smtp_server: Start, tmp_path: Path, content: str) -> None:
-    server = smtp_server()
-    path = write(tmp_path / "letters.jsonl", [letter(1)])
-    Path(f"{path}.journal").write_text(content)
-    done = process(url(server.port), str(path), stdout=subprocess.PIPE)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "letters.jsonl.journal:1: this is no journal" in " ".join(done.stderr.split())
-    assert Path(f"{path}.journal").read_text() == content
-    assert server.messages == []
 
 
 # -- input -----------------------------------------------------------------------------------------------------------
@@ -359,6 +317,7 @@ print(json.dumps({"code": code, "memory": seen}), file=sys.stderr)
 """
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")

@@ -74,7 +74,11 @@ class Journal:
             raise SettingsError(
                 f"{self.path}: the journal cannot be written: {problem.strerror}. It stands beside the input file."
             ) from None
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
