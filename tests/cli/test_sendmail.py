@@ -65,7 +65,6 @@ def sendmail(
     return done
 
 
-@pytest.mark.process
 def test_recipients_on_the_command_line(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-i", "petr@example.com", "pavel@example.com")
@@ -78,7 +77,6 @@ def test_recipients_on_the_command_line(settings: Callable[..., SmtpServer]) -> 
     assert parsed["Date"]
 
 
-@pytest.mark.process
 def test_recipients_from_the_headers_and_bcc_removed(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     text = "To: jana@example.com\nCc: petr@example.com\nBcc: boss@example.com\nSubject: x\n\nhello\n"
@@ -88,7 +86,6 @@ def test_recipients_from_the_headers_and_bcc_removed(settings: Callable[..., Smt
     assert b"boss" not in message.data
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("options", "body"), [((), b"one\r\n"), (("-i",), b"one\r\n.\r\ntwo\r\n"), (("-oi",), b"one\r\n.\r\ntwo\r\n")]
 )
@@ -98,7 +95,6 @@ def test_a_lone_dot(settings: Callable[..., SmtpServer], options: tuple[str, ...
     assert server.messages[0].data.endswith(b"\r\n\r\n" + body)
 
 
-@pytest.mark.process
 def test_cron(settings: Callable[..., SmtpServer]) -> None:
     """Cron's own command line and message: mail for root of this machine, from root of this machine."""
     server = settings("rewrite_from = true\n")
@@ -114,7 +110,6 @@ def test_cron(settings: Callable[..., SmtpServer]) -> None:
     assert "root@web01" in parsed["Reply-To"]
 
 
-@pytest.mark.process
 def test_a_name_that_leads_nowhere(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-i", "root", text=CRON)
@@ -124,7 +119,6 @@ def test_a_name_that_leads_nowhere(settings: Callable[..., SmtpServer]) -> None:
     assert server.messages == []
 
 
-@pytest.mark.process
 def test_the_default_alias_takes_every_other_name(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
     server = settings()
     aliases = tmp_path / "aliases"
@@ -135,7 +129,6 @@ def test_the_default_alias_takes_every_other_name(settings: Callable[..., SmtpSe
     assert email.message_from_bytes(server.messages[0].data)["To"] == "admin@example.com, me@example.com, x@example.com"
 
 
-@pytest.mark.process
 def test_aliases_that_chase_each_other_end(settings: Callable[..., SmtpServer], tmp_path: Path) -> None:
     settings()
     aliases = tmp_path / "aliases"
@@ -143,7 +136,6 @@ def test_aliases_that_chase_each_other_end(settings: Callable[..., SmtpServer], 
     assert sendmail("--aliases", str(aliases), "a").code == 67
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("option", "sender"), [("-fbounces@novak.cz", "bounces@novak.cz"), ("-f<>", ""), ("-froot", "info@novak.cz")]
 )
@@ -153,7 +145,6 @@ def test_the_sender_of_the_envelope(settings: Callable[..., SmtpServer], option:
     assert server.messages[0].sender == sender
 
 
-@pytest.mark.process
 def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     assert sendmail("-F", "Jan Novák", "-t").code == 0
@@ -163,7 +154,6 @@ def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
     assert email.message_from_bytes(server.messages[1].data)["From"] == "own@novak.cz"
 
 
-@pytest.mark.process
 def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
     server = settings(refused={"bad@example.com": "550 5.1.1 no such mailbox"})
     dialogue = (
@@ -179,7 +169,6 @@ def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
     assert done.code == 67
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("faults", "code", "words"),
     [
@@ -199,7 +188,6 @@ def test_exit_codes(settings: Callable[..., SmtpServer], faults: list[Fault], co
     assert done.err.startswith("franking-sendmail: ")
 
 
-@pytest.mark.process
 def test_partly_refused_is_69(settings: Callable[..., SmtpServer]) -> None:
     server = settings(refused={"b@example.com": "550 5.1.1 no such mailbox"})
     done = sendmail("a@example.com", "b@example.com")
@@ -208,20 +196,17 @@ def test_partly_refused_is_69(settings: Callable[..., SmtpServer]) -> None:
     assert server.messages[0].recipients == ["a@example.com"]
 
 
-@pytest.mark.process
 def test_unreadable_settings_are_78() -> None:
     Path(os.environ["FRANKING_CONFIG"]).write_text("[accounts.shop\n")
     assert sendmail("-t").code == 78
 
 
-@pytest.mark.process
 def test_no_account_is_78() -> None:
     done = sendmail("-t")
     assert done.code == 78
     assert "franking setup" in done.err
 
 
-@pytest.mark.process
 def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
     config = Path(os.environ["FRANKING_CONFIG"])
     config.write_text(
@@ -238,7 +223,6 @@ def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
     assert "franking login shop" in done.err
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("arguments", [(), ("-Z",), ("-t", "-f")])
 def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
     done = sendmail(*arguments)
@@ -246,13 +230,11 @@ def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
     assert "--help" in done.err
 
 
-@pytest.mark.process
 def test_an_empty_message_is_65(settings: Callable[..., SmtpServer]) -> None:
     settings()
     assert sendmail("a@example.com", text="").code == 65
 
 
-@pytest.mark.process
 def test_version_and_help() -> None:
     assert sendmail("--version").out.startswith("franking-sendmail ")
     assert "-bs" in sendmail("--help").out
@@ -355,7 +337,6 @@ def test_two_hundred_at_once(settings: Callable[..., SmtpServer]) -> None:
     )
 
 
-@pytest.mark.process
 def test_half_a_message_in_the_dialogue_is_not_sent(settings: Callable[..., SmtpServer]) -> None:
     server = settings()
     done = sendmail("-bs", text="HELO x\nMAIL FROM:<a@b.cz>\nRCPT TO:<jana@example.com>\nDATA\nSubject: cut\n\nhalf")
@@ -363,7 +344,6 @@ def test_half_a_message_in_the_dialogue_is_not_sent(settings: Callable[..., Smtp
     assert "was not sent" in done.err
 
 
-@pytest.mark.process
 def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(settings: Callable[..., SmtpServer]) -> None:
     settings(
         faults=[
@@ -377,7 +357,6 @@ def test_an_unknown_message_of_a_dialogue_is_never_a_reason_to_try_again(setting
     assert done.code == 70, done.err
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "sender", "recipients"),
     [
@@ -398,7 +377,6 @@ def test_what_callers_also_write(
     assert email.message_from_bytes(message.data)["Subject"] == "x"
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("header", "named"),
     [
@@ -459,7 +437,6 @@ def test_a_caller_that_does_not_wait_for_the_replies(settings: Callable[..., Smt
         assert (running.wait(60), told.count("\n")) == (69, 1), told
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("header", "name", "value"),
     [
@@ -482,7 +459,6 @@ def test_raw_letters_in_a_header_reach_a_server_without_smtputf8(
     assert message.data.partition(b"\r\n\r\n")[0].isascii() and message.data.endswith("\r\n\r\nžluť\r\n".encode())
 
 
-@pytest.mark.process
 def test_raw_letters_without_a_header_are_text(settings: Callable[..., SmtpServer]) -> None:
     server = settings(extensions=("8BITMIME",))
     assert sendmail("a@example.com", text="žluť: text\n").code == 0

@@ -25,7 +25,7 @@ from franking.errors import Evidence, SettingsError
 from franking.provider import Provider, SupportsLogin
 from franking.registry import provider as provider_named
 
-__all__ = ["FoundSecret", "Sources", "keyed_by_settings", "secret_for"]
+__all__ = ["FoundSecret", "Sources", "keyed_by_settings", "not_a_sign_in", "secret_for"]
 
 
 COMMAND_SECONDS = 60.0

@@ -25,7 +25,7 @@ from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, 
 from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer, account_for
 
-__all__ = ["TestReport", "check", "hints_for", "interrupted", "send_test"]
+__all__ = ["TestReport", "check", "compose", "hints_for", "interrupted", "send_test", "send_watched"]
 
 
 @dataclass(frozen=True, slots=True)
