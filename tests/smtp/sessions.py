@@ -49,8 +49,8 @@ class Clock:
 
 def account(server: SmtpServer | int, **settings: Any) -> franking.Account:
     port = server if isinstance(server, int) else server.port
-    given = {"host": "127.0.0.1", "security": "none", "timeout": 5.0, "final_timeout": 5.0, **settings}
-    return franking.Account(name="test", provider="smtp", sender="Jana <jana@example.test>", port=port, **given)
+    options = {"host": "127.0.0.1", "security": "none", "timeout": 5.0, "final_timeout": 5.0, **settings}
+    return franking.Account(name="test", provider="smtp", sender="Jana <jana@example.test>", port=port, **options)
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def session(
 
 
 def failure(server: SmtpServer | int, password: str | None = None, **settings: Any) -> FrankingError:
-    """Open a session that must fail; give the error, whole and pickled."""
+    """Open a session that must fail; return the error, whole and pickled."""
     with pytest.raises(FrankingError) as caught, session(server, password, **settings):
         pass
     assert caught.value.evidence is not None
@@ -104,8 +104,8 @@ def found(*addresses: tuple[str, int]) -> Callable[..., list[Any]]:
 
 
 def open_at(resolver: Any, host: str = "mail.example.test", port: int = 25, **settings: Any) -> SmtpSession:
-    given = {"timeout": 2.0, **settings}
-    return open_session(account(port, host=host, **given), None, silent, route="smtp", resolver=resolver)
+    options = {"timeout": 2.0, **settings}
+    return open_session(account(port, host=host, **options), None, silent, route="smtp", resolver=resolver)
 
 
 CHUNKS, PIPES = EXTENSIONS, ("PIPELINING",)

@@ -26,10 +26,10 @@ from franking.smtp.fields import EXTENSIONS, settle_transport
 def test_port_and_security_complete_each_other(
     port: int | None, security: str | None, settled: tuple[int, str]
 ) -> None:
-    given = {"port": port, "security": security, "without": (), "host": "x"}
-    found = settle_transport(given)
+    settings = {"port": port, "security": security, "without": (), "host": "x"}
+    found = settle_transport(settings)
     assert (found["port"], found["security"], found["host"]) == (*settled, "x")
-    assert given["port"] == port  # a copy was settled
+    assert settings["port"] == port  # a copy was settled
 
 
 def test_only_extensions_of_ours_can_be_left_out() -> None:

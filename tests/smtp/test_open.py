@@ -115,9 +115,9 @@ def test_a_token_never_travels_without_tls(smtp_server: Start) -> None:
 
 def test_the_oauth_providers_hand_in_name_and_mechanisms(smtp_server: Start, certificates: Certificates) -> None:
     server = smtp_server(tokens={"shared@example.test": "tok"}, context=certificates.context("good"))
-    given = account(server, security="starttls", ca_file=certificates.ca_file)
+    settings = account(server, security="starttls", ca_file=certificates.ca_file)
     opened = open_session(
-        given,
+        settings,
         Password("tok"),
         silent,
         route="gmail-smtp",

@@ -25,7 +25,7 @@ from smtp.dialogues import ALL, BODY, FROM_TO, GONE, large, play
 
 
 def in_flight(count: int, *, script: str = "") -> tuple[Pipeline, int]:
-    """Put messages in flight, CHUNKING; give the pipeline and how many octets it has said."""
+    """Put messages in flight, CHUNKING; return the pipeline and how many octets it has said."""
     pipeline = Pipeline(offers(*ALL))
     said = 0
     for tag in range(count):

@@ -1,4 +1,4 @@
-"""The pipeline against a model server, driven by hypothesis: whatever the order of events, no verdict says what is not
+"""The pipeline against a model server, driven by hypothesis: whatever the order of events, no result says what is not
 so.
 """
 
@@ -26,8 +26,8 @@ GONE = ConnectError("gone", evidence=Evidence("connect", reason="closed"))
 class ModelServer:
     """A server as RFC 5321, 2920 and 3030 have it: reads octets, keeps what it accepted, answers in order."""
 
-    def __init__(self, verdict: Any) -> None:
-        self.verdict = verdict  # the step → a code
+    def __init__(self, decide: Any) -> None:
+        self.decide = decide  # the step → a code
         self.buffer = b""
         self.out = b""
         self.accepted: list[str] = []
@@ -47,7 +47,7 @@ class ModelServer:
         self.mail, self.recipients = False, []
 
     def _accept(self, body: bytes) -> None:
-        code = self.verdict("body") if self.mail and self.recipients else 554
+        code = self.decide("body") if self.mail and self.recipients else 554
         if code == 250:
             self.accepted.append(body.split(b"\r\n")[0].decode())
         self.say(code)
@@ -78,16 +78,16 @@ class ModelServer:
             self._forget()
             self.say(250)
         elif verb == b"MAIL":
-            code = self.verdict("mail") if not self.mail else 503
+            code = self.decide("mail") if not self.mail else 503
             self.mail = self.mail or code == 250
             self.say(code)
         elif verb == b"RCPT":
-            code = self.verdict("rcpt") if self.mail else 503
+            code = self.decide("rcpt") if self.mail else 503
             if code == 250:
                 self.recipients.append(line)
             self.say(code)
         elif verb == b"DATA":
-            code = self.verdict("data") if self.mail and self.recipients else 554
+            code = self.decide("data") if self.mail and self.recipients else 554
             self.reading = code == 354
             self.say(code)
         else:
@@ -111,15 +111,15 @@ class Conversation(RuleBasedStateMachine):
         self.pipeline = Pipeline(offers(*words))
         self.reader = ReplyReader()
         self.window, self.count, self.written, self.there = window, 0, 0, b""
-        self.verdicts: dict[str, Receipt | FrankingError] = {}
+        self.results: dict[str, Receipt | FrankingError] = {}
         self.over = False
 
     def collect(self) -> None:
         while self.pipeline.done:
             transaction = self.pipeline.done.popleft()
-            assert transaction.tag not in self.verdicts, "a message has two verdicts"
+            assert transaction.tag not in self.results, "a message has two results"
             assert transaction.result is not None
-            self.verdicts[transaction.tag] = transaction.result
+            self.results[transaction.tag] = transaction.result
 
     def write(self) -> None:
         while octets := self.pipeline.outgoing():
@@ -177,12 +177,12 @@ class Conversation(RuleBasedStateMachine):
         if not hasattr(self, "pipeline"):
             return
         self.collect()
-        for tag, verdict in self.verdicts.items():
-            if isinstance(verdict, Receipt):
+        for tag, result in self.results.items():
+            if isinstance(result, Receipt):
                 assert tag in self.server.accepted
-            elif not isinstance(verdict, OutcomeUnknown):
+            elif not isinstance(result, OutcomeUnknown):
                 assert tag not in self.server.accepted
-                assert isinstance(verdict, Refused | ConnectError | MessageError)
+                assert isinstance(result, Refused | ConnectError | MessageError)
 
     def teardown(self) -> None:
         if hasattr(self, "pipeline"):
@@ -190,7 +190,7 @@ class Conversation(RuleBasedStateMachine):
                 self.cut()
             self.server.feed(self.there)  # everything arrives in the end
             self.honest()
-            assert len(self.verdicts) == self.count, "a message has no verdict"
+            assert len(self.results) == self.count, "a message has no result"
 
 
 TestConversation = Conversation.TestCase

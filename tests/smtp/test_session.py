@@ -89,8 +89,8 @@ def test_a_real_message_arrives_as_it_was_composed(smtp_server: Start) -> None:
     message = franking.Message(
         to=["petr@example.test"], bcc="boss@example.test", subject="Faktura č. 1", text="Dobrý den\n.tečka\n"
     )
-    given = account(server)
-    ready = prepare(message, sender=given.sender)
+    settings = account(server)
+    ready = prepare(message, sender=settings.sender)
     with session(server) as opened:
         opened.send(ready.envelope, ready.content)
     (received,) = server.messages

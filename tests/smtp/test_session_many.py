@@ -41,9 +41,9 @@ lanes = pytest.mark.parametrize(("extensions", "window"), [lane[1:] for lane in 
 
 
 def opened(server: SmtpServer, **settings: Any) -> SmtpSession:
-    given = {"timeout": 5.0, "final_timeout": 5.0, **settings}
+    options = {"timeout": 5.0, "final_timeout": 5.0, **settings}
     account = franking.Account(
-        name="t", provider="smtp", sender="a@x.test", host="127.0.0.1", port=server.port, security="none", **given
+        name="t", provider="smtp", sender="a@x.test", host="127.0.0.1", port=server.port, security="none", **options
     )
     return open_session(account, None, silent, route="smtp")
 
@@ -406,7 +406,7 @@ def test_421_in_a_window_leaves_everything_behind_it_safe(smtp_server: Start) ->
 
 
 def cut_anywhere(extensions: tuple[str, ...], window: int, seed: int) -> Counter[str]:
-    """Cut a connection at a random octet, read or sent; check each message's verdict against what the server really
+    """Cut a connection at a random octet, read or sent; check each message's fate against what the server really
     accepted.
     """
     dice = random.Random(seed)
@@ -439,20 +439,20 @@ def cut_anywhere(extensions: tuple[str, ...], window: int, seed: int) -> Counter
     assert sorted(results) == drawn, "a message was lost"
     really = [number_of(message.data) for message in server.messages]
     assert len(set(really)) == len(really)
-    verdicts: Counter[str] = Counter()
+    fates: Counter[str] = Counter()
     for number, result in results.items():
-        verdict = "accepted" if isinstance(result, Receipt) else "unknown" if result.possibly_sent else "safe"
-        verdicts[verdict] += 1
-        assert isinstance(result, OutcomeUnknown) is (verdict == "unknown")
-        if verdict == "accepted":
+        fate = "accepted" if isinstance(result, Receipt) else "unknown" if result.possibly_sent else "safe"
+        fates[fate] += 1
+        assert isinstance(result, OutcomeUnknown) is (fate == "unknown")
+        if fate == "accepted":
             assert number in really, f"{number} is called accepted and was not (seed {seed})"
-        if verdict == "safe":
+        if fate == "safe":
             assert number not in really, f"{number} is called safe and was accepted (seed {seed}): {result}"
     for message in server.messages:
         assert f"To: {message.recipients[0]}\r\n".encode() in message.data, (
             f"a message reached another's recipient (seed {seed})"
         )
-    return verdicts
+    return fates
 
 
 @lanes
