@@ -20,6 +20,7 @@ from franking.errors import (
 )
 from franking.provider import Receipt
 from franking.smtp.pipeline import Misfit, Pipeline
+from franking.smtp.protocol import Reply
 from servers.dialogue import Raw, offers, replies
 from smtp.dialogues import ALL, BODY, FROM_TO, GONE, large, play
 
@@ -100,6 +101,29 @@ def test_a_reply_that_does_not_fit_makes_what_was_handed_over_unknown(replied: s
     assert results(pipeline)[-1] == "OutcomeUnknown"
     assert "Refused" not in results(pipeline)
     assert "RecipientsRefused" not in results(pipeline)
+
+
+CODES = {ALL: [250, 250, 250], ("PIPELINING",): [250, 250, 354]}
+WRONG = [
+    (words, place, code)
+    for words, right in CODES.items()
+    for place in range(3)
+    for code in (300, 354, 399)
+    if code != right[place]
+]
+
+
+@pytest.mark.parametrize(("words", "place", "code"), WRONG)
+def test_a_3xx_is_no_yes_where_all_replies_come_at_once(words: tuple[str, ...], place: int, code: int) -> None:
+    pipeline = Pipeline(offers(*words))
+    pipeline.add(1, FROM_TO, BODY)
+    pipeline.outgoing()
+    codes = CODES[words].copy()
+    codes[place] = code
+    with pytest.raises(Misfit) as caught:
+        pipeline.receive_all(deque(Reply(code) for code in codes))
+    assert caught.value.reply.code == code
+    assert not pipeline.done
 
 
 def test_a_reply_to_nothing_does_not_fit() -> None:

@@ -23,6 +23,9 @@ def b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+AUTH_XOAUTH2 = f"C: AUTH XOAUTH2 {b64(f'user=jana{chr(1)}auth=Bearer {TOKEN}{chr(1)}{chr(1)}')}"
+
+
 def attempt(
     script: str,
     *,
@@ -143,7 +146,10 @@ def test_no_other_mechanism_after_anything_else(code: int) -> None:
 
 
 def test_every_mechanism_refused_gives_the_last_words() -> None:
-    script = f"C: AUTH PLAIN {b64(chr(0) + 'jana' + chr(0) + 'pw')}\nS: 504 5.5.4 no\nC: AUTH CRAM-MD5\nS: 504 5.5.4 nor this"
+    script = (
+        f"C: AUTH PLAIN {b64(chr(0) + 'jana' + chr(0) + 'pw')}\nS: 504 5.5.4 no\n"
+        "C: AUTH CRAM-MD5\nS: 504 5.5.4 nor this"
+    )
     assert (
         refused(script, secret="pw", offered="PLAIN CRAM-MD5", wanted=choose("auto", tls=True)).evidence.text
         == "nor this"
@@ -184,7 +190,10 @@ def test_the_reason_for_a_refused_token_is_kept_and_then_answered(
         if token == TOKEN
         else f"C: AUTH {mechanism.upper()}\nS: 334 \nC: {response}"
     )
-    script = f"{first}\nS: 334 {reason}\nC: {acknowledgement}\nS: 535-5.7.8 Username and Password not accepted.\nS: 535 5.7.8 See https://x"
+    script = (
+        f"{first}\nS: 334 {reason}\nC: {acknowledgement}\n"
+        "S: 535-5.7.8 Username and Password not accepted.\nS: 535 5.7.8 See https://x"
+    )
     error = refused(script, secret=token, offered="XOAUTH2 OAUTHBEARER", wanted=(mechanism,))
     assert error.token_refused
     assert error.evidence is not None
@@ -198,19 +207,19 @@ def test_the_reason_for_a_refused_token_is_kept_and_then_answered(
 
 
 def test_a_refusal_without_a_reason_is_a_refused_token_too() -> None:
-    script = f"C: AUTH XOAUTH2 {b64(f'user=jana{chr(1)}auth=Bearer {TOKEN}{chr(1)}{chr(1)}')}\nS: 535 5.7.3 Authentication unsuccessful"
+    script = f"{AUTH_XOAUTH2}\nS: 535 5.7.3 Authentication unsuccessful"
     assert refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",)).token_refused
 
 
 def test_a_temporary_failure_is_no_refused_token() -> None:
-    script = f"C: AUTH XOAUTH2 {b64(f'user=jana{chr(1)}auth=Bearer {TOKEN}{chr(1)}{chr(1)}')}\nS: 454 4.7.0 Temporary authentication failure."
+    script = f"{AUTH_XOAUTH2}\nS: 454 4.7.0 Temporary authentication failure."
     error = refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",))
     assert error.temporary
     assert not error.token_refused
 
 
 def test_a_reason_that_is_no_json_is_kept_as_text() -> None:
-    script = f"C: AUTH XOAUTH2 {b64(f'user=jana{chr(1)}auth=Bearer {TOKEN}{chr(1)}{chr(1)}')}\nS: 334 {b64('go ' + TOKEN)}\nC: \nS: 535 no"
+    script = f"{AUTH_XOAUTH2}\nS: 334 {b64('go ' + TOKEN)}\nC: \nS: 535 no"
     assert (
         refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",)).evidence.details["sasl"]
         == f"go {sasl.HIDDEN}"
