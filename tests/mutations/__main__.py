@@ -67,6 +67,7 @@ class Tree:
 
     def __init__(self, root: Path, where: Path) -> None:
         self.root = where
+        self._green: set[str] = set()
         shutil.copytree(root, where, ignore=shutil.ignore_patterns(*NOT_COPIED), symlinks=True)
         python = root / ".venv" / "bin" / "python"
         self._python = sys.executable
@@ -101,11 +102,30 @@ class Tree:
             raise ValueError(said)
         return ""
 
+    def fails_anyway(self, test: str) -> bool:
+        """Return whether a test fails without a mutation too; one that passed once is not run again."""
+        if test not in self._green and not self.fails((test,)):
+            self._green.add(test)
+        return test not in self._green
+
     def _pytest(self, tests: tuple[str, ...], tier: str) -> tuple[int | None, str]:
         sources = [str(self.root / "providers"), str(self.root / "cli")]
         kept = {name: text for name, text in os.environ.items() if name not in ("PYTEST_ADDOPTS", "FRANKING_FUZZ")}
         process = subprocess.Popen(
-            [self._python, "-m", "pytest", "-q", "-x", "--tb=no", "-rfE", *MARKERS, "-m", tier, *tests],
+            [
+                self._python,
+                "-m",
+                "pytest",
+                "-q",
+                "-x",
+                "--tb=no",
+                "-rfE",
+                *MARKERS,
+                "-m",
+                tier,
+                f"--basetemp={self.root}-tmp",
+                *tests,
+            ],
             cwd=self.root,
             env={**kept, "PYTHONPATH": os.pathsep.join(sources)},
             stdin=subprocess.DEVNULL,
@@ -181,15 +201,14 @@ def run(mutation: Mutation, tree: Tree, older: Older | None) -> Result:
     try:
         with tree.mutated(file, text):
             failed = tree.fails(tests)
+        if not failed:
+            return Result(mutation, "survived", " ".join(tests))
+        # a test that fails without the mutation too kills nothing
+        if failed != "time-out" and tree.fails_anyway(failed.partition("[")[0]):
+            return Result(mutation, "wrong", f"fails without it too: {failed}")
     except ValueError as error:
         return Result(mutation, "wrong", str(error))
-    if failed:
-        # a test that fails without the mutation too kills nothing
-        with contextlib.suppress(ValueError):
-            if failed != "time-out" and tree.fails((failed.partition("[")[0],)):
-                return Result(mutation, "wrong", f"fails without it too: {failed}")
-        return Result(mutation, "killed", failed)
-    return Result(mutation, "survived", " ".join(tests))
+    return Result(mutation, "killed", failed)
 
 
 def main() -> int:
