@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 
-import franking
 from franking.account.account import Account
 from franking.auth.secret import Grant
 from franking.auth.token import jwt_claims
 from franking.errors import ConnectError, FrankingError, LoginError, LoginRequired, SettingsError, TLSError
-from franking.gmail.client_files import read_client, read_service_account
 from franking.gmail.login import sign_in
 from franking.gmail.provider import GmailProvider
 from franking.provider import SupportsLogin
@@ -28,30 +26,11 @@ from servers.web import Authority, Reply
 GMAIL = GmailProvider()
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture
-def google(authority: Authority) -> Iterator[Google]:
-    with Google(authority) as made:
-        yield made
-
-
-@pytest.fixture
-def account(google: Google, tmp_path: Path) -> Account:
+def account(account: Account, google: Google, tmp_path: Path) -> Account:
     file = tmp_path / "client_secret.json"
     file.write_text(json.dumps(google.client_secrets()))
-    return franking.Account(
-        name="shop",
-        provider="gmail",
-        sender="Me <me@gmail.com>",
-        client_secrets=str(file),
-        api_endpoint=google.url,
-        ca_file=google.authority.ca_file,
-        timeout=10,
-    )
+    return account.replace(client_secrets=str(file))
 
 
 def with_browser(google: Google, **more: Any) -> Person:
@@ -300,63 +279,6 @@ def test_a_refresh_token_that_ends_is_known(
     assert (made.details.get("refresh_expires_at"), made.details.get("testing")) == (ends, testing)
 
 
-# -- the file from the console ---------------------------------------------------------------------------------------
-
-INSTALLED = {
-    "client_id": "1.apps.googleusercontent.com",
-    "auth_uri": "https://a/auth",
-    "token_uri": "https://a/token",
-    "client_secret": "s",
-}
-WRONG_FILES: dict[str, str] = {
-    "web": json.dumps({"web": INSTALLED}),
-    "service-account": json.dumps({"type": "service_account", "client_email": "x@y", "private_key": "-"}),
-    "authorized-user": json.dumps({"type": "authorized_user", "refresh_token": "1//0secret"}),
-    "android": json.dumps({"project_info": {}, "client": []}),
-    "api-key": "AIzaSyD-secret-key",
-    "html": "<!DOCTYPE html><html><head><title>Google Cloud</title>",
-    "id-only": "1234-abc.apps.googleusercontent.com\n",
-    "not-json": "{'installed': {",
-    "other": "{}",
-    "incomplete": json.dumps({"installed": {"client_id": "x", "client_secret": "GOCSPX-secret"}}),
-    "insecure": json.dumps({"installed": {**INSTALLED, "token_uri": "http://a/token"}}),
-}
-
-
-@pytest.mark.parametrize("reason", WRONG_FILES)
-def test_a_wrong_client_file_is_recognised(tmp_path: Path, reason: str) -> None:
-    file = tmp_path / "file.json"
-    file.write_text(WRONG_FILES[reason])
-    with pytest.raises(SettingsError) as caught:
-        read_client(str(file))
-    assert seen(caught.value)[0] == f"client-secrets-{reason}"
-    assert caught.value.field == "client_secrets"
-    assert "secret-key" not in str(caught.value)
-    assert "1//0secret" not in str(caught.value)
-    assert "GOCSPX" not in str(caught.value)
-
-
-def test_other_ways_of_having_no_client_file(tmp_path: Path) -> None:
-    for path, reason in ((None, "unset"), (str(tmp_path / "none.json"), "missing"), (str(tmp_path), "unreadable")):
-        with pytest.raises(SettingsError) as caught:
-            read_client(path)
-        assert seen(caught.value)[0] == f"client-secrets-{reason}"
-    (tmp_path / "key.json").write_text(json.dumps({"current_key": "AIzaX"}))
-    with pytest.raises(SettingsError) as caught:
-        read_client(str(tmp_path / "key.json"))
-    assert seen(caught.value)[0] == "client-secrets-api-key"
-
-
-def test_a_client_file_is_read_with_a_byte_order_mark_and_a_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "c.json").write_text("\ufeff" + json.dumps({"installed": INSTALLED}))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    client = read_client("~/c.json")
-    assert client.client_id == INSTALLED["client_id"]
-    assert "'s'" not in repr(client)
-
-
 # -- keeping the grant usable ----------------------------------------------------------------------------------------
 
 
@@ -554,24 +476,6 @@ def test_service_account_with_another_key(google: Google, delegated: Account) ->
     assert seen(caught.value) == ("invalid_grant", "Invalid JWT Signature.")
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda key: {"installed": {}}, "service-account-is-client"),
-        (lambda key: {**key, "type": "external_account"}, "service-account-not-a-key"),
-        (lambda key: {**key, "private_key": None}, "service-account-incomplete"),
-        (lambda key: {**key, "token_uri": "http://a/token"}, "service-account-insecure"),
-    ],
-)
-def test_a_wrong_key_file(google: Google, tmp_path: Path, change: Callable[[Any], Any], reason: str) -> None:
-    file = tmp_path / "key.json"
-    file.write_text(json.dumps(change(google.service_account())))
-    with pytest.raises(SettingsError) as caught:
-        read_service_account(str(file))
-    assert seen(caught.value)[0] == reason
-    assert "PRIVATE KEY" not in str(caught.value)
-
-
 def test_a_key_that_was_cut(google: Google, delegated: Account, tmp_path: Path) -> None:
     key = google.service_account()
     (tmp_path / "key.json").write_text(json.dumps({**key, "private_key": key["private_key"][:300]}))
@@ -615,51 +519,3 @@ def test_no_secret_in_any_log(
     for secret in secrets:
         assert secret not in everything
         assert secret not in repr(grant) + repr(renewed) + repr(assertion_made)
-
-
-# -- settings --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "route", "host", "port", "security"),
-    [
-        ({}, "gmail-api", None, None, None),
-        ({"route": "gmail-api"}, "gmail-api", None, None, None),
-        ({"route": "smtp"}, "gmail-smtp", "smtp.gmail.com", 465, "tls"),
-        ({"route": "Gmail-SMTP", "port": 587}, "gmail-smtp", "smtp.gmail.com", 587, "starttls"),
-        ({"route": "smtp", "security": "starttls"}, "gmail-smtp", "smtp.gmail.com", 587, "starttls"),
-        (
-            {"route": "smtp", "host": "localhost", "port": 1465, "security": "ssl"},
-            "gmail-smtp",
-            "localhost",
-            1465,
-            "tls",
-        ),
-    ],
-)
-def test_settings(
-    settings: dict[str, Any], route: str, host: str | None, port: int | None, security: str | None
-) -> None:
-    account = franking.Account(name="g", provider="gmail", sender="me@gmail.com", **settings)
-    assert GMAIL.route(account) == route
-    assert (account.host, account.port, account.security) == (host, port, security)
-    assert account.api_endpoint == "https://gmail.googleapis.com"
-
-
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"route": "imap"}, "route"),
-        ({"route": "smtp", "security": "none"}, "security"),
-        ({"route": "smtp", "auth": "plain"}, "auth"),
-        ({"client_secrets": "a", "service_account": "b"}, "service_account"),
-        *(
-            ({"api_endpoint": url}, "api_endpoint")
-            for url in ("http://x", "x", "https://", "https://u@x", "https://x/v1", "https://x:y", "https://[")
-        ),
-    ],
-)
-def test_settings_that_cannot_be(settings: dict[str, Any], field: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        franking.Account(name="g", provider="gmail", sender="me@gmail.com", **settings)
-    assert caught.value.field == field

@@ -28,27 +28,9 @@ from franking.auth.store import MemoryStore
 from franking.auth.token import jwt_claims
 from franking.outlook import login
 from franking.registry import provider
+from outlook.messages import Make
 from servers.microsoft import CLIENT, GRAPH, OUTLOOK, TENANT, Microsoft, Problem, query_of
 from servers.web import Reply
-
-
-@pytest.fixture
-def microsoft(tmp_path: Path) -> Iterator[Microsoft]:
-    with Microsoft(tmp_path) as made:
-        yield made
-
-
-Make = Callable[..., franking.Account]
-
-
-@pytest.fixture
-def account(microsoft: Microsoft) -> Make:
-    def make(**settings: Any) -> franking.Account:
-        return franking.Account(
-            name="office", provider="outlook", **{"sender": "Jan <jan@contoso.com>", **microsoft.settings(), **settings}
-        )
-
-    return make
 
 
 class Person:
@@ -268,77 +250,6 @@ def test_public_client_flows_that_are_switched_off(microsoft: Microsoft, account
     assert (seen.reason, seen.details["aadsts"]) == ("invalid_client", [7000218])
 
 
-# -- refusals --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ways", [{}, {"no_browser": True}], ids=["browser", "pasted"])
-def test_a_person_who_declines(microsoft: Microsoft, account: Make, ways: dict[str, Any]) -> None:
-    microsoft.declines = True
-    seen = refused(account(), microsoft, errors.LoginRequired, **ways)
-    assert (seen.kind, seen.reason, seen.details["aadsts"]) == ("oauth", "access_denied", [65004])
-
-
-def test_an_administrator_has_to_agree(microsoft: Microsoft, account: Make) -> None:
-    microsoft.admin_only = {"Mail.Send"}
-    seen = refused(account(), microsoft, errors.LoginRequired)
-    assert seen.details["aadsts"] == [90094]
-    url = seen.details["admin_consent_url"]
-    assert url.startswith(f"{microsoft.url}/{TENANT}/v2.0/adminconsent?")
-    assert query_of(url) == {"client_id": CLIENT, "scope": f"{GRAPH}/Mail.Send", "redirect_uri": "http://localhost"}
-
-
-def test_evidence_holds_what_an_administrator_asks_for(microsoft: Microsoft, account: Make) -> None:
-    microsoft.answers = [
-        (
-            "/token",
-            Problem(
-                "invalid_grant", 53003, "Blocked by Conditional Access.", "basic_action", extra={"claims": "{}"}
-            ).reply(),
-        )
-    ]
-    details = refused(account(), microsoft, errors.LoginRequired).details
-    assert details["timestamp"] == "2026-11-21 10:00:00Z"
-    assert len(details["correlation_id"]) == len(details["trace_id"]) == 36
-    assert (details["suberror"], details["claims"], details["aadsts"]) == ("basic_action", "{}", [53003])
-
-
-@pytest.mark.parametrize(
-    ("error", "number", "kind"),
-    [
-        ("unauthorized_client", 700016, errors.SettingsError),
-        ("invalid_request", 50194, errors.SettingsError),
-        ("invalid_client", 7000218, errors.SettingsError),
-        ("invalid_grant", 50020, errors.LoginRequired),
-        ("interaction_required", 50076, errors.LoginRequired),
-        ("temporarily_unavailable", 90033, errors.ConnectError),
-        ("something_new", 99999, errors.LoginRequired),
-    ],
-)
-def test_the_error_word_decides_and_not_the_number(
-    microsoft: Microsoft, account: Make, error: str, number: int, kind: type[errors.FrankingError]
-) -> None:
-    microsoft.answers = [("/token", Problem(error, number).reply())]
-    seen = refused(account(), microsoft, kind)
-    assert (seen.reason, seen.details["aadsts"]) == (error, [number])
-
-
-def test_secrets_that_the_server_repeats_are_hidden(microsoft: Microsoft, account: Make) -> None:
-    grant = sign_in(account(), microsoft)
-    repeated = next(iter(microsoft.refresh_tokens))
-    microsoft.answers = [
-        ("/token", Reply(400, {"error": "invalid_grant", "error_description": f"AADSTS70000: {repeated} is bad"}))
-    ]
-    with pytest.raises(errors.LoginRequired) as caught:
-        login.refresh(account(), grant, None)
-    assert "[hidden] is bad" in evidence(microsoft, caught.value).text
-
-
-def test_an_id_token_for_another_sign_in(microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = microsoft._tokens
-    monkeypatch.setattr(microsoft, "_tokens", lambda *args, **more: real(*args, **{**more, "nonce": "another"}))
-    assert refused(account(), microsoft, errors.LoginRequired).reason == "nonce-mismatch"
-
-
 @pytest.mark.parametrize(
     ("audience", "who"),
     [
@@ -382,46 +293,6 @@ def test_a_token_ends_when_the_issuer_says(microsoft: Microsoft, account: Make) 
     assert made.created_at == grant.created_at
 
 
-def test_a_tenant_that_does_not_exist(microsoft: Microsoft, account: Make) -> None:
-    seen = refused(account(authority=f"{microsoft.url}/nowhere"), microsoft, errors.SettingsError)
-    assert seen.reason == "invalid-authority"
-
-
-def test_a_server_that_cannot_be_reached(microsoft: Microsoft, account: Make) -> None:
-    seen = refused(account(authority="https://localhost:9/tenant"), microsoft, errors.ConnectError)
-    assert (seen.kind, seen.reason) == ("connect", "refused")
-
-
-def test_a_certificate_that_cannot_be_trusted(microsoft: Microsoft, account: Make) -> None:
-    assert refused(account(ca_file=None), microsoft, errors.TLSError).kind == "tls"
-
-
-@pytest.mark.parametrize("body", [b"<html>portal</html>", b'{"access_token": "canary-half-of-a-tok'])
-def test_an_unreadable_answer_is_temporary_and_in_no_log(
-    microsoft: Microsoft, account: Make, caplog: pytest.LogCaptureFixture, body: bytes
-) -> None:
-    microsoft.answers = [("/token", Reply(200, body))]
-    with caplog.at_level(logging.DEBUG):
-        assert refused(account(), microsoft, errors.ConnectError).reason == "unreadable"
-    assert "canary" not in caplog.text
-
-
-def test_a_portal_that_redirects_the_discovery_is_temporary(microsoft: Microsoft, account: Make) -> None:
-    """As in a hotel before one has signed in there; MSAL raises a bare RuntimeError with the whole answer in it."""
-    microsoft.answers.append(
-        ("openid-configuration", Reply(302, b"canary of the portal", {"Location": "https://portal.example/"}))
-    )
-    with pytest.raises(errors.ConnectError) as caught:
-        sign_in(account(), microsoft)
-    assert (caught.value.temporary, evidence(microsoft, caught.value).reason) == (True, "unreadable")
-    assert "canary" not in str(caught.value)
-
-
-def test_without_a_client_id_there_is_no_login(microsoft: Microsoft, account: Make) -> None:
-    with pytest.raises(errors.SettingsError, match="client_id"):
-        sign_in(account(client_id=None), microsoft)
-
-
 # -- renewing --------------------------------------------------------------------------------------------------------------
 
 
@@ -461,7 +332,6 @@ def test_a_revoked_grant_needs_a_person(microsoft: Microsoft, account: Make) -> 
 
 def test_a_grant_with_nothing_in_it_needs_a_person(microsoft: Microsoft, account: Make) -> None:
     grant = sign_in(account(), microsoft)
-    from dataclasses import replace
 
     for empty in (None, replace(grant, data={}), replace(grant, data={"cache": "{}"})):
         with pytest.raises(errors.LoginRequired) as caught:
@@ -547,32 +417,6 @@ def test_a_missing_secret_is_a_setting(microsoft: Microsoft, account: Make) -> N
 def test_nobody_signs_in_for_an_application(microsoft: Microsoft, account: Make) -> None:
     with pytest.raises(errors.SettingsError, match="app_only"):
         sign_in(account(app_only=True), microsoft)
-
-
-@pytest.mark.parametrize("damage", ["missing", "no key", "no certificate", "other key", "text", "encrypted"])
-def test_a_certificate_file_that_cannot_work_is_named(
-    microsoft: Microsoft, account: Make, tmp_path: Path, damage: str
-) -> None:
-    file, pem = certificate(tmp_path)
-    whole = Path(file).read_bytes()
-    key = whole.removesuffix(pem)
-    second = tmp_path / "second"
-    second.mkdir()
-    contents = {
-        "no key": pem,
-        "no certificate": key,
-        "other key": Path(certificate(second)[0]).read_bytes().partition(b"-----BEGIN CERT")[0] + pem,
-        "text": b"\xff\xfe",
-        "encrypted": whole.replace(b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"),
-    }
-    if damage == "missing":
-        Path(file).unlink()
-    else:
-        Path(file).write_bytes(contents[damage])
-    with pytest.raises(errors.SettingsError) as caught:
-        login.refresh(account(app_only=True, certificate=file), None, None)
-    assert caught.value.field == "certificate"
-    assert file in str(caught.value)
 
 
 # -- another issuer --------------------------------------------------------------------------------------------------------
@@ -694,24 +538,6 @@ def test_the_lock_is_held_for_the_renewal_only(microsoft: Microsoft, account: Ma
     assert secret_for(app_only, provider("outlook"), store, {}).get()
     again = secret_for(app_only, provider("outlook"), store, {})
     assert again.get(renew_after=again.get())  # the client secret was not pushed out by the token
-
-
-def test_status_knows_when_a_certificate_ends_and_that_a_broken_one_does_not_work(
-    account: Make, tmp_path: Path
-) -> None:
-    from franking.auth.status import state_of
-    from franking.auth.store import open_store
-    from franking.registry import provider
-
-    file, _ = certificate(tmp_path)
-    daemon = account(app_only=True, certificate=file)
-    state = state_of(daemon, provider("outlook"), open_store(), {})
-    assert state.ok
-    assert state.details["credential_expires_at"] == pytest.approx(time.time() + 30 * 86_400, abs=60)
-    Path(file).write_text("nothing")
-    state = state_of(daemon, provider("outlook"), open_store(), {})
-    assert not state.ok
-    assert file in str(state.problem)
 
 
 def test_a_sign_in_at_microsoft_ends_by_disuse(
