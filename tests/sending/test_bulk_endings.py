@@ -23,6 +23,7 @@ from franking.provider import Facts, RouteFacts
 from franking.sending import bulk
 from franking.sending.queue import Queue
 from franking.sending.retry import Policy
+from franking.testing.capture import capture
 from servers.scripted import ScriptedManySession, ScriptedProvider, ScriptedSession, messages
 from servers.smtp import EXTENSIONS, Fault, SmtpServer
 
@@ -511,3 +512,18 @@ def test_a_personal_mailbox_may_send_fewer(account: franking.Account, scripted: 
     assert franking.connect(account, secret="x").limits.per_day == 500
     company = franking.Account(name="s", provider="scripted", sender="jan@novak.cz")
     assert franking.connect(company).limits.per_day == 2_000
+
+
+@pytest.mark.parametrize(
+    ("mailer_s", "run_s", "minutes"),
+    [(None, None, 1), (4.0, None, 0), (None, 1.0, 3), (4.0, 1.0, 3), (math.inf, None, 0)],
+)
+def test_the_pace_is_the_run_s_or_the_mailer_s_or_the_provider_s(
+    account: franking.Account, scripted: ScriptedProvider, mailer_s: float | None, run_s: float | None, minutes: int
+) -> None:
+    limited(scripted, per_minute=2)
+    with capture() as outbox, franking.connect(account, rate=mailer_s) as mailer:
+        before = outbox.clock() - time.monotonic()
+        assert len(list(mailer.send_many(messages(3), rate=run_s))) == 3
+        waited = outbox.clock() - time.monotonic() - before
+    assert round(waited / 60) == minutes

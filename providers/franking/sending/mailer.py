@@ -102,10 +102,16 @@ def send(account: str | Account | None, message: Message | EmailMessage | bytes,
 class _Watched:
     """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
 
-    def __init__(self, find: Callable[[], Secret], secret: Secret | None) -> None:
-        """``find`` makes the secret when it is first asked for, where there is none yet."""
-        self._find, self.secret = find, secret
+    def __init__(self, find: Callable[[], Secret]) -> None:
+        self._find = find
+        self.secret: Secret | None = None
         self.last: str | None = None
+
+    def found(self) -> Secret:
+        """Return the secret itself, which is found when it is first asked for."""
+        if self.secret is None:
+            self.secret = self._find()
+        return self.secret
 
     @property
     def who(self) -> str | None:
@@ -119,9 +125,7 @@ class _Watched:
         return secret.scopes if isinstance(secret, KnowsScopes) else ()
 
     def get(self, *, renew_after: str | None = None) -> str:
-        if self.secret is None:
-            self.secret = self._find()
-        self.last = self.secret.get(renew_after=renew_after)
+        self.last = self.found().get(renew_after=renew_after)
         return self.last
 
 
@@ -366,22 +370,21 @@ class Mailer:
     def _secret_in_use(self) -> _Watched:
         with self.pool.lock:
             if self._watched is None:
-                found: Secret | None = None
-                if self._secret is not None and not isinstance(self._secret, str):
-                    found = self._secret
-                elif needs_secret(self.account, self.provider):
-                    found = self._found()
+                watched = _Watched(self._found)
                 # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for
                 # a secret after all
-                self._watched = _Watched(self._found, found)
+                if needs_secret(self.account, self.provider):
+                    watched.found()
+                self._watched = watched
             return self._watched
 
     def _found(self) -> Secret:
+        if self._secret is not None and not isinstance(self._secret, str):
+            return self._secret
         from franking.auth.sources import secret_for
         from franking.auth.store import open_store
 
-        explicit = self._secret if isinstance(self._secret, str) else None
-        return secret_for(self.account, self.provider, self._store or open_store(os.environ), os.environ, explicit)
+        return secret_for(self.account, self.provider, self._store or open_store(os.environ), os.environ, self._secret)
 
     def borrow(self) -> AbstractContextManager[Session]:
         """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
