@@ -4,15 +4,12 @@ Nothing is looked up.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import tomllib
 
 import pytest
 
 import franking
-from franking.diagnosis.texts import FOLDER
 from franking.discovery.recommend import better_provider
 from franking.discovery.recommendation import mx_provider
 from franking.errors import SettingsError
@@ -536,25 +533,6 @@ def test_a_foreign_service_is_named() -> None:
     assert [clue.source for clue in found.evidence] == ["host"]
 
 
-def test_the_json_has_the_keys_of_the_contract() -> None:
-    for typed in ("me@gmail.com", "smtp.seznam.cz", "novak.cz", "10.0.0.1"):
-        value = json.loads(json.dumps(franking.recommend(typed, offline=True).as_dict()))
-        assert list(value) == ["input", "kind", "provider", "confidence", "reason", "evidence", "settings", "warnings"]
-        assert list(value["settings"]) == ["route", "host", "port", "security", "username"]
-        for clue in value["evidence"]:
-            assert clue["source"] in ("host", "domain", "mx", "srv", "autoconfig", "known")
-
-
-def test_the_command_is_quoted() -> None:
-    assert franking.recommend("me@gmail.com", offline=True).command == "franking setup me@gmail.com"
-    assert franking.recommend("o'hara;x@gmail.com", offline=True).command == "franking setup 'o'\"'\"'hara;x@gmail.com'"
-    assert franking.recommend("smtp.gmail.com", offline=True).command == "franking setup --provider gmail"
-    assert (
-        franking.recommend("smtp.seznam.cz", offline=True).command
-        == "franking setup --provider smtp --host smtp.seznam.cz"
-    )
-
-
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
@@ -580,13 +558,6 @@ def test_the_command_is_quoted() -> None:
 def test_a_better_road_for_an_smtp_account(host: str, expected: str | None) -> None:
     found = better_provider(host)
     assert (found and found.name) == expected
-
-
-def test_every_text_is_used_and_every_remark_has_one() -> None:
-    texts = tomllib.loads((FOLDER / "recommend.en.toml").read_text(encoding="utf-8"))
-    remarks = {remark for service in known.table().services for remark in service.remarks}
-    assert remarks <= set(texts["remark"])
-    assert set(texts["remark"]) - remarks == {"oauth-possible"}
 
 
 @pytest.mark.process
