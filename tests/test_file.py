@@ -145,6 +145,24 @@ def test_a_file_that_cannot_get_its_name_leaves_none(tmp_path: Path, monkeypatch
     assert left_in(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize(("maildir", "readable"), [(False, "*.eml"), (True, "new/*")], ids=["eml", "maildir"])
+def test_nobody_reads_half_of_a_message(tmp_path: Path, maildir: bool, readable: str) -> None:
+    if maildir:
+        mailbox.Maildir(tmp_path / "out").close()
+
+    class Watched(Breaking):
+        def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+            yield b"half of "
+            assert list((tmp_path / "out").glob(readable)) == []
+            yield b"a message"
+
+    receipt = session(tmp_path / "out", []).send(franking.Envelope("a@b.cz", ["c@d.cz"]), Watched(KeyboardInterrupt()))
+    assert receipt.bytes == 17
+    (file,) = (tmp_path / "out").glob(readable)
+    assert file.read_bytes() == b"half of a message"
+    assert left_in(tmp_path / "out") == [file]
+
+
 def test_messages_of_the_same_moment_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1.0)
     writes = session(tmp_path / "out", [])

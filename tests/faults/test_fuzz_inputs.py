@@ -5,6 +5,7 @@ secret comes out.
 from __future__ import annotations
 
 import json
+import re
 import string
 import tempfile
 from pathlib import Path
@@ -203,15 +204,20 @@ def test_json_lines_are_read_or_refused_by_their_line(data: bytes) -> None:
 @example(b"\xff\xfet\x00o\x00")
 @example(b'to,name\n"a@b.cz')
 @example(b"to\n" + b"x" * 200_000)
-def test_csv_is_read_or_refused(data: bytes) -> None:
+def test_csv_is_read_or_refused_by_its_line(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "letters.csv"
         file.write_bytes(data)
+        numbers = []
         try:
-            for letter in read_input(file, Templates(subject="x", text="{{ name }}")):
-                letter.message()
-        except FrankingError:
-            pass
+            for line in read_input(file, Templates(subject="x", text="{{ name }}")):
+                assert line.message().subject == "x"
+                numbers.append(line.number)
+        except FrankingError as error:
+            assert re.match(r"line \d+: |(to|text) template: the file has no column (to|name); ", str(error))
+            assert "\n" not in str(error)
+        assert numbers == sorted(set(numbers)), "every line once, in order"
+        assert not numbers or numbers[0] > 1, "the first line names the columns"
 
 
 @quick
