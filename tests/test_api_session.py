@@ -1,9 +1,10 @@
-"""What both API routes share: to whom a message goes, what is known when something breaks in, and what is told
+"""What both API routes share: to whom a message goes, their limits, what is known when something breaks in, what is told
 meanwhile. Everything here is done by Gmail and by Graph.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from franking.outlook.client import GraphClient
 from franking.provider import Step, silent
 from franking.registry import provider
 from servers import held
-from servers.held import Service
+from servers.held import Hook, Service
+from servers.privileges import where_modes_count
 from servers.rawweb import RawServer, reply, sends, sends_then_closes
-from servers.web import Authority
+from servers.web import Authority, Reply, Request
+from smtp.test_limits import CHANGES
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,8 @@ def opened(service: Service) -> Iterator[Callable[..., Any]]:
     for session in made:
         session.close()
 
+
+pytestmark = pytest.mark.timeout(60)
 
 MESSAGE = franking.Message(to=["jana@example.cz"], subject="x", text="y")
 
@@ -121,6 +126,113 @@ def test_an_envelope_sender_of_its_own_is_told_and_the_accounts_or_the_headers_i
         receipt = mailer.send(MESSAGE, envelope=franking.Envelope(sender, ["jana@example.cz"]))
         assert len(receipt.warnings) == told
         assert not told or repr(sender) in receipt.warnings[0]
+
+
+def requests(service: Service) -> list[str]:
+    return list(service.fake.requests if service.provider == "gmail" else service.fake.server.requests)
+
+
+def refused(service: Service, tmp_path: Path, message: franking.Message) -> errors.MessageError:
+    """Send what must be refused before any request, and then something good on the same mailer."""
+    with franking.connect(service.account(), store=service.save(tmp_path / "state")) as mailer:
+        mailer.check()
+        before, arrived = requests(service), service.arrived()
+        with pytest.raises(errors.MessageError) as caught:
+            mailer.send(message)
+        assert requests(service) == before
+        assert not caught.value.possibly_sent
+        assert caught.value.diagnosis is not None
+        assert mailer.send(franking.Message(to="c@d.cz", text="x")).accepted
+        assert service.arrived() == arrived + 1
+    return caught.value
+
+
+# -- recipients and sizes ----------------------------------------------------------------------------------------------
+
+
+def everybody(count: int) -> list[str]:
+    return [f"r{number}@example.cz" for number in range(count)]
+
+
+def test_one_recipient_too_many_is_refused_before_any_request(service: Service, tmp_path: Path) -> None:
+    most = {"gmail": 100, "outlook": 1_000}[service.provider]
+    error = refused(service, tmp_path, franking.Message(bcc=everybody(most + 1), text="x"))
+    assert str(most + 1) in str(error)
+    assert error.field == "to"
+    with franking.connect(service.account(), store=service.save(tmp_path / "state")) as mailer:
+        assert len(mailer.send(franking.Message(bcc=everybody(most), text="x")).accepted) == most
+
+
+def test_a_message_too_large_is_refused_before_any_request(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.bin"
+    path.touch()
+    # a third more in base64; sparse, and never read
+    os.truncate(path, {"gmail": 27_000_000, "outlook": 120_000_000}[service.provider])
+    error = refused(service, tmp_path, franking.Message(to="c@d.cz", text="x", attachments=[path]))
+    assert error.diagnosis is not None
+    assert error.diagnosis.code == "message.too-large"
+
+
+def test_a_long_header_arrives_folded(service: Service, tmp_path: Path) -> None:
+    """Ninety recipients with names, a subject of 9,000 characters, a value of 5,000: no line is longer than RFC 5322
+    allows.
+    """
+    people = [f"Žaneta Nováková {number} <r{number}@example.cz>" for number in range(90)]
+    message = franking.Message(to=people, subject="Žluť " * 1_800, headers={"X-Long": "w " * 2_500}, text="x")
+    with franking.connect(service.account(), store=service.save(tmp_path / "state")) as mailer:
+        assert len(mailer.send(message).accepted) == 90
+    octets = service.fake.messages[-1].raw if service.provider == "gmail" else service.fake.graph.sent[-1].delivered
+    assert max(len(line) for line in octets.split(b"\r\n")) <= 998
+
+
+# -- files that change -------------------------------------------------------------------------------------------------
+
+MOMENTS = {  # the request behind which the file changes: before any of it was read, and in the middle
+    ("gmail", "before"): ("POST", "uploadType=resumable"),
+    ("gmail", "middle"): ("PUT", "upload_id="),
+    ("outlook", "before"): ("POST", "/createUploadSession"),
+    ("outlook", "middle"): ("PUT", "/upload/"),
+}
+
+
+# an open file keeps what was removed or replaced; what happens inside it counts
+@pytest.mark.parametrize(
+    ("moment", "change"),
+    [*(("before", name) for name in CHANGES), *(("middle", name) for name in ("grows", "shrinks", "is emptied"))],
+)
+def test_a_file_that_changes_while_it_is_uploaded(service: Service, moment: str, change: str, tmp_path: Path) -> None:
+    path = tmp_path / "film.bin"
+    path.write_bytes(bytes(12_000_000))
+
+    def act(request: Request, answer: Callable[[], Reply]) -> Reply:
+        done = answer()
+        CHANGES[change](path)
+        return done
+
+    with franking.connect(service.account(), store=service.save(tmp_path / "state")) as mailer:
+        before = service.arrived()
+        service.fake.hook = Hook(*MOMENTS[service.provider, moment], act)
+        with pytest.raises(errors.MessageError) as caught:
+            mailer.send(franking.Message(to="c@d.cz", text="x", attachments=[path]))
+        assert service.fake.hook is None
+        assert not caught.value.possibly_sent
+        assert "film.bin" in str(caught.value) or "changed" in str(caught.value)
+        assert mailer.send(franking.Message(to="c@d.cz", text="x")).accepted
+        assert service.arrived() == before + 1
+    if service.provider == "outlook":
+        assert service.fake.graph.drafts == {}, "a draft was left"
+
+
+def test_a_file_that_became_unreadable(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "film.bin"
+    path.write_bytes(b"x" * 1000)
+    message = franking.Message(to="c@d.cz", text="x", attachments=[path])
+    path.chmod(0)
+    with (
+        franking.connect(service.account(), store=service.save(tmp_path / "state")) as mailer,
+        pytest.raises(errors.MessageError, match=r"film\.bin"),
+    ):
+        where_modes_count(lambda: mailer.send(message))
 
 
 # -- connections -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import email
 import io
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator
 from email import policy
 from email.message import EmailMessage
@@ -256,3 +258,46 @@ def test_the_traceback_of_a_mistake_of_ours_shows_no_token(
     assert "    raise ZeroDivisionError(" in shown
     assert "canary.token" not in shown
     assert "ZeroDivisionError: client_secret [hidden]" in shown
+
+
+# -- what is no file ---------------------------------------------------------------------------------------------------
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(path))
+
+
+NO_FILES: dict[str, Callable[[Path], Any]] = {
+    "a named pipe": pipe,
+    "a directory": lambda path: path.mkdir(),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a terminal": lambda path: path.symlink_to("/dev/tty"),
+    "a socket": a_socket,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "nothing": lambda path: None,
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="such files are POSIX")
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_refused_at_once(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody writes into the pipe, and the device never ends: opening one, or reading the other, would wait for
+    ever.
+    """
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "odd"
+    NO_FILES[kind](path)
+    url = f"file://{tmp_path}/mail?from=a@b.cz"
+    assert run(["send", url, "--to", "c@d.cz", "--text", "x", "--attach", str(path)]) == 2
+    assert "odd" in capsys.readouterr().err
+    for flag in ("--text-file", "--html-file", "--eml"):
+        if kind in ("a directory", "nothing", "a link to itself"):
+            assert run(["send", url, "--to", "c@d.cz", flag, str(path)]) == 2
+    assert not (tmp_path / "mail").exists()
