@@ -5,6 +5,7 @@ a terminal where a person answers.
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from unittest import mock
 from franking_cli import app
 from franking_cli.sendmail.main import main as sendmail_main
 
-__all__ = ["Ended", "Person", "franking", "sendmail"]
+__all__ = ["Ended", "Franking", "Person", "franking", "sendmail"]
 
 Answer = str | Callable[[str], str] | BaseException
 
@@ -31,6 +32,15 @@ class Ended:
     @property
     def out(self) -> str:
         return self.data.decode()
+
+    @property
+    def json(self) -> Any:
+        """Return the one value that stands on stdout."""
+        assert len(self.out.splitlines()) == 1, self.out
+        return json.loads(self.out)
+
+
+Franking = Callable[..., Ended]
 
 
 class Stream(io.TextIOWrapper):
