@@ -97,7 +97,17 @@ def test_a_certificate_that_cannot_be_trusted(microsoft: Microsoft, account: Mak
     assert refused(account(ca_file=None), microsoft, errors.TLSError).kind == "tls"
 
 
-@pytest.mark.parametrize("body", [b"<html>portal</html>", b'{"access_token": "canary-half-of-a-tok'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>portal</html>",
+        b'{"access_token": "canary-half-of-a-tok',
+        b'{"access_token": ["canary"]}',
+        b'{"access_token": "canary", "expires_in": "-1"}',
+        b'{"access_token": "canary", "expires_in": 100000000000}',
+        b"{}",
+    ],
+)
 def test_an_unreadable_answer_is_temporary_and_in_no_log(
     microsoft: Microsoft, account: Make, caplog: pytest.LogCaptureFixture, body: bytes
 ) -> None:
