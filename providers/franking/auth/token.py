@@ -1,7 +1,8 @@
 """What a session is handed where somebody signs in: an access token that is always fresh.
 
 The recipe: lock → load → refresh once for all waiters → save → unlock. How a grant is refreshed is the provider's
-business, and where an account's secret comes from is the subject of ``sources.py``.
+business, and where an account's secret comes from is the subject of ``sources.py``. What a JWT says of itself is read
+here for both OAuth providers.
 """
 
 from __future__ import annotations
