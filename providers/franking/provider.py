@@ -117,7 +117,7 @@ def silent(step: Step) -> None:
 
 
 class Steps:
-    """Tell an observer of steps that begin and end: ``with steps("connect"): …``.
+    """Report to an observer steps that begin and end: ``with steps("connect"): …``.
 
     What is put into ``detail`` meanwhile is told at the end; a ``FrankingError`` makes the step ``failed`` and goes on.
     """
@@ -167,7 +167,7 @@ class Receipt:
             "reply": self.reply,
             "provider_id": self.provider_id,
             "accepted": list(self.accepted),
-            "refused": {address: dict(answer) for address, answer in self.refused.items()},
+            "refused": {address: dict(refusal) for address, refusal in self.refused.items()},
             "bytes": self.bytes,
             "ms": round(self.ms, 1),
         }

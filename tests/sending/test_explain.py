@@ -79,6 +79,12 @@ def test_the_better_provider(account: franking.Account | None, better: str | Non
         assert diagnosis.values["recommended_title"] == found.title
 
 
+def test_the_better_provider_s_rules_know_its_words() -> None:
+    seen = Evidence("smtp", 535, "5.7.8", "Username and Password not accepted. https://support.google.com/mail/")
+    for host, code in (("smtp.gmail.com", "google.password-refused"), ("smtp.novak.cz", "login.refused")):
+        assert explain(LoginError("no", step="login", evidence=seen), smtp(host), provider("smtp")).code == code
+
+
 def test_a_sign_in_that_is_needed_names_its_command() -> None:
     error = LoginRequired("nobody has signed in")
     explain(error, franking.Account(name="g", provider="gmail", sender="a@gmail.com").referred_to_as("g"), None)

@@ -423,7 +423,7 @@ class Mailer:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Give every Franking error that passes through its diagnosis."""
+        """Attach its diagnosis to every Franking error that passes through."""
         try:
             yield
         except FrankingError as error:
@@ -431,7 +431,7 @@ class Mailer:
             raise
 
     def explain(self, error: FrankingError) -> Diagnosis:
-        """Give an error its diagnosis, with what is known of the sign-in; a secret that the other side repeated does
+        """Attach its diagnosis to an error, with what is known of the sign-in; a secret that the other side repeated does
         not come out.
         """
         from franking.sending.explain import explain  # and all the texts: only a failure needs them

@@ -147,7 +147,7 @@ def _for_later(
 
 
 def _temporary(refused: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(address for address, answer in refused.items() if answer.get("temporary"))
+    return tuple(address for address, refusal in refused.items() if refusal.get("temporary"))
 
 
 # -- receipts of several transactions --------------------------------------------------------------------------------
@@ -176,11 +176,11 @@ def without(receipt: Receipt, recipients: tuple[str, ...], error: FrankingError)
     reply = str(error)
     if error.evidence:
         reply = error.evidence.raw
-    answer = {"reply": reply, "temporary": error.temporary}
+    refusal = {"reply": reply, "temporary": error.temporary}
     own: Mapping[str, Mapping[str, Any]] = {}
     if isinstance(error, RecipientsRefused):
         own = error.refused
-    return replace(receipt, refused={**receipt.refused, **{one: own.get(one, answer) for one in recipients}})
+    return replace(receipt, refused={**receipt.refused, **{one: own.get(one, refusal) for one in recipients}})
 
 
 def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
@@ -188,7 +188,7 @@ def merge(earlier: Receipt | None, later: Receipt) -> Receipt:
     if earlier is None:
         return later
     tried = {*later.accepted, *later.refused}
-    refused = {address: answer for address, answer in earlier.refused.items() if address not in tried}
+    refused = {address: refusal for address, refusal in earlier.refused.items() if address not in tried}
     return replace(
         later,
         accepted=(*earlier.accepted, *later.accepted),

@@ -280,10 +280,10 @@ def _watch(
 
 def interrupted(broken: BaseException) -> FrankingError:
     """Make the error of an interruption (Ctrl-C): it says whether the message may have been accepted all the same."""
-    told: dict[str, Any] = {"evidence": Evidence("", reason="interrupted"), "step": getattr(broken, "step", None)}
+    details: dict[str, Any] = {"evidence": Evidence("", reason="interrupted"), "step": getattr(broken, "step", None)}
     if getattr(broken, "possibly_sent", False):
-        return OutcomeUnknown("Interrupted after the message was handed over; it may have been accepted.", **told)
-    return FrankingError("Interrupted; nothing was sent.", **told)
+        return OutcomeUnknown("Interrupted after the message was handed over; it may have been accepted.", **details)
+    return FrankingError("Interrupted; nothing was sent.", **details)
 
 
 def _note(broken: Any, about: dict[str, Any], step: str) -> None:

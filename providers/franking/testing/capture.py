@@ -123,7 +123,7 @@ class Outbox(list[Captured]):
             raise RecipientsRefused(
                 f"Every recipient was refused: {reply}",
                 refused=refused,
-                temporary=all(answer["temporary"] for answer in refused.values()),
+                temporary=all(refusal["temporary"] for refusal in refused.values()),
                 evidence=evidence,
             )
         data = b"".join(content.chunks(bcc=False))
