@@ -93,6 +93,16 @@ def test_a_second_run_sends_nothing_twice(smtp_server: Start, run: Callable[...,
     assert len(server.messages) == 5
 
 
+def test_refused_lines_are_done(smtp_server: Start, run: Callable[..., Run], tmp_path: Path) -> None:
+    server = smtp_server(refused={"r1@example.com": "550 5.1.1 no such mailbox"})
+    path = write(tmp_path / "letters.jsonl", [letter(1), letter(2)])
+    assert run(url(server), str(path)).outcomes == {1: "refused", 2: "accepted"}
+    again = run(url(server), str(path))
+    assert (again.code, again.results) == (0, [])
+    assert "2 done earlier" in again.err
+    assert len(server.messages) == 1
+
+
 def test_failed_lines_are_tried_again_in_the_next_run(
     smtp_server: Start, run: Callable[..., Run], tmp_path: Path
 ) -> None:

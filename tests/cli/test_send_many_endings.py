@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import pexpect
 import pyte
 import pytest
 
+from commandline import Person
 from franking_cli import app
 from servers.sink import Sink
-from servers.smtp import Fault, SmtpServer, silence
+from servers.smtp import Fault, Peer, SmtpServer, answers, silence
 
 Start = Callable[..., SmtpServer]
 ROOT = Path(__file__).parents[2]
@@ -138,18 +140,95 @@ def test_a_journal_that_cannot_grow_stops_everything(smtp_server: Start, tmp_pat
     assert len(server.messages) == 2_000 - len(started - arrived)
 
 
-@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
-def test_results_that_cannot_be_written_stop_the_run(smtp_server: Start, tmp_path: Path) -> None:
+def test_results_that_cannot_be_written_stop_the_run(
+    smtp_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     server = smtp_server()
     path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 501)])
     with open("/dev/full", "w") as full:
-        done = process(url(server.port), str(path), "--window", "4", stdout=full)
-    assert done.returncode == 2, done.stderr
-    assert "The results cannot be written: No space left on device" in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+        monkeypatch.setattr(sys, "stdout", full)
+        assert app.run(["send-many", url(server.port), str(path), "--window", "4"]) == 2
+    err = capfd.readouterr().err
+    assert "The results cannot be written: No space left on device" in " ".join(err.split())
     assert 0 < len(server.messages) < 20
     assert len([entry for entry in journal(path) if "ended" in entry]) == len(server.messages)
+
+
+def test_the_moving_line_goes_before_each_result_and_comes_back(smtp_server: Start, tmp_path: Path) -> None:
+    server = smtp_server(refused={"r2@example.com": "550 5.1.1 no such mailbox"})
+    path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 21)])
+    person = Person("send-many", url(server.port), str(path), "--limit", "10", whole=True)
+    assert person.run(TERM="xterm", NO_COLOR="1") == 1
+    assert "  0 of 10\r\x1b[K" in person.shown
+    assert "\r\x1b[K{" in person.shown, "a result takes the line away"
+    lines = person.shown.splitlines()
+    assert "9 accepted, 1 refused" in lines[-1]
+    assert len([line for line in lines if line.rpartition("\x1b[K")[2].startswith("{")]) == 10
+
+
+def test_ctrl_c_finishes_what_is_under_way_and_the_next_run_does_the_rest(
+    smtp_server: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def presses(peer: Peer, reply: str) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        answers(peer, reply)
+
+    server = smtp_server(faults=[Fault("body", presses, nth=5, executed=True)])
+    path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 2_001)])
+    assert app.run(["send-many", url(server.port), str(path)]) == 130
+    out, err = capfd.readouterr()
+    outcomes = [json.loads(line)["outcome"] for line in out.splitlines()]
+    assert set(outcomes) == {"accepted"}
+    assert len(outcomes) == len(server.messages) < 2_000
+    assert "Interrupted; run the same command again to go on." in err
+    server.faults.clear()
+    assert app.run(["send-many", url(server.port), str(path)]) == 0
+    assert f"{len(outcomes):,} done earlier" in capfd.readouterr().err
+    assert sorted(int(message.recipients[0][1:].partition("@")[0]) for message in server.messages) == list(
+        range(1, 2_001)
+    )
+
+
+def test_a_second_press_breaks_off_what_is_under_way_and_that_is_unknown(
+    smtp_server: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def presses(peer: Peer, reply: str) -> None:
+        for _ in range(2):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            threading.Event().wait(0.3)  # two at once are one
+        silence(peer, reply)
+
+    server = smtp_server(faults=[Fault("body", presses, nth=5, executed=True)])
+    path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(1, 101)])
+    assert app.run(["send-many", url(server.port), str(path)]) == 3
+    out, err = capfd.readouterr()
+    outcomes = {result["line"]: result["outcome"] for result in map(json.loads, out.splitlines())}
+    assert outcomes[5] == "unknown"
+    assert {line for line, outcome in outcomes.items() if outcome == "accepted"} == {1, 2, 3, 4}
+    assert "--resend-unknown sends them again" in " ".join(err.split())
+    server.faults.clear()
+    assert app.run(["send-many", url(server.port), str(path)]) == 3, "it is still unknown"
+    assert len(server.messages) == 100, "and was not sent again"
+
+
+def test_a_line_that_is_wrong_behind_unknown_ones_ends_with_3(
+    smtp_server: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = smtp_server()
+    path = write(tmp_path / "letters.jsonl", [letter(1), letter(2)])
+    Path(f"{path}.journal").write_text(
+        json.dumps(
+            {"started": 1, "sha256": sha256(path.read_bytes().splitlines()[0]).hexdigest(), "message_id": "<1@x>"}
+        )
+        + "\n"
+    )
+    with path.open("a") as file:
+        file.write("not json\n")
+    assert app.run(["send-many", url(server.port), str(path)]) == 3
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[0])["outcome"] == "unknown"
+    assert "line 3: this is not JSON" in " ".join(err.split())
 
 
 # -- input -----------------------------------------------------------------------------------------------------------

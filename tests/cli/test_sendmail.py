@@ -21,6 +21,7 @@ import pytest
 
 import commandline
 from franking.auth.secret import Grant
+from franking.sending.mailer import Mailer
 from franking_cli.sendmail.main import main
 from servers.google import SEND, Google
 from servers.smtp import Fault, SmtpServer, hangs_up, says, silence
@@ -271,6 +272,105 @@ def test_a_mistake_of_ours_is_one_line_and_never_try_again(
     assert ended.value.code == 70
     assert capsys.readouterr().err == "franking-sendmail: ZeroDivisionError: oops\n"
     assert server.messages == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "words"),
+    [(False, 75, "interrupted; nothing was sent"), (True, 70, "interrupted; the message may have been sent")],
+)
+def test_an_interruption_is_no_reason_to_try_again_what_may_have_been_sent(
+    settings: Callable[..., SmtpServer], monkeypatch: pytest.MonkeyPatch, sent: bool, code: int, words: str
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        broken = KeyboardInterrupt()
+        broken.possibly_sent = sent  # type: ignore[attr-defined]
+        raise broken
+
+    settings()
+    monkeypatch.setattr("franking.sending.mailer.Mailer.send", interrupted)
+    done = sendmail("-t")
+    assert (done.code, done.err) == (code, f"franking-sendmail: {words}\n")
+
+
+def test_an_interrupted_farewell_changes_nothing(
+    settings: Callable[..., SmtpServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Mailer.close
+
+    def interrupted(mailer: Mailer) -> None:
+        close(mailer)
+        raise KeyboardInterrupt
+
+    server = settings()
+    monkeypatch.setattr(Mailer, "close", interrupted)
+    assert sendmail("-t").code == 0
+    assert len(server.messages) == 1
+
+
+def test_several_refused_are_one_line(settings: Callable[..., SmtpServer]) -> None:
+    settings(refused={"b@example.com": "550 5.1.1 no such mailbox", "c@example.com": "550 5.1.1 nobody"})
+    done = sendmail("a@example.com", "b@example.com", "c@example.com")
+    assert done.code == 69
+    assert done.err.startswith("franking-sendmail: b@example.com (and 1 more) was refused, the others were accepted: ")
+
+
+@pytest.mark.parametrize("arguments", [("-f", ""), ("-f", "<>"), ("-r", "")])
+def test_an_empty_sender_is_the_sender_of_bounces(
+    settings: Callable[..., SmtpServer], arguments: tuple[str, ...]
+) -> None:
+    server = settings()
+    assert sendmail(*arguments, "a@example.com").code == 0
+    assert server.messages[0].sender == ""
+
+
+def test_behind_two_dashes_all_words_are_recipients(settings: Callable[..., SmtpServer]) -> None:
+    server = settings()
+    assert sendmail("-B", "8BITMIME", "-odi", "--", "a@example.com").code == 0
+    assert server.messages[0].recipients == ["a@example.com"]
+    assert sendmail("--", "-t").code == 67
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("root\n", "aliases:1: a line is 'name: address'"), ("# x\nroot: \n", "aliases:2: "), (None, "no such aliases")],
+)
+def test_a_broken_aliases_file_is_78(
+    settings: Callable[..., SmtpServer], tmp_path: Path, content: str | None, words: str
+) -> None:
+    settings()
+    if content is not None:
+        (tmp_path / "aliases").write_text(content)
+    done = sendmail("-t", f"--aliases={tmp_path / 'aliases'}")
+    assert done.code == 78
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "last"),
+    [
+        ("NOOP\r\n", "250 2.0.0 ok"),
+        ("DATA\r\n", "503 5.5.1 MAIL and RCPT first"),
+        ("MAIL FROM:a@b.cz\r\n", "501 5.5.4 MAIL needs an address in angle brackets"),
+        ("MAIL FROM:<>\r\nRCPT TO:<>\r\n", "501 5.5.4 RCPT needs an address in angle brackets"),
+        ("RCPT TO:<a@b.cz>\r\n", "503 5.5.1 MAIL first"),
+        ("MAIL FROM:<a@b.cz>\r\nRCPT TO:<c@d.cz>\r\nHELO x\r\nRCPT TO:<c@d.cz>\r\n", "503 5.5.1 MAIL first"),
+        (f"NOOP {'x' * 12_282}\n", "250 2.0.0 ok"),
+        (f"NOOP {'x' * 12_283}\n", "500 5.5.6 line too long"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_replies_of_the_dialogue(settings: Callable[..., SmtpServer], dialogue: str, last: str) -> None:
+    server = settings()
+    assert sendmail_dialogue(dialogue).out.splitlines()[-1] == last
+    assert server.messages == []
+
+
+@pytest.mark.process
+def test_the_dialogue_with_the_server_is_shown_with_v(settings: Callable[..., SmtpServer]) -> None:
+    settings()
+    done = subprocess.run([PROGRAM, "-v", "a@example.com"], input=b"Subject: x\n\nx\n", capture_output=True, timeout=60)
+    assert done.returncode == 0
+    assert b"EHLO" in done.stderr and b"C:" in done.stderr
 
 
 PLAIN = """account account.account account.config account.environment account.fields errors message message.address message.content message.headers
