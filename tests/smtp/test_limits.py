@@ -99,3 +99,13 @@ def test_no_line_of_a_header_is_longer_than_smtp_allows() -> None:
             )
         )
     assert max(len(line) for line in server.messages[0].data.split(b"\r\n")) <= 998
+
+
+@pytest.mark.parametrize(("length", "encoded"), [(998, False), (999, True)])
+def test_a_line_of_998_octets_goes_as_it_is_and_a_longer_one_is_encoded(length: int, encoded: bool) -> None:
+    line = "z" * length
+    with SmtpServer() as server, franking.connect(account(server)) as mailer:
+        mailer.send(franking.Message(to="c@d.cz", subject="x", text=f"a\n{line}\n"))
+    lines = server.messages[0].data.decode().split("\r\n")
+    assert (line not in lines) is encoded
+    assert max(map(len, lines)) <= 998

@@ -8,6 +8,8 @@ from franking.errors import (
     Refused,
     Throttled,
 )
+from franking.smtp.protocol import Reply
+from franking.smtp.replies import throttled
 from smtp.dialogues import play
 
 
@@ -33,3 +35,22 @@ def test_what_counts_as_throttled(answer: str, kind: type[Refused], after: float
 
 def test_throttled_is_refused_and_temporary() -> None:
     assert issubclass(Throttled, Refused)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "pace"),
+    [
+        (421, b"closing", True),
+        (432, b"wait", True),
+        (431, b"wait", False),
+        (450, b"4.2.1 wait", True),
+        (450, b"4.2.10 wait", False),
+        (450, b"4.7.28 wait", True),
+        (451, b"4.7.500 wait", True),
+        (451, b"4.7.499 wait", False),
+        (550, b"4.2.1 too many messages", False),
+        (354, b"slow down", False),
+    ],
+)
+def test_pace_is_told_by_code_or_words_and_never_for_good(code: int, text: bytes, pace: bool) -> None:
+    assert throttled(Reply(code, (text,))) is pace

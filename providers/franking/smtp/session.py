@@ -308,9 +308,10 @@ class SmtpSession:
     def _hear(self) -> bool:
         """Take the replies that have come, if any; True when nothing more may be sent."""
         pipeline, connection = self._pipeline, self._connection
-        if not connection.reader.idle:
+        reader = connection.reader
+        if reader.replies or reader.fault is not None:
             try:
-                pipeline.receive_all(connection.reader.replies)
+                pipeline.receive_all(reader.replies)
             except Misfit as misfit:
                 problem = self._misfit(misfit)
                 pipeline.doubt(misfit.reply, problem)
@@ -318,7 +319,7 @@ class SmtpSession:
             self._last_heard = self._clock()
             if pipeline.closing:
                 self._drop()
-            else:
+            elif reader.fault is not None:
                 connection.check()
         if self._progress is not None:
             self._progress.look(connection.sent)

@@ -263,26 +263,28 @@ def _envelope_lines(capabilities: Capabilities, envelope: Envelope, content: Con
         octets, needs = path(address)
         lines.append(b"RCPT TO:<%b>\r\n" % octets)
         utf8 = utf8 or needs
-    words, size = capabilities.words, content.size
-    mail = b"MAIL FROM:<%b>" % sender
+    lines[0] = b"MAIL FROM:<%b>%b\r\n" % (sender, _parameters(capabilities, content, utf8 or content.smtputf8))
+    return lines
+
+
+def _parameters(capabilities: Capabilities, content: Content, utf8: bool) -> bytes:
+    words, size, parameters = capabilities.words, content.size, b""
     if "SIZE" in words:
         limit = capabilities.size
         if limit is not None and size > limit:
             raise _too_large(size, limit)
-        mail += b" SIZE=%d" % size
-    utf8 = utf8 or content.smtputf8
+        parameters = b" SIZE=%d" % size
     if content.eight_bit and "8BITMIME" not in words:
         what = "contains 8-bit text, and the server takes 7 bits only (no 8BITMIME)"
         raise _not_offered(capabilities, "8bitmime", what, "body")
     if (content.eight_bit or utf8) and "8BITMIME" in words:
-        mail += b" BODY=8BITMIME"
-    if utf8:
-        if "SMTPUTF8" not in words:
-            what = "has an address or a header that needs SMTPUTF8, which the server does not offer"
-            raise _not_offered(capabilities, "smtputf8", what, "address")
-        mail += b" SMTPUTF8"
-    lines[0] = mail + b"\r\n"
-    return lines
+        parameters += b" BODY=8BITMIME"
+    if not utf8:
+        return parameters
+    if "SMTPUTF8" not in words:
+        what = "has an address or a header that needs SMTPUTF8, which the server does not offer"
+        raise _not_offered(capabilities, "smtputf8", what, "address")
+    return parameters + b" SMTPUTF8"
 
 
 def _not_offered(capabilities: Capabilities, extension: str, what: str, field: str) -> MessageError:
