@@ -109,6 +109,12 @@ def test_a_file_name_arrives_whole_and_no_escape_is_cut(name: str) -> None:
     assert parsed(written.encode() + b"\r\n").get_filename() == name
 
 
+def test_a_percent_sign_is_encoded_because_some_readers_decode_it() -> None:
+    assert disposition("attachment", "100%.pdf") == (
+        "Content-Disposition: attachment;\r\n filename*=utf-8''100%25.pdf\r\n"
+    )
+
+
 def test_the_pieces_of_a_long_file_name_are_numbered_from_zero() -> None:
     written = disposition("attachment", "č" * 40)
     assert "\r\n filename*0*=utf-8''%C4%8D" in written

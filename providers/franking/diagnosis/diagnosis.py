@@ -77,8 +77,8 @@ class Diagnosis:
         )
 
     def with_hints(self, hints: Iterable[Hint]) -> Diagnosis:
-        """Return it with the hints that explain this failure: those on name and password where they were refused, others
-        before the login.
+        """Return it led by the hints that explain this failure: those on name and password where they were refused,
+        others before the login.
         """
         leading = tuple(hint for hint in hints if _explains(hint.code, self))
         if not leading:

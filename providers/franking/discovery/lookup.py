@@ -273,7 +273,8 @@ def fetch_https(url: str, seconds: float, *, ca_file: str | None = None) -> byte
         urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
-    request = urllib.request.Request(url, headers={"User-Agent": "franking"})  # noqa: S310  (no handler for anything but HTTPS)
+    # no handler for anything but HTTPS
+    request = urllib.request.Request(url, headers={"User-Agent": "franking"})  # noqa: S310
     try:
         with opener.open(request, timeout=seconds) as response:
             document = bytearray()

@@ -65,8 +65,8 @@ def probe_ports(
 ) -> list[Probed]:
     """Try the ports (``(number, security)``) of a host, all at once, for at most ``timeout`` seconds.
 
-    Return the results, the best first. Without ``ports`` the usual ones, and the one that was typed with the host. A failure is a result, never an
-    exception. Raises ``SettingsError`` for what cannot be a host.
+    Return the results, the best first. Without ``ports`` the usual ones, and the one that was typed with the host. A
+    failure is a result, never an exception. Raises ``SettingsError`` for what cannot be a host.
     """
     target = parse_target(host)
     if target.odd or target.local is not None:

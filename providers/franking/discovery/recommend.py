@@ -75,7 +75,9 @@ def better_provider(host: str) -> Provider | None:
         target = replace(parse_target(host), explicit=True)
     except ValueError:
         return None
-    named = None if target.odd or target.ip or target.local is not None else _by_name(target)
+    if target.odd or target.ip or target.local is not None:
+        return None
+    named = _by_name(target)
     return named.provider if named else None
 
 

@@ -27,8 +27,8 @@ _HTTP = ("http",)
 _REFUSED = "Username and Password not accepted|BadCredentials"
 
 
-def _road(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the texts by which road it went, so that they can name the other one."""
+def _by_route(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return which route it took, for texts that name the other one."""
     return {"by_smtp": values.get("route") == "gmail-smtp", "by_api": values.get("route") == "gmail-api"}
 
 
@@ -47,7 +47,16 @@ def _of_setting(prefix: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
 
 BY_SMTP: tuple[Rule, ...] = (
     # the login; a token's refusal comes as JSON first, then as the same 535 as a password's
-    Rule("google.scope-missing", _SMTP, _LOGIN, (535,), when=_no_smtp_scope, adds=_road, temporary=False, note="G4 G5"),
+    Rule(
+        "google.scope-missing",
+        _SMTP,
+        _LOGIN,
+        (535,),
+        when=_no_smtp_scope,
+        adds=_by_route,
+        temporary=False,
+        note="G4 G5",
+    ),
     Rule("login.other-mailbox", _SMTP, _LOGIN, (535,), when=other_mailbox, temporary=False, note="G4 G5"),
     Rule("protocol.error", _SMTP, codes=(535,), text="Optional Argument not permitted", temporary=False, note="G12"),
     Rule(
@@ -62,10 +71,12 @@ BY_SMTP: tuple[Rule, ...] = (
         _SMTP,
         text="web browser|WebLoginRequired|answer/78754",
         temporary=True,
-        adds=_road,
+        adds=_by_route,
         note="G3",
     ),
-    Rule("google.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_road, temporary=False, note="G1 G4 G5"),
+    Rule(
+        "google.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_by_route, temporary=False, note="G1 G4 G5"
+    ),
     Rule("google.password-refused", _SMTP, codes=(535,), text=_REFUSED, temporary=False, note="G1"),
     Rule(
         "protocol.error",
@@ -118,7 +129,8 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule(
         "message.malformed",
         _SMTP,
-        text="valid address in the From|duplicate headers|valid Message-ID|RFC 5322|RfcMessageNonCompliant|message is malformed",
+        text="valid address in the From|duplicate headers|valid Message-ID|RFC 5322|RfcMessageNonCompliant"
+        "|message is malformed",
         temporary=False,
         note="G31 G32",
     ),
@@ -221,11 +233,11 @@ SIGN_IN: tuple[Rule, ...] = (
         "google.scope-missing",
         _OAUTH,
         reason=("scope-missing", "missing-scope"),
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="O20",
     ),
-    Rule("google.scope-missing", _OAUTH, text="Scope has changed", adds=_road, temporary=False, note="O20"),
+    Rule("google.scope-missing", _OAUTH, text="Scope has changed", adds=_by_route, temporary=False, note="O20"),
     Rule("google.invalid-grant", _OAUTH, reason=("grant-incomplete",), temporary=False, note="O24"),
     Rule("server.trouble", _OAUTH, codes=(5,), who="provider", temporary=True),
     Rule("google.service-account-file", ("settings",), when=_of_setting("service-account"), temporary=False),
@@ -237,7 +249,7 @@ BY_API: tuple[Rule, ...] = (
         "google.scope-missing",
         _HTTP,
         reason=("insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="A2",
     ),
@@ -246,7 +258,7 @@ BY_API: tuple[Rule, ...] = (
         _HTTP,
         codes=(403,),
         text="insufficient authentication scopes",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="A2",
     ),
@@ -270,7 +282,9 @@ BY_API: tuple[Rule, ...] = (
         note="A4 A5",
     ),
     Rule("rate.limited", _HTTP, codes=(429,), temporary=True, note="A11"),
-    Rule("google.admin-policy", _HTTP, reason=("domainPolicy",), who="admin", adds=_road, temporary=False, note="A7"),
+    Rule(
+        "google.admin-policy", _HTTP, reason=("domainPolicy",), who="admin", adds=_by_route, temporary=False, note="A7"
+    ),
     Rule("google.delegation-denied", _HTTP, text="Delegation denied", temporary=False, note="A8"),
     Rule("google.no-mailbox", _HTTP, text="Mail service not enabled", temporary=False, note="A12"),
     Rule(
@@ -290,7 +304,7 @@ BY_API: tuple[Rule, ...] = (
     ),
     Rule("message.too-large", _HTTP, codes=(413,), temporary=False, note="A18"),
     Rule("message.too-large", text="Media larger than", temporary=False, note="A18"),
-    Rule("google.token-refused", _HTTP, codes=(401,), adds=_road, temporary=False, note="A1"),
+    Rule("google.token-refused", _HTTP, codes=(401,), adds=_by_route, temporary=False, note="A1"),
     Rule("api.bad-request", _HTTP, codes=(400, 404), temporary=False, note="A15 A16 A17 A19"),
     Rule("server.trouble", _HTTP, codes=(5,), who="provider", temporary=True, note="A20"),
 )

@@ -65,7 +65,7 @@ class Address:
 
         Names may be quoted, encoded (RFC 2047) or bare; blanks at both ends go. Raises ``MessageError`` (a
         ``ValueError``) that says what is wrong: a group or several addresses are refused, and so are line breaks,
-        control characters and signs that turn the direction of writing.
+        control characters and direction controls.
         """
         if not isinstance(text, str):
             raise MessageError(f"An address is text, not {type(text).__name__}.", field="address")
@@ -162,8 +162,8 @@ def _wire(address: str) -> str:
         return f"{local}@{_literal(domain, address)}"
     if " " in domain:
         raise _wrong(address, "has a blank in it")
-    # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide half of
-    # the address
+    # RFC 6531: who takes the local part takes the domain too; A-labels are understood everywhere, but would hide half
+    # of the address
     mapped = to_ascii if local.isascii() else to_unicode
     try:
         return f"{local}@{mapped(domain)}"

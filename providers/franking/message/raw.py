@@ -239,7 +239,7 @@ def _split(data: bytes, *, clean: bool) -> tuple[Fields, memoryview]:
 
 
 def _split_odd(data: bytes, head: bytes, start: int) -> tuple[Fields, memoryview]:
-    """Do the same line by line, for headers that are not what RFC 5322 says."""
+    """Return the same for a header that is not what RFC 5322 says, line by line."""
     lines = head.removesuffix(b"\r\n").split(b"\r\n")
     if lines[0].startswith(b"From ") or not head:
         del lines[0]
@@ -262,9 +262,7 @@ def _split_odd(data: bytes, head: bytes, start: int) -> tuple[Fields, memoryview
 
 
 def _rewritten(fields: Fields, sender: Address) -> Fields:
-    """Put the account's From in place of the message's own, which goes to Reply-To if there is none and mail can be sent
-    there.
-    """
+    """Replace the message's From by the account's; the first goes to Reply-To if there is none and it takes mail."""
     value = _value(fields, b"from")
     place = [name for name, _ in fields].index(b"from")
     kept = [field for field in fields if field[0] != b"from"]
@@ -328,7 +326,7 @@ def _refuse_line_breaks(message: email.message.Message) -> None:
 
 
 def _with_addresses_written(message: email.message.Message) -> tuple[email.message.Message, bool]:
-    """Return the message with its addresses written by us (a copy where that changes it), and whether one needs SMTPUTF8.
+    """Return the message with its addresses written by us (a copy where that changes it); whether one needs SMTPUTF8.
 
     The standard library encodes domains as words, which no server understands, and before 2025 it encoded commas
     between addresses too: the recipient behind such a comma was lost (CVE-2025-1795).

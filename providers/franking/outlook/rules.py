@@ -27,8 +27,8 @@ _OAUTH = ("oauth",)
 _HTTP = ("http",)
 
 
-def _road(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the texts by which road it went, so that they can name the other one."""
+def _by_route(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return which route it took, for texts that name the other one."""
     return {"by_smtp": values.get("route") == "outlook-smtp", "by_graph": values.get("route") == "graph"}
 
 
@@ -68,12 +68,19 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M1 M10",
     ),
-    Rule("microsoft.smtp-auth-disabled", _SMTP, text="disabled for the Tenant", adds=_road, temporary=False, note="M2"),
+    Rule(
+        "microsoft.smtp-auth-disabled",
+        _SMTP,
+        text="disabled for the Tenant",
+        adds=_by_route,
+        temporary=False,
+        note="M2",
+    ),
     Rule(
         "microsoft.smtp-auth-disabled-mailbox",
         _SMTP,
         text="SmtpClientAuth.* disabled for the Mailbox",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="M3",
     ),
@@ -81,12 +88,14 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.smtp-auth-disabled",
         _SMTP,
         text="SmtpClientAuth|smtp_auth_disabled",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="M2",
     ),
-    Rule("microsoft.security-defaults", _SMTP, text="security defaults", adds=_road, temporary=False, note="M4"),
-    Rule("microsoft.policy-blocked", _SMTP, text="did not meet the criteria", adds=_road, temporary=False, note="M5"),
+    Rule("microsoft.security-defaults", _SMTP, text="security defaults", adds=_by_route, temporary=False, note="M4"),
+    Rule(
+        "microsoft.policy-blocked", _SMTP, text="did not meet the criteria", adds=_by_route, temporary=False, note="M5"
+    ),
     Rule("microsoft.password-refused", _SMTP, text="credentials were incorrect", temporary=False, note="M6"),
     Rule("microsoft.password-expired", _SMTP, _LOGIN, text="password.*expired", temporary=False, note="M7"),
     Rule(
@@ -97,10 +106,21 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M7",
     ),
-    Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=_road, temporary=False, note="M5"),
+    Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=_by_route, temporary=False, note="M5"),
     # 535 5.7.3: no words at all; what is known of the token decides
-    Rule("microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=_road, temporary=False, note="M8"),
-    Rule("microsoft.scope-missing", _SMTP, _LOGIN, (535,), when=_no_smtp_scope, adds=_road, temporary=False, note="M8"),
+    Rule(
+        "microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=_by_route, temporary=False, note="M8"
+    ),
+    Rule(
+        "microsoft.scope-missing",
+        _SMTP,
+        _LOGIN,
+        (535,),
+        when=_no_smtp_scope,
+        adds=_by_route,
+        temporary=False,
+        note="M8",
+    ),
     Rule(
         "microsoft.app-only-mailbox",
         _SMTP,
@@ -108,7 +128,7 @@ BY_SMTP: tuple[Rule, ...] = (
         (535,),
         when=_app_only,
         who="admin",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="M8",
     ),
@@ -119,12 +139,12 @@ BY_SMTP: tuple[Rule, ...] = (
         (535,),
         when=_shared,
         who="admin",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="M8",
     ),
     Rule("login.other-mailbox", _SMTP, _LOGIN, (535,), when=other_mailbox, temporary=False, note="M8"),
-    Rule("microsoft.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_road, temporary=False, note="M8"),
+    Rule("microsoft.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_by_route, temporary=False, note="M8"),
     Rule("microsoft.password-refused", _SMTP, _LOGIN, (535,), ("5.7.3",), temporary=False, note="M6 M8"),
     # sender and account
     Rule("login.missing", _SMTP, enhanced=("5.7.57",), temporary=False, note="M9"),
@@ -132,12 +152,17 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.send-as-denied",
         _SMTP,
         text="SendAsDenied|send as this sender",
-        adds=_road,
+        adds=_by_route,
         temporary=False,
         note="M12 M13 M14",
     ),
     Rule(
-        "microsoft.send-as-denied", _SMTP, enhanced=("5.7.60", "5.2.252"), adds=_road, temporary=False, note="M12 M13"
+        "microsoft.send-as-denied",
+        _SMTP,
+        enhanced=("5.7.60", "5.2.252"),
+        adds=_by_route,
+        temporary=False,
+        note="M12 M13",
     ),
     Rule(
         "microsoft.account-suspended",
@@ -263,8 +288,8 @@ SIGN_IN: tuple[Rule, ...] = (
     _number("microsoft.device-policy", 50097, 50129, 50131, 50155, 50187, who="admin", note="S21"),
     _number("microsoft.device-policy", 53000, 53001, 53002, who="admin", note="S27"),
     _number("microsoft.conditional-access", 53003, note="S28"),
-    _number("microsoft.policy-blocked", 530032, 530034, 530035, who="admin", note="S29", adds=_road),
-    _number("microsoft.policy-blocked", 53004, 53010, 53011, who="admin", note="S30", adds=_road),
+    _number("microsoft.policy-blocked", 530032, 530034, 530035, who="admin", note="S29", adds=_by_route),
+    _number("microsoft.policy-blocked", 53004, 53010, 53011, who="admin", note="S30", adds=_by_route),
     _number("microsoft.not-assigned", 50105, who="admin", note="S22"),
     _number("microsoft.admin-consent", 90094, 90095, 90008, who="admin", note="S54"),
     _number("microsoft.admin-consent", 90099, who="admin", note="S55"),
@@ -353,16 +378,20 @@ def _graph(code: str, *reasons: str, note: str, who: str = "you", temporary: boo
 BY_GRAPH: tuple[Rule, ...] = (
     _graph("microsoft.interaction-required", "insufficient_claims", note="H2"),
     Rule("microsoft.interaction-required", _HTTP, codes=(401,), when=_claims, temporary=False, note="H2"),
-    _graph("microsoft.no-mailbox", "OrganizationFromTenantGuidNotFound", adds=_road, note="H10"),
+    _graph("microsoft.no-mailbox", "OrganizationFromTenantGuidNotFound", adds=_by_route, note="H10"),
     _graph(
-        "microsoft.no-mailbox", "MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", adds=_road, note="H9"
+        "microsoft.no-mailbox",
+        "MailboxNotEnabledForRESTAPI",
+        "MailboxNotSupportedForRESTAPI",
+        adds=_by_route,
+        note="H9",
     ),
-    _graph("microsoft.wrong-audience", "InvalidAuthenticationToken", text="audience", adds=_road, note="H1"),
-    _graph("microsoft.token-refused", "InvalidAuthenticationToken", adds=_road, note="H1"),
+    _graph("microsoft.wrong-audience", "InvalidAuthenticationToken", text="audience", adds=_by_route, note="H1"),
+    _graph("microsoft.token-refused", "InvalidAuthenticationToken", adds=_by_route, note="H1"),
     _graph("microsoft.access-policy", "ErrorAccessDenied", text="Access to OData is disabled", who="admin", note="H4"),
     _graph("microsoft.access-denied", "ErrorAccessDenied", note="H3"),
-    _graph("microsoft.scope-missing", "Authorization_RequestDenied", adds=_road, note="H5"),
-    _graph("microsoft.send-as-denied", "ErrorSendAsDenied", adds=_road, note="H6"),
+    _graph("microsoft.scope-missing", "Authorization_RequestDenied", adds=_by_route, note="H5"),
+    _graph("microsoft.send-as-denied", "ErrorSendAsDenied", adds=_by_route, note="H6"),
     _graph("address.syntax", "ErrorInvalidRecipients", note="H7"),
     _graph("microsoft.mailbox-unknown", "ErrorInvalidUser", "Request_ResourceNotFound", "ResourceNotFound", note="H8"),
     _graph("message.malformed", "ErrorMimeContentInvalidBase64String", "ErrorMimeContentInvalid", note="H11 H12"),
@@ -429,7 +458,7 @@ BY_GRAPH: tuple[Rule, ...] = (
         note="H23",
     ),
     Rule("server.trouble", _HTTP, codes=(5,), who="provider", temporary=True, note="H23 H28"),
-    Rule("microsoft.token-refused", _HTTP, codes=(401,), adds=_road, temporary=False, note="H1"),
+    Rule("microsoft.token-refused", _HTTP, codes=(401,), adds=_by_route, temporary=False, note="H1"),
     Rule("microsoft.access-denied", _HTTP, codes=(403,), temporary=False, note="H3"),
     Rule("api.bad-request", _HTTP, codes=(400, 404, 424), temporary=False, note="H24 H27 H28"),
 )

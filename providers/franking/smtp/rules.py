@@ -48,9 +48,7 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the texts whether a password was held back; an access token never travels in the open, whatever the settings
-    allow.
-    """
+    """Tell the texts whether a password was held back: an access token never travels in the open, whatever is set."""
     return {"by_password": not seen.details.get("token")}
 
 
@@ -368,7 +366,8 @@ RULES: tuple[Rule, ...] = (
         "recipient.unknown",
         kind=_SMTP,
         codes=(5,),
-        text="user unknown|unrouteable address|no such (user|mailbox|recipient)|unknown (user|recipient)|does not exist",
+        text="user unknown|unrouteable address|no such (user|mailbox|recipient)|unknown (user|recipient)"
+        "|does not exist",
         temporary=False,
         note="P23",
     ),
