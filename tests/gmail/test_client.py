@@ -355,6 +355,7 @@ def test_an_upload_address_that_is_none(
     )
     error = failing(session)
     assert isinstance(error, ConnectError)
+    assert "gave no address for the upload" in str(error)
     assert not error.possibly_sent
 
 

@@ -216,8 +216,8 @@ def login(
             reason, what = "no-mechanism", f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}"
         evidence = Evidence("sasl", reason=reason, details={**details, "wanted": list(wanted)})
         raise LoginError(f"A login was asked for, but the server offers {what}.", evidence=evidence)
-    secret = credentials.secret.encode()
-    redactor.add(secret, base64.b64encode(secret))
+    # in no variable: this frame is in what is raised
+    redactor.add(credentials.secret.encode(), base64.b64encode(credentials.secret.encode()))
     while True:
         mechanism = MECHANISMS[usable.pop(0)](credentials)
         reply = yield from _attempt(mechanism, redactor)
