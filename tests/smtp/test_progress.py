@@ -111,6 +111,14 @@ def test_an_upload_is_told_of_every_256_kib_and_never_beyond_its_end() -> None:
     assert events.told[1:] == [("message", "running", 262_144), ("message", "running", 525_288 - 1000)]
 
 
+def test_what_leaves_behind_the_content_is_no_part_of_it() -> None:
+    """Dots that were doubled, and the next message."""
+    progress, transaction, events = begun(300_000)
+    transaction.begin_content(1000)
+    progress.look(2_000_000)
+    assert events.told[1:] == [("message", "running", 300_000)]
+
+
 def test_a_small_message_is_told_of_at_both_ends_only() -> None:
     progress, transaction, events = begun(200_000)
     transaction.begin_content(0)

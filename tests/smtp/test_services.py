@@ -18,6 +18,7 @@ ZONES = {"smtp.x.test", ".x.test", ".mail.x.test", ".test"}
         ("mail.x.test", ".x.test"),  # below the zone, not the zone itself
         ("x.test", ".test"),
         ("ax.test", ".test"),  # whole labels
+        ("a.smtp.x.test", ".x.test"),  # a host is no zone
         ("x.example", None),
         ("test", None),
         ("", None),
