@@ -68,7 +68,7 @@ def requester(account: Account) -> Iterator[Request]:
 
 @contextmanager
 def undisclosed() -> Iterator[None]:
-    """Keep requests-oauthlib from logging state, codes, tokens and the client secret, which it does at DEBUG, in full."""
+    """Keep requests-oauthlib from logging state, codes, tokens and the client secret, which it does at DEBUG."""
     mine = threading.get_ident()
 
     def other_threads(record: logging.LogRecord) -> bool:
