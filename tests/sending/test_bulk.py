@@ -151,6 +151,19 @@ def test_all_refused_some_for_now_is_tried_for_those_alone(
     assert result.receipt.accepted == ("b@example.com",)
 
 
+def test_the_error_names_every_recipient_with_its_last_refusal(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.answers = [
+        RecipientsRefused("all", refused={"a@example.com": NEVER_AGAIN, "b@example.com": LATER}),
+        RecipientsRefused("the rest", refused={"b@example.com": NEVER_AGAIN}),
+    ]
+    (result,) = send(account, [franking.Message(to=["a@example.com", "b@example.com"], subject="x", text="x")])
+    assert (result.outcome, str(result.error)) == ("refused", "the rest")
+    assert isinstance(result.error, RecipientsRefused)
+    assert result.error.refused == {"a@example.com": NEVER_AGAIN, "b@example.com": NEVER_AGAIN}
+
+
 def test_too_many_recipients_go_on_without_a_pause(account: franking.Account, scripted: ScriptedProvider) -> None:
     everybody = [f"r{number}@example.com" for number in range(9)]
     too_many = {"reply": "452 4.5.3 too many", "temporary": True}
