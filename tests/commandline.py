@@ -1,5 +1,5 @@
-"""Run ``franking`` and ``franking-sendmail`` in this process: with a stdin, stdout and stderr of their own, piped, or at
-a terminal where a person answers.
+"""Run ``franking`` and ``franking-sendmail`` in this process: with a stdin, stdout and stderr of their own, piped, or
+at a terminal where a person answers.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, name), handler)
 
-# quick: the same every time, for each change; explore (--hypothesis-profile explore, or FRANKING_FUZZ=explore) goes where
-# nobody was, for a minute or two
+# quick: the same every time, for each change; explore (--hypothesis-profile explore, or FRANKING_FUZZ=explore) goes
+# where nobody was, for a minute or two
 settings.register_profile("quick", max_examples=150, deadline=None, derandomize=True, database=None)
 settings.register_profile(
     "explore", max_examples=3_000, stateful_step_count=80, deadline=None, database=None, print_blob=True

@@ -1,5 +1,5 @@
-"""What both API routes share: to whom a message goes, their limits, what is known when something breaks in, what is told
-meanwhile. Everything here is done by Gmail and by Graph.
+"""What both API routes share: to whom a message goes, their limits, what is known when something breaks in, what is
+told meanwhile. Everything here is done by Gmail and by Graph.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must not be shown is taken out: secrets in every form, tokens, one-time addresses; what tells something stays."""
+"""What must not be shown is taken out: secrets in every form, tokens, one-time addresses; the rest stays."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_the_longest_form_goes_first_and_short_secrets_are_no_secrets() -> None:
         ("client_secret=abc&code=1", f"client_secret {HIDDEN}&code=1"),
         ("token ya29.a0AfB_byC-12345 ended", f"token {HIDDEN} ended"),
         ("smtp://jan:hunter2@novak.cz failed", f"smtp://jan:{HIDDEN}@novak.cz failed"),
-        ("see https://support.google.com/mail/?p=BadCredentials now", "see https://support.google.com/mail/?p=BadCredentials now"),
+        ("see https://support.google.com/mail/?p=BadCredentials now",
+        "see https://support.google.com/mail/?p=BadCredentials now"),
         ("see https://a.cz/x?p=1&t=secret now", "see https://a.cz/x?… now"),
         ("sign in <https://a.cz/continue?sarp=1 &plt=AKg> please", "sign in <https://a.cz/continue?…> please"),
     ],

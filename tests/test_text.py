@@ -37,9 +37,7 @@ def test_a_visible_text_is_one_line_without_blanks_at_its_ends() -> None:
     assert visible("  535 5.7.8\r\n\tno\u2003such  user ") == "535 5.7.8 no such user"
 
 
-def test_a_non_breaking_blank_is_shown_where_a_server_repeats_what_was_typed_and_is_a_blank_in_a_web_services_words() -> (
-    None
-):
+def test_a_non_breaking_blank_is_shown_where_a_server_repeats_it_and_is_a_blank_in_a_web_services_words() -> None:
     assert visible("heslo\xa0") == "heslo\\xa0"
     assert bounded("Erreur\xa0: refusé") == "Erreur : refusé"
 

@@ -183,7 +183,8 @@ def test_it_unpickles_in_a_new_process() -> None:
 def test_its_repr_shows_settings_and_no_secrets() -> None:
     account = smtp(password_command="echo canary-6")
     assert repr(account) == (
-        "Account(name='shop', provider='smtp', sender='Jan Novák <info@novak.cz>', host='smtp.novak.cz', password_command='echo …')"
+        "Account(name='shop', provider='smtp', sender='Jan Novák <info@novak.cz>', host='smtp.novak.cz', "
+        "password_command='echo …')"
     )
 
 

@@ -202,7 +202,8 @@ def test_reading_imports_no_toml_writer_and_no_sdk(write: Callable[[str], Path])
     code = """
 import sys, franking.account.config
 franking.account.config.resolve("shop"); franking.account.config.resolve("my office"); franking.account.config.parse_url("gmail://me@gmail.com")
-print([name for name in ("tomlkit", "msal", "google", "requests", "googleapiclient", "keyring", "cryptography", "filelock") if name in sys.modules])
+print([name for name in ("tomlkit", "msal", "google", "requests", "googleapiclient", "keyring", "cryptography",
+"filelock") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.strip() == "[]"

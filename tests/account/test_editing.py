@@ -54,7 +54,8 @@ def test_the_first_account_makes_the_file_and_is_the_default(path: Path) -> None
     assert path.read_text(encoding="utf-8") == (
         "# Franking's accounts. Passwords are not kept here: `franking login NAME` stores them.\n\n"
         'default = "můj obchod"\n\n'
-        '[accounts."můj obchod"]\nprovider = "smtp"\nfrom = "Jan Novák <info@novak.cz>"\nhost = "smtp.novak.cz"\nport = 2525\n'
+        '[accounts."můj obchod"]\nprovider = "smtp"\nfrom = "Jan Novák <info@novak.cz>"\n'
+        'host = "smtp.novak.cz"\nport = 2525\n'
         'security = "none"\nwithout = ["chunking"]\n'
     )
     if os.name == "posix":
@@ -118,7 +119,8 @@ def test_every_change_of_a_spread_out_file_is_found_again(write: Callable[[str],
 
 def test_inline_and_dotted_tables_can_be_changed(write: Callable[[str], Path]) -> None:
     write(
-        'accounts.a = { provider = "file", from = "a@b.cz", path = "/tmp/a" }\naccounts.b.provider = "file"\naccounts.b.from = "b@b.cz"\naccounts.b.path = "/tmp/b"\n'
+        'accounts.a = { provider = "file", from = "a@b.cz", path = "/tmp/a" }\naccounts.b.provider = "file"\n'
+        'accounts.b.from = "b@b.cz"\naccounts.b.path = "/tmp/b"\n'
     )
     editing.set_enabled("a", False)
     editing.set_enabled("b", False)

@@ -325,7 +325,8 @@ def test_a_wall_clock_that_jumps_costs_one_renewal(road: str, tmp_path: Path) ->
             mail.tokens = Live(service)  # type: ignore[assignment]
             accounts.append(
                 {
-                    "name": "post", "provider": "gmail", "sender": "me@gmail.com", "route": "smtp", "host": "127.0.0.1", "port": mail.port, "security": "tls",
+                    "name": "post", "provider": "gmail", "sender": "me@gmail.com", "route": "smtp", "host": "127.0.0.1",
+                    "port": mail.port, "security": "tls",
                     "ca_file": authority.ca_file, "client_secrets": service.settings["client_secrets"], "timeout": 20,
                 }
             )  # fmt: skip

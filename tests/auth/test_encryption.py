@@ -1,4 +1,6 @@
-"""Encrypted secrets: nothing shows, nothing is passed off as another's, and keyrings that hang, forget or are not there."""
+"""Encrypted secrets: nothing shows, nothing is passed off as another's, and keyrings that hang, forget or are not
+there.
+"""
 
 from __future__ import annotations
 

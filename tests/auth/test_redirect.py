@@ -191,7 +191,10 @@ def test_a_query_has_at_most_fifty_parameters(listener: Listener, more: int, sta
 def test_a_request_in_small_pieces(listener: Listener) -> None:
     future = waiting(listener)
     body = good()
-    request = f"POST / HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded\r\nCONTENT-LENGTH: {len(body)}\r\n\r\n{body}"
+    request = (
+        "POST / HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+        f"CONTENT-LENGTH: {len(body)}\r\n\r\n{body}"
+    )
     with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as peer:
         for char in request:
             peer.sendall(char.encode())

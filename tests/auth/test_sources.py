@@ -227,7 +227,8 @@ def test_a_token_command_is_asked_again_when_refused_or_old(
 ) -> None:
     script = tmp_path / "next.py"
     script.write_text(
-        f"import pathlib; p = pathlib.Path({str(tmp_path / 'n')!r}); n = len(p.read_text()) if p.exists() else 0\np.write_text('x' * (n + 1)); print(n)"
+        f"import pathlib; p = pathlib.Path({str(tmp_path / 'n')!r}); n = len(p.read_text()) if p.exists() "
+        "else 0\np.write_text('x' * (n + 1)); print(n)"
     )
     secret = secret_for(smtp(auth="xoauth2", token_command=f"{sys.executable} {script}"), SmtpProvider(), store, {})
     assert [secret.get(), secret.get(), secret.get(renew_after="0"), secret.get(renew_after="0")] == [
@@ -346,7 +347,7 @@ def test_the_repair_of_an_account_made_in_code_is_no_name_that_nobody_saved() ->
         assert ended.repair == "franking login shop"
 
 
-# --- commands, played ---------------------------------------------------------------------------------------------------
+# --- commands, played -------------------------------------------------------------------------------------------------
 
 
 class Program:

@@ -68,7 +68,7 @@ def shop(**settings: Any) -> franking.Account:
     )
 
 
-# -- umask ---------------------------------------------------------------------------------------------------------------
+# -- umask -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o177])
@@ -101,7 +101,7 @@ def test_directories_that_were_there_stay_as_they_are(tmp_path: Path, monkeypatc
     assert modes(tmp_path) | {"there": "755", "there/state": "700"} == modes(tmp_path)
 
 
-# -- other users ---------------------------------------------------------------------------------------------------------
+# -- other users -------------------------------------------------------------------------------------------------------
 
 CHILD = """
 import json, logging, os, shlex, sys
@@ -196,7 +196,8 @@ def act():
     def saved():
         store.save("shop", "mine")
         return "saved"
-    acts = {"load": lambda: store.load("shop"), "kind": lambda: store.kind("shop"), "lock": locked, "save": saved, "delete": lambda: store.delete("shop")}
+    acts = {"load": lambda: store.load("shop"), "kind": lambda: store.kind("shop"), "lock": locked, "save": saved,
+    "delete": lambda: store.delete("shop")}
     return {name: attempt(one) for name, one in acts.items()}
 """
 
@@ -285,7 +286,8 @@ def test_settings_of_another_user_are_read_and_not_written(shared: Path, as_user
     code = """
     def act():
         from franking.account import config, editing
-        return [attempt(lambda: list(config.load().names)), attempt(lambda: editing.set_enabled("shop", False) and None)]
+        return [attempt(lambda: list(config.load().names)), attempt(lambda: editing.set_enabled("shop",
+        False) and None)]
     """
     with config_locked(file):
         (names, refused), _ = as_user(SOMEBODY, code, FRANKING_CONFIG=str(file))
@@ -303,7 +305,7 @@ def config_locked(file: Path) -> Iterator[None]:
         yield
 
 
-# -- a home that cannot be written ---------------------------------------------------------------------------------------
+# -- a home that cannot be written -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -398,7 +400,10 @@ def test_a_sign_in_that_could_not_be_kept_is_not_begun(closed: dict[str, str], s
 def test_an_account_that_cannot_be_saved_is_told_after_its_test(closed: dict[str, str], as_user: As) -> None:
     """Setting up writes nothing before the test has passed, so this comes last; the test message has gone."""
     with SmtpServer(users={"jana": "geheim"}) as server:
-        flags = f"--provider smtp --from a@b.cz --host 127.0.0.1 --port {server.port} --security none --username jana --name shop --offline"
+        flags = (
+            f"--provider smtp --from a@b.cz --host 127.0.0.1 --port {server.port} --security none --username "
+            "jana --name shop --offline"
+        )
         words = f"setup a@b.cz {flags} --to x@y.cz --password-stdin --json"
         (codes, out, err), _ = as_user(SOMEBODY, RUN, **closed, WORDS=words)
         assert codes == [2], err
@@ -424,7 +429,7 @@ def of_google(google: Google, directory: Path) -> tuple[dict[str, Any], Grant]:
     return settings, Grant("gmail", "gmail-api", "me@gmail.com", ("openid", "email", SEND), 1.0, 1.0, data=data)
 
 
-# -- a full disk ---------------------------------------------------------------------------------------------------------
+# -- a full disk -------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -554,7 +559,7 @@ def test_settings_that_find_no_room_stay_as_they_were(tmp_path: Path) -> None:
     ]
 
 
-# -- killed while writing ------------------------------------------------------------------------------------------------
+# -- killed while writing ----------------------------------------------------------------------------------------------
 
 WRITER = """
 import itertools, sys

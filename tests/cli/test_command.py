@@ -1,4 +1,4 @@
-"""How every command begins and ends: usage errors, mistakes of ours, interruptions, files that cannot be read, the log."""
+"""How every command begins and ends: usage errors, mistakes of ours, interruptions, unreadable files, the log."""
 
 from __future__ import annotations
 

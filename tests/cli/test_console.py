@@ -15,7 +15,7 @@ from franking_cli.console import Console, LoginScreen, visible
 
 
 def at_terminal(monkeypatch: pytest.MonkeyPatch) -> Stream:
-    """Make stderr a terminal, and stdin one at which nobody types. (Not in a fixture: pytest changes both afterwards.)"""
+    """Make stderr a terminal, and stdin one at which nobody types; no fixture, because pytest changes both later."""
     stderr = Stream(terminal=True)
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(sys, "stdin", Stream(terminal=True))

@@ -102,7 +102,7 @@ def contrast(colour: str, background: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-# --- green and red ------------------------------------------------------------------------------------------------------
+# --- green and red ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_command_to_copy_stands_on_a_line_of_its_own_unbroken(certificates: Ce
     assert "`" not in done.err
 
 
-# --- piped --------------------------------------------------------------------------------------------------------------
+# --- piped ------------------------------------------------------------------------------------------------------------
 
 
 def piped(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -309,7 +309,7 @@ def test_what_the_server_says_cannot_paint_the_terminal() -> None:
     assert "\\x1b[2J" in text
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------------------
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.process
@@ -365,7 +365,7 @@ def test_ctrl_c_with_json(step: str, code: int, outcome: str) -> None:
     assert told["to"] == [ME]
 
 
-# --- completion ---------------------------------------------------------------------------------------------------------
+# --- completion -------------------------------------------------------------------------------------------------------
 
 
 def completed(words: str, count: int) -> list[str]:

@@ -55,7 +55,9 @@ def echoes(peer: Peer, reply: str) -> None:
     """
     line = peer.heard.lines[-1]
     peer.send(
-        f"535-5.7.8 {CANARY} is wrong\r\n535-5.7.8 you said {line}\r\n535 5.7.8 {FORMS[-3]} and {FORMS[-2]}\r\n".encode()
+        (
+            f"535-5.7.8 {CANARY} is wrong\r\n535-5.7.8 you said {line}\r\n535 5.7.8 {FORMS[-3]} and {FORMS[-2]}\r\n"
+        ).encode()
     )
 
 
@@ -277,7 +279,8 @@ def test_the_process_list_does_not_show_it(process: Callable[..., subprocess.Pop
 
     with SmtpServer(users={USER: CANARY}, faults=[Fault("auth", waits)]) as server:
         running = process(
-            "send-test", "--from", USER, "--host", "127.0.0.1", "--port", str(server.port), "--security", "none", "--username", USER,
+            "send-test", "--from", USER, "--host", "127.0.0.1", "--port", str(server.port), "--security", "none",
+            "--username", USER,
             "--password-stdin", "--to", USER,
         )  # fmt: skip
         assert running.stdin

@@ -232,7 +232,7 @@ def test_a_wrong_store_key(
     assert not found(logged(loud), *place.known(), KEY[::-1])
 
 
-# -- children ------------------------------------------------------------------------------------------------------------
+# -- children ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.process
@@ -249,7 +249,8 @@ def test_the_browser_gets_no_secret(tmp_path: Path, authority: Authority) -> Non
         script.chmod(0o700)
         with subprocess.Popen(
             [sys.executable, "-c", "from franking_cli.app import main; main()", "login", "shop"],
-            env={**os.environ, "BROWSER": str(script), "FRANKING_SECRET_OTHER": KEY, "FRANKING_STORE_KEY": KEY, "ORDINARY": "yes"},
+            env={**os.environ, "BROWSER": str(script), "FRANKING_SECRET_OTHER": KEY, "FRANKING_STORE_KEY": KEY,
+            "ORDINARY": "yes"},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as login:  # fmt: skip
             try:

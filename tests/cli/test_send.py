@@ -71,8 +71,10 @@ def test_everything_together(server: SmtpServer, send: Send, tmp_path: Path) -> 
     (tmp_path / "page.html").write_text("<p>Dobrý den</p>", encoding="utf-8")
     (tmp_path / "faktura č. 1.pdf").write_bytes(b"%PDF-1.7" + bytes(range(256)) * 40)
     done = send(
-        *TO, "--to", "b@example.cz", "--cc", "c@example.cz", "--bcc", "d@example.cz", "--reply-to", "answers@novak.cz", "--subject", "Faktura č. 1",
-        "--text-file", str(tmp_path / "text.txt"), "--html-file", str(tmp_path / "page.html"), "--attach", str(tmp_path / "faktura č. 1.pdf"),
+        *TO, "--to", "b@example.cz", "--cc", "c@example.cz", "--bcc", "d@example.cz", "--reply-to", "answers@novak.cz",
+        "--subject", "Faktura č. 1",
+        "--text-file", str(tmp_path / "text.txt"), "--html-file", str(tmp_path / "page.html"), "--attach",
+        str(tmp_path / "faktura č. 1.pdf"),
         "--header", "X-Order: 114", "--header", "X-Two:  kus", "--json",
     )  # fmt: skip
     told = report(done.out, hints=False)
@@ -160,7 +162,9 @@ def test_what_cannot_be_read_is_named(server: SmtpServer, send: Send, arguments:
 def test_an_eml_goes_as_it_is(server: SmtpServer, send: Send, tmp_path: Path) -> None:
     eml = tmp_path / "message.eml"
     eml.write_bytes(
-        b"From: info@novak.cz\nTo: a@example.cz\nBcc: hidden@example.cz\nSubject: =?utf-8?q?P=C5=99=C3=ADklad?=\nDate: Mon, 1 Jan 2026 00:00:00 +0000\nMessage-ID: <1@novak.cz>\n\n.dot\nbody\n"
+        b"From: info@novak.cz\nTo: a@example.cz\nBcc: hidden@example.cz\n"
+        b"Subject: =?utf-8?q?P=C5=99=C3=ADklad?=\nDate: Mon, 1 Jan 2026 00:00:00 +0000\n"
+        b"Message-ID: <1@novak.cz>\n\n.dot\nbody\n"
     )
     assert send("--eml", str(eml)).code == 0
     got = server.messages[0]
@@ -174,7 +178,10 @@ def test_a_big_eml(server: SmtpServer, send: Send, tmp_path: Path) -> None:
     eml = tmp_path / "big.eml"
     line = b"x" * 76 + b"\r\n"
     eml.write_bytes(
-        b"From: info@novak.cz\r\nTo: a@example.cz\r\nDate: Mon, 1 Jan 2026 00:00:00 +0000\r\nMessage-ID: <1@novak.cz>\r\n\r\n"
+        (
+            b"From: info@novak.cz\r\nTo: a@example.cz\r\nDate: Mon, 1 Jan 2026 00:00:00 +0000\r\n"
+            b"Message-ID: <1@novak.cz>\r\n\r\n"
+        )
         + line * 120_000
     )
     assert send("--eml", str(eml)).code == 0

@@ -79,7 +79,8 @@ def flags(
     port = server if isinstance(server, int) else server.port
     login = ["--username", username] if username else ["--no-auth"]
     return [
-        "--provider", "smtp", "--from", "Jan Novák <info@novak.cz>", "--host", host, "--port", str(port), "--security", security,
+        "--provider", "smtp", "--from", "Jan Novák <info@novak.cz>", "--host", host, "--port", str(port), "--security",
+        security,
         "--timeout", "5", *login, *more,
     ]  # fmt: skip
 
@@ -89,7 +90,7 @@ def send_test(franking: Test, server: SmtpServer | int, *more: str, **options: A
     return franking("send-test", *flags(server, *more, **options), "--to", ME, "--json", **rest)
 
 
-# --- success ------------------------------------------------------------------------------------------------------------
+# --- success ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_message_that_is_sent(franking: Test) -> None:
@@ -187,7 +188,7 @@ def test_some_recipients_refused_is_success_with_a_warning(franking: Test) -> No
     assert object_["receipt"]["accepted"] == ["a@example.cz"]
 
 
-# --- each class of failure ----------------------------------------------------------------------------------------------
+# --- each class of failure --------------------------------------------------------------------------------------------
 
 GREETINGS = {
     "greet.not-smtp": (sends(b"* OK IMAP4rev1 ready\r\n"), 1),
@@ -322,7 +323,7 @@ def test_too_large_is_known_before_anything_leaves(franking: Test) -> None:
     assert not [line for line in server.sessions[0].lines if line.startswith("MAIL")]
 
 
-# --- settings and secrets -----------------------------------------------------------------------------------------------
+# --- settings and secrets ---------------------------------------------------------------------------------------------
 
 
 def test_no_password(franking: Test) -> None:
@@ -336,7 +337,9 @@ def test_no_password(franking: Test) -> None:
 def test_a_sign_in_that_is_missing(franking: Test, tmp_path: Path) -> None:
     secrets = tmp_path / "client.json"
     secrets.write_text(
-        '{"installed": {"client_id": "1.apps.googleusercontent.com", "client_secret": "x", "auth_uri": "https://accounts.google.com/o/oauth2/auth", "token_uri": "https://oauth2.googleapis.com/token", "redirect_uris": ["http://localhost"]}}'
+        '{"installed": {"client_id": "1.apps.googleusercontent.com", "client_secret": "x", "auth_uri": '
+        '"https://accounts.google.com/o/oauth2/auth", "token_uri": "https://oauth2.googleapis.com/token", '
+        '"redirect_uris": ["http://localhost"]}}'
     )
     done = franking(
         "send-test",
@@ -366,13 +369,16 @@ def test_a_sign_in_that_is_missing(franking: Test, tmp_path: Path) -> None:
         (["send", "nobody", "--to", ME, "--text", "x"], "settings.no-account", "nobody"),
         (["send-test", "--host", "smtp.novak.cz", "--to", ME], "settings.invalid", "--from"),
         (["send-test", "--from", "info@novak.cz", "--to", ME], "settings.invalid", "--provider"),
-        (["send-test", "--from", "info@novak.cz", "--host", "x", "--security", "sssl", "--to", ME], "settings.invalid", "sssl"),
+        (["send-test", "--from", "info@novak.cz", "--host", "x", "--security", "sssl", "--to", ME], "settings.invalid",
+        "sssl"),
         (["send-test", "--from", "info@novak.cz", "--host", "x", "--to", "not an address"], "settings.invalid", "to:"),
         (["send-test", "--from", "a@b.cz\r\nBcc: x@y.cz", "--host", "x", "--to", ME], "settings.invalid", "from"),
-        (["send-test", "--from", "a@b.cz", "--host", "x", "--to", "a@b.cz\nRCPT TO:<x@y.cz>"], "settings.invalid", "to:"),
+        (["send-test", "--from", "a@b.cz", "--host", "x", "--to", "a@b.cz\nRCPT TO:<x@y.cz>"], "settings.invalid",
+        "to:"),
         (["send-test", "smtp://a:secret@host?from=a@b.cz", "--to", ME], "settings.invalid", "password"),
         (["send-test", "--hots", "x"], "usage", "--host"),
-        (["send-test", "--from", "a@b.cz", "--host", "x", "--port", "abc", "--to", ME], "settings.invalid", "'abc' is not a whole number"),
+        (["send-test", "--from", "a@b.cz", "--host", "x", "--port", "abc", "--to", ME], "settings.invalid",
+        "'abc' is not a whole number"),
         (["send-test"], "usage", "--to you@example.com"),
         (["send-test", "a", "b", "--to", ME], "usage", "b"),
         (["check", "--no-such"], "usage", "--no-such"),
@@ -405,7 +411,7 @@ def test_other_commands_print_one_object_too(franking: Test, arguments: list[str
     assert object_["diagnosis"]["code"] == "usage"
 
 
-# --- the commands that are shown run as they are shown ------------------------------------------------------------------
+# --- the commands that are shown run as they are shown ----------------------------------------------------------------
 
 
 def commands(remedies: list[str]) -> list[list[str]]:
@@ -436,7 +442,8 @@ def test_the_advised_command_works_for_an_account_made_in_code(franking: Test, c
 
     with SmtpServer(users=USERS, context=certificates.context("good")) as server:
         account = library.Account(
-            name="shop", provider="smtp", sender="info@novak.cz", host="localhost", port=server.port, security="tls", timeout=5.0,
+            name="shop", provider="smtp", sender="info@novak.cz", host="localhost", port=server.port, security="tls",
+            timeout=5.0,
             username="info@novak.cz", ca_file=certificates.ca_file,
         )  # fmt: skip
         told = library.send_test(account, ME, secret="heslo-1")
@@ -494,7 +501,7 @@ def test_the_built_in_server_prints_one_object(franking: Test) -> None:
     assert "Message sent to me@example.cz" in shown.err
 
 
-# --- new users ----------------------------------------------------------------------------------------------------------
+# --- new users --------------------------------------------------------------------------------------------------------
 
 
 def test_a_stray_blank_in_the_password(franking: Test, certificates: Certificates) -> None:

@@ -42,7 +42,8 @@ def settings(smtp_server: Start, tmp_path: Path) -> Callable[..., SmtpServer]:
     def make(more: str = "", **options: Any) -> SmtpServer:
         server = smtp_server(**options)
         Path(os.environ["FRANKING_CONFIG"]).write_text(
-            f'default = "shop"\n\n[accounts.shop]\nprovider = "smtp"\nfrom = "Shop <info@novak.cz>"\nhost = "127.0.0.1"\nport = {server.port}\n'
+            'default = "shop"\n\n[accounts.shop]\nprovider = "smtp"\nfrom = "Shop <info@novak.cz>"\n'
+            f'host = "127.0.0.1"\nport = {server.port}\n'
             f'security = "none"\n{more}'
         )
         return server
@@ -158,8 +159,10 @@ def test_the_full_name(settings: Callable[..., SmtpServer]) -> None:
 def test_the_dialogue(settings: Callable[..., SmtpServer]) -> None:
     server = settings(refused={"bad@example.com": "550 5.1.1 no such mailbox"})
     dialogue = (
-        "EHLO localhost\r\nMAIL FROM:<bounces@novak.cz> BODY=8BITMIME\r\nRCPT TO:<jana@example.com>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n"
-        "RCPT TO:<a@example.com>\r\nFOO\r\nRSET\r\nMAIL FROM:<x@novak.cz>\r\nRCPT TO:<bad@example.com>\r\nDATA\r\nSubject: y\r\n\r\ny\r\n.\r\nQUIT\r\n"
+        "EHLO localhost\r\nMAIL FROM:<bounces@novak.cz> BODY=8BITMIME\r\nRCPT TO:<jana@example.com>\r\n"
+        "DATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n"
+        "RCPT TO:<a@example.com>\r\nFOO\r\nRSET\r\nMAIL FROM:<x@novak.cz>\r\nRCPT TO:<bad@example.com>\r\n"
+        "DATA\r\nSubject: y\r\n\r\ny\r\n.\r\nQUIT\r\n"
     )
     done = sendmail("-bs", text=dialogue)
     codes = [line[:3] for line in done.out.splitlines() if line[3:4] == " "]
@@ -217,7 +220,8 @@ def test_a_missing_password_is_78_and_a_missing_grant_77() -> None:
     assert done.code == 78
     assert "franking login shop" in done.err
     config.write_text(
-        '[accounts.shop]\nprovider = "outlook"\nfrom = "info@novak.cz"\nclient_id = "8a3c1a52-0f0c-4b7e-9a55-0a4b7f6f0d11"\n'
+        '[accounts.shop]\nprovider = "outlook"\nfrom = "info@novak.cz"\n'
+        'client_id = "8a3c1a52-0f0c-4b7e-9a55-0a4b7f6f0d11"\n'
     )
     done = sendmail("-t", env={"FRANKING_ACCOUNT": "shop"})
     assert done.code == 77
@@ -248,7 +252,8 @@ def test_it_loads_neither_typer_nor_an_sdk(settings: Callable[..., SmtpServer]) 
         "import sys; sys.argv = ['franking-sendmail', '-t']\n"
         "from franking_cli.sendmail.main import main\n"
         "try: main()\nexcept SystemExit as done: assert done.code == 0\n"
-        "heavy = {'typer', 'rich', 'msal', 'googleapiclient', 'google', 'requests', 'tomlkit', 'dns', 'keyring', 'cryptography'}\n"
+        "heavy = {'typer', 'rich', 'msal', 'googleapiclient', 'google', 'requests', 'tomlkit', 'dns', "
+        "'keyring', 'cryptography'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -373,10 +378,10 @@ def test_the_dialogue_with_the_server_is_shown_with_v(settings: Callable[..., Sm
     assert b"EHLO" in done.stderr and b"C:" in done.stderr
 
 
-PLAIN = """account account.account account.config account.environment account.fields errors message message.address message.content message.headers
-message.idna message.prepare message.raw net net.deadline net.tcp provider redaction registry sending sending.mailer
-sending.pool smtp smtp.connection smtp.fields smtp.handshake smtp.open smtp.pipeline smtp.protocol smtp.provider
-smtp.replies smtp.session smtp.transaction smtp.writer text"""
+PLAIN = """account account.account account.config account.environment account.fields errors message message.address
+message.content message.headers message.idna message.prepare message.raw net net.deadline net.tcp provider redaction
+registry sending sending.mailer sending.pool smtp smtp.connection smtp.fields smtp.handshake smtp.open smtp.pipeline
+smtp.protocol smtp.provider smtp.replies smtp.session smtp.transaction smtp.writer text"""
 """The modules of ours that a plain delivery needs. Before you add one: each costs every mail that cron sends, so import
 it in the function that needs it.
 """
@@ -489,7 +494,8 @@ def test_what_callers_also_write(
 def test_an_api_route_delivers_to_those_on_the_command_line(header: str, named: list[str], tmp_path: Path) -> None:
     with Google(Authority(tmp_path)) as google:
         Path(os.environ["FRANKING_CONFIG"]).write_text(
-            f'[accounts.g]\nprovider = "gmail"\nfrom = "me@gmail.com"\napi_endpoint = "{google.url}"\nca_file = "{google.authority.ca_file}"\n'
+            f'[accounts.g]\nprovider = "gmail"\nfrom = "me@gmail.com"\napi_endpoint = "{google.url}"\n'
+            f'ca_file = "{google.authority.ca_file}"\n'
         )
         now = time.time()
         given = Grant("gmail", "gmail-api", "me@gmail.com", (SEND,), now, now, google.give_access(), now + 3600)

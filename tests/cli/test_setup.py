@@ -352,7 +352,7 @@ def test_whoever_insists_on_a_password_at_google_need_not_look_the_server_up() -
     assert "Server, a name" not in terminal.shown
 
 
-# --- without a terminal ---------------------------------------------------------------------------------------------------------
+# --- without a terminal -----------------------------------------------------------------------------------------------
 
 
 def unattended(*arguments: str, password: str = "") -> commandline.Ended:
@@ -361,8 +361,10 @@ def unattended(*arguments: str, password: str = "") -> commandline.Ended:
 
 def test_flags_answer_every_question(server: SmtpServer, authority: Authority) -> None:
     done = unattended(
-        "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--name", "shop",
-        "--password-stdin", "--ca-file", authority.ca_file, "--to", "you@shop.example", "--json", password="canary-pass\n",
+        "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example",
+        "--name", "shop",
+        "--password-stdin", "--ca-file", authority.ca_file, "--to", "you@shop.example", "--json",
+        password="canary-pass\n",
     )  # fmt: skip
     value = json.loads(done.out)
     assert (done.code, value["ok"], value["saved"], value["to"]) == (0, True, True, ["you@shop.example"]), done.err
@@ -394,7 +396,8 @@ def test_a_missing_flag_is_named(arguments: list[str], flag: str) -> None:
 
 def test_a_failed_test_without_a_terminal(server: SmtpServer, authority: Authority) -> None:
     arguments = [
-        "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example", "--password-stdin",
+        "info@shop.example", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example",
+        "--password-stdin",
         "--ca-file", authority.ca_file,
     ]  # fmt: skip
     done = unattended(*arguments, password="wrong\n")
@@ -422,14 +425,15 @@ def test_paths_as_terminals_paste_them(tmp_path: Path, form: str) -> None:
     assert dropped_path("file:///C:/Users/x.json") == Path("C:/Users/x.json")
 
 
-# --- the moment of writing --------------------------------------------------------------------------------------------------------
+# --- the moment of writing --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def arguments(server: SmtpServer, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("sys.stdin", io.StringIO("canary-pass\n"))
     return [
-        "setup", "info@shop.example", "--offline", "--host", "localhost", "--port", str(server.port), "--username", "info@shop.example",
+        "setup", "info@shop.example", "--offline", "--host", "localhost", "--port", str(server.port), "--username",
+        "info@shop.example",
         "--password-stdin", "--ca-file", authority.ca_file,
     ]  # fmt: skip
 

@@ -123,7 +123,10 @@ def test_the_command_line_tells_by_its_code_what_a_signal_left_at_smtp(
     with SmtpServer(
         extensions=words, users={"jana": "pw"}, context=certificates.context("good"), faults=faults
     ) as server:
-        url = f"smtp://jana@127.0.0.1:{server.port}?from=a@b.cz&security=starttls&timeout=20&ca_file={certificates.ca_file}"
+        url = (
+            f"smtp://jana@127.0.0.1:{server.port}?from=a@b.cz&security=starttls&timeout=20&"
+            f"ca_file={certificates.ca_file}"
+        )
         arguments = ["send", url, "--to", "c@d.cz", "--text", "x", *(["--attach", str(large)] if is_large else [])]
         assert run(arguments) == code, capsys.readouterr().err
         server.wait()
@@ -213,7 +216,8 @@ def test_a_program_ends_with_the_right_code(program: str) -> None:
         running.append(
             subprocess.Popen(
                 [sys.executable, "-c", code, *words],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"FRANKING_ACCOUNT": account},
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env=os.environ | {"FRANKING_ACCOUNT": account},
             )
         )  # fmt: skip
         _, errors = running[0].communicate("Subject: x\n\ny\n", timeout=50)
@@ -249,8 +253,8 @@ def alarm() -> Iterator[Callable[[Any], None]]:
 
 
 def verdict(act: Callable[[], object]) -> bool:
-    """Return whether the message may have been accepted, by what the send raised: an error of ours, or the handler's own
-    with the verdict on it.
+    """Return whether the message may have been accepted, by what the send raised: an error of ours, or the handler's
+    own with the verdict on it.
     """
     with pytest.raises((franking.FrankingError, Alarm, TimeoutError, SystemExit)) as caught:
         act()
@@ -303,7 +307,8 @@ def test_what_a_handler_raises_leaves_with_the_verdict_at_smtp(
         extensions=words, users={"jana": "pw"}, context=certificates.context("good"), faults=faults
     ) as server:
         account = franking.Account(
-            name="t", provider="smtp", sender="a@b.cz", host="127.0.0.1", port=server.port, security="starttls", username="jana",
+            name="t", provider="smtp", sender="a@b.cz", host="127.0.0.1", port=server.port, security="starttls",
+            username="jana",
             ca_file=certificates.ca_file, timeout=20,
         )  # fmt: skip
         message = franking.Message(to="c@d.cz", text="x", attachments=[large] if is_large else [])
@@ -369,7 +374,8 @@ def test_a_handler_that_returns_changes_nothing(certificates: Certificates, alar
             extensions=words, users={"jana": "pw"}, context=certificates.context("good"), faults=faults
         ) as server:
             account = franking.Account(
-                name="t", provider="smtp", sender="a@b.cz", host="127.0.0.1", port=server.port, security="starttls", username="jana",
+                name="t", provider="smtp", sender="a@b.cz", host="127.0.0.1", port=server.port, security="starttls",
+                username="jana",
                 ca_file=certificates.ca_file, timeout=20,
             )  # fmt: skip
             with franking.connect(account, secret="pw") as mailer:

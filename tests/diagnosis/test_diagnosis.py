@@ -368,9 +368,11 @@ def test_the_mailer_says_who_signed_in_and_hides_what_was_used() -> None:
 CATALOGUE = texts.entries()
 ALL_RULES = [*GENERIC, *(rule for provider in registry.providers() for rule in provider.rules)]
 KNOWN_VALUES = """
-account name again usage unsaved provider route host port security username sender address whole_address to who scopes mailbox problem said reason status field repair
-retry_after path key mode verify_message names mechanisms suggestion recommended recommended_title recipient size limit
-character username_clean host_clean saved no_login by_password port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority admin_consent_url by_smtp by_api by_graph try_587 try_465
+account name again usage unsaved provider route host port security username sender address whole_address to who scopes
+mailbox problem said reason status field repair retry_after path key mode verify_message names mechanisms suggestion
+recommended recommended_title recipient size limit character username_clean host_clean saved no_login by_password
+port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority
+admin_consent_url by_smtp by_api by_graph try_587 try_465
 """
 
 

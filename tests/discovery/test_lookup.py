@@ -72,7 +72,8 @@ unknown.example.        IN MX 10 mail.unknown.example.
 
 CONFIG = """<?xml version="1.0"?>
 <clientConfig version="1.1"><emailProvider id="{domain}"><domain>{domain}</domain>
-<incomingServer type="imap"><hostname>imap.{domain}</hostname><port>993</port><socketType>SSL</socketType></incomingServer>
+<incomingServer type="imap"><hostname>imap.{domain}</hostname><port>993</port>
+<socketType>SSL</socketType></incomingServer>
 <outgoingServer type="smtp"><hostname>{host}</hostname><port>{port}</port><socketType>{security}</socketType>
 <username>{username}</username><authentication>{auth}</authentication></outgoingServer></emailProvider></clientConfig>"""
 
@@ -342,7 +343,7 @@ def test_the_system_without_a_resolver_is_no_failure(monkeypatch: pytest.MonkeyP
     assert "no answer" in found.reason
 
 
-# --- the document itself ---------------------------------------------------------------------------------------------------------
+# --- the document itself ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -363,7 +364,8 @@ def test_the_system_without_a_resolver_is_no_failure(monkeypatch: pytest.MonkeyP
         b'<?xml version="1.0"?><!DOCTYPE clientConfig>' + config("x.example", "smtp.x.example").partition(b"?>")[2],
         (
             b'<!DOCTYPE c [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><clientConfig><outgoingServer type="smtp">'
-            b"<hostname>&b;.example</hostname><port>25</port><socketType>SSL</socketType></outgoingServer></clientConfig>"
+            b"<hostname>&b;"
+            b".example</hostname><port>25</port><socketType>SSL</socketType></outgoingServer></clientConfig>"
         ),
         b'<!DOCTYPE c SYSTEM "file:///etc/passwd"><clientConfig/>',
         ('<?xml version="1.0" encoding="utf-16"?><!DOCTYPE c><clientConfig/>').encode("utf-16"),
@@ -387,7 +389,7 @@ def test_a_document_that_cannot_be_read_is_told(names: DnsServer) -> None:
     assert found.provider is None
 
 
-# --- the fetcher, against a real HTTPS server -----------------------------------------------------------------------------------------
+# --- the fetcher, against a real HTTPS server -------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -507,7 +507,8 @@ def python(code: str) -> str:
 def test_franking_never_imports_django() -> None:
     assert (
         python(
-            "import sys, franking; [getattr(franking, name) for name in franking.__all__]; print('django' in sys.modules)"
+            "import sys, franking; [getattr(franking, name) for name in franking.__all__]; print('django' in "
+            "sys.modules)"
         )
         == "False"
     )

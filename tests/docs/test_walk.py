@@ -1,4 +1,5 @@
-"""The page "Find your way" in docs/architecture.md is true: each walk is taken for real, and its hops happen in that order.
+"""The page "Find your way" in docs/architecture.md is true: each walk is taken for real, and its hops happen in that
+order.
 
 A hop is a line ``1. `file.py` `function` …`` below the walk's heading. Between two hops other functions may be called;
 a hop that does not happen, or happens before the one above it, fails.

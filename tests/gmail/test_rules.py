@@ -21,7 +21,10 @@ BASE = {
 }
 SMTP = {**BASE, "route": "gmail-smtp"}
 API = {**BASE, "route": "gmail-api"}
-REFUSED = "535 5.7.8 Username and Password not accepted. For more information, go to|5.7.8  https://support.google.com/mail/?p=BadCredentials ab1 - gsmtp"
+REFUSED = (
+    "535 5.7.8 Username and Password not accepted. For more information, go to|5.7.8  "
+    "https://support.google.com/mail/?p=BadCredentials ab1 - gsmtp"
+)
 TOKEN = {"mechanism": "XOAUTH2", "sasl": {"status": "400", "schemes": "Bearer", "scope": "https://mail.google.com/"}}
 
 
@@ -232,7 +235,8 @@ BY_SMTP = [
         "G31",
         "message.malformed",
         smtp(
-            "550 5.7.1 Messages missing a valid address in the From: header, or having no From: header, are not accepted."
+            "550 5.7.1 Messages missing a valid address in the From: header, or having no From: header, are not "
+            "accepted."
         ),
         "accepted",
     ),

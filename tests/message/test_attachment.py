@@ -55,7 +55,8 @@ def test_relative_paths_stay_the_same_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("a.pdf", "application/pdf"), ("a.tar.gz", "application/gzip"), ("a.txt.xz", "application/octet-stream"), ("a", "application/octet-stream"),
+    ("a.pdf", "application/pdf"), ("a.tar.gz", "application/gzip"), ("a.txt.xz", "application/octet-stream"),
+    ("a", "application/octet-stream"),
     ("a.JPG", "image/jpeg"), ("a.html", "text/html"), (None, "application/octet-stream"),
 ])  # fmt: skip
 def test_content_type_from_the_name(name: str | None, kind: str) -> None:
@@ -91,11 +92,16 @@ def test_unreadable_files_are_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [
-    {}, {"data": b"", "path": "x"}, {"data": "text"}, {"data": 5}, {"file": 5}, {"file": io.StringIO("x")}, {"data": b"", "name": ""}, {"data": b"", "name": "x" * 256},
-    {"data": b"", "name": "evil\u202efdp.exe"}, {"data": b"", "cid": "a b"}, {"data": b"", "cid": ""}, {"data": b"", "cid": "<<a>>"}, {"data": b"", "cid": 5},
-    {"data": b"", "content_type": "pdf"}, {"data": b"", "content_type": "multipart/mixed"}, {"data": b"", "content_type": "a/b; c"}, {"path": 5},
+    {}, {"data": b"", "path": "x"}, {"data": "text"}, {"data": 5}, {"file": 5}, {"file": io.StringIO("x")},
+    {"data": b"", "name": ""}, {"data": b"", "name": "x" * 256},
+    {"data": b"", "name": "evil\u202efdp.exe"}, {"data": b"", "cid": "a b"}, {"data": b"", "cid": ""},
+    {"data": b"", "cid": "<<a>>"}, {"data": b"", "cid": 5},
+    {"data": b"", "content_type": "pdf"}, {"data": b"", "content_type": "multipart/mixed"},
+    {"data": b"", "content_type": "a/b; c"}, {"path": 5},
     {"data": b"", "content_type": "a/č"}, {"data": b"", "name": 5}, {"path": b"/etc/hostname"},
-], ids=lambda wrong: ascii({key: type(value) if hasattr(value, "read") else value for key, value in wrong.items()}))  # fmt: skip
+],
+ids=lambda wrong: ascii({key: type(value) if hasattr(value, "read") else value for key,
+value in wrong.items()}))  # fmt: skip
 def test_attachments_that_are_none(wrong: dict[str, Any]) -> None:
     with pytest.raises(MessageError):
         Attachment(**wrong)

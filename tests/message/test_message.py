@@ -31,12 +31,17 @@ def test_no_subject_no_recipient_no_body() -> None:
 
 
 @pytest.mark.parametrize(("typed", "field", "says"), [
-    ({"From": "a@b.cz"}, "headers", "sender="), ({"TO": "a@b.cz"}, "headers", "to="), ({"bcc": "a@b.cz"}, "headers", "bcc="),
-    ({"Reply-To": "a@b.cz"}, "headers", "reply_to="), ({"subject": "x"}, "headers", "subject="), ({"MIME-Version": "1.0"}, "headers", "cannot be set"),
-    ({"Content-Type": "x/y"}, "headers", "cannot be set"), ({"content-transfer-encoding": "8bit"}, "headers", "cannot be set"),
+    ({"From": "a@b.cz"}, "headers", "sender="), ({"TO": "a@b.cz"}, "headers", "to="),
+    ({"bcc": "a@b.cz"}, "headers", "bcc="),
+    ({"Reply-To": "a@b.cz"}, "headers", "reply_to="), ({"subject": "x"}, "headers", "subject="),
+    ({"MIME-Version": "1.0"}, "headers", "cannot be set"),
+    ({"Content-Type": "x/y"}, "headers", "cannot be set"),
+    ({"content-transfer-encoding": "8bit"}, "headers", "cannot be set"),
     ({"Resent-To": "a@b.cz"}, "headers", "cannot be set"), ({"Return-Path": "<>"}, "headers", "cannot be set"),
-    ({"Date": "yesterday"}, "headers", "no date"), ({"Message-ID": "none"}, "message_id", "no Message-ID"), ({"X Y": "z"}, "headers", "no name"),
-    ({"X:": "z"}, "headers", "no name"), ({"": "z"}, "headers", "no name"), ({"X-Ž": "z"}, "headers", "no name"), ({"X": 5}, "headers", "not int"),
+    ({"Date": "yesterday"}, "headers", "no date"), ({"Message-ID": "none"}, "message_id", "no Message-ID"),
+    ({"X Y": "z"}, "headers", "no name"),
+    ({"X:": "z"}, "headers", "no name"), ({"": "z"}, "headers", "no name"), ({"X-Ž": "z"}, "headers", "no name"),
+    ({"X": 5}, "headers", "not int"),
     ({5: "z"}, "headers", "not int"), (["X"], "headers", "mapping"), ({"X" * 999: "z"}, "headers", "longer than 998"),
 ])  # fmt: skip
 def test_headers_that_cannot_be_set(typed: Any, field: str, says: str) -> None:
@@ -88,8 +93,10 @@ def test_bodies_hold_every_text_but_nul_and_half_characters(field: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [
-    {"to": 5}, {"to": [5]}, {"to": [b"a@b.cz"]}, {"subject": None}, {"subject": b"x"}, {"text": b"x"}, {"html": 5}, {"sender": 5}, {"message_id": 5},
-    {"attachments": "a.pdf"}, {"attachments": Attachment(data=b"")}, {"attachments": [5]}, {"to": "a@b.cz, c@d.cz"}, {"cc": "undisclosed-recipients:;"},
+    {"to": 5}, {"to": [5]}, {"to": [b"a@b.cz"]}, {"subject": None}, {"subject": b"x"}, {"text": b"x"}, {"html": 5},
+    {"sender": 5}, {"message_id": 5},
+    {"attachments": "a.pdf"}, {"attachments": Attachment(data=b"")}, {"attachments": [5]}, {"to": "a@b.cz, c@d.cz"},
+    {"cc": "undisclosed-recipients:;"},
 ])  # fmt: skip
 def test_wrong_types_name_their_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(MessageError) as caught:

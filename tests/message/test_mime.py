@@ -27,15 +27,18 @@ def test_a_plain_message_to_the_octet() -> None:
         message_id="1@novak.cz",
     ).as_bytes("Shop <shop@novak.cz>")
     assert octets == (
-        b"From: Shop <shop@novak.cz>\r\nTo: Jana <jana@example.cz>\r\nSubject: Hello\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\n"
-        b"Message-ID: <1@novak.cz>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n"
+        b"From: Shop <shop@novak.cz>\r\nTo: Jana <jana@example.cz>\r\nSubject: Hello\r\n"
+        b"Date: Mon, 02 Nov 2026 10:00:00 +0100\r\n"
+        b"Message-ID: <1@novak.cz>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n"
         b"\r\nOne\r\nTwo\r\n"
     )
 
 
 def test_every_field_stands_where_it_belongs() -> None:
     message = Message(
-        to="a@b.cz", cc=["c@d.cz", Address("e@f.cz", "E")], bcc="g@h.cz", reply_to="r@s.cz", sender="Other <o@p.cz>", subject="S", text="x",
+        to="a@b.cz", cc=["c@d.cz", Address("e@f.cz", "E")], bcc="g@h.cz", reply_to="r@s.cz", sender="Other <o@p.cz>",
+        subject="S", text="x",
         headers={"X-Order": "114", "Sender": "Žofie <z@háčky.cz>"},
     )  # fmt: skip
     prepared = prepare(message, sender=SENDER)
@@ -75,7 +78,8 @@ def test_smtputf8_only_when_a_local_part_needs_it() -> None:
 
 
 @pytest.mark.parametrize(("text", "encoding"), [
-    ("plain\n", "7bit"), ("x" * 998, "7bit"), ("x" * 999, "quoted-printable"), ("Dobrý den, posílám fakturu za listopad. S pozdravem", "quoted-printable"),
+    ("plain\n", "7bit"), ("x" * 998, "7bit"), ("x" * 999, "quoted-printable"), (("Dobrý den, posílám fakturu za "
+        "listopad. S pozdravem"), "quoted-printable"),
     ("Příliš žluťoučký kůň", "base64"), ("Привет, мир", "base64"), ("=" * 2000, "base64"),
 ])  # fmt: skip
 def test_the_shorter_seven_bit_encoding_is_taken(text: str, encoding: str) -> None:
@@ -115,12 +119,14 @@ def test_inline_images_go_with_the_html() -> None:
     )
     ours = parsed(octets)
     assert [part.get_content_type() for part in ours.walk()] == [
-        "multipart/mixed", "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png", "application/octet-stream",
+        "multipart/mixed", "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
+        "application/octet-stream",
     ]  # fmt: skip
     image = next(part for part in ours.walk() if part.get_content_type() == "image/png")
     assert (image["content-id"], image.get_content_disposition()) == ("<logo>", "inline")
     # without html nothing can show it: it is a file among others
-    assert [part.get_content_type() for part in parsed(sent(Message(to="a@b.cz", text="t", attachments=[logo]))).walk()] == [
+    assert [part.get_content_type() for part in parsed(sent(Message(to="a@b.cz", text="t",
+    attachments=[logo]))).walk()] == [
         "multipart/mixed", "text/plain", "image/png",
     ]  # fmt: skip
     with pytest.raises(MessageError, match="same cid"):

@@ -14,8 +14,10 @@ def test_parts_of_a_message_and_of_its_octets_are_the_same(tmp_path: Path) -> No
     path = tmp_path / "žádost.csv"
     path.write_bytes("č;1\n".encode())
     message = Message(
-        to=["Jana <jana@háčky.cz>", "b@b.cz"], cc="c@b.cz", bcc="d@b.cz", reply_to="r@b.cz", subject="Příliš", text="t\n", html="<p>h</p>\n",
-        attachments=[path, Attachment(data=b"png", name="l.png", cid="l"), Attachment(data=b"x", name="x.csv", content_type="text/csv; charset=utf-8")],
+        to=["Jana <jana@háčky.cz>", "b@b.cz"], cc="c@b.cz", bcc="d@b.cz", reply_to="r@b.cz", subject="Příliš",
+        text="t\n", html="<p>h</p>\n",
+        attachments=[path, Attachment(data=b"png", name="l.png", cid="l"),
+        Attachment(data=b"x", name="x.csv", content_type="text/csv; charset=utf-8")],
         headers={"X-Order": "114"},
     )  # fmt: skip
     content = content_of(message)
@@ -61,7 +63,10 @@ def test_parts_say_when_something_would_be_lost() -> None:
     parts = content_of(message).parts()
     assert not parts.complete
     assert [part.content_type for part in parts.attachments] == ["text/calendar; charset=utf-8"]
-    signed = b"To: a@b.cz\nContent-Type: multipart/signed; boundary=b\n\n--b\n\ntext\n--b\nContent-Type: application/pgp-signature\n\nsig\n--b--\n"
+    signed = (
+        b"To: a@b.cz\nContent-Type: multipart/signed; boundary=b\n\n--b\n\ntext\n--b\n"
+        b"Content-Type: application/pgp-signature\n\nsig\n--b--\n"
+    )
     assert not content_of(signed).parts().complete
 
 

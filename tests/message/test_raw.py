@@ -15,7 +15,10 @@ from message.sent import SENDER, content_of, parsed, sent
 
 
 def test_ready_octets_go_as_they_are() -> None:
-    octets = b"From: a@b.cz\r\nTo: c@d.cz\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@b>\r\nX-Odd:  \t two  \r\n\r\n.\r\n..\r\nFrom me\r\n"
+    octets = (
+        b"From: a@b.cz\r\nTo: c@d.cz\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@b>\r\n"
+        b"X-Odd:  \t two  \r\n\r\n.\r\n..\r\nFrom me\r\n"
+    )
     prepared = prepare(octets, sender=SENDER)
     assert b"".join(prepared.content.chunks(bcc=False)) == octets
     assert prepared.content.message_id == "<1@b>"

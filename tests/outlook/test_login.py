@@ -93,7 +93,7 @@ def evidence(microsoft: Microsoft, error: errors.FrankingError) -> errors.Eviden
     return error.evidence
 
 
-# -- ways in ---------------------------------------------------------------------------------------------------------------
+# -- ways in -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ways", [{}, {"no_browser": True}, {"device": True}], ids=["browser", "pasted", "device"])
@@ -184,7 +184,7 @@ def test_a_shared_mailbox_asks_for_the_shared_scope_and_hints_nobody(microsoft: 
     assert "login_hint" not in asked
 
 
-# -- device code -----------------------------------------------------------------------------------------------------------
+# -- device code -------------------------------------------------------------------------------------------------------
 
 
 def test_the_device_code_is_polled_at_the_pace_that_is_asked_for(microsoft: Microsoft, account: Make) -> None:
@@ -293,7 +293,7 @@ def test_a_token_ends_when_the_issuer_says(microsoft: Microsoft, account: Make) 
     assert made.created_at == grant.created_at
 
 
-# -- renewing --------------------------------------------------------------------------------------------------------------
+# -- renewing ----------------------------------------------------------------------------------------------------------
 
 
 def test_renewing_asks_the_issuer_each_time_and_keeps_the_rotated_token(microsoft: Microsoft, account: Make) -> None:
@@ -352,7 +352,7 @@ def test_an_issuer_in_trouble_is_temporary(microsoft: Microsoft, account: Make, 
     login.refresh(account(), grant, None)  # a new MSAL application: nothing of the trouble is replayed
 
 
-# -- app-only --------------------------------------------------------------------------------------------------------------
+# -- app-only ----------------------------------------------------------------------------------------------------------
 
 
 def certificate(directory: Path) -> tuple[str, bytes]:
@@ -419,7 +419,7 @@ def test_nobody_signs_in_for_an_application(microsoft: Microsoft, account: Make)
         sign_in(account(app_only=True), microsoft)
 
 
-# -- another issuer --------------------------------------------------------------------------------------------------------
+# -- another issuer ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider and its own libraries
@@ -479,7 +479,7 @@ def test_a_foreign_issuer_is_a_plain_openid_provider(
         thread.join()
 
 
-# -- secrets ---------------------------------------------------------------------------------------------------------------
+# -- secrets -----------------------------------------------------------------------------------------------------------
 
 
 def test_no_secret_in_any_log(
@@ -508,7 +508,7 @@ def test_logging_out_says_where_access_is_taken_away(microsoft: Microsoft, accou
     assert "https://myapps.microsoft.com" in login.revoke(account(authority=None), grant)
 
 
-# -- the account's lock ----------------------------------------------------------------------------------------------------
+# -- the account's lock ------------------------------------------------------------------------------------------------
 
 
 def test_the_lock_is_held_for_the_renewal_only(microsoft: Microsoft, account: Make) -> None:

@@ -220,7 +220,8 @@ BY_SMTP = [
             "M25",
             "quota.exceeded",
             said(
-                f"550 {code} Your message can't be sent because your tenant has exceeded its daily limit for sending email to external recipients"
+                f"550 {code} Your message can't be sent because your tenant has exceeded its daily limit for "
+                "sending email to external recipients"
             ),
             "accepted",
             "admin",
@@ -266,7 +267,8 @@ BY_SMTP = [
         "M33",
         "server.not-for-sending",
         said(
-            "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from unauthorized sources"
+            "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from "
+            "unauthorized sources"
         ),
     ),
     Row(
@@ -611,7 +613,10 @@ def test_without_a_known_number_suberror_and_error_decide(reason: str, details: 
 
 
 def test_the_administrator_gets_what_support_asks_for() -> None:
-    url = "https://login.microsoftonline.com/organizations/v2.0/adminconsent?client_id=1&scope=a+b&redirect_uri=http%3A%2F%2Flocalhost"
+    url = (
+        "https://login.microsoftonline.com/organizations/v2.0/adminconsent?client_id=1&scope=a+b&"
+        "redirect_uri=http%3A%2F%2Flocalhost"
+    )
     denied = seen(
         "oauth",
         "invalid_grant",

@@ -1,5 +1,5 @@
-"""What arrives at real servers equals what was sent, byte by byte, on every endpoint; what they refuse is reported as they
-said it.
+"""What arrives at real servers equals what was sent, byte by byte, on every endpoint; what they refuse is reported as
+they said it.
 """
 
 from __future__ import annotations

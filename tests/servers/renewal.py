@@ -1,4 +1,4 @@
-"""The token secret of an account whose provider a test plays: what makes a new grant of the old, and what goes with it."""
+"""The token secret of an account whose provider a test plays: what makes a new grant, and what goes with it."""
 
 from __future__ import annotations
 

@@ -13,12 +13,13 @@ import pytest
 import franking
 from franking.testing.capture import Outbox, capture
 
-# -- a sample: an application and its tests -------------------------------------------------------------------------------
+# -- a sample: an application and its tests ----------------------------------------------------------------------------
 
 
 def order(customer: str) -> None:
     """The application: it mails an invoice."""
-    message = franking.Message(to=[customer], bcc=["archive@example.com"], subject="Faktura č. 7", text="Dobrý den …", attachments=[
+    message = franking.Message(to=[customer], bcc=["archive@example.com"], subject="Faktura č. 7", text="Dobrý den …",
+    attachments=[
         franking.Attachment(data=b"%PDF", name="faktura.pdf"),
     ])  # fmt: skip
     franking.send("shop", message)
@@ -52,7 +53,7 @@ def test_the_application_hears_of_an_unknown_outcome(franking_outbox: Outbox) ->
     assert len(franking_outbox) == 1
 
 
-# -- what it relies on ----------------------------------------------------------------------------------------------------
+# -- what it relies on -------------------------------------------------------------------------------------------------
 
 
 def messages(count: int) -> list[franking.Message]:
@@ -131,7 +132,8 @@ def test_it_serves_without_pytest() -> None:
     code = (
         "import sys; sys.modules['pytest'] = None\n"
         "import franking; from franking.testing.capture import capture\n"
-        "with capture() as outbox: franking.send('shop', franking.Message(to=['a@example.com'], subject='x', text='x'))\n"
+        "with capture() as outbox: franking.send('shop', franking.Message(to=['a@example.com'], subject='x', "
+        "text='x'))\n"
         "assert len(outbox) == 1"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
