@@ -74,3 +74,10 @@ def test_a_text_without_an_address_stays_as_it_is() -> None:
 def test_it_is_one_bounded_line() -> None:
     line = redacted("a\r\n\x1b[31mb\u202e " * 1000, limit=50)
     assert len(line) == 50 and line.isprintable() and line.startswith("a \\x1b[31mb")
+
+
+def test_both_alphabets_of_base64_are_hidden() -> None:
+    secret = "~~~???>>>"
+    usual, for_urls = base64.b64encode(secret.encode()).decode(), base64.urlsafe_b64encode(secret.encode()).decode()
+    assert usual != for_urls
+    assert redacted(f"a {usual} b {for_urls} c", forms([secret])) == f"a {HIDDEN} b {HIDDEN} c"

@@ -233,3 +233,19 @@ def test_concurrent_writers_lose_nothing(write: Callable[[str], Path]) -> None:
         "my office",
         *(f"{letter}{number}" for letter in "abcd" for number in range(5)),
     }
+
+
+@pytest.mark.parametrize(
+    ("lost", "found"), [("enabled = false\n", ""), ('username = "info@novak.cz"\n', ""), ("port = 587", "port = 588")]
+)
+def test_a_change_that_the_writer_of_toml_loses_or_a_setting_that_it_spoils_is_never_written(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, lost: str, found: str
+) -> None:
+    import tomlkit
+
+    path = write(EXAMPLE)
+    before, real = path.read_bytes(), tomlkit.dumps
+    monkeypatch.setattr(tomlkit, "dumps", lambda document: real(document).replace(lost, found))
+    with pytest.raises(SettingsError, match="cannot be changed safely"):
+        editing.set_enabled("shop", False)
+    assert path.read_bytes() == before
