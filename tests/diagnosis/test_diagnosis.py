@@ -527,3 +527,27 @@ def test_whatever_comes_there_is_a_diagnosis_fit_to_be_shown(
     for text in (found.title, found.cause, found.raw, *found.remedies):
         assert text.isprintable()
         assert len(text) <= 4000
+
+
+# ---------------------------------------------------------------------------------------------------- exact limits
+
+
+def test_what_the_evidence_says_wins_over_what_the_attempt_knew() -> None:
+    error = ConnectError("x", evidence=seen("connect", "refused", host="10.0.0.9", port=26))
+    values = diagnose(error, (), {**VALUES, "host": "smtp.novak.cz", "port": 587}).values
+    assert (values["host"], values["port"]) == ("10.0.0.9", 26)
+    silent = ConnectError("x", evidence=seen("connect", "refused", host=None))
+    assert diagnose(silent, (), {**VALUES, "host": "smtp.novak.cz"}).values["host"] == "smtp.novak.cz"
+
+
+def test_claims_and_sasl_stay_out_of_the_values() -> None:
+    error = LoginError("x", evidence=seen("oauth", "claims", claims='{"access_token": 1}', sasl={"status": "400"}))
+    assert not {"claims", "sasl"} & set(diagnose(error, (), VALUES).values)
+
+
+def test_an_enhanced_code_stands_in_front_of_the_words_or_is_none() -> None:
+    rule = (Rule("recipient.unknown", enhanced=("5.1.1",)),)
+    front = Refused("x", evidence=seen("smtp", None, "5.1.1 no such user", code=550))
+    middle = Refused("x", evidence=seen("smtp", None, "no such user, says 5.1.1 there", code=550))
+    assert diagnose(front, rule, VALUES).code == "recipient.unknown"
+    assert diagnose(middle, rule, VALUES).code == "send.refused"

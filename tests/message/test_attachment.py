@@ -171,3 +171,25 @@ def test_file_objects_are_checked_too() -> None:
     file.close()
     with pytest.raises(MessageError, match="'f' cannot be read: I/O operation on closed file"):
         list(content.chunks(bcc=False))
+
+
+@pytest.mark.parametrize(("change", "says"), [(b"x", "grew"), (None, "shrank")])
+def test_a_file_object_that_changes_while_it_is_read(change: bytes | None, says: str) -> None:
+    file = io.BytesIO(b"x" * (2 * CHUNK))
+    attachment = Attachment(file=file, name="a.bin")
+    chunks = attachment.read(2 * CHUNK)
+    assert len(next(chunks)) == CHUNK
+    if change is None:
+        file.truncate(CHUNK + 1)
+    else:
+        file.seek(0, os.SEEK_END)
+        file.write(change)
+    with pytest.raises(MessageError, match=says):
+        list(chunks)
+
+
+def test_a_file_object_stays_where_it_stood() -> None:
+    file = io.BytesIO(b"0123456789")
+    file.seek(4)
+    assert Attachment(file=file, name="a.bin").measure() == 10
+    assert file.tell() == 4

@@ -134,3 +134,18 @@ def test_messages_are_values() -> None:
         message.subject = "x"  # type: ignore[misc]
     assert franking.Message is Message
     assert franking.Attachment is Attachment
+
+
+def test_a_message_id_is_told_once() -> None:
+    with pytest.raises(MessageError, match="stands in headers too") as caught:
+        Message(to="a@b.cz", headers={"Message-ID": "<1@b.cz>"}, message_id="<2@b.cz>")
+    assert caught.value.field == "message_id"
+
+
+def test_a_content_id_belongs_to_one_attachment() -> None:
+    logo = franking.Attachment(data=b"x", cid="logo")
+    with pytest.raises(MessageError, match="two of them have the same cid"):
+        Message(to="a@b.cz", attachments=[logo, franking.Attachment(data=b"y", cid="logo")])
+    Message(
+        to="a@b.cz", attachments=[logo, franking.Attachment(data=b"y", cid="other"), franking.Attachment(data=b"z")]
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from franking.errors import MessageError
 from franking.message.address import Address, Envelope
-from franking.message.attachment import Attachment
+from franking.message.attachment import CHUNK, Attachment
 from franking.message.message import Message
 from franking.message.mime import base64_lines
 from franking.message.prepare import prepare
@@ -220,3 +220,13 @@ def test_base64_lines(length: int) -> None:
 
     data = os.urandom(length)
     assert base64_lines(data) == base64.encodebytes(data).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(("length", "kind"), [(998, "message/rfc822"), (999, "application/octet-stream")])
+def test_a_line_of_an_embedded_message_is_measured_across_chunks(length: int, kind: str) -> None:
+    start = b"Subject: x\r\n\r\n"
+    filler = b"y\r\n" * ((CHUNK - len(start) - 500) // 3)
+    data = start + filler + b"z" * length + b"\r\n"
+    assert len(start + filler) < CHUNK < len(start + filler) + length
+    octets = sent(Message(to="a@b.cz", text="t", attachments=[Attachment(data=data, content_type="message/rfc822")]))
+    assert (b"Content-Type: " + kind.encode()) in octets

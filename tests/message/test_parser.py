@@ -82,3 +82,13 @@ def test_parts_of_embedded_messages_and_unknown_charsets() -> None:
     assert part.content_type == "message/rfc822"
     assert b"Subject: inner" in b"".join(part.open())
     assert content_of(b"To: a@b.cz\nContent-Type: text/plain; charset=no-such\n\n\xc4\x8d\n").parts().text == "č\n"
+
+
+def test_a_text_that_is_attached_without_a_name_is_no_body() -> None:
+    octets = (
+        b"To: a@b.cz\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Disposition: attachment\r\n\r\nlog\r\n--b\r\n\r\nhello\r\n--b--\r\n"
+    )
+    parts = content_of(octets).parts()
+    assert parts.text == "hello"
+    assert [b"".join(part.open()) for part in parts.attachments] == [b"log"]

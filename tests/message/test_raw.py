@@ -243,3 +243,39 @@ def test_a_message_that_cannot_be_written_down() -> None:
     for wrong in ("To: a@b.cz\n\n", None, 5, object()):
         with pytest.raises(MessageError, match="not "):
             prepare(wrong, sender=SENDER)  # type: ignore[arg-type]
+
+
+USUAL = (
+    b"From: x@y.cz\r\nTo: a@b.cz\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\n"
+    b"Message-ID: <1@y.cz>\r\n{}Subject: x\r\n\r\nhi\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "hidden", [b"Bcc: h@b.cz\r\n", b"Resent-Bcc: h@b.cz\r\n", b"RESENT-BCC : h@b.cz,\r\n i@b.cz\r\n"]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_message_that_lacks_nothing_does_not_tell_its_hidden_recipients(hidden: bytes, first: bool) -> None:
+    octets = USUAL.replace(b"{}", b"")
+    content = content_of(hidden + octets if first else USUAL.replace(b"{}", hidden))
+    assert b"".join(content.chunks(bcc=False)) == octets
+    assert hidden in b"".join(content.chunks(bcc=True))
+    assert content.size_with_bcc() == content.size + len(hidden)
+    assert "h@b.cz" in content.recipients
+
+
+@pytest.mark.parametrize("name", [b"From", b"Date", b"Message-ID"])
+def test_what_is_there_is_not_added_again(name: bytes) -> None:
+    lines = USUAL.replace(b"{}", b"").split(b"\r\n")
+    lacking = b"\r\n".join([line for line in lines if not line.startswith(name + b":")])
+    head = sent(lacking).partition(b"\r\n\r\n")[0]
+    for each in (b"From", b"Date", b"Message-ID", b"To", b"Subject"):
+        assert head.count(each + b": ") == 1, each
+    assert [line for line in lines[:-3] if not line.startswith(name + b":")] == head.split(b"\r\n")[:-1]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("line", [b"x", b"x ", b"x:", b" "])
+def test_a_header_of_one_long_line_is_read_in_linear_time(line: bytes) -> None:
+    with pytest.raises(MessageError, match="names no recipient"):
+        content_of(line * 300_000)

@@ -182,7 +182,7 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
 
 
 def _like(enhanced: str, pattern: str) -> bool:
-    return enhanced.startswith(pattern[:-1]) if pattern.endswith("*") else enhanced == pattern
+    return enhanced == pattern or (pattern.endswith("*") and enhanced.startswith(pattern[:-1]))
 
 
 def _among(value: Any, wanted: tuple[Any, ...]) -> bool:

@@ -37,8 +37,8 @@ def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
 
     ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
     """
-    base = _LANGUAGE.match(language.lower())
-    file = FOLDER / f"{base[0] if base else 'en'}.toml"
+    base = (_LANGUAGE.match(language.lower()) or ("en",))[0]
+    file = FOLDER / f"{base}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 

@@ -105,7 +105,7 @@ def _host(text: str, *, explicit: bool) -> Target:
         host, _, digits = text.partition(":")
     if digits and not (_PORT.fullmatch(digits) and 0 < int(digits) < 65536):
         return Target(odd="characters")
-    port = int(digits) if digits else None
+    port = int(digits or 0) or None
     if _is_ip(host):
         return Target(shown=host, ip=True, explicit=True, port=port)
     names = host_name(host)

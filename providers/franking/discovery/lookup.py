@@ -189,7 +189,9 @@ def _autoconfig(fetch: Fetch, url: str, domain: str, seconds: float) -> LookupRe
         # hardly any domain has one: no such host, no such page, a certificate of somebody else
         return LookupResult(problem="none")
     servers = read_autoconfig(document, domain) if len(document) <= MAX_XML else ()
-    return LookupResult(servers=servers, problem="" if servers else "invalid", detail=url)
+    if not servers:
+        return LookupResult(problem="invalid", detail=url)
+    return LookupResult(servers=servers, detail=url)
 
 
 def read_autoconfig(document: bytes, domain: str) -> tuple[Published, ...]:

@@ -105,7 +105,7 @@ def _probe_port(host: str, port: int, security: str, timeout: float, ca_file: st
             return Probed(port, security, answers=True, trusted=False, problem=str(error))
         # a handshake that fails otherwise may be anything
         return Probed(port, security, answers=evidence.kind == "smtp", problem=str(error))
-    trusted = None if security == "none" else True
+    trusted = security != "none" or None
     return Probed(port, security, True, trusted, seen.auth, seen.size, seen.tls, seen.greeting)
 
 

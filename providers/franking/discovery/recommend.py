@@ -90,7 +90,9 @@ def nearest_host(host: str) -> str | None:
     known = {name for provider in providers() for name in provider.facts.hosts}
     known |= {server.host for service in table().services for server in service.servers}
     name = host.strip().lower().rstrip(".")
-    return None if name in known else next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
+    if name in known:
+        return None
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
 
 
 # -- by name alone ----------------------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ def _guessed(name: str | None) -> str:
     kind, packed = mimetypes.guess_type(name or "")
     if packed == "gzip":
         return "application/gzip"
-    return kind if kind and not packed else "application/octet-stream"
+    return (not packed and kind) or "application/octet-stream"
 
 
 def _wrong(why: str, *, field: str) -> MessageError:
