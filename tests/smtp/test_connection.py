@@ -158,7 +158,7 @@ def pair() -> Iterator[tuple[Connection, socket.socket, Clock]]:
 
 def test_a_reply_that_drips_for_ever_is_silence(pair: tuple[Connection, socket.socket, Clock]) -> None:
     connection, peer, clock = pair
-    for _ in range(2):
+    for _ in range(3):
         peer.sendall(b"2")
         connection.fill()
         clock.now += 19

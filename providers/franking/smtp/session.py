@@ -203,7 +203,6 @@ class SmtpSession:
         self._pipeline.done.clear()
         self._rejected.clear()
         self._progress = None
-        self._last_heard = self._clock()
         self._busy.release()
 
     def _stale(self, words: str, reason: str) -> ConnectError:

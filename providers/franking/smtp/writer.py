@@ -101,7 +101,10 @@ class Writer:
             if data_rides and start + batch >= len(lines):
                 group.append(b"DATA\r\n")
                 what.append(DATA)
-            yield from self._ask(transaction, what, group)
+            self._owe(transaction, what, group)
+            yield b"".join(group)
+            while self._outstanding:
+                yield b""
             if transaction.sender_reply is not None or transaction.full:
                 break
         if transaction.full:
@@ -112,14 +115,10 @@ class Writer:
         if refused is not None:
             self._fail(transaction, refused)
         elif not self.chunking:
-            yield from self._ask(transaction, [DATA], [b"DATA\r\n"])
-
-    def _ask(self, transaction: Transaction, asked: list[Asked], lines: list[bytes]) -> Iterator[bytes]:
-        """Lines that leave together; ends when everything is answered."""
-        self._owe(transaction, asked, lines)
-        yield b"".join(lines)
-        while self._outstanding:
-            yield b""
+            self._owe(transaction, [DATA], [b"DATA\r\n"])
+            yield b"DATA\r\n"
+            while self._outstanding:
+                yield b""
 
     def _chunk(self, transaction: Transaction) -> Iterator[bytes]:
         """BDAT LAST: its size is a promise, so that a content which breaks it ends the connection."""
