@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from operator import length_hint
 from typing import Any
@@ -135,7 +136,10 @@ class _Worker:
                 lost = closed  # the server had closed it while it rested
             except INTERRUPTIONS as interruption:  # the session goes on to tell the rest, or has told what it knows
                 self.jobs.halt(interruption)
-        # the session ended before it began with them, or an interruption hid what it told
+        yield from self._left_over(drawn, lost)
+
+    def _left_over(self, drawn: _Drawn, lost: ConnectError) -> Iterator[SendResult]:
+        """Settle what the session ended before it began with, and what an interruption hid the outcome of."""
         for job in list(drawn.unsettled.values()):
             hidden = job.begun and self.jobs.halted
             yield from self._settle(job, OutcomeUnknown(_IN_FLIGHT) if hidden else lost)
@@ -286,6 +290,25 @@ def _work(worker: _Worker, results: Results) -> None:
         results.put(None)
 
 
+def _start(threads: list[threading.Thread], run: Run) -> BaseException | None:
+    """Start threads; an interruption so early stops the run, is returned, and what has begun is finished."""
+    failure: BaseException | None = None
+    for thread in threads:
+        try:
+            thread.start()
+        except INTERRUPTIONS as interruption:
+            run.stop.set()
+            failure = failure or interruption
+    return failure
+
+
+def _wait_for(threads: list[threading.Thread], results: Results) -> None:
+    """Wait until threads have ended; nobody reads the results that they still have."""
+    while any(thread.is_alive() for thread in threads):
+        with suppress(queue.Empty):
+            results.get(timeout=0.05)
+
+
 def _in_threads(run: Run, jobs: Queue) -> Iterator[SendResult]:
     results: Results = queue.Queue(max(64, 4 * run.connections * run.window))
     workers = [_Worker(run, jobs, number) for number in range(run.connections)]
@@ -293,13 +316,7 @@ def _in_threads(run: Run, jobs: Queue) -> Iterator[SendResult]:
         threading.Thread(target=_work, args=(worker, results), name=f"franking-{number}", daemon=True)
         for number, worker in enumerate(workers)
     ]
-    failure: BaseException | None = None
-    for thread in threads:
-        try:
-            thread.start()
-        except INTERRUPTIONS as interruption:  # so early: what has begun is finished, as below
-            run.stop.set()
-            failure = failure or interruption
+    failure = _start(threads, run)
     running = sum(thread.ident is not None for thread in threads)
     try:
         while running:
@@ -320,11 +337,7 @@ def _in_threads(run: Run, jobs: Queue) -> Iterator[SendResult]:
                 yield result
     finally:
         jobs.abandoned = True
-        while any(thread.is_alive() for thread in threads):
-            try:
-                results.get(timeout=0.05)
-            except queue.Empty:
-                continue
+        _wait_for(threads, results)
         jobs.close()
     if failure is not None:
         raise failure

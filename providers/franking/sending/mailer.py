@@ -431,8 +431,9 @@ class Mailer:
             raise
 
     def explain(self, error: FrankingError) -> Diagnosis:
-        """Attach its diagnosis to an error, with what is known of the sign-in; a secret that the other side repeated
-        does not come out.
+        """Attach its diagnosis to an error, with what is known of the sign-in.
+
+        A secret that the other side repeated does not come out.
         """
         from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
