@@ -551,3 +551,52 @@ def test_an_enhanced_code_stands_in_front_of_the_words_or_is_none() -> None:
     middle = Refused("x", evidence=seen("smtp", None, "no such user, says 5.1.1 there", code=550))
     assert diagnose(front, rule, VALUES).code == "recipient.unknown"
     assert diagnose(middle, rule, VALUES).code == "send.refused"
+
+
+@pytest.mark.parametrize(
+    ("verify_code", "code"),
+    [
+        (62, "tls.hostname"),
+        (64, "tls.ip-address"),
+        (9, "tls.not-yet-valid"),
+        (10, "tls.expired"),
+        (11, "tls.certificate"),
+    ],
+)
+def test_each_verify_code_has_its_own_diagnosis(verify_code: int, code: str) -> None:
+    evidence = seen("tls", "certificate", verify_code=verify_code)
+    assert diagnose(TLSError("x", step="tls", evidence=evidence), GENERIC, VALUES).code == code
+
+
+def test_a_hint_on_a_login_without_tls_explains_no_failure() -> None:
+    failed = diagnose(ConnectError("x", step="connect"), (), VALUES)
+    assert failed.with_hints([Hint("port.none-with-login", VALUES)]) == failed
+    assert failed.with_hints([Hint("port.security", {**VALUES, "usual_security": "tls"})]) != failed
+
+
+def test_commands_are_fields_of_remedies_and_hints() -> None:
+    hint = Hint("secret.trailing-blank", {"account": "my shop"})
+    assert hint.remedy().commands == ("franking login 'my shop'",)
+    refused = diagnose(LoginError("x", step="login", evidence=smtp("535 No")), (), VALUES).with_hints([hint])
+    assert refused.commands[0] == "franking login 'my shop'"
+    assert all(f"`{command}`" in "".join(refused.remedies) for command in refused.commands)
+
+
+def test_a_secret_in_the_words_of_a_command_is_hidden() -> None:
+    values = {**VALUES, "account": "smtp://me:geheim-1@x", "again": ("--username", "geheim-1")}
+    found = diagnose(LoginError("x", evidence=smtp("535 No")), (), values, secrets=["geheim-1"]).values
+    assert (found["account"], found["again"]) == ("smtp://me:[hidden]@x", ("--username", "[hidden]"))
+
+
+def test_a_template_needs_every_value_and_an_option_is_given_once() -> None:
+    text = ["{host} and {port}", "only {host}"]
+    assert texts.fill(text, {"host": "h", "port": ""}) == "only h"
+    assert texts.fill(text, {"host": "h", "port": 0}) == "h and 0"
+    assert texts.fill(text, {}) is None and texts.commands(text, {}) == ()
+    again = ("--host", "my host", "--port", "25", "--no-auth")
+    assert texts.commands("`x {again} --port {port}`", {"again": again, "port": 587}) == (
+        "x --host 'my host' --no-auth --port 587",
+    )
+    assert texts.commands("`x {again} --username u`", {"again": again}) == (
+        "x --host 'my host' --port 25 --username u",
+    )

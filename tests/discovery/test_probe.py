@@ -155,3 +155,8 @@ def test_the_json() -> None:
         "tls": "TLSv1.3",
         "problem": "",
     }
+
+
+def test_encryption_counts_more_than_a_login() -> None:
+    plain, encrypted = Probed(587, "none", True, None, ("PLAIN",)), Probed(465, "tls", True, True)
+    assert sorted([plain, encrypted], key=rank) == [encrypted, plain]

@@ -10,7 +10,8 @@ import pytest
 import franking
 from franking.diagnosis.texts import FOLDER
 from franking.discovery.input import parse_target
-from franking.discovery.lookup import LookupResult, LookupResults, Published
+from franking.discovery.lookup import MAX_XML, LookupResult, LookupResults, Published, _autoconfig
+from franking.discovery.recommend import _by_results
 from franking.discovery.recommendation import Candidate, Recommender
 from franking.registry import provider
 from franking.smtp import services as known
@@ -93,3 +94,27 @@ def test_every_text_is_used_and_every_remark_has_one() -> None:
     remarks = {remark for service in known.table().services for remark in service.remarks}
     assert remarks <= set(texts["remark"])
     assert set(texts["remark"]) - remarks == {"oauth-possible"}
+
+
+def test_mx_is_trusted_more_than_srv_and_srv_more_than_published_settings() -> None:
+    own = (Published(Server("smtp.own.example", 465, "tls")),)
+    results = LookupResults(
+        mx=LookupResult(hosts=("mx.other.example", "aspmx.l.google.com")),
+        srv=LookupResult(servers=own),
+        autoconfig=LookupResult(servers=own),
+    )
+    found = [*_by_results(parse_target("me@firma.example"), results)]
+    assert [candidate.source for candidate in found] == ["mx", "srv", "autoconfig"]
+    assert not found[0].certain, "one of the two servers is somebody else's"
+
+
+def test_a_document_of_just_64_kib_is_read_and_a_longer_one_refused() -> None:
+    start = (
+        b"<clientConfig><outgoingServer type='smtp'><hostname>smtp.firma.example</hostname><port>465</port>"
+        b"<socketType>SSL</socketType></outgoingServer><!--"
+    )
+    for size, problem in ((MAX_XML, ""), (MAX_XML + 1, "invalid")):
+        document = start.ljust(size - 18, b"x") + b"--></clientConfig>"
+        assert len(document) == size
+        result = _autoconfig(lambda url, seconds, document=document: document, "https://x", "firma.example", 1.0)
+        assert result.problem == problem
