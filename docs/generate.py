@@ -314,7 +314,7 @@ _TYPES = {
 
 def faults() -> str:
     """What comes of every fault at every step of an SMTP session: the table by which the tests judge."""
-    table = runpy.run_path(str(FOLDER.parent / "tests" / "fault_table.py"))
+    table = runpy.run_path(str(FOLDER.parent / "tests" / "faults" / "smtp_table.py"))
     steps, kinds, expected = table["STEPS"], table["FAULTS"], table["expected"]
     opening = [step for step in steps if all(cell[0] != step or cell[2] == "chunking" for cell in table["cells"]())]
     sending = [step for step in steps if step not in opening]

@@ -1,5 +1,5 @@
 """The fault matrix of SMTP: every fault at every step, over sockets; what must come of it stands in
-``fault_table.py``.
+``faults/smtp_table.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import fault_outcome
 import franking
-from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, harmless, seen
-from fault_table import WAITING, cells, expected
+from faults import smtp_outcome
+from faults.smtp_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, harmless, seen
+from faults.smtp_table import WAITING, cells, expected
 from franking.message.address import Envelope
 from servers.certificates import Certificates
 from servers.dialogue import Raw
@@ -49,7 +49,7 @@ def account(port: int, *, tls: bool = False, **settings: Any) -> franking.Accoun
 
 def act(step: str, given: franking.Account, outcome: Outcome) -> None:
     content = LARGE if step == "content" else SMALL
-    fault_outcome.act(step, given, PASSWORD, outcome, ENVELOPE, content, nobody="nobody@example.test")
+    smtp_outcome.act(step, given, PASSWORD, outcome, ENVELOPE, content, nobody="nobody@example.test")
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """The fault matrix before real servers: a proxy spoils one step, and what the report says is compared with what was
 delivered.
 
-The verdicts are those of ``fault_table.py``, the very table by which the scripted server is judged. Whoever trusts a
-report must be right: a message that is called accepted is there once, one that is surely not sent is not there. All
-steps of a fault are done at the same time.
+The verdicts are those of ``faults/smtp_table.py``, the very table by which the scripted server is judged. Whoever
+trusts a report must be right: a message that is called accepted is there once, one that is surely not sent is not
+there. All steps of a fault are done at the same time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import franking
-from fault_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, act, harmless, seen
-from fault_table import ACCEPTED, FAULTS, STEPS, UNKNOWN, WAITING, Expected, expected
+from faults.smtp_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, act, harmless, seen
+from faults.smtp_table import ACCEPTED, FAULTS, STEPS, UNKNOWN, WAITING, Expected, expected
 from franking.errors import FrankingError
 from franking.message.address import Envelope
 from servers.daemon import START, in_use

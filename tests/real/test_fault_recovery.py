@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import franking
-from fault_table import FAULTS, WAITING
+from faults.smtp_table import FAULTS, WAITING
 from franking.errors import FrankingError
 from servers.dovecot import PASSWORDS
 from servers.proxy import Injection, Proxy

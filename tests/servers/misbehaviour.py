@@ -1,5 +1,5 @@
 """Every way to misbehave at every step of an SMTP dialogue: what the fault matrix does to a client. What must come of
-it is in ``fault_table.py``.
+it is in ``faults/smtp_table.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 server's own record tells.
 
 It reads commands and replies on both sides, ends TLS and begins it anew, and knows which reply answers what. Faults and
-steps are those of ``fault_table.py``. A refusal (4xx, 5xx, 421, a 550 of strange octets) comes *instead of* the
+steps are those of ``faults/smtp_table.py``. A refusal (4xx, 5xx, 421, a 550 of strange octets) comes *instead of* the
 command, which the server never hears; every other fault spoils the reply to a command that was executed: the worse case
 for whoever has to say what became of a message. When the client has gone, the server gets everything that was meant for
 it and an orderly end, and the proxy waits until it has closed: after ``wait`` nothing more can happen.

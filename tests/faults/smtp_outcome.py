@@ -9,7 +9,7 @@ import pickle
 import threading
 
 import franking
-from fault_table import ACCEPTED, Expected
+from faults.smtp_table import ACCEPTED, Expected
 from franking.auth.secret import Password
 from franking.errors import FrankingError, RecipientsRefused
 from franking.message.address import Envelope
