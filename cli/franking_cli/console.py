@@ -71,7 +71,7 @@ class Console:
 
     def style(self, text: str, style: str | None) -> str:
         """Colour a piece of text, on a terminal only."""
-        if style and self.colour:
+        if text and style and self.colour:
             return f"\x1b[{self._styles[style]}m{text}\x1b[0m"
         return text
 

@@ -321,6 +321,5 @@ def ask_what_next(console: Console, draft: Draft) -> str:
                 return answer
         raise SettingsError(f"Please answer {', '.join(answers[:-1])} or {answers[-1]}.")
 
-    console.say()
-    console.say(f"{ways}, save it anyway, or quit?")
+    console.say(f"\n{ways}, save it anyway, or quit?")
     return _ask(console, f"What now ({'/'.join(answers)})", read, default="quit", flag="--save-anyway")

@@ -135,18 +135,15 @@ def show_diagnosis(
     console.say(diagnosis.cause, indent="  ")
     remedies = diagnosis.remedies
     if remedies:
-        console.say()
-        console.say(f"What to do ({_WHO.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
+        console.say(f"\nWhat to do ({_WHO.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
         for number, remedy in enumerate(remedies, 1):
             _show_advice(console, f"{number}. {remedy}", indent="  ", hang="     ")
     if diagnosis.temporary:
-        console.say()
-        console.say("This may pass by itself: trying again later can help.", indent="  ")
+        console.say("\nThis may pass by itself: trying again later can help.", indent="  ")
     if said is None:
         said = diagnosis.values.get("problem", "")
     if diagnosis.raw and not _is_ours(diagnosis.raw, f"{diagnosis.cause} {said}"):
-        console.say()
-        console.say(f"Seen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
+        console.say(f"\nSeen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
     if next_command and not _names(diagnosis, "franking "):
         console.say()
         _show_advice(console, f"Next: `{next_command}`", indent="  ", hang="    ")

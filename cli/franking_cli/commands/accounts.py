@@ -36,7 +36,7 @@ Name = Annotated[str, typer.Argument(help="The account's name.")]
 
 @app.command("list")
 @command
-def list_accounts(console: Console) -> int:
+def list_accounts(console: Console) -> None:
     """List all accounts; the default one has a star."""
     saved = config.load()
     rows = []
@@ -55,7 +55,6 @@ def list_accounts(console: Console) -> int:
     else:
         console.say(f"There are no accounts in {saved.location} yet.")
         console.say("Add one with: franking setup")
-    return 0
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -79,12 +78,17 @@ def _show_table(console: Console, table: list[tuple[str, ...]]) -> None:
 def show(
     console: Console,
     name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None,
-) -> int:
+) -> None:
     """Show an account's settings, and its account URL."""
     account = config.resolve(name)
     if console.json_output:
         console.answer(_described(account))
-        return 0
+    else:
+        _show_settings(console, account)
+        _advise(console, account)
+
+
+def _show_settings(console: Console, account: Account) -> None:
     console.data(f"name = {visible(account.name)}")
     console.data(f"provider = {account.provider}")
     console.data(f"from = {visible(str(account.sender))}")
@@ -94,8 +98,6 @@ def show(
         elif value not in (None, "", ()):
             console.data(f"{key} = {_written(value)}    (default)")
     console.data(f"url = {visible(write_url(account))}")
-    _advise(console, account)
-    return 0
 
 
 def _written(value: Any) -> str:
@@ -127,7 +129,7 @@ def add(
         bool, typer.Option("--password-stdin", help="Also store the password: the first line of stdin.")
     ] = False,
     settings: dict[str, Any],
-) -> int:
+) -> None:
     """Add an account. Its password or sign-in comes afterwards: franking login NAME.
 
     For example: franking accounts add shop --from info@example.com --host smtp.example.com --username info@example.com
@@ -141,7 +143,7 @@ def add(
     editing.save(made, replace=replace or update, default=default)
     if password:
         save_password(open_store(), name, password)
-    return _finish(console, config.resolve(name), "changed" if update else "saved")
+    _finish(console, config.resolve(name), "changed" if update else "saved")
 
 
 @app.command("remove")
@@ -175,41 +177,39 @@ def remove(
 
 @app.command("default")
 @command
-def default(console: Console, name: Name) -> int:
+def default(console: Console, name: Name) -> None:
     """Make an account the one that is meant when nobody names one."""
-    return _finish(console, editing.set_default(name).account(name), "now the default account")
+    _finish(console, editing.set_default(name).account(name), "now the default account")
 
 
 @app.command("enable")
 @command
-def enable(console: Console, name: Name) -> int:
+def enable(console: Console, name: Name) -> None:
     """Let an account send."""
-    return _finish(console, editing.set_enabled(name, True).account(name), "switched on")
+    _finish(console, editing.set_enabled(name, True).account(name), "switched on")
 
 
 @app.command("disable")
 @command
-def disable(console: Console, name: Name) -> int:
+def disable(console: Console, name: Name) -> None:
     """Keep an account from sending; its settings and its secret stay."""
     account = editing.set_enabled(name, False).account(name)
     if console.json_output:
         console.answer(_described(account))
-        return 0
-    console.say(f"✓ {name} is switched off. To switch it on: {repair_command('accounts', 'enable', name)}", "good")
-    return 0
+    else:
+        console.say(f"✓ {name} is switched off. To switch it on: {repair_command('accounts', 'enable', name)}", "good")
 
 
 # --- the end of it ----------------------------------------------------------------------------------------------------
 
 
-def _finish(console: Console, account: Account, what: str) -> int:
+def _finish(console: Console, account: Account, what: str) -> None:
     account = account.referred_to_as(account.name)
     if console.json_output:
         console.answer(_described(account))
-        return 0
-    console.say(f"✓ {account.name} is {what}.", "good")
-    _advise(console, account)
-    return 0
+    else:
+        console.say(f"✓ {account.name} is {what}.", "good")
+        _advise(console, account)
 
 
 def _advise(console: Console, account: Account) -> None:

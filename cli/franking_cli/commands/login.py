@@ -49,7 +49,7 @@ def run(
         typer.Option("--export", help="Print the sign-in, for FRANKING_SECRET_… or another machine. It is a secret."),
     ] = False,
     import_: Annotated[bool, typer.Option("--import", help="Take a sign-in that --export printed from stdin.")] = False,
-) -> int:
+) -> None:
     """Sign in, or store a password.
 
     An OAuth account opens the browser; on a machine without one use --no-browser or --device. Any other account asks
@@ -65,25 +65,26 @@ def run(
             raise typer.BadParameter(
                 f"{found.name!r} has a password and no sign-in; use --password-stdin, or no flag to be asked for it"
             )
-        return _take_password(console, found, kind, store, from_stdin=password_stdin)
-    if password_stdin:
+        _take_password(console, found, kind, store, from_stdin=password_stdin)
+    elif password_stdin:
         raise typer.BadParameter(
             f"{found.name!r} signs in at {kind.title}, which takes no passwords from programs; "
             "leave --password-stdin out"
         )
-    if export:
-        return _export(console, found, kind, store)
-    if import_:
-        return _import(console, found, store)
-    if large_attachments:
-        found = _with_large_attachments(console, found)
-    return _sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
+    elif export:
+        _export(console, found, kind, store)
+    elif import_:
+        _import(console, found, store)
+    else:
+        if large_attachments:
+            found = _with_large_attachments(console, found)
+        _sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
 
 
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
-def _take_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> int:
+def _take_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> None:
     from franking.sending.testsend import hints_for
 
     _check_password_wanted(account, kind)
@@ -99,7 +100,7 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Fi
         console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
         hints = hints_for(account, password)
         show_hints(console, (hint.text for hint in hints if hint.code.startswith("secret.")))
-    return _finish(console, account)
+    _finish(console, account)
 
 
 def _check_password_wanted(account: Account, kind: Provider) -> None:
@@ -119,7 +120,7 @@ def _check_password_wanted(account: Account, kind: Provider) -> None:
 # --- sign-ins ---------------------------------------------------------------------------------------------------------
 
 
-def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> int:
+def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> None:
     """Lead a person through a provider's sign-in, say who it was, and store the grant."""
     _expect_room(account, store)
     grant = kind.login(account, screen)
@@ -127,7 +128,7 @@ def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: Fil
     save_grant(store, account.name, grant)
     if not console.json_output:
         console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
-    return _finish(console, account, who=who, scopes=list(grant.scopes))
+    _finish(console, account, who=who, scopes=list(grant.scopes))
 
 
 def signed_in_as(grant: Grant, who: str | None) -> str:
@@ -167,7 +168,7 @@ def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant |
     return secret.grant if isinstance(secret, TokenSecret) else None
 
 
-def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> int:
+def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> None:
     grant = current_grant(account, kind, store)
     if grant is None:
         repair = login_command(account)
@@ -178,10 +179,9 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
         )
     console.say("This line is as secret as a password: whoever has it can send as this mailbox.", "warn")
     console.data(grant.dumps())
-    return 0
 
 
-def _import(console: Console, account: Account, store: FileStore) -> int:
+def _import(console: Console, account: Account, store: FileStore) -> None:
     try:
         grant = Grant.loads(sys.stdin.read())
     except SettingsError as problem:
@@ -195,25 +195,24 @@ def _import(console: Console, account: Account, store: FileStore) -> int:
     if not console.json_output:
         who = grant.who or "somebody"
         console.say(f"✓ The sign-in of {who} is stored for {account.name} ({_place(store, account)}).", "good")
-    return _finish(console, account, who=grant.who, scopes=list(grant.scopes))
+    _finish(console, account, who=grant.who, scopes=list(grant.scopes))
 
 
 # --- the end of it ----------------------------------------------------------------------------------------------------
 
 
-def _finish(console: Console, account: Account, **more: Any) -> int:
+def _finish(console: Console, account: Account, **more: Any) -> None:
     """Say what else would be used instead, and what to do next."""
     state, _ = inspect_secret(account)
     if console.json_output:
         console.answer({**state_row(account, state), **more})
-        return 0
+        return
     if state.source != "store":
         first = f"The setting {state.source} comes first"
         if state.source == "environment":
             first = "The environment variable of this account is set and comes first"
         console.say(f"{first}: what was stored is not used while it is there.", "warn")
     console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
-    return 0
 
 
 _KINDS = {

@@ -31,7 +31,7 @@ def run(
     revoke: Annotated[
         bool, typer.Option("--revoke", help="Also end the sign-in at the provider, on every machine that shares it.")
     ] = False,
-) -> int:
+) -> None:
     """Forget a password or a sign-in; the account's settings stay."""
     store = open_store()
     name = account
@@ -49,11 +49,10 @@ def run(
         console.answer(
             {"ok": True, "account": name, "forgotten": forgotten, "revoked": detail is not None, "detail": detail}
         )
-        return 0
+        return
     if detail:
         console.say(detail)
     _show(console, str(name), forgotten=forgotten)
-    return 0
 
 
 def _show(console: Console, name: str, *, forgotten: bool) -> None:

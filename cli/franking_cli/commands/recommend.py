@@ -33,7 +33,7 @@ def run(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, help="Seconds for all look-ups together, and for all ports.")
     ] = 10.0,
-) -> int:
+) -> None:
     """Say which provider and settings suit a host or an address, with the evidence."""
     import franking
 
@@ -50,7 +50,7 @@ def run(
         if probe:
             answer |= {"probe": [result.as_dict() for result in results], "advice": conclusion}
         console.answer(answer)
-        return 0
+        return
     show(console, found)
     if probe:
         console.say()
@@ -58,7 +58,6 @@ def run(
             _show_port(console, result)
         console.say(visible(conclusion), "strong")
     _show_next(console, found, what, probed=probe)
-    return 0
 
 
 def _host(found: Recommendation) -> str:
@@ -115,8 +114,7 @@ def show(console: Console, found: Recommendation) -> None:
             if value is not None:
                 console.data(f"  {key:<9} {visible(str(value))}")
     if found.evidence:
-        console.say()
-        console.say("What was seen:", "faint")
+        console.say("\nWhat was seen:", "faint")
         for clue in found.evidence:
             console.say(f"{clue.source:<11}{visible(clue.detail)}", "faint", indent="  ", hang=" " * 13)
 

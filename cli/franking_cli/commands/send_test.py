@@ -124,9 +124,8 @@ def _dry_run(console: Console, account: Account, recipient: Address) -> int:
 
 def _show_received(console: Console, server: MailServer) -> None:
     for received in server.received:
-        console.say()
         console.say(
-            f"What the built-in server received (from <{received.sender}> to {', '.join(received.recipients)}):",
+            f"\nWhat the built-in server received (from <{received.sender}> to {', '.join(received.recipients)}):",
             "strong",
         )
         console.data(received.content.decode("utf-8", "replace").replace("\r\n", "\n"))

@@ -111,8 +111,7 @@ def _sign_in(
 
 def _test(console: Console, account: Account, draft: Draft, secret: str | None, to: str) -> TestReport:
     if not console.json_output:
-        console.say()
-        console.say(f"Sending a test message to {visible(to)}", "strong")
+        console.say(f"\nSending a test message to {visible(to)}", "strong")
     report = send_test(account, to, secret=secret, observer=partial(show_step, console), store=draft.store)
     if draft.client_file is not None:  # a download is open to others, and the copy that is kept will not be
         report = replaced(report, hints=tuple(hint for hint in report.hints if hint.code != "file.open-to-others"))
