@@ -93,7 +93,7 @@ def test_what_is_no_csv_is_named(tmp_path: Path, text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("templates", "words"),
     [
-        (Templates(text="{{ name"), "text template: "),
+        (Templates(text="{{ name", subject=""), "text template: "),
         (Templates(text="{{ name.x.y }}", subject=""), "line 2: a template cannot be filled in"),
         (Templates(text="{{ name.__class__.__mro__ }}", subject=""), "line 2: a template cannot be filled in"),
     ],

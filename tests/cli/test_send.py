@@ -159,6 +159,23 @@ def test_what_cannot_be_read_is_named(server: SmtpServer, send: Send, arguments:
     assert not server.sessions
 
 
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        (("x-a: 1", "X-A: 2"), "X-A is given twice; one of the two would be lost"),
+        (("X-A",), "not of the form"),
+        ((": 1",), "not of the form"),
+    ],
+)
+def test_a_header_that_would_be_lost_or_is_none_is_refused(
+    server: SmtpServer, send: Send, headers: tuple[str, ...], words: str
+) -> None:
+    flags = [word for header in headers for word in ("--header", header)]
+    ended = send("--to", "a@example.com", "--text", "x", *flags)
+    assert (ended.code, server.messages) == (2, [])
+    assert words in ended.err
+
+
 def test_an_eml_goes_as_it_is(server: SmtpServer, send: Send, tmp_path: Path) -> None:
     eml = tmp_path / "message.eml"
     eml.write_bytes(
