@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from franking.errors import Evidence, FrankingError, SettingsError
+from franking.redaction import redacted
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
 from franking_cli.logs import logging_to_stderr
@@ -151,8 +152,6 @@ def internal_error(error: BaseException, arguments: list[str]) -> None:
     """
     import traceback
 
-    from franking.redaction import redacted
-
     if any(word.startswith("-v") or word == "--verbose" for word in arguments):
         lines = "".join(traceback.format_exception(error)).splitlines()
         Console().raw("\n".join(f"{line[: len(line) - len(line.lstrip())]}{redacted(line)}" for line in lines))
@@ -160,8 +159,6 @@ def internal_error(error: BaseException, arguments: list[str]) -> None:
 
 
 def _failed(sentence: str, reason: str, path: str, arguments: list[str]) -> None:
-    from franking.redaction import redacted
-
     evidence = Evidence("settings", reason=reason, details={"usage": (*path.split(), "--help")})
     word = "".join(arguments[:1])
     console = Console(json_output="--json" in arguments, reports=word in ("send-test", "check", "send"), path=path)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from franking.redaction import redacted
 from franking_cli.console import Console, visible
 
 __all__ = ["logging_to_stderr", "show_dialogue"]
@@ -66,8 +67,6 @@ class _Redacted(logging.Formatter):
     """Look at each line once more before a person sees it: no tokens, no one-time addresses, no control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
-        from franking.redaction import redacted
-
         return redacted(super().format(record))
 
 

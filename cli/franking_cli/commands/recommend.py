@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from franking.discovery.recommend import recommend
+from franking.discovery.recommendation import Recommendation, phrase
 from franking.errors import MessageError, SettingsError
 from franking.message.address import Address
 from franking_cli.command import command
@@ -15,7 +17,6 @@ from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
     from franking.discovery.probe import Probed
-    from franking.discovery.recommendation import Recommendation
 
 __all__ = ["run", "show"]
 
@@ -35,9 +36,7 @@ def run(
     ] = 10.0,
 ) -> None:
     """Say which provider and settings suit a host or an address, with the evidence."""
-    import franking
-
-    found = franking.recommend(what, offline=offline, timeout=timeout)
+    found = recommend(what, offline=offline, timeout=timeout)
     if not probe:
         results, conclusion = [], ""
     else:
@@ -120,8 +119,6 @@ def show(console: Console, found: Recommendation) -> None:
 
 
 def _show_port(console: Console, result: Probed) -> None:
-    from franking.discovery.recommendation import phrase
-
     words = [result.tls, result.problem]
     if result.answers:
         words.insert(0, phrase("security", result.security))
