@@ -120,9 +120,11 @@ def attempt(act):
 
 {code}
 
-# what is imported late must be imported while this user may read it
-import encodings.utf_8_sig, html, pkgutil, unicodedata
+# what is imported or read late must be while this user may: the checkout may lie in a home that is closed to others
+import encodings.utf_8_sig, functools, html, pkgutil, unicodedata
 import franking, franking_cli
+from googleapiclient import discovery_cache
+discovery_cache.get_static_doc = functools.cache(discovery_cache.get_static_doc)
 from franking.sending.explain import explain
 for package in (franking, franking_cli):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
