@@ -65,12 +65,12 @@ class Cutting:
 
 @pytest.mark.parametrize("way", ["there", "back"])
 @pytest.mark.parametrize("octets", [0, 1, 30, 60, 100, 200, 400, 600, 900, 1500, 2500, 4000])
-def test_a_report_is_true_wherever_the_connection_breaks(login_road: Any, way: str, octets: int) -> None:
+def test_a_report_is_true_wherever_the_connection_breaks(login_endpoint: Any, way: str, octets: int) -> None:
     name = f"<{uuid.uuid4()}@example.cz>"
     message = franking.Message(to="jana@example.com", subject="x", text="y" * 500, message_id=name)
     with (
-        Cutting(login_road.port, **{way: octets}) as proxy,
-        login_road.connect(port=proxy.port, timeout=5.0, final_timeout=5.0) as mailer,
+        Cutting(login_endpoint.port, **{way: octets}) as proxy,
+        login_endpoint.connect(port=proxy.port, timeout=5.0, final_timeout=5.0) as mailer,
     ):
         try:
             mailer.send(message)
@@ -79,6 +79,6 @@ def test_a_report_is_true_wherever_the_connection_breaks(login_road: Any, way: s
         except FrankingError as error:
             assert isinstance(error, ConnectError | TLSError | LoginError)
             assert not error.possibly_sent
-            assert login_road.inbox.copies(name) == 0
+            assert login_endpoint.inbox.copies(name) == 0
         else:
-            login_road.inbox.find(name)
+            login_endpoint.inbox.find(name)

@@ -24,16 +24,16 @@ def message() -> franking.Message:
 
 @pytest.mark.parametrize("user", PASSWORDS)
 @pytest.mark.parametrize("auth", ["auto", "plain", "login"])
-def test_the_right_password_logs_in(login_road: Any, user: str, auth: str) -> None:
+def test_the_right_password_logs_in(login_endpoint: Any, user: str, auth: str) -> None:
     sent = message()
-    with login_road.connect(user, auth=auth) as mailer:
+    with login_endpoint.connect(user, auth=auth) as mailer:
         assert mailer.send(sent).message_id == sent.message_id
-    login_road.inbox.find(sent.message_id)
+    login_endpoint.inbox.find(sent.message_id)
 
 
 @pytest.mark.parametrize(("user", "wrong"), [("info@example.cz", "correct-horse-"), ("jan", PASSWORDS["jan"].strip())])
-def test_a_wrong_password_is_refused(login_road: Any, user: str, wrong: str) -> None:
-    with login_road.connect(user, secret=wrong) as mailer, pytest.raises(franking.LoginError) as caught:
+def test_a_wrong_password_is_refused(login_endpoint: Any, user: str, wrong: str) -> None:
+    with login_endpoint.connect(user, secret=wrong) as mailer, pytest.raises(franking.LoginError) as caught:
         mailer.send(message())
     error = caught.value
     assert (error.step, error.temporary, error.possibly_sent, error.token_refused) == ("login", False, False, False)
@@ -45,11 +45,11 @@ def test_a_wrong_password_is_refused(login_road: Any, user: str, wrong: str) -> 
 
 
 @pytest.mark.parametrize("user", PASSWORDS)
-def test_cram_md5(login_road: Any, user: str) -> None:
+def test_cram_md5(login_endpoint: Any, user: str) -> None:
     sent = message()
-    with login_road.connect(user, auth="cram-md5") as mailer:
+    with login_endpoint.connect(user, auth="cram-md5") as mailer:
         mailer.send(sent)
-    login_road.inbox.find(sent.message_id)
+    login_endpoint.inbox.find(sent.message_id)
 
 
 def test_without_tls_the_password_itself_does_not_travel(exim: Exim) -> None:
@@ -75,9 +75,9 @@ def test_without_tls_the_password_itself_does_not_travel(exim: Exim) -> None:
     params=[f"{server}-{security}" for server in ("postfix", "dovecot") for security in ("starttls", "tls")]
 )
 def token_road(request: pytest.FixtureRequest) -> Any:
-    from .conftest import make_road
+    from .conftest import make_endpoint
 
-    return make_road(request)
+    return make_endpoint(request)
 
 
 @pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
