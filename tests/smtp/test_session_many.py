@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from franking.message.address import Envelope
 from franking.provider import Receipt, Step, SupportsMany, silent
 from franking.smtp.open import open_session
 from franking.smtp.session import SmtpSession
+from servers.certificates import Certificates
 from servers.dialogue import Raw
 from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence, then, wait_until
 
@@ -41,9 +43,9 @@ lanes = pytest.mark.parametrize(("extensions", "window"), [lane[1:] for lane in 
 
 
 def opened(server: SmtpServer, **settings: Any) -> SmtpSession:
-    options = {"timeout": 5.0, "final_timeout": 5.0, **settings}
+    options = {"security": "none", "timeout": 5.0, "final_timeout": 5.0, **settings}
     account = franking.Account(
-        name="t", provider="smtp", sender="a@x.test", host="127.0.0.1", port=server.port, security="none", **options
+        name="t", provider="smtp", sender="a@x.test", host="127.0.0.1", port=server.port, **options
     )
     return open_session(account, None, silent, route="smtp")
 
@@ -198,6 +200,26 @@ def test_a_result_is_told_before_the_next_job_is_drawn_from_a_slow_source(smtp_s
         seen.append(tag)
     session.close()
     assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("recipients", [1, 2, 3])
+def test_no_reply_is_waited_for_that_was_heard_while_a_slow_source_was_drawn(
+    smtp_server: Start, certificates: Certificates, recipients: int
+) -> None:
+    # each reply is a TLS record of its own, so that the last one may be read where only results were looked for
+    server = smtp_server(extensions=PIPES, context=certificates.context("good"), implicit_tls=True)
+    session = opened(server, security="tls", ca_file=certificates.ca_file, timeout=2.0)
+    to = [f"r{number}@y.test" for number in range(recipients)]
+
+    def jobs() -> Iterator[Job]:
+        for number in range(30):
+            time.sleep(0.002)
+            _, envelope, content = job(number)
+            yield number, Envelope(envelope.sender, to), content
+
+    results = dict(session.send_many(jobs()))
+    session.close()
+    assert [type(result) for result in results.values()] == [Receipt] * 30
 
 
 def test_a_result_is_told_while_others_are_waited_for(smtp_server: Start) -> None:

@@ -144,7 +144,9 @@ class SmtpSession:
                     break
                 if not over and source.ready:
                     source.fetch()  # composed while the server works: it goes on the end of the next flight
-                self._wait()
+                self._gather()
+                if not self._held:  # else what was heard meanwhile lets more leave, and no reply would ever come
+                    self._wait()
             self._reject_fetched(source)
             yield from self._results()
         # the connection is given up, and what became of each message is still told
