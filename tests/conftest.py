@@ -124,6 +124,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local" / "state"))
     monkeypatch.setenv("FRANKING_CONFIG", str(home / "accounts.toml"))
     monkeypatch.setenv("FRANKING_STATE_DIR", str(home / "state"))
+    monkeypatch.setattr("franking.account.config.SYSTEM", str(tmp_path / "etc" / "accounts.toml"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 
 

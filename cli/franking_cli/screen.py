@@ -13,12 +13,21 @@ from franking.text import shortened
 from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
+    from franking.account.config import Config
     from franking.diagnosis.diagnosis import Diagnosis
     from franking.errors import FrankingError
     from franking.provider import Receipt, Step
     from franking.sending.testsend import TestReport
 
-__all__ = ["answer_report", "show_diagnosis", "show_error", "show_hints", "show_result", "show_step"]
+__all__ = [
+    "answer_report",
+    "show_diagnosis",
+    "show_error",
+    "show_hints",
+    "show_left_behind",
+    "show_result",
+    "show_step",
+]
 
 _SYMBOLS = {"ok": ("✓", "good"), "failed": ("✗", "bad"), "warning": ("!", "warn"), "skipped": ("–", "faint")}
 _WHO = {"you": "you can mend this", "admin": "for the administrator", "provider": "the provider has to mend this"}
@@ -208,3 +217,13 @@ def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) 
         answer_report(console, report)
     else:
         console.answer({"ok": False, "outcome": report.outcome, "error": str(error), "diagnosis": diagnosis.as_dict()})
+
+
+def show_left_behind(console: Console, before: Config) -> None:
+    """Say that a user who now has a settings file no longer reads the system's, as the two are never mixed."""
+    if before.exists and not before.own and not console.json_output:
+        names = ", ".join(before.names) or "none"
+        console.say(
+            f"From now on your own settings are read, and {before.location} (accounts: {names}) no longer is for you.",
+            "warn",
+        )

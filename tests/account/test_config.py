@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from franking.account import config
+from franking.account import config, editing
 from franking.account.account import Account
 from franking.account.config import load, parse_url, resolve
 from franking.errors import SettingsError
+
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes and places")
 
 EXAMPLE = """\
 # my accounts
@@ -218,3 +221,119 @@ def test_the_examples_of_the_documentation_hold(path: Path) -> None:
     names = [resolve(url).name for url in urls.split()]
     assert names[0] == names[1] == "smtp-info@novak.cz-smtp.novak.cz"
     assert names[2:] == ["gmail-me@gmail.com", "outlook-me@contoso.com", "file-%2Ftmp%2Fmail"]
+
+
+# --- the user's file and the system's ---------------------------------------------------------------------------------
+
+SHOP = """\
+[accounts.shop]
+provider = "smtp"
+from = "info@novak.cz"
+host = "smtp.novak.cz"
+"""
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have no $FRANKING_CONFIG, and an account ``shop`` in the system's file."""
+    monkeypatch.delenv("FRANKING_CONFIG")
+    file = Path(config.SYSTEM)
+    file.parent.mkdir()
+    file.write_text(SHOP)
+    return file
+
+
+@posix
+def test_the_systems_file_is_read_by_who_has_none(system: Path) -> None:
+    assert load().location == str(system)
+    assert resolve().host == "smtp.novak.cz"
+    assert not load().own
+
+
+@posix
+def test_the_users_file_hides_the_systems_wholly(system: Path) -> None:
+    own = config.config_path()
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    assert (load().location, load().names) == (str(own), ())
+    with pytest.raises(SettingsError, match="no account 'shop'"):
+        resolve("shop")
+
+
+@posix
+def test_a_named_file_is_meant_even_if_it_is_not_there(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRANKING_CONFIG", "/nowhere/accounts.toml")
+    assert (load().location, load().exists) == ("/nowhere/accounts.toml", False)
+    monkeypatch.setenv("FRANKING_CONFIG", str(system))
+    assert load().names == ("shop",)
+    assert load().own
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may look into every directory")
+def test_a_home_that_may_not_be_entered_has_no_file(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.environ["XDG_CONFIG_HOME"])
+    home.mkdir(mode=0)
+    assert load().location == str(system)
+    home.chmod(0o700)
+
+
+@posix
+def test_changes_go_to_the_users_file(system: Path) -> None:
+    before = system.read_bytes()
+    editing.save(Account(name="mine", provider="smtp", sender="a@b.cz", host="h"))
+    assert system.read_bytes() == before
+    assert (load().location, load().names) == (str(config.config_path()), ("mine",))
+
+
+@posix
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: editing.remove("shop"),
+        lambda: editing.set_default("shop"),
+        lambda: editing.set_enabled("shop", False),
+        lambda: editing.changeable("shop"),
+    ],
+)
+def test_an_account_of_the_systems_file_is_changed_there(system: Path, change: Callable[[], object]) -> None:
+    before = system.read_bytes()
+    with pytest.raises(SettingsError, match=f"FRANKING_CONFIG={re.escape(str(system))}"):
+        change()
+    assert system.read_bytes() == before
+    assert not config.config_path().exists()
+
+
+# --- a file that others may write to ----------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o777])
+@pytest.mark.parametrize("key", ["password_command", "token_command"])
+@pytest.mark.parametrize("group", ["accounts.shop", "providers.smtp"])
+def test_a_file_that_others_may_write_to_runs_no_command(
+    write: Callable[[str], Path], mode: int, key: str, group: str
+) -> None:
+    path = write(f"{SHOP}\n[{group}]\n{key} = 'pass mail'\n".replace(f"\n[{group}]\n" * (group[0] == "a"), ""))
+    path.chmod(0o644)
+    assert resolve("shop").get(key) == "pass mail"
+    path.chmod(mode)
+    for act in (lambda: resolve("shop"), lambda: resolve("smtp://h?from=a@b.cz")):
+        with pytest.raises(SettingsError, match=rf"{group}\] {key}.*chmod go-w {re.escape(str(path))}") as caught:
+            act()
+        assert caught.value.repair == f"chmod go-w {path}"
+
+
+@posix
+def test_a_file_that_others_may_write_to_is_read_where_it_names_no_command(write: Callable[[str], Path]) -> None:
+    write(f"{SHOP}password_file = 'x'\n").chmod(0o666)
+    assert resolve("shop").password_file
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="needs root to give a file away")
+def test_another_users_file_runs_no_command(write: Callable[[str], Path]) -> None:
+    path = write(f"{SHOP}password_command = 'pass mail'\n")
+    os.chown(path, 12345, -1)
+    with pytest.raises(SettingsError, match=r"uid 12345.*sudo chown 0 "):
+        resolve("shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from commandline import Franking
 from franking.account import config
 from franking.auth.secret import Password
 from franking.auth.store import open_store
+from servers.ports import closed_port
 
 SHOP = ("shop", "--from", "Jan Novák <info@novak.cz>", "--host", "smtp.novak.cz", "--username", "info@novak.cz")
 KEYS = ["name", "provider", "route", "ok", "source", "expires_at", "repair"]
@@ -204,3 +206,42 @@ def test_a_broken_account_is_listed_and_can_be_removed(franking: Franking, shop:
     assert "did you mean host" in ended.out and "good: file" in ended.out
     assert franking("accounts", "remove", "shop").code == 0
     assert franking("status").code == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system's file is read on POSIX only")
+@pytest.mark.parametrize(
+    "command",
+    [("accounts", "add", *SHOP), ("setup", "info@novak.cz", "--name", "shop", "--host", "127.0.0.1", "--save-anyway")],
+)
+def test_who_gets_a_file_of_ones_own_is_told_that_the_systems_is_hidden(
+    franking: Franking, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("FRANKING_CONFIG")
+    system = Path(config.SYSTEM)
+    system.parent.mkdir()
+    system.write_text('[accounts.office]\nprovider = "smtp"\nfrom = "a@b.cz"\nhost = "h"\n')
+    assert f"From {system}:" in " ".join(franking("accounts", "list").err.split())
+    if command[0] == "setup":
+        command += ("--port", str(closed_port()), "--security", "none", "--no-auth", "--offline", "--to", "a@b.cz")
+    ended = franking(*command)
+    assert f"{system} (accounts: office) no longer is for you" in " ".join(ended.err.split()), ended.err
+    assert config.load().names == ("shop",)
+    update = franking("accounts", "add", "office", "--update", "--port", "25")
+    assert update.code == 2
+    assert "office" in update.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system's file is read on POSIX only")
+@pytest.mark.parametrize("command", [("disable",), ("default",), ("remove", "-y"), ("add", "--update", "--port", "25")])
+def test_an_account_of_everybodys_is_changed_with_its_file_named(
+    franking: Franking, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("FRANKING_CONFIG")
+    system = Path(config.SYSTEM)
+    system.parent.mkdir()
+    system.write_text('[accounts.office]\nprovider = "smtp"\nfrom = "a@b.cz"\nhost = "h"\n')
+    ended = franking("accounts", command[0], "office", *command[1:])
+    assert ended.code == 2
+    assert f"FRANKING_CONFIG={system}" in "".join(ended.err.split("\n")).replace("  ", ""), ended.err
+    monkeypatch.setenv("FRANKING_CONFIG", str(system))
+    assert franking("accounts", command[0], "office", *command[1:]).code == 0

@@ -17,7 +17,7 @@ from franking_cli.commands.logout import forget
 from franking_cli.commands.status import broken_row, inspect_secret, state_row
 from franking_cli.console import Console, visible
 from franking_cli.options import Default, Replace, account_from, changed, password_from_stdin
-from franking_cli.screen import show_hints
+from franking_cli.screen import show_hints, show_left_behind
 
 __all__ = ["app"]
 
@@ -136,11 +136,13 @@ def add(
     """
     if update:
         changes = {key: None if value == "" else value for key, value in settings.items()}
-        made = changed(config.resolve(name), changes, otherwise="write it anew with --replace")
+        made = changed(editing.changeable(name), changes, otherwise="write it anew with --replace")
     else:
         made = account_from(settings, name=name)
     password = password_from_stdin() if password_stdin else None
+    before = config.load()
     editing.save(made, replace=replace or update, default=default)
+    show_left_behind(console, before)
     if password:
         save_password(open_store(), name, password)
     _finish(console, config.resolve(name), "changed" if update else "saved")

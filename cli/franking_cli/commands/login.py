@@ -156,6 +156,7 @@ def _with_large_attachments(console: Console, account: Account) -> Account:
         )
     changed = account.replace(large_attachments=True).referred_to_as(account.reference)
     if account.name in load().names and not account.large_attachments:
+        editing.changeable(account.name)
         editing.save(changed, replace=True)
         if not console.json_output:
             console.say(f"large_attachments = true is now in the settings of {account.name}.")

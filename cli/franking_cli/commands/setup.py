@@ -18,7 +18,7 @@ import typer
 
 from franking.account import editing
 from franking.account.account import Account
-from franking.account.config import config_path
+from franking.account.config import config_path, load
 from franking.atomic import make_private, write_whole
 from franking.auth.sources import Sources, keyed_by_settings
 from franking.auth.store import FileStore, open_store, save_grant, save_password
@@ -30,7 +30,7 @@ from franking_cli.console import Console, LoginScreen, shell, visible
 from franking_cli.exit_codes import exit_code
 from franking_cli.options import Default, Device, NoBrowser, PasswordStdin, Replace, password_from_stdin
 from franking_cli.questions import Draft, ask_name, ask_recipient, ask_what_next, change_server, new_draft
-from franking_cli.screen import show_result, show_step
+from franking_cli.screen import show_left_behind, show_result, show_step
 from franking_cli.signals import on_ending
 
 __all__ = ["run"]
@@ -75,7 +75,9 @@ def run(
             account = draft.account()
         secret = _sign_in(console, account, draft, screen)
     if answer == "save":
+        before = load()
         _save(account, draft, secret, replace=replace, default=default)
+        show_left_behind(console, before)
     _finish(console, account, report, saved=answer == "save")
     return exit_code(report.error)
 

@@ -28,23 +28,40 @@ if TYPE_CHECKING:
 __all__ = ["Config", "config_path", "load", "location", "parse_url", "resolve"]
 
 
+SYSTEM = "/etc/franking/accounts.toml"
+"""The settings of every user of this computer who has none of their own. Windows has no such place: there everybody may
+make directories at the top.
+"""
+
 _TOP = ("default", "providers", "accounts")
 _OWN = ("provider", "from")
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where the settings file is, or would be.
+    """Return the settings file that changes are written to, whether it is there or not.
 
-    That is ``$FRANKING_CONFIG``, else accounts.toml in the user's config directory.
+    That is ``$FRANKING_CONFIG``, else accounts.toml in the user's config directory; never the system's file, unless the
+    variable names it.
     """
     from pathlib import Path
 
-    return Path(location(environ))
+    return Path(_own(os.environ if environ is None else environ))
 
 
 def location(environ: Mapping[str, str] | None = None) -> str:
-    """Return the same as a text."""
+    """Return the settings file that is read.
+
+    That is ``$FRANKING_CONFIG`` whether it is there or not, else the user's, else the system's
+    (/etc/franking/accounts.toml): the first that exists, whole; two files are never mixed.
+    """
     environ = os.environ if environ is None else environ
+    own = _own(environ)
+    if environ.get("FRANKING_CONFIG") or os.name != "posix" or os.path.exists(own) or not os.path.exists(SYSTEM):
+        return own
+    return SYSTEM
+
+
+def _own(environ: Mapping[str, str]) -> str:
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
         return os.path.join(os.getcwd(), os.path.expanduser(named))
@@ -65,6 +82,11 @@ class Config:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     exists: bool = True
+
+    @property
+    def own(self) -> bool:
+        """Return whether it is the file that changes are written to; the system's is not."""
+        return self.location == _own(self.environ)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -139,12 +161,15 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     path = location(environ)
     try:
         with open(path, "rb") as file:
-            text = file.read()
+            text, info = file.read(), os.fstat(file.fileno())
     except FileNotFoundError:
         return Config(path, environ=environ, exists=False)
     except OSError as problem:
         raise SettingsError(f"{path} cannot be read: {problem.strerror}.") from None
-    return parse(text, path, environ)
+    found = parse(text, path, environ)
+    if os.name == "posix" and (info.st_mode & 0o022 or info.st_uid not in (0, os.geteuid())):
+        _refuse_commands(found, info)
+    return found
 
 
 def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
@@ -176,6 +201,40 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
     if default is not None and not isinstance(default, str):
         raise SettingsError(f"{path}: default: {default!r} is not the name of an account.", field="default")
     return Config(path, default, tables, defaults, environ)
+
+
+def _refuse_commands(config: Config, info: os.stat_result) -> None:
+    """Raise ``SettingsError`` where a file that others may write to names a command: they would have it run as us."""
+    where = [
+        f"[{group}.{name}] {key.name}"
+        for group, tables in (("accounts", config.tables), ("providers", config.defaults))
+        for name, table in tables.items()
+        for key in _fields_in(name if group == "providers" else table.get("provider"))
+        if key.runs and table.get(key.name)
+    ]
+    if not where:
+        return
+    import shlex
+
+    what, repair = "others may write to it", f"chmod go-w {shlex.quote(config.location)}"
+    if info.st_uid not in (0, os.geteuid()):
+        what = f"it belongs to another user (uid {info.st_uid})"
+        repair = f"sudo chown {os.geteuid()} {shlex.quote(config.location)}"
+    raise SettingsError(
+        f"{config.location} names a command ({where[0]}), but {what}, who could have any program run as you; "
+        f"look through the file, then run: {repair}",
+        field="accounts",
+        repair=repair,
+        evidence=Evidence("settings", reason="open-to-writing", details={"path": config.location, "repair": repair}),
+    )
+
+
+def _fields_in(provider: object) -> tuple[Field, ...]:
+    """Return the fields of a provider that a file names; what it misspells is told when the account is asked for."""
+    try:
+        return _fields(provider_named(str(provider)))
+    except SettingsError:
+        return ()
 
 
 def _toml(data: bytes, path: str) -> dict[str, Any]:
@@ -237,10 +296,10 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
     """
     from franking.account.url import read_url
 
-    parts = read_url(url)
+    parts, config = read_url(url), load(environ)
     try:
         _check_keys(parts.settings, parts.provider, ())
-        made = load(environ).build(name=parts.name, provider=parts.provider.name, sender=parts.sender, **parts.settings)
+        made = config.build(name=parts.name, provider=parts.provider.name, sender=parts.sender, **parts.settings)
     except SettingsError as problem:
         raise _located(problem, "account URL") from None
     return made.referred_to_as(url)

@@ -19,7 +19,7 @@ from franking.registry import provider as provider_named
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["remove", "save", "set_default", "set_enabled"]
+__all__ = ["changeable", "remove", "save", "set_default", "set_enabled"]
 
 
 def save(
@@ -58,12 +58,19 @@ def save(
     return load(environ)
 
 
+def changeable(name: str, environ: Mapping[str, str] | None = None) -> Account:
+    """Return an account of the file that changes are written to.
+
+    Raises ``SettingsError`` where there is none of that name, or where it stands in the system's file.
+    """
+    return _expected(load(environ), name).account(name)
+
+
 def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Take an account out of the settings file; its secret is another matter. It also stops being the default."""
     with _edited(environ) as edit:
-        config, document = edit.config, edit.document
-        if name not in config.tables:
-            raise config.no_account(name)
+        document = edit.document
+        _expected(edit.config, name)
         del document["accounts"][name]
         if not document["accounts"]:
             del document["accounts"]
@@ -75,7 +82,7 @@ def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
 def set_default(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Make an account the one that is meant when nobody names one."""
     with _edited(environ) as edit:
-        edit.config.account(name)
+        _expected(edit.config, name).account(name)
         edit.document = _put_default(edit.document, name)
     return load(environ)
 
@@ -84,13 +91,31 @@ def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = No
     """Switch an account's sending on or off."""
     with _edited(environ) as edit:
         config, document = edit.config, edit.document
-        config.account(name)
+        _expected(config, name).account(name)
         table = document["accounts"][name]
         if enabled and "enabled" not in config.defaults_of(provider_named(str(table["provider"]))):
             table.pop("enabled", None)
         else:
             table["enabled"] = enabled
     return load(environ)
+
+
+def _expected(config: Config, name: str) -> Config:
+    """Return the settings if they are one's own and hold the account. Raises ``SettingsError``."""
+    read = config
+    if name not in config.tables:
+        read = load(config.environ)
+    if name not in read.tables:
+        raise config.no_account(name)
+    if not read.own:
+        import shlex
+
+        raise SettingsError(
+            f"{name!r} stands in {read.location}, which every user of this computer reads. To change it there, set "
+            f"FRANKING_CONFIG={shlex.quote(read.location)} for this command (as a user who may write to it).",
+            field="account",
+        )
+    return read
 
 
 def _toml_values(settings: Mapping[str, Any]) -> dict[str, Any]:

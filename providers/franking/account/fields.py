@@ -46,6 +46,11 @@ class Field:
         """Return the command-line flag: ``--ca-file`` for ``ca_file``."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def runs(self) -> bool:
+        """Return whether its value is a command that is run."""
+        return self.credential in ("command", "token")
+
     def read(self, value: Any) -> Any:
         """Turn what a file, a URL or a flag holds into the field's type.
 

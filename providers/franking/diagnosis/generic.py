@@ -66,6 +66,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "secret.source", "secret-source"),
     _on("settings", "secret.not-a-sign-in", "given-grant"),
     _on("settings", "settings.no-account", "no-account"),
+    _on("settings", "settings.insecure", "open-to-writing"),
     _on("settings", "settings.extra", "extra-missing", "missing-extra"),
     Rule(
         "account.disabled",
