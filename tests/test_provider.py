@@ -32,7 +32,7 @@ def test_every_name_of_the_contract_can_be_imported_with_a_star() -> None:
     names: dict[str, Any] = {}
     exec("from franking.provider import *", names)
     assert set(contract.__all__) <= set(names)
-    assert names["Parts"].__module__ == "franking.message.content"
+    assert names["Parts"].__module__ == "franking.message.parser"
     assert names["Secret"].__module__ == "franking.auth.secret"
     assert len(set(contract.__all__)) == len(contract.__all__)
 

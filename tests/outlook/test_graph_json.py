@@ -22,7 +22,7 @@ def test_base64_streams(cut: int) -> None:
 
 
 def parts(**more: Any) -> Any:
-    from franking.message.content import Parts
+    from franking.message.parser import Parts
 
     headers = tuple(more.pop("headers", (("To", "Jana <jana@example.cz>"), ("Subject", "č"))))
     return Parts(headers, more.pop("text", "y"), more.pop("html", None), tuple(more.pop("attachments", ())))
@@ -84,7 +84,7 @@ def test_a_drafts_mime_has_the_header_as_it_was_and_the_bodies_without_files() -
 
 
 def test_a_files_description() -> None:
-    from franking.message.content import Part
+    from franking.message.parser import Part
 
     def described(**more: Any) -> dict[str, Any]:
         settings = {"name": "a.txt", "cid": None, "inline": False, **more}
@@ -103,7 +103,7 @@ def test_a_files_description() -> None:
 
 
 def test_a_request_knows_its_length_before_it_is_read() -> None:
-    from franking.message.content import Part
+    from franking.message.parser import Part
 
     files = [
         Part("text/plain", f"{size}.txt", None, False, size, lambda size=size: iter([b"a" * size]))

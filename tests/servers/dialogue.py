@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from franking.message.address import Envelope
-from franking.message.content import Parts
+from franking.message.parser import Parts
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Capabilities, Line, Reply, ReplyReader, parse_ehlo
 

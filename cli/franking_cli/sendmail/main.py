@@ -51,7 +51,6 @@ def _run(options: Options) -> int:
     from franking.sending.mailer import connect
     from franking_cli.sendmail.aliases import Aliases
     from franking_cli.sendmail.deliver import deliver
-    from franking_cli.sendmail.smtp_server import Dialogue
 
     if options.verbose:
         import logging
@@ -65,6 +64,8 @@ def _run(options: Options) -> int:
         with connect(options.account) as mailer:
             aliases = Aliases.load(options.aliases)
             if options.smtp:
+                from franking_cli.sendmail.smtp_server import Dialogue
+
                 dialogue = Dialogue(mailer, aliases, options)
                 try:
                     dialogue.run(sys.stdin.buffer, sys.stdout.buffer)

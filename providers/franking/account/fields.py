@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any
 
 from franking.errors import SettingsError
 from franking.text import suggestion
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 __all__ = ["COMMON_FIELDS", "Field", "https_address", "unknown_key"]
 
@@ -162,6 +164,8 @@ COMMON_FIELDS = (
 
 def https_address(text: str) -> SplitResult | None:
     """Take a web address apart: ``https``, a host, perhaps a port and a path; None for anything else."""
+    from urllib.parse import urlsplit  # with ipaddress 3 ms, and plain SMTP has no web address
+
     try:
         parts = urlsplit(text.strip().rstrip("/"))
         _ = parts.port  # raises where it is no number

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from franking.message.address import Address
-from franking.message.headers import read_addresses
+if TYPE_CHECKING:
+    from franking.message.parser import Parts
 
-__all__ = ["Content", "Part", "Parts", "crlf", "gathered"]
+__all__ = ["Content", "crlf", "gathered"]
 
 
 _ENOUGH = 1 << 16  # octets in one chunk: a small message is one chunk, a large one does not wait for the reader
@@ -72,46 +71,3 @@ def crlf(chunks: Iterator[bytes]) -> Iterator[bytes]:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")  # noqa: PLW2901
         if chunk:
             yield chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One leaf of a message for routes that take it apart (Graph's JSON): decoded size and chunks, not base64.
-
-    ``content_type`` has its parameters only where they matter for reading: ``text/csv; charset=utf-8``.
-    """
-
-    content_type: str
-    name: str | None
-    cid: str | None
-    inline: bool
-    size: int
-    open: Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The message taken apart: headers in order (decoded to text, without those of MIME's structure), bodies,
-    attachments.
-
-    ``complete`` is false where the parts do not say all that the message says: a signature (multipart/signed), a
-    further alternative such as a calendar's invitation.
-    """
-
-    headers: tuple[tuple[str, str], ...]
-    text: str | None
-    html: str | None
-    attachments: tuple[Part, ...]
-    complete: bool = True
-
-    def addresses(self, name: str) -> tuple[Address, ...]:
-        """Read the addresses in all header fields of that name (``"to"``, any case); none where there is no such
-        field.
-        """
-        wanted = name.lower()
-        return tuple(
-            address
-            for field, value in self.headers
-            if field.lower() == wanted
-            for address in read_addresses(value, wanted)
-        )

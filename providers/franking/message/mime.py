@@ -20,8 +20,8 @@ from franking.message.content import crlf, gathered
 from franking.message.headers import address_field, custom_field, date_now, disposition, encoded, field, new_id, quoted
 
 if TYPE_CHECKING:
-    from franking.message.content import Part, Parts
     from franking.message.message import Message
+    from franking.message.parser import Part, Parts
 
 __all__ = ["body", "compose"]
 
@@ -73,7 +73,7 @@ class Composed:
             yield start
 
     def parts(self) -> Parts:
-        from franking.message.content import Parts  # only Graph's JSON needs it
+        from franking.message.parser import Parts  # only Graph's JSON needs it
 
         message = self._message
         addressed = {"Reply-To": self._reply_to, "To": message.to, "Cc": message.cc, "Bcc": message.bcc}
@@ -94,7 +94,7 @@ def _streamed(piece: Piece) -> Iterable[bytes]:
 
 
 def _part(attachment: Attachment) -> Part:
-    from franking.message.content import Part
+    from franking.message.parser import Part
 
     size = attachment.measure()
     return Part(

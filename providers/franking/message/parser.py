@@ -1,24 +1,68 @@
-"""A message that somebody else composed, taken apart by the standard library's parser: for routes that want JSON
-instead of MIME.
+"""A message taken apart, ``Parts``: for routes that want JSON instead of MIME. What somebody else composed is read by
+the standard library's parser.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email import policy
 from email.errors import MessageError as EmailError
 from email.message import EmailMessage
 from email.parser import BytesParser
 
 from franking.errors import MessageError
-from franking.message.content import Part, Parts
+from franking.message.address import Address
 from franking.message.headers import ADDRESSED, read_addresses
 
-__all__ = ["parse_parts"]
+__all__ = ["Part", "Parts", "parse_parts"]
 
 _STRUCTURE = ("content-", "mime-version")
 _FAITHFUL = ("multipart/mixed", "multipart/alternative", "multipart/related")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One leaf of a message for routes that take it apart (Graph's JSON): decoded size and chunks, not base64.
+
+    ``content_type`` has its parameters only where they matter for reading: ``text/csv; charset=utf-8``.
+    """
+
+    content_type: str
+    name: str | None
+    cid: str | None
+    inline: bool
+    size: int
+    open: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The message taken apart: headers in order (decoded to text, without those of MIME's structure), bodies,
+    attachments.
+
+    ``complete`` is false where the parts do not say all that the message says: a signature (multipart/signed), a
+    further alternative such as a calendar's invitation.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    text: str | None
+    html: str | None
+    attachments: tuple[Part, ...]
+    complete: bool = True
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """Read the addresses in all header fields of that name (``"to"``, any case); none where there is no such
+        field.
+        """
+        wanted = name.lower()
+        return tuple(
+            address
+            for field, value in self.headers
+            if field.lower() == wanted
+            for address in read_addresses(value, wanted)
+        )
 
 
 def parse_parts(data: bytes) -> Parts:

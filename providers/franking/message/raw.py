@@ -23,7 +23,7 @@ from franking.message.headers import ADDRESSED, address_field, date_now, groups_
 if TYPE_CHECKING:
     import email.message
 
-    from franking.message.content import Parts
+    from franking.message.parser import Parts
 
 __all__ = ["Fields", "Raw", "from_bytes", "from_email", "read_header"]
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence
 from franking.message.idna import to_ascii
-from franking.net.deadline import within
 
 __all__ = ["Place", "connect", "is_public", "resolve"]
 
@@ -145,6 +144,8 @@ def _bounded(resolver: Resolver, name: str, port: int, timeout: float) -> list[F
     """Call the system's resolver, which knows no time-out, in a thread that may be left behind."""
     if _is_literal(name):
         return list(resolver(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    from franking.net.deadline import within  # an address needs no resolver
+
     return within(timeout, lambda: list(resolver(name, port, type=socket.SOCK_STREAM)), name="franking-resolve")
 
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from franking.message.address import Address
-from franking.message.content import Part, Parts
+from franking.message.parser import Part, Parts
 
 __all__ = [
     "FILE_LIMIT",

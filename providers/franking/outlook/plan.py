@@ -9,7 +9,8 @@ from franking.account.account import Account
 from franking.account.repair import repair_command
 from franking.api_session import Outgoing, header_of
 from franking.errors import Evidence, MessageError
-from franking.message.content import Content, Part, Parts
+from franking.message.content import Content
+from franking.message.parser import Part, Parts
 from franking.outlook.facts import FACTS, GRAPH
 from franking.outlook.graph_json import FILE_LIMIT, Segments, draft_mime, json_segments, lost_headers
 

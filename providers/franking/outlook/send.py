@@ -20,7 +20,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from franking.api_session import Accepted, ApiSession, Body, header_of
-from franking.message.content import Content, Parts
+from franking.message.content import Content
+from franking.message.parser import Parts
 from franking.net import http
 from franking.outlook.client import GraphClient
 from franking.outlook.facts import GRAPH

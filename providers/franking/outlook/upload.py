@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from franking.api_session import Body, json_of
 from franking.errors import ConnectError, FrankingError, Refused
-from franking.message.content import Part
+from franking.message.parser import Part
 from franking.net import http
 from franking.net.upload import Rereadable, resumed
 from franking.outlook.client import GraphClient

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from franking.account.config import resolve
 from franking.errors import ConnectError, FrankingError, LoginError, SettingsError
 from franking.message.prepare import Prepared, prepare
-from franking.provider import KnowsScopes, Steps, needs_secret, silent, who_signed_in
+from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
 from franking.sending.pool import Pool
 
@@ -116,11 +116,15 @@ class _Watched:
     @property
     def who(self) -> str | None:
         """Return who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
+        from franking.abilities import who_signed_in
+
         return who_signed_in(self.secret)
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """Return what the sign-in allows, where the secret knows."""
+        from franking.abilities import KnowsScopes
+
         secret: object = self.secret
         return secret.scopes if isinstance(secret, KnowsScopes) else ()
 

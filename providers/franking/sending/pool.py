@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from franking.errors import ConnectError, Evidence, MessageError, Refused, SettingsError
-from franking.provider import SupportsFork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,6 +170,8 @@ class Pool:
     def after_fork(self) -> None:
         """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
         if os.getpid() != self._pid:
+            from franking.abilities import SupportsFork
+
             inherited = self._idle
             self._begin()  # the parent's connections are the parent's: only the copies go
             for session in inherited:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.fields import Field
 from franking.errors import SettingsError
-from franking.provider import Destination
 
 if TYPE_CHECKING:
+    from franking.abilities import Destination
     from franking.account.account import Account
 
 __all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "settle_transport"]
@@ -77,4 +77,6 @@ def settle_transport(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def destination(account: Account) -> Destination:
     """Return the server that an account's messages go to."""
+    from franking.abilities import Destination  # not for sending: for a report, an error, a question
+
     return Destination(f"{account.host}:{account.port}", account.host, account.security)

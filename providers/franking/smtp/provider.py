@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import SettingsError
-from franking.provider import Destination, Facts, RouteFacts
+from franking.provider import Facts, RouteFacts
 from franking.smtp.fields import SMTP_FIELDS, destination, settle_transport
 
 if TYPE_CHECKING:
+    from franking.abilities import Destination
     from franking.account.account import Account
     from franking.auth.secret import Secret
     from franking.diagnosis.diagnosis import Hint

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown
 from franking.message.address import Envelope
@@ -19,9 +19,11 @@ from franking.message.content import Content
 from franking.provider import Observer, Receipt, silent
 from franking.smtp.connection import Connection
 from franking.smtp.pipeline import Pipeline
-from franking.smtp.progress import Progress
 from franking.smtp.protocol import Capabilities
 from franking.smtp.transaction import Misfit, Transaction
+
+if TYPE_CHECKING:
+    from franking.smtp.progress import Progress
 
 __all__ = ["SmtpSession"]
 
@@ -86,6 +88,8 @@ class SmtpSession:
             self._look()
             transaction = self._add(None, envelope, content)
             if self._observer is not silent:
+                from franking.smtp.progress import Progress
+
                 self._progress = Progress(self._observer, transaction, self._clock)
             while transaction.result is None:
                 self._gather()
