@@ -116,7 +116,7 @@ class _Watched:
     @property
     def who(self) -> str | None:
         """Return who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
-        from franking.abilities import who_signed_in
+        from franking.abilities import who_signed_in  # a server that wants no login needs it never
 
         return who_signed_in(self.secret)
 
@@ -298,9 +298,7 @@ class Mailer:
         return facts
 
     def check(self) -> None:
-        """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send``
-        does.
-        """
+        """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send``."""
         tried: set[str] = set()
         with self.explained(), self.pool.under_way(threading.get_ident()):
             while True:
@@ -391,9 +389,7 @@ class Mailer:
         return secret_for(self.account, self.provider, self._store or open_store(os.environ), os.environ, self._secret)
 
     def borrow(self) -> AbstractContextManager[Session]:
-        """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
-        not kept.
-        """
+        """Hand this thread a session: an idle one, or a new one, as ``Pool.borrow`` does."""
         return self.pool.borrow(self.open)
 
     # -- ending ------------------------------------------------------------------------------------------------------
