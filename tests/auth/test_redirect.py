@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import selectors
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -167,6 +168,58 @@ def test_the_thirty_third_connection_takes_the_place_of_the_oldest(listener: Lis
     finally:
         for peer in spare:
             peer.close()
+
+
+def test_a_connection_that_makes_room_may_have_something_to_say(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest and the oldest are heard of at once: the oldest is gone by the time that its turn comes."""
+    may_look, looks = threading.Event(), threading.Semaphore(0)
+    may_look.set()
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if len(self.get_map()) > 32:  # the listener itself, and as many visits as it keeps
+                looks.release()
+                may_look.wait(10)
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+    may_look.clear()
+    future = waiting(listener)
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", listener.port), timeout=10))
+
+        oldest, *_ = [connect() for _ in range(32)]
+        assert looks.acquire(timeout=10)
+        connect()
+        oldest.sendall(b"GET")
+        may_look.set()
+        visit(listener, f"/?{good()}")
+        assert future.result(10)["code"]
+
+
+@pytest.mark.parametrize("kept_open", [True, False])
+def test_a_hundred_connections_at_once(listener: Listener, kept_open: bool) -> None:
+    future = waiting(listener)
+
+    with contextlib.ExitStack() as stack:
+
+        def knock(number: int) -> None:
+            peer = stack.enter_context(socket.create_connection(("127.0.0.1", listener.port), timeout=10))
+            with contextlib.suppress(ConnectionError):
+                peer.sendall(b"GET /?" + b"x" * number)
+            if not kept_open:
+                peer.close()
+
+        with ThreadPoolExecutor(8) as threads:
+            knocks = [threads.submit(knock, number) for number in range(100)]
+            for one in knocks:
+                one.result(10)
+        visit(listener, f"/?{good()}")
+        assert future.result(10)["code"]
 
 
 @pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 404)])

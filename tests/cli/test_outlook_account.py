@@ -14,6 +14,7 @@ import pytest
 import commandline
 from servers.graph import failure
 from servers.microsoft import CLIENT, TENANT, Microsoft, Problem
+from servers.web import Reply
 
 
 @pytest.fixture
@@ -98,6 +99,27 @@ def test_a_sign_in_that_fails_is_explained_as_a_send_is(
     shown = franking("login", "office", "--device", code=code)[1]
     assert "franking login office" in shown  # whatever happened, a command to go on with
     assert f"Seen: AADSTS{number}" in shown and "Correlation" in shown  # what an administrator asks for
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"device_authorization_endpoint": None}, {"device_authorization_endpoint": ""}]
+)
+def test_a_sign_in_server_without_device_codes_is_named(microsoft: Microsoft, document: dict[str, Any]) -> None:
+    """RFC 8414 §2: an issuer says where it gives out device codes, if it does."""
+    add(microsoft)
+    base = microsoft.authority
+    document |= {
+        "issuer": base,
+        "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "token_endpoint": f"{base}/oauth2/v2.0/token",
+    }
+    microsoft.answers = [("/openid-configuration", Reply(200, document))] * 2
+    told = answer("login", "office", "--device", code=2)
+    assert told["diagnosis"]["code"] == "login.no-device"
+    assert "localhost" in told["diagnosis"]["cause"]
+    shown = franking("login", "office", "--device", code=2)[1]
+    assert "franking login office --no-browser" in shown
+    assert microsoft.token_requests == []
 
 
 def test_a_sign_in_says_who_where_and_what_for(microsoft: Microsoft) -> None:

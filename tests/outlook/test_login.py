@@ -428,8 +428,9 @@ def test_nobody_signs_in_for_an_application(microsoft: Microsoft, account: Make)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider and its own libraries
+@pytest.mark.parametrize("path", ["/tenant", ""], ids=["with a path", "at the root of its host"])
 def test_a_foreign_issuer_is_a_plain_openid_provider(
-    microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch
+    microsoft: Microsoft, account: Make, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Sign in at somebody else's implementation of OpenID Connect, which knows neither form_post nor Microsoft's
     ``client_info``.
@@ -448,13 +449,12 @@ def test_a_foreign_issuer_is_a_plain_openid_provider(
     monkeypatch.setattr(Client, "SCOPES_SUPPORTED", [*Client.SCOPES_SUPPORTED, *scopes])
     provider = oidc.app(user_claims=[oidc.User(sub="jan", claims={"email": "jan@contoso.com"})])
     context = microsoft.ca.context("localhost")
-    server = make_server(
-        "localhost", 0, DispatcherMiddleware(NotFound(), {"/tenant": provider}), threaded=True, ssl_context=context
-    )
+    served = DispatcherMiddleware(NotFound(), {path: provider}) if path else provider
+    server = make_server("localhost", 0, served, threaded=True, ssl_context=context)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        foreign = account(authority=f"https://localhost:{server.server_port}/tenant")
+        foreign = account(authority=f"https://localhost:{server.server_port}{path}")
         person = Person(microsoft)
 
         def open_url(url: str) -> bool:

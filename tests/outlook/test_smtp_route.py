@@ -69,7 +69,8 @@ def test_the_host_follows_from_the_kind_of_mailbox_and_the_cloud(
         ({"tenant": "a/b"}, "tenant"),
         ({"tenant": ""}, "tenant"),
         ({"authority": "http://login.example/tenant"}, "authority"),
-        ({"authority": "https://login.example"}, "authority"),
+        ({"authority": "https://login.microsoftonline.com"}, "authority"),
+        ({"authority": "https://login.microsoftonline.us/", "app_only": True}, "authority"),
         ({"authority": "https://jan:secret@login.example/t"}, "authority"),
         ({"authority": "https://login.example:x/t"}, "authority"),
         ({"graph_endpoint": "https://graph.example/v1.0"}, "graph_endpoint"),
@@ -91,6 +92,8 @@ def test_clouds_and_overrides_of_addresses() -> None:
         assert graph_root(account) == f"{CLOUDS[cloud].graph}/v1.0"
     foreign = outlook(authority="https://sso.example/realms/x/", graph_endpoint="https://graph.example:8443/")
     assert authority(foreign) == ("https://sso.example/realms/x", False)
+    assert authority(outlook(authority="https://sso.example/")) == ("https://sso.example", False)
+    assert outlook(authority="https://sso.example", app_only=True).app_only
     assert graph_root(foreign) == "https://graph.example:8443/v1.0"
     assert authority(outlook(authority="https://login.microsoftonline.us/contoso.us")) == (
         "https://login.microsoftonline.us/contoso.us",

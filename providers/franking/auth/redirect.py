@@ -85,8 +85,9 @@ class Listener(AbstractContextManager["Listener"]):
                             continue
                         peer = key.fileobj
                         assert isinstance(peer, socket.socket)
-                        visit = visits[peer]
-                        if not visit.read(peer):
+                        visit = visits.get(peer)
+                        # it may just have made room for a newer one, whose arrival was heard of in the same breath
+                        if visit is None or not visit.read(peer):
                             continue
                         found = visit.parameters(self._path, state)
                         _reply(peer, found)

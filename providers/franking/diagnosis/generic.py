@@ -78,6 +78,7 @@ GENERIC: tuple[Rule, ...] = (
     # a sign-in that did not come about
     _on("oauth", "login.required", "no-grant"),
     _on("oauth", "login.timeout", "sign-in-timeout", note="O23"),
+    _on("oauth", "login.no-device", "no-device-endpoint"),
     _on("oauth", "login.code-refused", "state-mismatch", "mismatching_state", note="O22"),
     _on("oauth", "login.paste-not-understood", "paste-not-understood"),
     _on("oauth", "login.other-mailbox", "wrong-account"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from franking.account.account import Account
 from franking.auth.secret import Password
@@ -68,9 +69,16 @@ def application(account: Account, secret: Password | None = None) -> Iterator[Ap
             "http_client": session,
             "token_cache": cache,
             "http_cache": remembered,
-            "authority" if microsoft else "oidc_authority": issuer,
+            "authority" if microsoft else "oidc_authority": _with_path(issuer),
         }
         yield Application(asked(account, _made, msal, account, secret, settings), cache, remembered, discovery)
+
+
+def _with_path(issuer: str) -> str:
+    """Return the issuer as MSAL takes it, with a path: an OpenID provider at the root of its host has none, and "/."
+    is that root (RFC 3986 §5.2.4; requests asks for it without the dot).
+    """
+    return issuer if urlsplit(issuer).path else f"{issuer}/."
 
 
 def _made(msal: Any, account: Account, secret: Password | None, settings: Mapping[str, Any]) -> Any:

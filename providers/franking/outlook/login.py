@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from franking.account.account import Account
 from franking.auth.redirect import Listener, authorization_response
@@ -214,6 +215,13 @@ def _device(
     account: Account, app: Application, ui: LoginUI, own: tuple[str, ...], sleep: Callable[[float], None]
 ) -> Mapping[str, Any]:
     """Show a code that is typed in on another device, and poll as RFC 8628 §3.5 has it: slower when asked, bounded."""
+    if not app.discovery.get("device_authorization_endpoint"):  # MSAL would call it a mistake of the programmer's
+        host = urlsplit(authority(account)[0]).hostname
+        raise SettingsError(
+            f"The sign-in server {host} has no device codes; on a machine without a browser use --no-browser.",
+            field="device",
+            evidence=Evidence("oauth", reason="no-device-endpoint", details={"host": host}),
+        )
     flow: dict[str, Any] = asked(account, app.msal.initiate_device_flow, scopes=list(own))
     if "user_code" not in flow:
         return flow

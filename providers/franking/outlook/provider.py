@@ -44,8 +44,8 @@ class OutlookProvider:
         """Check what goes together, and choose the smtp route's server by cloud and kind of mailbox."""
         settled = dict(settings)
         settled["tenant"] = _tenant(settings["tenant"])
-        settled["authority"] = _https(settings, "authority", path=True)
-        settled["graph_endpoint"] = _https(settings, "graph_endpoint", path=False)
+        settled["authority"] = _issuer(settings)
+        settled["graph_endpoint"] = _graph_endpoint(settings)
         if settled["mailbox"]:
             settled["mailbox"] = _mailbox(settled["mailbox"])
         _check_app_only(settled, sender)
@@ -154,13 +154,25 @@ def _tenant(value: str) -> str:
     return tenant
 
 
-def _https(settings: Mapping[str, Any], key: str, *, path: bool) -> str | None:
-    if not settings[key]:
+def _issuer(settings: Mapping[str, Any]) -> str | None:
+    """Take an issuer's address: any https one of an OpenID provider, one that names a tenant of Microsoft."""
+    given = settings["authority"]
+    if not given:
         return None
-    parts = https_address(str(settings[key]))
-    if parts is None or bool(parts.path) != path:
-        wanted = "https://host/tenant" if path else "https://host, without a path"
-        raise SettingsError(f"{key}: {settings[key]!r} is not of the form {wanted}.", field=key)
+    parts = https_address(str(given))
+    if parts is None or (not parts.path and parts.hostname in LOGIN_HOSTS):
+        raise SettingsError(f"authority: {given!r} is not of the form https://host/tenant.", field="authority")
+    return parts.geturl()
+
+
+def _graph_endpoint(settings: Mapping[str, Any]) -> str | None:
+    given = settings["graph_endpoint"]
+    if not given:
+        return None
+    parts = https_address(str(given))
+    if parts is None or parts.path:
+        wanted = "https://host, without a path"
+        raise SettingsError(f"graph_endpoint: {given!r} is not of the form {wanted}.", field="graph_endpoint")
     return parts.geturl()
 
 
@@ -181,7 +193,7 @@ def _check_app_only(settings: Mapping[str, Any], sender: Address) -> None:
     key, tenant, ours = "tenant", settings["tenant"], True
     if settings["authority"]:
         parts = urlsplit(settings["authority"])
-        key, tenant, ours = "authority", parts.path.split("/")[1].lower(), parts.hostname in LOGIN_HOSTS
+        key, tenant, ours = "authority", parts.path.strip("/").partition("/")[0].lower(), parts.hostname in LOGIN_HOSTS
     if ours and tenant in _SHARED_TENANTS:
         raise SettingsError(
             f"{key}: app_only needs your own directory's ID or domain; {tenant!r} stands for many. "
