@@ -384,7 +384,8 @@ def test_wrong_accounts_name_the_key(use: Use, account: Any, words: str) -> None
 
 def test_the_package_has_the_names_of_its_public_path_and_no_others() -> None:
     import franking.django
-    from franking.django.backend import EmailBackend, account_of
+    from franking.django.account import account_of
+    from franking.django.backend import EmailBackend
 
     assert franking.django.EmailBackend is EmailBackend
     assert franking.django.account_of is account_of

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from franking.django.account import account_of as account_of
     from franking.django.backend import EmailBackend as EmailBackend
-    from franking.django.backend import account_of as account_of
 
 __all__ = ["EmailBackend", "account_of"]
 
@@ -24,6 +24,6 @@ __all__ = ["EmailBackend", "account_of"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from franking.django import backend
+    from franking.django import account, backend
 
-    return getattr(backend, name)
+    return getattr(account, name, None) or getattr(backend, name)
