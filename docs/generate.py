@@ -58,6 +58,7 @@ SAMPLES: Mapping[str, Any] = {
     "by_smtp": True,
     "by_api": True,
     "by_graph": True,
+    "number": "NUMBER",
 }
 """What stands in a remedy where an account's own values will stand."""
 

@@ -46,26 +46,6 @@ def test_evidence_holds_what_an_administrator_asks_for(microsoft: Microsoft, acc
     assert (details["suberror"], details["claims"], details["aadsts"]) == ("basic_action", "{}", [53003])
 
 
-@pytest.mark.parametrize(
-    ("error", "number", "kind"),
-    [
-        ("unauthorized_client", 700016, errors.SettingsError),
-        ("invalid_request", 50194, errors.SettingsError),
-        ("invalid_client", 7000218, errors.SettingsError),
-        ("invalid_grant", 50020, errors.LoginRequired),
-        ("interaction_required", 50076, errors.LoginRequired),
-        ("temporarily_unavailable", 90033, errors.ConnectError),
-        ("something_new", 99999, errors.LoginRequired),
-    ],
-)
-def test_the_error_word_decides_and_not_the_number(
-    microsoft: Microsoft, account: Make, error: str, number: int, kind: type[errors.FrankingError]
-) -> None:
-    microsoft.answers = [("/token", Problem(error, number).reply())]
-    seen = refused(account(), microsoft, kind)
-    assert (seen.reason, seen.details["aadsts"]) == (error, [number])
-
-
 def test_secrets_that_the_server_repeats_are_hidden(microsoft: Microsoft, account: Make) -> None:
     grant = sign_in(account(), microsoft)
     repeated = next(iter(microsoft.refresh_tokens))

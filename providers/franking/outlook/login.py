@@ -20,10 +20,11 @@ from franking.auth.redirect import Listener, authorization_response
 from franking.auth.secret import Grant, Password
 from franking.auth.token import meant_for
 from franking.errors import ConnectError, Evidence, LoginRequired, SettingsError
+from franking.outlook import aadsts
 from franking.outlook.certificate import certificate_end
 from franking.outlook.facts import GRAPH, SMTP, authority, scopes
 from franking.outlook.issuer import Application, application, asked
-from franking.outlook.signin_errors import explained
+from franking.outlook.signin_errors import explained, numbers
 from franking.provider import LoginUI
 from franking.text import bounded
 
@@ -199,16 +200,22 @@ def _browser(
     return result
 
 
-_ADMIN_GRANTS = (90094, 90095, 90008, 65005, 650052, 650053, 650056, 650057, 500011)
+_FOR_A_SCOPE = (
+    "microsoft.admin-consent",
+    "microsoft.app-misconfigured",
+    "microsoft.invalid-scope",
+    "microsoft.resource-missing",
+)
 
 
 def _other_scope_refused(result: Mapping[str, Any]) -> bool:
     """Return whether a sign-in failed for what was asked on top: unknown, or only an administrator grants it."""
     if "access_token" in result:
         return False
-    text = str(result.get("error_description", ""))
-    admin = any(f"AADSTS{number}" in text for number in _ADMIN_GRANTS)
-    return admin or result.get("error") in ("invalid_scope", "invalid_resource")
+    known = aadsts.answer(numbers(result))
+    if known is not None:
+        return known.code in _FOR_A_SCOPE
+    return result.get("error") in ("invalid_scope", "invalid_resource")
 
 
 def _device(

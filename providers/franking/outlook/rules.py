@@ -1,9 +1,8 @@
-"""How failures of Outlook.com and Microsoft 365 are recognised: SMTP, sign-in, Microsoft Graph. Words are in texts/.
+"""How failures of Outlook.com and Microsoft 365 are recognised: SMTP and Microsoft Graph. Words are in texts/.
 
-Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide on SMTP. At the
-sign-in OAuth's ``error`` and Microsoft's ``suberror`` decide what the program does; AADSTS numbers, which may change,
-only choose the explanation (https://learn.microsoft.com/entra/identity-platform/reference-error-codes). Graph is told
-by its most specific ``error.code``. The rules of every SMTP server follow at the end.
+Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide on SMTP. Graph
+is told by its most specific ``error.code``. The sign-in's answers are in ``signin_rules.py``; the rules of every SMTP
+server follow at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 
 from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
+from franking.outlook.signin_rules import SIGN_IN
 from franking.smtp.rules import RULES as SMTP_RULES
 from franking.smtp.rules import by_token, other_mailbox
 
@@ -23,7 +23,6 @@ GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
-_OAUTH = ("oauth",)
 _HTTP = ("http",)
 
 
@@ -53,10 +52,6 @@ def _shared(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 def _claims(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return bool(seen.details.get("claims"))
-
-
-def _secret_id(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    return bool(seen.details.get("secret_id"))
 
 
 BY_SMTP: tuple[Rule, ...] = (
@@ -243,131 +238,6 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M34",
     ),
-)
-
-
-def _number(code: str, *numbers: int, note: str, who: str = "you", temporary: bool = False, **rest: Any) -> Rule:
-    return Rule(code, _OAUTH, details={"aadsts": numbers}, note=note, who=who, temporary=temporary, **rest)
-
-
-def _sub(code: str, *words: str, who: str = "you") -> Rule:
-    return Rule(code, _OAUTH, details={"suberror": words}, who=who, temporary=False)
-
-
-def _error(code: str, *reasons: str, who: str = "you", temporary: bool = False) -> Rule:
-    return Rule(code, _OAUTH, reason=reasons, who=who, temporary=temporary)
-
-
-SIGN_IN: tuple[Rule, ...] = (
-    _error("login.pending", "authorization_pending", "slow_down", temporary=True),
-    _number("server.trouble", 50000, 50033, 90006, 90024, 90033, 90090, who="provider", temporary=True, note="S2"),
-    _number("server.trouble", 70012, who="provider", temporary=True, note="S46"),
-    _number("rate.limited", 90055, temporary=True, note="S52"),
-    # who signs in, and where
-    _number("microsoft.wrong-account", 16000, note="S1"),
-    _number("microsoft.wrong-account", 90072, note="S53"),
-    _number("microsoft.user-unknown", 50014, 51004, note="S7"),
-    _number("microsoft.user-unknown", 50034, note="S10"),
-    _number("microsoft.account-type", 50020, note="S8"),
-    _number("microsoft.account-type", 500208, note="S9"),
-    _number("microsoft.account-type", 9002331, 9002332, note="S59"),
-    _number("microsoft.tenant-unknown", 50049, 90002, 90051, note="S11"),
-    _number("microsoft.tenant-unknown", 50059, 50128, 90019, note="S17"),
-    _number("microsoft.wrong-cloud", 90038, 90043, 1000104, note="S56"),
-    _number("microsoft.wrong-cloud", 50134, note="S62"),
-    _number("microsoft.single-tenant", 50194, note="S24"),
-    _number("microsoft.single-tenant", 90124, 90130, note="S60"),
-    # the state of the account
-    _number("microsoft.account-locked", 50053, note="S12"),
-    _number("microsoft.password-expired", 50055, 50144, note="S13"),
-    _number("microsoft.password-refused", 50056, 50126, note="S14"),
-    _number("microsoft.account-disabled", 50057, who="admin", note="S15"),
-    _number("microsoft.password-agent", *range(80001, 80015), who="admin", note="S61"),
-    # policies of the organisation
-    _number("microsoft.network-restricted", 50002, 500021, 500022, who="admin", note="S4"),
-    _number("microsoft.device-policy", 50097, 50129, 50131, 50155, 50187, who="admin", note="S21"),
-    _number("microsoft.device-policy", 53000, 53001, 53002, who="admin", note="S27"),
-    _number("microsoft.conditional-access", 53003, note="S28"),
-    _number("microsoft.policy-blocked", 530032, 530034, 530035, who="admin", note="S29", adds=_by_route),
-    _number("microsoft.policy-blocked", 53004, 53010, 53011, who="admin", note="S30", adds=_by_route),
-    _number("microsoft.not-assigned", 50105, who="admin", note="S22"),
-    _number("microsoft.admin-consent", 90094, 90095, 90008, who="admin", note="S54"),
-    _number("microsoft.admin-consent", 90099, who="admin", note="S55"),
-    _number("microsoft.app-disabled", 7000112, who="admin", note="S37"),
-    # sign in once more
-    _number("microsoft.interaction-required", 50058, note="S16"),
-    _number("microsoft.interaction-required", 50072, 50079, note="S18"),
-    _number("microsoft.interaction-required", 50074, 50076, 50078, 50158, note="S19"),
-    _number("microsoft.interaction-required", 50197, 90123, note="S26"),
-    _number("microsoft.interaction-required", 70043, note="S50"),
-    _number("microsoft.invalid-grant", 50085, 50089, 50132, 50133, 50173, note="S20"),
-    _number("microsoft.invalid-grant", 70000, note="S35"),
-    _number("microsoft.invalid-grant", 70008, 700082, 700084, note="S44"),
-    _number("microsoft.consent-needed", 65001, note="S32"),
-    _number("login.cancelled", 65004, note="S33"),
-    _number("login.code-refused", 501481, note="S23"),
-    _number("login.code-refused", 54005, note="S31"),
-    _number("login.code-refused", 90120, note="S63"),
-    _number("login.code-refused", 700005, note="S64"),
-    _number("login.too-many", 50196, note="S25"),
-    _number("login.pending", 70016, temporary=True, note="S47"),
-    _number("login.user-code", 70018, 90119, note="S48"),
-    _number("login.timeout", 70019, 70020, note="S49"),
-    # the app's registration
-    _number("microsoft.redirect-missing", 50011, note="S5"),
-    _number("microsoft.redirect-missing", 500113, 900971, note="S6"),
-    _number("microsoft.spa-redirect", 9002325, 9002326, note="S58"),
-    _number("microsoft.resource-missing", 50001, 500011, note="S3"),
-    _number("microsoft.app-misconfigured", 65005, 650052, 650054, 650056, 650057, note="S34"),
-    _number("microsoft.client-unknown", 70001, 700011, 700016, note="S36"),
-    _number("microsoft.client-secret-id", 70002, 7000215, when=_secret_id, note="S38"),
-    _number("microsoft.client-secret-wrong", 70002, 7000215, note="S38"),
-    _number("microsoft.client-secret-expired", 7000222, note="S39"),
-    _number("microsoft.public-client-off", 7000218, note="S40"),
-    _number("microsoft.secret-not-allowed", 700025, note="S41"),
-    _number("microsoft.certificate-refused", 700027, 700030, note="S42"),
-    _number("microsoft.flow-not-allowed", 70003, 9001023, note="S43"),
-    _number("microsoft.invalid-scope", 70011, 28002, 700022, 700023, note="S45"),
-    _number("api.bad-request", 90014, 900144, note="S51"),
-    _number("api.bad-request", 9002313, note="S57"),
-    # no number that we know: what the suberror says
-    _sub("microsoft.consent-needed", "consent_required"),
-    _sub("microsoft.password-expired", "user_password_expired"),
-    _sub("microsoft.invalid-grant", "bad_token", "token_expired"),
-    _sub(
-        "microsoft.device-policy",
-        "protection_policy_required",
-        "client_mismatch",
-        "device_authentication_failed",
-        who="admin",
-    ),
-    _sub("microsoft.interaction-required", "basic_action", "additional_action"),
-    _sub("microsoft.policy-blocked", "message_only", who="admin"),
-    # not even that: what OAuth's error says, and what Franking itself saw
-    _error("microsoft.invalid-grant", "invalid_grant", "no-refresh-token"),
-    _error("microsoft.interaction-required", "interaction_required", "login_required", "account_selection_required"),
-    _error("microsoft.consent-needed", "consent_required"),
-    Rule("microsoft.client-secret-id", _OAUTH, reason=("invalid_client",), when=_secret_id, temporary=False),
-    _error("microsoft.client-secret-wrong", "invalid_client"),
-    _error("microsoft.client-unknown", "unauthorized_client"),
-    _error("microsoft.invalid-scope", "invalid_scope"),
-    _error("microsoft.resource-missing", "invalid_resource"),
-    _error("microsoft.flow-not-allowed", "unsupported_grant_type", "unsupported_response_type"),
-    _error("microsoft.tenant-unknown", "invalid-authority"),
-    _error("login.cancelled", "access_denied", "authorization_declined"),
-    _error("login.timeout", "expired_token", "code_expired"),
-    _error("login.code-refused", "bad_verification_code", "nonce-mismatch"),
-    _error(
-        "server.trouble",
-        "temporarily_unavailable",
-        "server_error",
-        "service_unavailable",
-        who="provider",
-        temporary=True,
-    ),
-    _error("api.bad-request", "invalid_request"),
-    Rule("microsoft.client-secret-missing", ("settings",), reason=("no-client-secret",), temporary=False),
-    Rule("microsoft.certificate-refused", ("settings",), reason=("certificate",), temporary=False),
 )
 
 

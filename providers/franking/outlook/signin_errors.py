@@ -1,7 +1,7 @@
 """What the responses of Microsoft's sign-in, and what MSAL raises, mean for Franking: our errors, evidence in them.
 
-There is no network here. Microsoft asks programs to branch on ``error`` and ``suberror``, and to use AADSTS numbers for
-explanations only; so it is here.
+There is no network here. Whose matter a refusal is, the account's, the app's or the service's, says its AADSTS number
+(``aadsts.toml``); OAuth's ``error``, which often says something else, is asked where the number is none that we know.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from franking.account.account import Account
 from franking.auth.token import jwt_claims
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.net import http_errors
+from franking.outlook import aadsts
 from franking.outlook.facts import authority
 from franking.text import bounded
 
-__all__ = ["explained", "transport_failure", "unreadable", "with_token_facts"]
+__all__ = ["explained", "numbers", "transport_failure", "unreadable", "with_token_facts"]
 
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error", "service_unavailable"})
 _REGISTRATION = frozenset(
@@ -56,28 +57,45 @@ def explained(
     """
     reason = bounded(str(result.get("error") or "no-answer"), 100)
     text = bounded(str(result.get("error_description") or ""))
-    evidence = Evidence("oauth", text=text, reason=reason, details=_details(account, result, text, wanted, secret))
+    details = _details(account, result, wanted, secret)
+    evidence = Evidence("oauth", text=text, reason=reason, details=details)
     said = ": ".join(filter(None, (reason, text)))
-    if reason in _TEMPORARY:
+    at = _matter_of(reason, details["aadsts"])
+    if at == "service":
         return ConnectError(f"The sign-in server cannot help at the moment ({said})", step="secret", evidence=evidence)
-    if reason in _REGISTRATION or account.app_only:
+    if at == "app" or account.app_only:
         return SettingsError(f"The sign-in server refused the app itself ({said})", step="secret", evidence=evidence)
     return LoginRequired(f"The sign-in was refused ({said})", evidence=evidence)
 
 
-def _details(
-    account: Account, result: Mapping[str, Any], text: str, wanted: Iterable[str], secret: str | None
-) -> dict[str, Any]:
-    numbers = [int(number) for number in result.get("error_codes") or () if str(number).isdigit()]
-    numbers += [found for found in map(int, re.findall(r"AADSTS(\d{4,9})", text)) if found not in numbers]
+def _matter_of(reason: str, given: Iterable[int]) -> str:
+    known = aadsts.answer(given)
+    if known is not None:
+        return known.at
+    if reason in _TEMPORARY:
+        return "service"
+    return "app" if reason in _REGISTRATION else "account"
+
+
+def numbers(result: Mapping[str, Any]) -> list[int]:
+    """Return the AADSTS numbers of a response, those of its own list first, each once and at most ten."""
+    text = bounded(str(result.get("error_description") or ""))
+    listed = result.get("error_codes")
+    words = [str(one) for one in listed[:20]] if isinstance(listed, list) else []
+    words += re.findall(r"AADSTS(\d{4,9})\b", text, re.ASCII)
+    return list(dict.fromkeys(int(word) for word in words if re.fullmatch(r"\d{4,9}", word, re.ASCII)))[:10]
+
+
+def _details(account: Account, result: Mapping[str, Any], wanted: Iterable[str], secret: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: bounded(str(result[name]), limit) for name, limit in _WORDS.items() if result.get(name)
     }
-    found |= {"aadsts": numbers[:10], "scopes": list(wanted), "client_id": account.client_id, "tenant": account.tenant}
+    found |= {"aadsts": numbers(result), "scopes": list(wanted)}
+    found |= {"client_id": account.client_id, "tenant": account.tenant}
     # Microsoft's secrets have 40 letters with a ~; a GUID is what the portal shows beside it as Secret ID
     if secret and _GUID.fullmatch(secret.strip()):
         found["secret_id"] = True
-    if numbers and not account.app_only:
+    if found["aadsts"] and not account.app_only:
         found["admin_consent_url"] = _admin_consent(account, wanted)
     return found
 
