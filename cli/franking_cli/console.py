@@ -118,9 +118,10 @@ class Console:
     # -- for programs --------------------------------------------------------------------------------------------------
 
     def data(self, text: str) -> None:
-        """Print data to stdout."""
+        """Print data to stdout; what does not print is an escape on a terminal, where it would act."""
         if sys.stdout.isatty():
             self._clear()
+            text = "\n".join(map(escaped, text.split("\n")))
         with _reader_may_leave(sys.stdout):
             sys.stdout.write(_encodable(text, sys.stdout) + "\n")
             sys.stdout.flush()
@@ -137,10 +138,13 @@ class Console:
             sys.stdout.buffer.flush()
 
     def answer(self, value: Any) -> None:
-        """Print one JSON value to stdout."""
+        """Print one JSON value to stdout: letters as they are, on a terminal with JSON's escapes for what would act."""
         text = json.dumps(value, ensure_ascii=False, default=str)
         if not _fits(text, sys.stdout):  # a legacy code page, or a lone surrogate: JSON has escapes for what does not
             text = json.dumps(value, default=str)
+        if sys.stdout.isatty():
+            # JSON itself escapes the oldest controls only: no DEL, C1, direction or line separator
+            text = "".join([char if char.isprintable() else _json_escape(char) for char in text])
         self.data(text)
 
     # -- questions -----------------------------------------------------------------------------------------------------
@@ -230,6 +234,11 @@ def _fits(text: str, stream: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _encodable(text: str, stream: Any) -> str:

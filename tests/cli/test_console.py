@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commandline import Stream
+from commandline import Person, Stream, franking
 from franking.errors import SettingsError
 from franking_cli.console import Console, LoginScreen, visible
 
@@ -206,3 +208,65 @@ def test_a_login_shows_lines_and_asks_hidden(monkeypatch: pytest.MonkeyPatch) ->
     assert screen.ask("Code", hidden=True) == "secret"
     assert asked == [("Code: ", terminal)]
     assert screen.confirm("Sure?") and screen.interactive and screen.device and not screen.no_browser
+
+
+# --- what would act on a terminal -------------------------------------------------------------------------------------
+
+ACTS = "".join(map(chr, [*range(1, 32), *range(127, 161), 0x2028, 0x2029, 0x202E, 0x2066, 0xFEFF, 0xE0041]))
+"""C0, DEL, C1, a non-breaking blank, separators of lines, signs that turn the writing, a tag above U+FFFF."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("accounts", "list"),
+        ("status", "smtp://h?from=a@b.cz&name=" + ACTS),
+        ("send-test", "--provider", ACTS, "--to", "a@b.cz"),
+        ("recommend", "--offline", "x" + ACTS + "@novak.cz"),
+        ("send-many", "one", "messages.jsonl"),
+        ("--" + ACTS,),
+    ],
+    ids=lambda words: words[0][:12].encode("unicode_escape").decode(),
+)
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_nothing_that_acts_reaches_a_terminal(
+    command: tuple[str, ...], as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = '"' + "".join(f"\\U{ord(char):08X}" for char in ACTS) + '"'
+    (tmp_path / "accounts.toml").write_text(
+        f'[accounts.one]\nprovider = "file"\nfrom = "a@b.cz"\npath = "."\n'
+        f'[accounts.{toml}]\nprovider = "file"\nfrom = "a@b.cz"\n'
+        f'[accounts.two]\nprovider = "file"\nfrom = {toml}\npath = {toml}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("messages.jsonl").write_text(json.dumps({"id": ACTS, "to": [ACTS], "subject": "x", "text": "x"}) + "\n")
+    environment = {"FRANKING_CONFIG": str(tmp_path / "accounts.toml")}
+    words = [*command, *(["--json"] if as_json else [])]
+    person = Person(*words, whole=True)
+    person.run(**environment)
+    assert all(char.isprintable() or char == "\n" for char in person.shown), ascii(person.shown)
+    if as_json:
+        Path("messages.jsonl.journal").unlink(missing_ok=True)
+        piped = franking(*words, env=environment).out
+        seen = [line for line in person.shown.splitlines() if line[:1] in ("{", "[")]
+        assert [json.loads(line) for line in seen] == [json.loads(line) for line in piped.split("\n") if line]
+
+
+def test_to_a_pipe_json_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (False, True):
+        stdout = Stream(terminal=terminal)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        value = {"ž": "\x9b31m \x7f \u202e ✓ \U000e0041 \\u202e"}
+        Console().answer(value)
+        assert json.loads(stdout.written()) == value
+        assert ("\u202e" in stdout.written().decode()) is not terminal
+        assert "ž" in stdout.written().decode()
+
+
+def test_other_data_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, expected in ((True, "a\\x1b[2Jb\n\\u202ec\n"), (False, "a\x1b[2Jb\n\u202ec\n")):
+        stdout = Stream(terminal=terminal)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        Console().data("a\x1b[2Jb\n\u202ec")
+        assert stdout.written().decode() == expected
