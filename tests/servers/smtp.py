@@ -182,6 +182,7 @@ class SmtpServer:
         auth_line: str | None = None,
         refused: Mapping[str, str] | None = None,
         most_recipients: int | None = None,
+        longest_line: int | None = None,
         context: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
         plain_auth: bool = True,
@@ -196,8 +197,8 @@ class SmtpServer:
         """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that
         many were sent.
 
-        ``refused`` maps an address (sender or recipient) to the reply that refuses it. ``context`` turns TLS on:
-        STARTTLS, or from the first octet.
+        ``refused`` maps an address (sender or recipient) to the reply that refuses it. A message with a line of more
+        than ``longest_line`` octets is refused. ``context`` turns TLS on: STARTTLS, or from the first octet.
         """
         self.host = host
         self.extensions = tuple(extensions)
@@ -209,6 +210,7 @@ class SmtpServer:
         self.auth_line = auth_line
         self.refused = dict(refused or {})
         self.most_recipients = most_recipients
+        self.longest_line = longest_line
         self.context = context
         self.implicit_tls = implicit_tls
         self.plain_auth = plain_auth
@@ -589,6 +591,11 @@ class Peer:
 
     def _accept(self, data: bytes, by: str) -> None:
         def normal() -> str:
+            longest = self.server.longest_line
+            if longest is not None and max(map(len, data.split(b"\r\n"))) > longest:
+                self._forget()
+                self.failed = by == "bdat"
+                return "500 5.5.2 Line too long"
             with self.server.lock:
                 if self.recipients:
                     message = Received(

@@ -200,6 +200,17 @@ def base64_lines(data: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
+def encoded_text(data: bytes) -> tuple[bytes, bytes]:
+    """Return the shorter encoding of a text whose lines end with CRLF, and the text in it."""
+    # an octet takes three characters in quoted-printable; from a sixth of such octets on base64 is shorter
+    if len(data.translate(None, _ASCII)) * 6 > len(data):
+        return b"base64", base64_lines(data)
+    encoded = binascii.b2a_qp(data)
+    if b"\n" not in data:  # from which it takes the line end of its own lines
+        encoded = encoded.replace(b"\n", b"\r\n")
+    return b"quoted-printable", encoded
+
+
 def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) -> list[Piece]:
     """Return the pieces of a body, beginning with its own Content-* fields (they belong to the message's header).
 
@@ -248,14 +259,9 @@ def _text(kind: str, text: str) -> bytes:
     if not text.endswith("\n"):
         text += "\n"
     data = text.replace("\n", "\r\n").encode()
-    encoding = b"quoted-printable"
-    if data.isascii() and (len(text) <= _LONGEST or max(map(len, text.split("\n"))) <= _LONGEST):
-        encoding = b"7bit"
-    # an octet takes three characters in quoted-printable; from a sixth of such octets on base64 is shorter
-    elif len(data.translate(None, _ASCII)) * 6 > len(data):
-        encoding, data = b"base64", base64_lines(data)
-    else:
-        data = binascii.b2a_qp(data)
+    encoding = b"7bit"
+    if not (data.isascii() and (len(text) <= _LONGEST or max(map(len, text.split("\n"))) <= _LONGEST)):
+        encoding, data = encoded_text(data)
     return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
         kind.encode(),
         encoding,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from franking.message.parser import Parts
 
-__all__ = ["Fields", "Raw", "from_bytes", "from_email", "read_header"]
+__all__ = ["Fields", "Raw", "from_bytes", "from_email", "from_fields", "read_header"]
 
 _STEP = 1 << 16  # octets of a body that are looked at, or passed on, at once
 _BLANK_LINE = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
@@ -139,9 +139,14 @@ def from_bytes(
         message_id = new_id(sender)
         fields = [field for field in fields if field[0] != b"message-id"]
         fields.append((b"message-id", b"Message-ID: " + message_id.encode()))
+    return from_fields(fields, body, message_id, clean=clean, seven_bit=data.isascii())
+
+
+def from_fields(fields: Fields, body: memoryview, message_id: str, *, clean: bool, seven_bit: bool) -> Raw:
+    """Make content of a header that lacks nothing and of a body; ``clean``: every line of it ends with CRLF already."""
     whole = b"".join([line + b"\r\n" for _, line in fields]) + b"\r\n"
     head = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n"
-    return Raw(fields, head, whole, body, message_id, clean=clean, seven_bit=data.isascii() and whole.isascii())
+    return Raw(fields, head, whole, body, message_id, clean=clean, seven_bit=seven_bit and whole.isascii())
 
 
 def read_header(data: bytes) -> tuple[Fields, memoryview]:

@@ -10,6 +10,7 @@ that was drawn has its result.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -19,18 +20,23 @@ from dataclasses import replace
 from operator import length_hint
 from typing import Any
 
-from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused
+from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt, Session, SupportsClosed, SupportsMany
 from franking.sending.queue import INTERRUPTIONS, PATIENCE, Job, Queue, Run, SendResult
 from franking.sending.retry import Decision, decide, ended, may_retry
 
-__all__ = ["Run", "SendResult", "send_all"]
+__all__ = ["Run", "SendResult", "finite", "send_all"]
 
 _IN_FLIGHT = "Interrupted while it was sent; it may have been accepted."
 
 _log = logging.getLogger("franking.bulk")
+
+
+def finite(limit: float | None) -> float | None:
+    """Return a limit; None where it is infinite."""
+    return None if limit == math.inf else limit
 
 
 def send_all(run: Run, messages: Iterable[Any]) -> Iterator[SendResult]:
@@ -41,6 +47,10 @@ def send_all(run: Run, messages: Iterable[Any]) -> Iterator[SendResult]:
     is told as accepted, safe or unknown. Who leaves the loop early (a ``break``, an exception of theirs) is not told
     what became of the messages under way, and nothing more is drawn.
     """
+    most = run.mailer.limits.connections
+    if most and run.connections > most:
+        words = "%s takes at most %d connections at once, not %d."
+        logging.getLogger("franking.mailer").warning(words, run.mailer.provider.title, most, run.connections)
     jobs = Queue(run, messages)
     if run.connections > 1:
         yield from _in_threads(run, jobs)
@@ -198,6 +208,8 @@ class _Worker:
             self._failures = 0
         elif self._is_over(outcome):
             self.close(keep=False)
+        if type(outcome) is Refused:
+            self.run.mailer.explain(outcome)  # what it means decides what follows
         decision = decide(job, outcome, self.run.policy, self.run.chance())
         following = decision.following
         # to a run that is stopping, an attempt may go on, but no further one begins

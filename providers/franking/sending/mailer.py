@@ -9,16 +9,15 @@ Who has which session is ``pool.py``'s business, many messages are ``bulk.py``'s
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from franking.account.config import resolve
-from franking.errors import ConnectError, FrankingError, LoginError, SettingsError
+from franking.errors import ConnectError, FrankingError, LoginError, Refused, SettingsError
 from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
@@ -39,21 +38,13 @@ if TYPE_CHECKING:
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
+    from franking.testing.capture import Outbox
 
 __all__ = ["Mailer", "connect", "send"]
 
 
-class Capturing(Protocol):
-    """What ``franking.testing.capture`` puts in the place of accounts, sessions and time."""
-
-    def account(self, wanted: str | Account | None) -> Account: ...
-    def session(self, mailer: Mailer) -> Session: ...
-    def clock(self) -> float: ...
-    def wait(self, seconds: float) -> None: ...
-
-
-capturing: Capturing | None = None
-"""Set while an application's tests run: then nothing leaves."""
+capturing: Outbox | None = None
+"""Set while an application's tests run: it stands in the place of accounts, sessions and time, and nothing leaves."""
 
 
 def connect(
@@ -160,6 +151,7 @@ class Mailer:
         self.pool = Pool(connections)
         self._observer = observer or silent
         self._secret, self._store = secret, store
+        self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
         self._watched: _Watched | None = None  # the secret, since the first session was opened
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -215,6 +207,13 @@ class Mailer:
                 except (LoginError, ConnectError) as error:
                     if not self._recovered(error, tried):
                         raise
+                except Refused as error:
+                    from franking.sending.retry import shorter
+
+                    self.explain(error)
+                    if (rewritten := shorter(prepared, error)) is None:
+                        raise
+                    prepared = rewritten
         except BaseException as broken:
             if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
                 _mark(broken, begun)
@@ -242,7 +241,7 @@ class Mailer:
         is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the results
         under way.
         """
-        from franking.sending.bulk import Run, send_all
+        from franking.sending.bulk import Run, finite, send_all
         from franking.sending.retry import Policy
 
         self.pool.after_fork()
@@ -250,11 +249,6 @@ class Mailer:
         window = window or self.window
         _check_numbers(connections, window, self.rate if rate is None else rate, per_day)
         limits = self.limits
-        if connections > (limits.connections or connections):
-            import logging
-
-            words = "%s takes at most %d connections at once, not %d."
-            logging.getLogger("franking.mailer").warning(words, self.provider.title, limits.connections, connections)
         self.pool.widen(connections)
         hooks: dict[str, Any] = {}
         if capturing is not None:
@@ -263,8 +257,8 @@ class Mailer:
             mailer=self,
             connections=connections,
             window=window,
-            rate=_finite(rate or self.rate or limits.per_minute),
-            per_day=_finite(per_day or limits.per_day),
+            rate=finite(rate or self.rate or limits.per_minute),
+            per_day=finite(per_day or limits.per_day),
             policy=policy or Policy(),
             started=started,
             stop=stop or threading.Event(),
@@ -325,7 +319,12 @@ class Mailer:
                 + repair_command("accounts", "enable", self.account.name),
                 field="enabled",
             )
-        return prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
+        prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
+        if self._short_lines:
+            from franking.sending.retry import with_short_lines
+
+            return with_short_lines(prepared) or prepared
+        return prepared
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
@@ -441,7 +440,9 @@ class Mailer:
         if (watched := self._watched) is not None and watched.secret is not None:
             signed_in = {"who": watched.who, "scopes": watched.scopes}
             secrets = [watched.last] if watched.last else []
-        return explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
+        found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
+        self._short_lines = self._short_lines or found.code == "message.line-too-long"
+        return found
 
 
 def _check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
@@ -452,10 +453,6 @@ def _check_numbers(connections: int, window: int, rate: float | None, per_day: f
         raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
     if per_day is not None and not per_day >= 1:
         raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
-
-
-def _finite(limit: float | None) -> float | None:
-    return None if limit == math.inf else limit
 
 
 def _mark(broken: BaseException, possibly_sent: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, SendError, Throttled
+from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, Refused, SendError, Throttled
 from franking.message.address import Envelope
 from franking.provider import Receipt
 
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from franking.message.prepare import Prepared
     from franking.sending.queue import Job
 
-__all__ = ["NEVER", "Decision", "Policy", "decide", "ended", "may_retry", "merge", "narrowed", "too_many", "without"]
+__all__ = [
+    "NEVER",
+    "Decision",
+    "Policy",
+    "decide",
+    "ended",
+    "may_retry",
+    "merge",
+    "narrowed",
+    "shorter",
+    "too_many",
+    "with_short_lines",
+    "without",
+]
 
 
 def may_retry(error: FrankingError) -> bool:
@@ -98,6 +111,8 @@ def decide(job: Job, outcome: Receipt | FrankingError, policy: Policy, chance: f
         return replace(end, following=again, renew=True)
     if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < max(policy.attempts, 2):
         return replace(end, following=again)
+    if (rewritten := shorter(job.prepared, outcome)) is not None:  # the same attempt goes on
+        return replace(end, following=replace(job, prepared=rewritten))
     pause = policy.pause_after(outcome, job.attempt, chance)
     if pause is None:
         return end
@@ -148,6 +163,31 @@ def _for_later(
 
 def _temporary(refused: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(address for address, refusal in refused.items() if refusal.get("temporary"))
+
+
+# -- lines that are too long for the server ---------------------------------------------------------------------------
+
+
+def shorter(prepared: Prepared, error: FrankingError) -> Prepared | None:
+    """Return the message with its long lines encoded anew, where an error that has its diagnosis says that they are to
+    blame, or may be; None where they are not, or cannot be encoded.
+    """
+    if not isinstance(error, Refused) or error.diagnosis is None or error.diagnosis.code not in _LONG_LINES:
+        return None
+    return with_short_lines(prepared)
+
+
+_LONG_LINES = ("message.line-too-long", "message.malformed")
+
+
+def with_short_lines(prepared: Prepared) -> Prepared | None:
+    """Return the same message, with the same Message-ID, without lines of more than 998 octets; None where there are
+    none, or one has to stay.
+    """
+    from franking.message.lines import shortened  # hardly any message
+
+    content = shortened(prepared.content)
+    return None if content is None else replace(prepared, content=content)
 
 
 # -- receipts of several transactions --------------------------------------------------------------------------------

@@ -376,6 +376,17 @@ RULES: tuple[Rule, ...] = (
     # the message
     Rule("message.line-ends", kind=_SMTP, text="bare <?LF>?|bare (line feed|newline)", temporary=False, note="P32"),
     Rule("message.malformed", kind=_SMTP, text="header line is too long|header too long", temporary=False, note="P33"),
+    Rule(
+        "message.line-too-long",
+        kind=_SMTP,
+        step=("message", "accepted"),
+        codes=(5,),
+        text=r"\blines?\b( (is|that is|are|that are))? too long|too[- ]long lines?|lines? longer than"
+        r"|maximum( allowed)? line length|line length .*exceed|line[- ]length limit",
+        when=lambda seen, _: "recipient" not in seen.details,  # that would be a line of the dialogue
+        temporary=False,
+        note="P33",
+    ),
     Rule("message.loop", kind=_SMTP, text='Received"? headers|mail loop|too many hops', temporary=False, note="P34"),
     Rule(
         "message.too-large",

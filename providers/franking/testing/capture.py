@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from franking.errors import FrankingError
     from franking.message.address import Envelope
     from franking.message.content import Content
-    from franking.provider import Receipt
+    from franking.provider import Receipt, Session
     from franking.sending.mailer import Mailer
 
 __all__ = ["Captured", "Outbox", "capture"]
@@ -87,7 +87,7 @@ class Outbox(list[Captured]):
             local = re.sub("[^A-Za-z0-9]", "-", name).strip("-") or "default"
             return franking.Account(name=name, provider="smtp", sender=f"{local}@example.com", host="smtp.example.com")
 
-    def session(self, mailer: Mailer) -> Any:
+    def session(self, mailer: Mailer) -> Session:
         """Open a session that keeps what it is given."""
         return _CaptureSession(self, mailer)
 
