@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
+from servers.opensmtpd import OpenSMTPD
 from servers.postfix import Postfix
 
 PROGRAM = Path(sys.executable).with_name("franking-sendmail")
@@ -114,3 +116,14 @@ def test_mailx(arrived: Callable[[str], bytes]) -> None:
     (Path.home() / ".mailrc").write_text(f"set sendmail={PROGRAM}\n")
     run("mailx", "-s", "From mailx 4714", "jana@example.com", text="Hello from mailx\n")
     assert b"Hello from mailx" in arrived("From mailx 4714")
+
+
+def test_cron_s_endless_line_through_opensmtpd(opensmtpd: OpenSMTPD) -> None:
+    """It answers 500 in the middle of the message, and closes the connection."""
+    Path(os.environ["FRANKING_CONFIG"]).write_text(
+        '[accounts.shop]\nprovider = "smtp"\nfrom = "info@example.cz"\nhost = "127.0.0.1"\n'
+        f'port = {opensmtpd.port}\nsecurity = "none"\n'
+    )
+    run(str(PROGRAM), "-i", "jana@example.com", text="Subject: endless 4715\n\n" + "x" * 300_000 + "\n")
+    message = message_from_bytes(opensmtpd.inbox.containing(b"endless 4715"))
+    assert message.get_payload(decode=True).strip() == b"x" * 300_000  # type: ignore[union-attr]
