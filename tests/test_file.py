@@ -177,3 +177,12 @@ def test_a_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> Non
         franking.Account(name="out", provider="file", sender="a@b.cz", path=str(tmp_path / "file" / "below"))
     )
     assert report.steps[-1].detail == f"The message could not be written to {tmp_path}/file/below: Not a directory."
+
+
+def test_only_the_last_directory_is_made(tmp_path: Path) -> None:
+    message = franking.Message(to=["a@example.com"], subject="x", text="x")
+    franking.send(f"file://{tmp_path}/mail?from=a@b.cz", message)
+    assert len(list((tmp_path / "mail").iterdir())) == 1
+    with pytest.raises(franking.Refused, match="No such file or directory"):
+        franking.send(f"file://{tmp_path}/a/b?from=a@b.cz", message)
+    assert not (tmp_path / "a").exists()

@@ -25,6 +25,7 @@ __all__ = [
     "KnowsScopes",
     "KnowsWho",
     "LoginUI",
+    "SupportsBinding",
     "SupportsClosed",
     "SupportsDestination",
     "SupportsFork",
@@ -149,6 +150,18 @@ def destination_of(account: Account, provider: Provider) -> Destination:
     """Return where an account's messages go: to a place that the account names, or by the route of that name."""
     named = provider.destination(account) if isinstance(provider, SupportsDestination) else None
     return named or Destination(provider.route(account))
+
+
+@runtime_checkable
+class SupportsBinding(Protocol):
+    """A provider whose secrets go elsewhere than to the server of its messages: to who renews a sign-in, to an API."""
+
+    def binding(self, account: Account) -> Mapping[str, str | None]:
+        """Return, by the setting that names it, each place that a secret of this account goes to.
+
+        A stored secret is used only where these are the same as when it was stored. What the account leaves open is
+        None.
+        """
 
 
 @runtime_checkable

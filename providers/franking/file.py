@@ -69,7 +69,7 @@ class FileProvider:
         with steps("connect"):
             steps.detail = str(directory)
             try:
-                directory.mkdir(parents=True, exist_ok=True)
+                directory.mkdir(exist_ok=True)  # the last one only: a URL from a form should not grow trees
             except OSError as problem:
                 raise _cannot_write(directory, problem, "connect") from problem
         return FileSession(directory, observer)

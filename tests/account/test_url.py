@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import franking
 from franking.account import config, editing
 from franking.account.config import parse_url, resolve
-from franking.account.url import write_url
+from franking.account.url import read_url, write_url
 from franking.errors import SettingsError
 from franking.sending.explain import explain
 
@@ -168,9 +169,7 @@ def test_a_server_typed_in_any_form_survives_the_account_url(host: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are octets on POSIX")
-@pytest.mark.parametrize(
-    ("provider", "key"), [("gmail", "client_secrets"), ("smtp", "password_file"), ("file", "path")]
-)
+@pytest.mark.parametrize(("provider", "key"), [("gmail", "client_secrets"), ("smtp", "ca_file"), ("file", "path")])
 def test_a_path_that_is_no_utf8_survives_the_url_and_no_error_trips_over_it(provider: str, key: str) -> None:
     settings = {"host": "127.0.0.1", "username": "u"} if provider == "smtp" else {}
     account = franking.Account(name="x", provider=provider, sender="me@novak.cz", **settings, **{key: "/tmp/\udce9 1"})
@@ -182,3 +181,24 @@ def test_a_path_that_is_no_utf8_survives_the_url_and_no_error_trips_over_it(prov
     assert config.parse_url(account.reference.replace("name=x", "timeout=5")).name
     with pytest.raises(franking.SettingsError, match="surrogate"):
         config.parse_url("smtp://u@h%E9?from=a@b.cz&ehlo_name=%E9")
+
+
+@pytest.mark.parametrize("key", ["password_command", "password-command", "password_file", "token_command"])
+@pytest.mark.parametrize("way", ["read", "resolve", "connect", "variable"])
+def test_a_url_runs_nothing_and_reads_no_password_out(
+    key: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "canary"
+    url = f"smtp://u@h?from=a@b.cz&{key}=touch%20{ran}"
+    monkeypatch.setenv("FRANKING_ACCOUNT", url)
+    ways = {"read": read_url, "resolve": config.resolve, "connect": franking.connect}
+    with pytest.raises(franking.SettingsError, match=r"accounts\.toml") as caught:
+        ways[way](url) if way in ways else config.resolve()
+    assert caught.value.field == key.replace("-", "_")
+    assert "canary" not in str(caught.value)
+    assert not ran.exists()
+
+
+def test_an_accounts_url_leaves_out_what_no_url_may_say() -> None:
+    account = franking.Account(name="x", provider="smtp", sender="a@b.cz", host="h", password_command="pass mail")
+    assert write_url(account) == "smtp://h?from=a@b.cz&name=x"

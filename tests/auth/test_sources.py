@@ -55,6 +55,7 @@ def grant(**changes: Any) -> Grant:
         "stored-token",
         NOW + 3000,
         {"refresh_token": "r"},
+        bound={"provider": "smtp", "host": "h"},
     )
     return replace(base, **changes)
 

@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import franking
+from franking import Account
 from franking.auth.secret import Grant, Password, loads
 from franking.auth.store import FileStore, MemoryStore, open_store, save_grant, save_password
 from franking.testing.contracts import StoreContract
@@ -371,14 +373,16 @@ def test_a_secret_is_saved_under_the_accounts_lock(save: str) -> None:
             super().save(key, value)
 
     store, before = Watched(), time.time()
+    shop = Account(name="shop", provider="smtp", sender="a@novak.cz", host="SMTP.Novak.cz.", port=465)
     if save == "password":
-        save_password(store, "shop", "hunter2 ")
+        save_password(store, shop, "hunter2 ")
         stored = loads(store.load("shop") or "")
         assert isinstance(stored, Password)
         assert (stored.value, stored.source) == ("hunter2 ", "store")
+        assert stored.bound == {"provider": "smtp", "host": "smtp.novak.cz"}
         assert before <= stored.saved_at <= time.time()
     else:
         grant = Grant("gmail", "gmail-api", "a@b.cz", ("send",), 1.0, 2.0, "token", 3.0, {"refresh_token": "r"})
-        save_grant(store, "shop", grant)
-        assert loads(store.load("shop") or "") == grant
+        save_grant(store, shop, grant)
+        assert loads(store.load("shop") or "") == replace(grant, bound={"provider": "smtp", "host": "smtp.novak.cz"})
     assert told == ["lock shop", "save shop", "unlock"]

@@ -27,6 +27,7 @@ from franking.errors import Evidence
 from servers.renewal import token_secret
 
 NOW = 1_800_000_000.0
+BOUND = {"provider": "gmail"}
 
 
 def grant(token: str = "token-0", *, age: float = 0, left: float = 3600, **rest: Any) -> Grant:
@@ -41,6 +42,7 @@ def grant(token: str = "token-0", *, age: float = 0, left: float = 3600, **rest:
         expires_at=NOW + left,
         data={"refresh_token": "canary-refresh"},
         details={"testing": True},
+        bound=BOUND,
     )
     return replace(base, **rest)
 

@@ -100,7 +100,7 @@ def office(microsoft: Microsoft) -> franking.Account:
     )
     person = Person(microsoft.browser)
     grant = provider("outlook").login(account, person)
-    save_grant(open_store(), "office", grant)
+    save_grant(open_store(), account, grant)
     return account
 
 
@@ -116,7 +116,7 @@ def test_a_secret(office: franking.Account) -> None:
     grant = open_store().load("office")
     assert grant is not None
     old = Grant.loads(grant)
-    save_grant(open_store(), "office", replace(old, expires_at=0.0))
+    save_grant(open_store(), office, replace(old, expires_at=0.0))
     with traced() as calls:
         token = secret_for(office, provider("outlook"), open_store(), {}).get()
     assert token != old.access_token

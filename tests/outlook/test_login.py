@@ -22,6 +22,7 @@ import requests
 
 import franking
 from franking import errors
+from franking.account.binding import binding_of
 from franking.auth.secret import Grant, Password
 from franking.auth.sources import secret_for
 from franking.auth.store import MemoryStore
@@ -528,7 +529,7 @@ def test_the_lock_is_held_for_the_renewal_only(microsoft: Microsoft, account: Ma
             asked.append(len(microsoft.server.requests))
 
     grant = sign_in(account(), microsoft)
-    store = Watched({"office": grant.dumps()})
+    store = Watched({"office": replace(grant, bound=binding_of(account())).dumps()})
     before = len(microsoft.server.requests)
     secret = secret_for(account(), provider("outlook"), store, {})
     assert secret.get() == grant.access_token

@@ -144,7 +144,7 @@ def add(
     editing.save(made, replace=replace or update, default=default)
     show_left_behind(console, before)
     if password:
-        save_password(open_store(), name, password)
+        save_password(open_store(), config.resolve(name), password)
     _finish(console, config.resolve(name), "changed" if update else "saved")
 
 

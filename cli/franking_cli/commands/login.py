@@ -14,6 +14,7 @@ from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import load, resolve
 from franking.account.repair import login_command, repair_command
+from franking.auth.bound import check_bound
 from franking.auth.secret import Grant
 from franking.auth.sources import keyed_by_settings, not_a_sign_in, secret_for
 from franking.auth.store import FileStore, open_store, save_grant, save_password
@@ -95,7 +96,7 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Fi
     password = password_from_stdin() if from_stdin else console.ask(question, hidden=True, flag="--password-stdin")
     if not password:
         raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
-    save_password(store, account.name, password)
+    save_password(store, account, password)
     if not console.json_output:
         console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
         hints = hints_for(account, password)
@@ -125,7 +126,7 @@ def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: Fil
     _expect_room(account, store)
     grant = kind.login(account, screen)
     who = kind.who(grant)
-    save_grant(store, account.name, grant)
+    save_grant(store, account, grant)
     if not console.json_output:
         console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
     _finish(console, account, who=who, scopes=list(grant.scopes))
@@ -192,7 +193,9 @@ def _import(console: Console, account: Account, store: FileStore) -> None:
             f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.",
             field="provider",
         )
-    save_grant(store, account.name, grant)
+    if grant.bound:
+        check_bound(grant.bound, account, os.environ, "This sign-in")
+    save_grant(store, account, grant)
     if not console.json_output:
         who = grant.who or "somebody"
         console.say(f"✓ The sign-in of {who} is stored for {account.name} ({_place(store, account)}).", "good")

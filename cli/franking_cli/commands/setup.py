@@ -93,7 +93,7 @@ def _sign_in(
     console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
     if isinstance(kind, SupportsLogin) and kind.needs_login(account):
         grant = kind.login(account, screen)
-        save_grant(draft.store, account.name, grant)
+        save_grant(draft.store, account, grant)
         if not console.json_output:
             console.say(f"✓ Signed in as {signed_in_as(grant, kind.who(grant))}.", "good")
         return None
@@ -129,7 +129,7 @@ def _save(account: Account, draft: Draft, password: str | None, *, replace: bool
     """Write secret, client file and settings, the settings last; all of it or nothing."""
     with _uninterrupted(), ExitStack() as undo:
         if password:
-            save_password(draft.store, account.name, password)
+            save_password(draft.store, account, password)
         if secret := draft.store.load(account.name):
             _save_secret(open_store(), account.name, secret, undo)
         client = draft.provider.facts.client

@@ -89,6 +89,16 @@ class Account:
         """
         return self._words
 
+    @property
+    def saved(self) -> bool:
+        """Return whether this is an account as the settings file has it, unchanged by flags."""
+        return self._words == (self.name,)
+
+    @property
+    def from_url(self) -> bool:
+        """Return whether an account URL made it, or flags that nobody saved."""
+        return self._reference is not None and "://" in self._reference
+
     def referred_to_as(self, reference: str, words: tuple[str, ...] | None = None) -> Account:
         """Make the same account with another ``reference`` and ``words``, by default the reference alone.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from franking.text import suggestion
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from franking.account.url import UrlParts
     from franking.message.address import Address
     from franking.provider import Provider
 
@@ -300,9 +302,28 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Account:
     try:
         _check_keys(parts.settings, parts.provider, ())
         made = config.build(name=parts.name, provider=parts.provider.name, sender=parts.sender, **parts.settings)
+        if url != config.environ.get("FRANKING_ACCOUNT"):
+            made = _without_others_secrets(made, parts, config)
     except SettingsError as problem:
         raise _located(problem, "account URL") from None
     return made.referred_to_as(url)
+
+
+def _without_others_secrets(account: Account, parts: UrlParts, config: Config) -> Account:
+    """Take away where the provider's defaults say that a secret is (a command, a file, a key), unless the account goes
+    to the places that these defaults name: who writes a URL would have it sent anywhere.
+    """
+    fields = parts.provider.fields
+    taken = dict.fromkeys(field.name for field in fields if field.credential and field.name not in parts.settings)
+    if not any(account.get(key) for key in taken):
+        return account
+    from franking.account.binding import binding_of, difference
+
+    with suppress(SettingsError):  # the defaults alone name no server
+        plain = config.build(name=account.name, provider=account.provider, sender=account.sender)
+        if not difference(binding_of(plain), binding_of(account)):
+            return account
+    return account.replace(**taken)
 
 
 def _provider_in(table: Mapping[str, Any]) -> Provider:

@@ -53,6 +53,11 @@ class Field:
         """Return whether its value is a command that is run."""
         return self.credential in ("command", "token")
 
+    @property
+    def fetches(self) -> bool:
+        """Return whether it says where the secret itself is fetched: from a command, or from a file."""
+        return self.runs or self.credential == "file"
+
     def read(self, value: Any) -> Any:
         """Turn what a file, a URL or a flag holds into the field's type.
 

@@ -77,6 +77,14 @@ def read_url(url: str) -> UrlParts:
             settings.setdefault(key, value)
     if "@" in settings.get("username", "") and provider.facts.url_form == "server":
         settings.setdefault("from", settings["username"])
+    for field in provider.fields:
+        if field.fetches and field.name in settings:
+            raise SettingsError(
+                f"account URL: {field.name} does not belong in it. URLs come from forms and environments, so none runs "
+                f"a command or sends what a file holds; write {field.name} into the account in accounts.toml, or set "
+                "its FRANKING_SECRET_ variable.",
+                field=field.name,
+            )
     sender = settings.pop("from", "")
     if not sender:
         raise SettingsError(
@@ -104,10 +112,12 @@ def _place(parts: SplitResult, form: str) -> dict[str, str]:
 def write_url(account: Account, *, named: bool = True) -> str:
     """Write an account as a URL that ``read_url`` reads.
 
-    What nobody set stays out, and so does the name if it follows from the rest or not ``named``.
+    What nobody set stays out, and so does the name if it follows from the rest or not ``named``. A command or a file
+    that the secret comes from cannot be said in a URL.
     """
     provider = provider_named(account.provider)
-    settings = {key: _written(value) for key, value in account.given.items()}
+    fetched = {field.name for field in provider.fields if field.fetches}
+    settings = {key: _written(value) for key, value in account.given.items() if key not in fetched}
     sender = settings["from"] = str(account.sender)
     place = ""
     if provider.facts.url_form == "server":

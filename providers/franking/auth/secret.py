@@ -36,12 +36,14 @@ class Password:
     """Hold a password, or the client secret of an application, that does not change; it is never printed.
 
     ``source`` is ``argument``, ``environment``, ``store``, or the setting that names a command or file. ``saved_at`` is
-    when it was put into the store, in seconds since the epoch, else 0.
+    when it was put into the store, in seconds since the epoch, else 0. ``bound`` is what it was stored for, see
+    ``account/binding.py``.
     """
 
     value: str = field(repr=False)
     source: str = "argument"
     saved_at: float = 0.0
+    bound: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, *, renew_after: str | None = None) -> str:
         return self.value
@@ -50,7 +52,8 @@ class Password:
         """Serialise it for a store: one line of JSON with a ``version``."""
         import json
 
-        return json.dumps({"version": VERSION, "kind": "password", "password": self.value, "saved_at": self.saved_at})
+        record = {"version": VERSION, "kind": "password", "password": self.value, "saved_at": self.saved_at}
+        return json.dumps({**record, "bound": dict(self.bound)})
 
     @classmethod
     def loads(cls, text: str) -> Password:
@@ -59,7 +62,8 @@ class Password:
         Raises ``SettingsError`` for anything else, a grant above all: that must never be sent as a password.
         """
         record = _read(text, "password", "a stored password")
-        return cls(str(record.get("password", "")), "store", float(record.get("saved_at") or 0.0))
+        saved_at = float(record.get("saved_at") or 0.0)
+        return cls(str(record.get("password", "")), "store", saved_at, _bound(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Grant:
     ``access_token`` may be empty (not fetched yet). ``expires_at`` is the access token's end. ``details`` are facts for
     ``status`` (tenant, consent screen in testing, refresh-token expiry …): no secrets in it. ``created_at`` is the
     moment of the login and stays through all refreshes. ``application`` is the stored secret of an application that
-    signs in by itself: there is one file for each account, and its token must not push the secret out.
+    signs in by itself: there is one file for each account, and its token must not push the secret out. ``bound`` is
+    what the sign-in was made for, see ``account/binding.py``.
     """
 
     provider: str
@@ -84,6 +89,7 @@ class Grant:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     details: Mapping[str, Any] = field(default_factory=dict)
     application: Password | None = field(default=None, repr=False)
+    bound: Mapping[str, str] = field(default_factory=dict)
 
     def fresh(self, now: float) -> bool:
         """Return whether the access token may be used: not within five minutes (or a quarter of its life) of its end.
@@ -99,7 +105,7 @@ class Grant:
         import json
 
         record = {"version": VERSION, "kind": "grant", **{part.name: getattr(self, part.name) for part in fields(self)}}
-        record |= {"data": dict(self.data), "details": dict(self.details)}
+        record |= {"data": dict(self.data), "details": dict(self.details), "bound": dict(self.bound)}
         if kept := record.pop("application"):
             record["data"] |= {_KEPT: kept.value, _KEPT_SINCE: kept.saved_at}
         return json.dumps(record)
@@ -123,6 +129,7 @@ class Grant:
                 data=data,
                 details=dict(record["details"]),
                 application=Password(str(kept), "store", float(since)) if kept else None,
+                bound=_bound(record),
             )
         except KeyError as problem:
             what = f"{problem.args[0]} is missing"
@@ -154,6 +161,14 @@ def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
     if record["version"] > VERSION:
         raise _unreadable("This was written by a newer Franking; upgrade this one.")
     return record
+
+
+def _bound(record: Mapping[str, Any]) -> Mapping[str, str]:
+    """Read what a secret was stored for; nothing where Franking 0.1 stored it."""
+    bound = record.get("bound") or {}
+    if not isinstance(bound, dict) or not all(isinstance(place, str) for place in bound.values()):
+        raise _unreadable("What this secret was stored for cannot be read; store it anew.")
+    return bound
 
 
 def _unreadable(what: str) -> SettingsError:

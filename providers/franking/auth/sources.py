@@ -10,18 +10,21 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
 
 from franking.account.account import Account
+from franking.account.binding import binding_of
 from franking.account.environment import secret_names, secret_variable
 from franking.account.fields import Field
 from franking.account.repair import login_command
+from franking.auth.bound import check_bound, check_named
 from franking.auth.secret import Grant, Password, Secret, loads
 from franking.auth.store import SecretStore
 from franking.auth.token import TokenSecret
-from franking.errors import Evidence, SettingsError
+from franking.errors import Evidence, SendError, SettingsError
 from franking.provider import Provider, SupportsLogin
 from franking.registry import provider as provider_named
 
@@ -78,7 +81,9 @@ class Sources:
         """
         if self.explicit is not None:
             return Password(self.explicit, "argument")
-        if value := self.environ.get(secret_variable(self.account.name)):
+        variable = secret_variable(self.account.name)
+        if value := self.environ.get(variable):
+            check_named(self.account, self.environ, variable)
             return Password(value, "environment")
         for setting in self.settings():
             return Password(_looked_up(setting, self.account.get(setting.name)), setting.name)
@@ -86,7 +91,20 @@ class Sources:
         if text is None:
             return None
         stored = loads(text)
-        return stored.application if isinstance(stored, Grant) else stored
+        found = stored.application if isinstance(stored, Grant) else stored
+        if found is None:
+            return None
+        check_bound(stored.bound, self.account, self.environ, f"The password that is stored for {self.account.name!r}")
+        if not stored.bound:
+            self._keep_bound(stored, text)
+        return found
+
+    def _keep_bound(self, stored: Password | Grant, text: str) -> None:
+        """Bind what Franking 0.1 stored to what it is first used for; where nothing can be written, the next time."""
+        name = self.account.name
+        with suppress(SettingsError, SendError), self.store.lock(name):
+            if self.store.load(name) == text:
+                self.store.save(name, replace(stored, bound=binding_of(self.account)).dumps())
 
     def grant(self) -> Grant | None:
         """Read the sign-in that is provided from outside; None where only the store may have one."""
@@ -97,9 +115,14 @@ class Sources:
         if not text:
             return None
         try:
-            return Grant.loads(text)
+            found = Grant.loads(text)
         except SettingsError as problem:
             raise not_a_sign_in(f"{where}: {problem}", where) from None
+        if found.bound:
+            check_bound(found.bound, self.account, self.environ, f"The sign-in in {where}")
+        elif where == variable:
+            check_named(self.account, self.environ, variable)
+        return found
 
     def settings(self) -> list[Field]:
         """Return the account's settings that name a command or a file with the secret in it, a token's first."""

@@ -21,13 +21,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from franking.account.binding import binding_of
 from franking.atomic import held, locked, make_private, sweep, unusable, write_whole
 from franking.auth import encryption
 from franking.auth.secret import Grant, Password
 from franking.errors import Evidence, SettingsError
+
+if TYPE_CHECKING:
+    from franking.account.account import Account
 
 __all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store", "save_grant", "save_password"]
 
@@ -288,19 +293,19 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
     return FileStore(platformdirs.user_state_path("franking", appauthor=False), mode, passphrase=passphrase)
 
 
-def save_password(store: SecretStore, name: str, password: str) -> None:
-    """Store the password, or the client secret, of the account ``name``."""
-    _save(store, name, Password(password, saved_at=time.time()))
+def save_password(store: SecretStore, account: Account, password: str) -> None:
+    """Store the password, or the client secret, of an account: for the places that the account names now."""
+    _save(store, account, Password(password, saved_at=time.time(), bound=binding_of(account)))
 
 
-def save_grant(store: SecretStore, name: str, grant: Grant) -> None:
-    """Store what a sign-in of the account ``name`` yielded."""
-    _save(store, name, grant)
+def save_grant(store: SecretStore, account: Account, grant: Grant) -> None:
+    """Store what a sign-in of an account yielded: for the places that the account names now."""
+    _save(store, account, replace(grant, bound=binding_of(account)))
 
 
-def _save(store: SecretStore, name: str, secret: Password | Grant) -> None:
-    with store.lock(name):
-        store.save(name, secret.dumps())
+def _save(store: SecretStore, account: Account, secret: Password | Grant) -> None:
+    with store.lock(account.name):
+        store.save(account.name, secret.dumps())
 
 
 # --- who may read -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from franking.account.binding import binding_of, difference
 from franking.account.repair import login_command
+from franking.auth.bound import check_bound
 from franking.auth.secret import Grant, Password, loads
 from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
 from franking.provider import SupportsLogin, SupportsPreparedRefresh
@@ -110,7 +112,7 @@ class TokenSecret:
             if old is None and self._person:
                 raise self._nobody()
             refresh = refresh or stack.enter_context(self._ready())
-            new = replace(refresh(old), route=self._route)
+            new = replace(refresh(old), route=self._route, bound=binding_of(self._sources.account))
             if old:
                 new = replace(new, created_at=old.created_at)
             self._unsaved = new
@@ -169,7 +171,16 @@ class TokenSecret:
         if text is None:
             return None
         stored = loads(text)  # or a client secret, or a password that is left from when this account had one
-        return stored if isinstance(stored, Grant) else None
+        if not isinstance(stored, Grant):
+            return None
+        account = self._sources.account
+        if self._person:
+            check_bound(stored.bound, account, self._sources.environ, f"The sign-in that is stored for {self._key!r}")
+        elif difference(stored.bound, binding_of(account)):
+            return None  # a token of another place; the application's own secret makes one for this
+        if not stored.bound:  # from Franking 0.1: renewed at once, and bound from then on
+            return replace(stored, access_token="")
+        return stored
 
     def _usable(self, grant: Grant, refused: str | None) -> bool:
         return grant.access_token != refused and grant.route == self._route and grant.fresh(self._clock())

@@ -64,6 +64,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("store", "store.unavailable"),
     _on("settings", "secret.missing", "no-password"),
     _on("settings", "secret.source", "secret-source"),
+    _on("settings", "secret.elsewhere", "bound-elsewhere"),
     _on("settings", "secret.not-a-sign-in", "given-grant"),
     _on("settings", "settings.no-account", "no-account"),
     _on("settings", "settings.insecure", "open-to-writing"),

@@ -7,6 +7,7 @@ recognises failures. The route ``gmail-smtp`` is spoken by ``franking.smtp``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from franking.account.account import Account
@@ -17,7 +18,7 @@ from franking.errors import SettingsError
 from franking.gmail.facts import _FIELDS, _HOST, API, FACTS, SMTP
 from franking.message.address import Address
 from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
-from franking.smtp.fields import TRANSPORT_FIELDS, destination, settle_transport
+from franking.smtp.fields import TRANSPORT_FIELDS, destination, server_of, settle_transport
 
 __all__ = ["GmailProvider"]
 
@@ -88,6 +89,16 @@ class GmailProvider:
 
     def destination(self, account: Account) -> Destination | None:
         return destination(account) if self.route(account) == SMTP else None
+
+    def binding(self, account: Account) -> Mapping[str, str | None]:
+        """Return who renews a sign-in (as far as the client's file can be read), the API and the server."""
+        from franking.gmail.client_files import read_client
+
+        authority = None
+        with suppress(SettingsError):  # a carried-over sign-in works without the file
+            authority = read_client(account.client_secrets).token_uri
+        server = server_of(account, self.facts.hosts)
+        return {"authority": authority, "api_endpoint": account.api_endpoint, "host": server}
 
     def needs_login(self, account: Account) -> bool:
         return not account.service_account

@@ -19,9 +19,20 @@ from franking.diagnosis.rules import Rule
 from franking.errors import LoginError, SettingsError
 from franking.message.address import Address
 from franking.message.content import Content
-from franking.outlook.facts import _SHARED_TENANTS, CLOUDS, CONSUMER_SMTP, FACTS, FIELDS, LOGIN_HOSTS, SMTP, personal
+from franking.outlook.facts import (
+    _SHARED_TENANTS,
+    CLOUDS,
+    CONSUMER_SMTP,
+    FACTS,
+    FIELDS,
+    LOGIN_HOSTS,
+    SMTP,
+    authority,
+    graph_root,
+    personal,
+)
 from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
-from franking.smtp.fields import destination, settle_transport
+from franking.smtp.fields import destination, server_of, settle_transport
 
 __all__ = ["OutlookProvider"]
 
@@ -92,6 +103,14 @@ class OutlookProvider:
 
     def destination(self, account: Account) -> Destination | None:
         return destination(account) if account.route == SMTP else None
+
+    def binding(self, account: Account) -> Mapping[str, str | None]:
+        """Return the issuer with its directory, Graph, and the server."""
+        return {
+            "authority": authority(account)[0],
+            "graph_endpoint": graph_root(account),
+            "host": server_of(account, self.facts.hosts),
+        }
 
     def plan(self, account: Account, content: Content) -> object:
         """Return what tells (``str()``) how a message would go and what that changes in it.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from franking.abilities import Destination
     from franking.account.account import Account
 
-__all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "settle_transport"]
+__all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "server_of", "settle_transport"]
 
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
@@ -80,3 +80,11 @@ def destination(account: Account) -> Destination:
     from franking.abilities import Destination  # not for sending: for a report, an error, a question
 
     return Destination(f"{account.host}:{account.port}", account.host, account.security)
+
+
+def server_of(account: Account, own: tuple[str, ...]) -> str:
+    """Return the server that an account of a provider with servers of its ``own`` names; these count as one, and as
+    what an account means that names none.
+    """
+    named = str(account.host or own[0])
+    return own[0] if named.lower().rstrip(".") in own else named

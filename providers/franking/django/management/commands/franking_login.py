@@ -73,7 +73,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
             pass  # where nothing can be kept, nobody should go through the sign-in
         grant = kind.login(account, screen)
         who = kind.who(grant)
-        save_grant(store, account.name, grant)
+        save_grant(store, account, grant)
         self._tell(account, f"Signed in as {who or 'somebody whose name the provider did not tell'}.")
 
     def _store_password(self, account: Account, whose: str) -> None:
@@ -83,7 +83,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().removesuffix("\n")
         if not password:
             raise CommandError("Nothing was typed; nothing was stored.")
-        save_password(open_store(), account.name, password)
+        save_password(open_store(), account, password)
         self._tell(account, "The password is stored.")
 
     def _tell(self, account: Account, words: str) -> None:
