@@ -53,7 +53,7 @@ def test_the_table_names_codes_that_have_words_and_what_the_words_ask_for() -> N
     assert {entry.code for entry in aadsts.answers()} <= texts.entries().keys()
     families = filter(None, map(aadsts.family, range(10_000, 100_000)))
     about = {entry.about for entry in (*aadsts.answers(), *families)}
-    asked = {name for text in texts.entry("microsoft.sign-in-refused")["cause"] for name in texts.names(text)}
+    asked = {name for text in texts.entry("login.sign-in-refused")["cause"] for name in texts.names(text)}
     assert {f"about_{word}" for word in about - {None}} <= asked
 
 
@@ -76,7 +76,7 @@ LIES = [
     ("invalid_grant", 50087, "server.trouble", "provider", True, errors.ConnectError),
     ("invalid_grant", 90055, "rate.limited", "you", True, errors.ConnectError),
     ("invalid_grant", 7000222, "microsoft.client-secret-expired", "you", False, errors.SettingsError),
-    ("invalid_grant", 9002313, "microsoft.sign-in-refused", "you", False, errors.SettingsError),
+    ("invalid_grant", 9002313, "login.sign-in-refused", "you", False, errors.SettingsError),
     ("invalid_client", 65002, "microsoft.borrowed-client", "you", False, errors.SettingsError),
     ("temporarily_unavailable", 90033, "server.trouble", "provider", True, errors.ConnectError),
     ("interaction_required", 50076, "microsoft.interaction-required", "you", False, errors.LoginRequired),
@@ -130,7 +130,7 @@ def test_a_number_that_nobody_knows_is_quoted_with_what_its_beginning_tells(
     with pytest.raises(kind) as caught:
         sign_in(account(), microsoft)
     found = explain(caught.value, account(), provider("outlook"))
-    assert (found.code, found.who, found.temporary) == ("microsoft.sign-in-refused", who, False)
+    assert (found.code, found.who, found.temporary) == ("login.sign-in-refused", who, False)
     assert found.cause.startswith(f"Microsoft's words: AADSTS{number}: The words.")
     assert says in found.cause
     assert f"https://login.microsoftonline.com/error?code={number}" in found.remedies[0]

@@ -86,6 +86,7 @@ GENERIC: tuple[Rule, ...] = (
     Rule("https.not-understood", reason=("unreadable", "unreadable-answer", "upload-protocol"), temporary=True),
     _on("oauth", "login.insecure-address", "insecure_transport", note="O21"),
     _on("oauth", "login.insecure-address", text="MUST utilize https", note="O21"),
+    Rule("login.sign-in-refused", kind=("oauth",), when=lambda seen, _: bool(seen.reason)),
     # many messages: a limit that we keep ourselves
     _on("limit", "quota.exceeded", "per-day", temporary=True),
     # the message, before anything left

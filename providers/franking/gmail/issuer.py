@@ -113,7 +113,7 @@ def refused(content: bytes, account: Account) -> FrankingError:
     body = json_object(content) or {}
     if not isinstance(body.get("error"), str):
         return unreadable()
-    details = {}
+    details: dict[str, Any] = {"renewal": True}  # nobody has come from a sign-in page
     if body.get("error_subtype"):
         details["subtype"] = bounded(str(body["error_subtype"]), 100)
     text = bounded(str(body.get("error_description") or ""))

@@ -1,17 +1,18 @@
-"""How failures of Gmail and Google Workspace are recognised: SMTP, sign-in, Gmail API. Words are in texts/.
+"""How failures of Gmail and Google Workspace are recognised: SMTP and the Gmail API. Words are in texts/.
 
 Google ends its SMTP replies with ``- gsmtp`` and names a help page (``?p=BadCredentials``), which is steadier than the
-sentence. The rules of every SMTP server follow at the end.
+sentence. The sign-in's answers are in ``signin_rules.py``; the rules of every SMTP server follow at the end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
+from franking.gmail.signin_rules import SIGN_IN
 from franking.smtp.rules import RULES as SMTP_RULES
 from franking.smtp.rules import by_token, other_mailbox
 
@@ -22,7 +23,6 @@ FULL_SCOPE = "https://mail.google.com/"
 
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
-_OAUTH = ("oauth",)
 _HTTP = ("http",)
 _REFUSED = "Username and Password not accepted|BadCredentials"
 
@@ -39,10 +39,6 @@ def _project(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return by_token(seen, values) and bool(values.get("scopes")) and FULL_SCOPE not in str(values["scopes"])
-
-
-def _of_setting(prefix: str) -> Callable[[Evidence, Mapping[str, Any]], bool]:
-    return lambda seen, values: (seen.reason or "").startswith(prefix)
 
 
 BY_SMTP: tuple[Rule, ...] = (
@@ -183,65 +179,6 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="G42",
     ),
-)
-
-SIGN_IN: tuple[Rule, ...] = (
-    Rule("google.session-policy", _OAUTH, reason=("invalid_rapt", "rapt_required"), temporary=False, note="O25"),
-    Rule("google.session-policy", _OAUTH, text="Reauthentication is needed|rapt", temporary=False, note="O25"),
-    Rule("google.service-account-key", _OAUTH, text="Invalid JWT", temporary=False, note="O3"),
-    Rule("google.service-account-subject", _OAUTH, text="Invalid email or User ID", temporary=False, note="O4"),
-    Rule(
-        "login.code-refused",
-        _OAUTH,
-        reason=("invalid_grant",),
-        text="^Bad Request|Malformed auth code|redirect_uri|code.verifier",
-        note="O2",
-    ),
-    Rule("google.invalid-grant", _OAUTH, reason=("invalid_grant",), temporary=False, note="O1"),
-    Rule("google.invalid-grant", _OAUTH, text="do not contain the necessary fields", temporary=False, note="O24"),
-    Rule("google.delegation-missing", _OAUTH, reason=("unauthorized_client",), who="admin", temporary=True, note="O5"),
-    Rule("google.client-invalid", _OAUTH, reason=("invalid_client", "deleted_client"), temporary=False, note="O6 O7"),
-    Rule("google.redirect-mismatch", _OAUTH, reason=("redirect_uri_mismatch",), temporary=False, note="O8"),
-    Rule("google.request-refused", _OAUTH, reason=("invalid_request",), temporary=False, note="O9"),
-    Rule(
-        "google.not-a-tester",
-        _OAUTH,
-        reason=("access_denied",),
-        text="verification process|testers",
-        temporary=False,
-        note="O11",
-    ),
-    Rule("login.cancelled", _OAUTH, reason=("access_denied",), temporary=False, note="O10"),
-    Rule(
-        "google.admin-policy",
-        _OAUTH,
-        reason=("admin_policy_enforced", "access_not_configured", "app_not_configured_for_user"),
-        who="admin",
-        temporary=False,
-        note="O12 O14",
-    ),
-    Rule("google.internal-only", _OAUTH, reason=("org_internal",), temporary=False, note="O13"),
-    Rule("google.embedded-browser", _OAUTH, reason=("disallowed_useragent",), temporary=False, note="O15"),
-    Rule("google.device-not-allowed", _OAUTH, reason=("no-device-flow",), temporary=False, note="O17"),
-    Rule(
-        "google.device-not-allowed", _OAUTH, reason=("invalid_scope",), text="device flow", temporary=False, note="O17"
-    ),
-    Rule("google.invalid-scope", _OAUTH, reason=("invalid_scope",), temporary=False, note="O16"),
-    Rule("google.user-cap", _OAUTH, reason=("rate_limit_exceeded",), temporary=False, note="O18"),
-    Rule("google.no-refresh-token", _OAUTH, reason=("no-refresh-token",), temporary=False, note="O19"),
-    Rule(
-        "google.scope-missing",
-        _OAUTH,
-        reason=("scope-missing", "missing-scope"),
-        adds=_by_route,
-        temporary=False,
-        note="O20",
-    ),
-    Rule("google.scope-missing", _OAUTH, text="Scope has changed", adds=_by_route, temporary=False, note="O20"),
-    Rule("google.invalid-grant", _OAUTH, reason=("grant-incomplete",), temporary=False, note="O24"),
-    Rule("server.trouble", _OAUTH, codes=(5,), who="provider", temporary=True),
-    Rule("google.service-account-file", ("settings",), when=_of_setting("service-account"), temporary=False),
-    Rule("google.client-file", ("settings",), when=_of_setting("client-secrets"), temporary=False),
 )
 
 BY_API: tuple[Rule, ...] = (

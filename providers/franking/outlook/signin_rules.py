@@ -17,7 +17,7 @@ from franking.outlook import aadsts
 __all__ = ["SIGN_IN"]
 
 _OAUTH = ("oauth",)
-_REFUSED = "microsoft.sign-in-refused"
+_REFUSED = "login.sign-in-refused"
 
 
 def _secret_id(seen: Evidence, values: Mapping[str, Any]) -> bool:
@@ -128,7 +128,7 @@ SIGN_IN: tuple[Rule, ...] = (
     _error("microsoft.tenant-unknown", "invalid-authority"),
     _error("login.cancelled", "access_denied"),
     _error("login.code-refused", "bad_verification_code", "nonce-mismatch"),
-    _error("microsoft.sign-in-refused", "invalid_request"),
+    _error("login.sign-in-refused", "invalid_request"),
     Rule("microsoft.client-secret-missing", ("settings",), reason=("no-client-secret",), temporary=False),
     Rule("microsoft.certificate-refused", ("settings",), reason=("certificate",), temporary=False),
 )
