@@ -11,32 +11,84 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from operator import length_hint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt, Session, SupportsClosed, SupportsMany
 from franking.sending.queue import INTERRUPTIONS, PATIENCE, Job, Queue, Run, SendResult
-from franking.sending.retry import Decision, decide, ended, may_retry
+from franking.sending.retry import Decision, Policy, decide, ended, may_retry
 
-__all__ = ["Run", "SendResult", "finite", "send_all"]
+if TYPE_CHECKING:
+    from franking.sending.mailer import Mailer
+
+__all__ = ["Run", "SendResult", "send_all", "send_many"]
 
 _IN_FLIGHT = "Interrupted while it was sent; it may have been accepted."
 
 _log = logging.getLogger("franking.bulk")
 
 
-def finite(limit: float | None) -> float | None:
-    """Return a limit; None where it is infinite."""
+def send_many(
+    mailer: Mailer,
+    messages: Iterable[Any],
+    *,
+    connections: int,
+    window: int,
+    rate: float | None,
+    per_day: float | None,
+    policy: Policy | None,
+    started: Callable[[int, str], None] | None,
+    stop: threading.Event,
+) -> Iterator[SendResult]:
+    """Do what ``Mailer.send_many`` says: the provider's limits hold where nothing else is asked for."""
+    mailer.pool.after_fork()
+    limits = mailer.limits
+    if connections > (limits.connections or connections):
+        words = "%s takes at most %d connections at once, not %d."
+        logging.getLogger("franking.mailer").warning(words, mailer.provider.title, limits.connections, connections)
+    mailer.pool.widen(connections)
+    run = Run(
+        mailer=mailer,
+        connections=connections,
+        window=window,
+        rate=_finite(rate or limits.per_minute),
+        per_day=_finite(per_day or limits.per_day),
+        policy=policy or Policy(),
+        started=started,
+        stop=stop,
+        **mailer.time(),
+    )
+    return _read(mailer, send_all(run, messages), stop)
+
+
+def _finite(limit: float | None) -> float | None:
     return None if limit == math.inf else limit
+
+
+def _read(mailer: Mailer, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
+    me, process = threading.get_ident(), os.getpid()
+    with mailer.pool.under_way(stop):
+        mailer.pool.readers.append(me)
+        try:
+            for result in results:
+                yield result
+                # its connections, its threads and what is under way on them are the parent's
+                if os.getpid() != process:
+                    raise RuntimeError(
+                        "this send_many began in the parent process, which goes on with it; begin another one here"
+                    )
+        finally:
+            mailer.pool.readers.remove(me)
 
 
 def send_all(run: Run, messages: Iterable[Any]) -> Iterator[SendResult]:
@@ -47,10 +99,6 @@ def send_all(run: Run, messages: Iterable[Any]) -> Iterator[SendResult]:
     is told as accepted, safe or unknown. Who leaves the loop early (a ``break``, an exception of theirs) is not told
     what became of the messages under way, and nothing more is drawn.
     """
-    most = run.mailer.limits.connections
-    if most and run.connections > most:
-        words = "%s takes at most %d connections at once, not %d."
-        logging.getLogger("franking.mailer").warning(words, run.mailer.provider.title, most, run.connections)
     jobs = Queue(run, messages)
     if run.connections > 1:
         yield from _in_threads(run, jobs)

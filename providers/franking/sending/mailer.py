@@ -22,6 +22,7 @@ from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
 from franking.sending.pool import Pool
+from franking.sending.watched_secret import WatchedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,40 +91,6 @@ def send(account: str | Account | None, message: Message | EmailMessage | bytes,
         return mailer.send(message, envelope=envelope)
 
 
-class _Watched:
-    """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
-
-    def __init__(self, find: Callable[[], Secret]) -> None:
-        self._find = find
-        self.secret: Secret | None = None
-        self.last: str | None = None
-
-    def found(self) -> Secret:
-        """Return the secret itself, which is found when it is first asked for."""
-        if self.secret is None:
-            self.secret = self._find()
-        return self.secret
-
-    @property
-    def who(self) -> str | None:
-        """Return who signed in, where the secret knows: the login name of the OAuth providers' smtp routes."""
-        from franking.abilities import who_signed_in  # a server that wants no login needs it never
-
-        return who_signed_in(self.secret)
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """Return what the sign-in allows, where the secret knows."""
-        from franking.abilities import KnowsScopes
-
-        secret: object = self.secret
-        return secret.scopes if isinstance(secret, KnowsScopes) else ()
-
-    def get(self, *, renew_after: str | None = None) -> str:
-        self.last = self.found().get(renew_after=renew_after)
-        return self.last
-
-
 class Mailer:
     """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
 
@@ -142,7 +109,7 @@ class Mailer:
         observer: Observer | None = None,
         store: SecretStore | None = None,
     ) -> None:
-        _check_numbers(connections, window, rate)
+        check_numbers(connections, window, rate)
         self.account = account
         self._enabled, self._rewrite_from = account.enabled, account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
@@ -152,7 +119,7 @@ class Mailer:
         self._observer = observer or silent
         self._secret, self._store = secret, store
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
-        self._watched: _Watched | None = None  # the secret, since the first session was opened
+        self._watched: WatchedSecret | None = None  # the secret, since the first session was opened
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -241,45 +208,24 @@ class Mailer:
         is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the results
         under way.
         """
-        from franking.sending.bulk import Run, finite, send_all
-        from franking.sending.retry import Policy
+        from franking.sending.bulk import send_many
 
-        self.pool.after_fork()
-        connections = connections or self.pool.connections
-        window = window or self.window
-        _check_numbers(connections, window, self.rate if rate is None else rate, per_day)
-        limits = self.limits
-        self.pool.widen(connections)
-        hooks: dict[str, Any] = {}
-        if capturing is not None:
-            hooks = {"clock": capturing.clock, "wait": capturing.wait}
-        run = Run(
-            mailer=self,
-            connections=connections,
-            window=window,
-            rate=finite(rate or self.rate or limits.per_minute),
-            per_day=finite(per_day or limits.per_day),
-            policy=policy or Policy(),
+        check_numbers(connections or 1, window or 1, rate, per_day)
+        return send_many(
+            self,
+            messages,
+            connections=connections or self.pool.connections,
+            window=window or self.window,
+            rate=rate or self.rate,
+            per_day=per_day,
+            policy=policy,
             started=started,
             stop=stop or threading.Event(),
-            **hooks,
         )
-        return self._read(send_all(run, messages), run.stop)
 
-    def _read(self, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
-        me, process = threading.get_ident(), os.getpid()
-        with self.pool.under_way(stop):
-            self.pool.readers.append(me)
-            try:
-                for result in results:
-                    yield result
-                    # its connections, its threads and what is under way on them are the parent's
-                    if os.getpid() != process:
-                        raise RuntimeError(
-                            "this send_many began in the parent process, which goes on with it; begin another one here"
-                        )
-            finally:
-                self.pool.readers.remove(me)
+    def time(self) -> dict[str, Any]:
+        """Return the clock and the sleep that a run of many messages goes by, where they are not the machine's."""
+        return {} if capturing is None else {"clock": capturing.clock, "wait": capturing.wait}
 
     @property
     def limits(self) -> RouteFacts:
@@ -368,10 +314,10 @@ class Mailer:
             return None
         return self._watched.last
 
-    def _secret_in_use(self) -> _Watched:
+    def _secret_in_use(self) -> WatchedSecret:
         with self.pool.lock:
             if self._watched is None:
-                watched = _Watched(self._found)
+                watched = WatchedSecret(self._found)
                 # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for
                 # a secret after all
                 if needs_secret(self.account, self.provider):
@@ -445,7 +391,8 @@ class Mailer:
         return found
 
 
-def _check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
+def check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
+    """Raise ``SettingsError`` for a number that could not be meant."""
     for name, number in (("connections", connections), ("window", window)):
         if number < 1:
             raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
