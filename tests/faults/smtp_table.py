@@ -95,13 +95,18 @@ def expected(step: str, fault: str, mode: str = "chunking") -> Expected | None:
             return _message(step, fault, mode)
 
 
-def allowed(step: str, fault: str, mode: str) -> tuple[Expected | None, ...]:
-    """Return what may come of a cell: one thing, but where a surplus 354 races the content to the wire."""
+def allowed(step: str, fault: str, mode: str, *, apart: bool = False) -> tuple[Expected | None, ...]:
+    """Return what may come of a cell: one thing, but where a surplus reply races. ``apart``: each reply is a segment of
+    its own.
+    """
     wanted = expected(step, fault, mode)
     if (step, fault, mode) == ("data", "too early", "pipelining"):
         # DATA shares RCPT's flight: the early 354 may come in a segment of its own, and then the content leaves before
         # the real one shows that it was too early
         return wanted, UNKNOWN
+    if apart and mode == "chunking" and fault in ("too early", "extra reply") and wanted == UNKNOWN:
+        # pushed on by one, RCPT's reply answers the content; its own may come when nobody looks any more
+        return wanted, ACCEPTED
     return (wanted,)
 
 
@@ -204,14 +209,15 @@ def _message(step: str, fault: str, mode: str) -> Expected | None:
         case "wrong code":
             return UNKNOWN if over else STALE
         case "too early":
-            # one flight: the answers are one too many, and all say yes; before MAIL somebody looks
-            return ACCEPTED if flight and step == "rcpt" else STALE
+            # one flight: the answers are one too many, and nobody can tell which was meant for the message; before MAIL
+            # somebody looks
+            return UNKNOWN if flight and step == "rcpt" else STALE
         case "extra reply":
             if step == "content":
                 return None
-            if flight:  # the answers are one too many, but whichever was meant for the message says yes
+            if step == "final" and mode == "dialogue":  # the first answers the content: nothing else was asked
                 return ACCEPTED
-            return ACCEPTED if step == "final" else STALE
+            return UNKNOWN if over else STALE
         case "4xx" | "5xx" | "421" | "invalid UTF-8" | "escapes":
             return _refused(step, fault, flight)
         case _:

@@ -69,6 +69,7 @@ class Connection:
         self.certificate: dict[str, Any] = {}
         self.greeting = ""
         self.closed = True
+        self.full = False  # the last read took all that one may; behind it there may be more
         self.reader = ReplyReader()
         self.timeout = timeout
         self._patience = max(patience, timeout)
@@ -160,12 +161,19 @@ class Connection:
         if not data:
             raise self.failure("closed")
         self._more_to_come = True
+        self.full = len(data) == READ or self.tls is not None
         seen = len(self.reader.replies)
         self.reader.feed(data)
         if self._log is not None:
             for reply in list(self.reader.replies)[seen:]:
                 self._log_reply(reply, self._log)
         return True
+
+    def take_rest(self) -> None:
+        """Read what the last read had no room for, if it is there: under TLS the next record. An end shows later."""
+        if self._wait(0)[0]:
+            with contextlib.suppress(ConnectError):
+                self.take()
 
     def quiet(self) -> bool:
         """Return, cheaply, whether nothing came and nothing has ended; under TLS only reading shows it."""

@@ -193,13 +193,13 @@ class Pipeline:
             self._fail(transaction, transaction.lost(sent, cause, used=self.used))
         self._outstanding.clear()
 
-    def doubt(self, reply: Reply, cause: ConnectError) -> None:
-        """Take acceptances back that came in one breath with a refusal too many: which of them answered the message,
+    def doubt(self, cause: ConnectError, reply: Reply | None) -> None:
+        """Take back the acceptances that came in one breath with a reply too many: which one answered the message,
         nobody can tell.
 
-        A further 2xx changes nothing, whichever it was; 421 neither: a server may accept and then close.
+        In the plain dialogue nothing else was asked: there a ``reply`` that accepts or closes changes nothing.
         """
-        if reply.code // 100 == 2 or reply.code == 421 or self._outstanding:
+        if not self._writer.pipelining and reply is not None and (reply.code // 100 == 2 or reply.code == 421):
             return
         for transaction in self.done:
             transaction.doubt(cause)

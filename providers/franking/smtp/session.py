@@ -19,7 +19,7 @@ from franking.message.content import Content
 from franking.provider import Observer, Receipt, silent
 from franking.smtp.connection import Connection
 from franking.smtp.pipeline import Pipeline
-from franking.smtp.protocol import Capabilities
+from franking.smtp.protocol import Capabilities, readable
 from franking.smtp.transaction import Misfit, Transaction
 
 if TYPE_CHECKING:
@@ -315,33 +315,48 @@ class SmtpSession:
         pipeline, connection = self._pipeline, self._connection
         reader = connection.reader
         if reader.replies or reader.fault is not None:
-            try:
-                pipeline.receive_all(reader.replies)
-            except Misfit as misfit:
-                problem = self._misfit(misfit)
-                pipeline.doubt(misfit.reply, problem)
-                raise problem from None
+            self._take_replies()
             self._last_heard = self._clock()
             if pipeline.closing:
                 self._drop()
+            elif not pipeline.unfinished:
+                self._look_behind()
             elif reader.fault is not None:
                 connection.check()
         if self._progress is not None:
             self._progress.look(connection.sent)
         return pipeline.closing
 
-    def _misfit(self, misfit: Misfit) -> ConnectError:
-        return self._connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
+    def _take_replies(self) -> None:
+        """Give the pipeline every reply that has come. Raises ``ConnectError`` for one that does not fit."""
+        try:
+            self._pipeline.receive_all(self._connection.reader.replies)
+        except Misfit as misfit:
+            problem = self._connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
+            self._pipeline.doubt(problem, misfit.reply)
+            raise problem from None
+
+    def _look_behind(self) -> None:
+        """Look whether more has come than was asked for. Raises ``ConnectError`` for it."""
+        connection = self._connection
+        if connection.full:
+            connection.take_rest()
+            self._take_replies()
+        reader = connection.reader
+        if not reader.idle:
+            text = readable(reader.pending, 200) if reader.fault is None else reader.fault.text
+            problem = connection.failure("unexpected-reply", kind="smtp", text=text)
+            self._pipeline.doubt(problem, None)
+            raise problem
 
     def _lost(self, problem: ConnectError, sent: int) -> None:
         """Take what the server said last, then let the pipeline judge by the octets that were ``sent``."""
-        pipeline, connection = self._pipeline, self._connection
         try:
             if problem.evidence is None or problem.evidence.kind != "smtp":
-                pipeline.receive_all(connection.reader.replies)
-        except Misfit as misfit:
-            problem = self._misfit(misfit)
-        pipeline.lost(sent, problem)
+                self._take_replies()
+        except ConnectError as misfit:
+            problem = misfit
+        self._pipeline.lost(sent, problem)
         self._drop()
 
     def _interrupted(self, problem: BaseException) -> None:
