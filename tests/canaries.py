@@ -9,6 +9,8 @@ import copy
 import html
 import json
 import pickle
+import quopri
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +18,10 @@ from urllib.parse import quote, quote_plus
 
 from franking.errors import FrankingError
 
-__all__ = ["everything", "found", "pieces", "shapes", "variables"]
+__all__ = ["everything", "found", "runs", "shapes", "variables"]
 
-PIECE = 16
-"""Characters; a part of a long secret that is so long was cut off it, not met by chance."""
+RUN = 8
+"""Characters of a secret in a row, or of one of its forms, that may not come out: what was cut off is a part of it."""
 
 
 def shapes(secret: str) -> set[str]:
@@ -34,21 +36,26 @@ def shapes(secret: str) -> set[str]:
         json.dumps(secret)[1:-1],
         octets.hex(),
     }
-    forms |= {html.escape(secret), quote(secret, safe="").lower()}
-    forms |= {base64.b64encode(octets).decode().rstrip("="), base64.urlsafe_b64encode(octets).decode().rstrip("=")}
-    forms |= {base64.b64encode(b"\0jana\0" + octets).decode().rstrip("=")}
+    forms |= {html.escape(secret), quote(secret, safe="").lower(), quopri.encodestring(octets).decode().strip("=\n")}
+    for before in range(3):  # octets, modulo three; the characters in which others have a part are left out
+        encoded = base64.b64encode(b"x" * before + octets).decode().rstrip("=")[before and before + 1 :]
+        if before:
+            encoded = encoded[:-1]
+        forms |= {encoded, encoded.replace("+", "-").replace("/", "_")}
     return forms
 
 
-def pieces(secret: str) -> Iterator[str]:
-    """Cut a long secret up, so that half of it is found too."""
-    yield from (secret[at : at + PIECE] for at in range(0, len(secret) - PIECE + 1, PIECE))
+def runs(text: str) -> set[str]:
+    """Cut a text into everything that is ``RUN`` characters long."""
+    return {text[at : at + RUN] for at in range(len(text) - RUN + 1)}
 
 
 def found(text: str, *secrets: str) -> list[str]:
-    """Return every form of a secret, and every longer part of one, that is in a text."""
-    hits = [form for secret in secrets for form in shapes(secret) if form in text]
-    return hits + [part for secret in secrets if len(secret) >= 2 * PIECE for part in pieces(secret) if part in text]
+    """Return every form of a secret that is in a text, and every part of one, also of what was folded there."""
+    every = {form for secret in secrets for form in shapes(secret)}
+    parts = set().union(*map(runs, every))
+    unfolded = re.sub(r"\s|\\[rnt]", "", text)
+    return sorted({form for form in every if form in text} | parts & (runs(text) | runs(unfolded)))
 
 
 def everything(error: BaseException) -> str:

@@ -9,11 +9,14 @@ import base64
 import json
 import os
 import pickle
+import quopri
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -26,7 +29,7 @@ from franking.errors import FrankingError
 from franking.registry import provider
 from franking.sending.testsend import send_test
 from servers.certificates import Certificates
-from servers.smtp import Fault, SmtpServer, hangs_up, says, sends
+from servers.smtp import Act, Fault, Peer, SmtpServer, hangs_up, says, sends
 
 PASSWORD = "Canary-Žluť 7%&+pass"
 TOKEN = "canary.access-token_0123456789abcdefghij"
@@ -92,6 +95,75 @@ def test_nothing_secret_comes_out_of_smtp(
         out += json.dumps(report.as_dict(), ensure_ascii=False) + repr(report)
     out += repr(steps) + "".join(f"{record.getMessage()} {record.__dict__}" for record in loud.records)
     out += "".join(capfd.readouterr())
+    assert not found(out, secret)
+
+
+# -- what is repeated cut, folded or encoded anew ----------------------------------------------------------------------
+
+
+def echoes(made: Callable[[str, str], list[str]]) -> Act:
+    """Refuse a login and repeat what it said: ``made`` is told the AUTH line, and what its base64 says."""
+
+    def act(peer: Peer, reply: str) -> None:
+        line = peer.heard.lines[-1]
+        if len(line.split()) < 3:
+            peer.send(b"334 \r\n")
+            line = f"AUTH {peer.line()}"
+        said = base64.b64decode(line.split()[-1]).decode()
+        if said == "jana":  # the password comes in answer to the second question of LOGIN
+            peer.send(b"334 \r\n")
+            line = peer.line()
+            said = base64.b64decode(line).decode()
+        peer.send("".join(f"{text}\r\n" for text in made(line, said)).encode())
+
+    return act
+
+
+def folded(text: str, width: int, code: str) -> list[str]:
+    parts = [text[at : at + width] for at in range(0, len(text), width)]
+    return [f"{code}-5.5.4 {part}" for part in parts[:-1]] + [f"{code} 5.5.4 {parts[-1]}"]
+
+
+ECHOES: dict[str, Callable[[str, str], list[str]]] = {
+    "cut at 60": lambda line, said: [f"501 5.5.4 {line[:60]}"],
+    "cut at 44": lambda line, said: [f"501 5.5.4 Syntax error: {line[:44]}..."],
+    "without its beginning": lambda line, said: [f"500 5.5.1 {line[22:]} unknown"],
+    "the last 20": lambda line, said: [f"500 5.5.1 ...{line[-20:]}"],
+    "in lines of 76": lambda line, said: folded(line, 76, "535"),
+    "in lines of 9": lambda line, said: folded(line, 9, "535"),
+    "in lines of 5": lambda line, said: folded(line, 5, "454"),
+    "in groups of 4": lambda line, said: [f"535 5.7.8 {' '.join(line[at : at + 4] for at in range(0, len(line), 4))}"],
+    "decoded and cut": lambda line, said: [f"535 5.7.8 {said.split(chr(0))[-1].rpartition('Bearer ')[2][:-4]}"],
+    "decoded and folded": lambda line, said: folded(said.replace("\0", " ").replace("\1", " "), 7, "535"),
+    "encoded with a prefix": lambda line, said: [f"535 5.7.8 {base64.b64encode(b'?' + said.encode()).decode()}"],
+    "encoded with two": lambda line, said: [f"535 5.7.8 {base64.b64encode(b'??' + said.encode()).decode()}!"],
+    "for URLs": lambda line, said: [f"535 5.7.8 {base64.urlsafe_b64encode(b'?' + said.encode()).decode()}"],
+    "in hexadecimal": lambda line, said: [f"535 5.7.8 {said.encode().hex()}"],
+    "in HEXADECIMAL": lambda line, said: [f"535 5.7.8 {said.encode().hex().upper()[3:]}"],
+    "percent-encoded": lambda line, said: [f"535 5.7.8 {quote(said, safe='')[:-5]}"],
+    "quoted-printable": lambda line, said: [f"535 5.7.8 {quopri.encodestring(said.encode()).decode().strip()}"],
+    "unfinished": lambda line, said: [f"535-5.7.8 {line}", f"421 5.7.8 {said[-12:]}"],
+    "no reply at all": lambda line, said: [line],
+}
+
+
+@pytest.mark.parametrize("auth", ["plain", "login", "xoauth2"])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_nothing_secret_comes_out_of_an_echo_that_is_another(
+    auth: str, echo: str, certificates: Certificates, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = TOKEN if auth == "xoauth2" else PASSWORD
+    steps: list[Any] = []
+    faults = [Fault("auth", echoes(ECHOES[echo]), nth=None)]
+    with SmtpServer(mechanisms=(auth.upper(),), faults=faults, context=certificates.context("good")) as server:
+        place = {"host": "localhost", "port": server.port, "security": "starttls", "ca_file": certificates.ca_file}
+        account = franking.Account(
+            name="shop", provider="smtp", sender="jana@example.cz", username="jana", auth=auth, timeout=5, **place
+        )
+        report = send_test(account, to="me@example.cz", secret=secret, observer=steps.append)
+    assert report.error is not None and report.diagnosis is not None and "[hidden]" in report.diagnosis.raw
+    out = everything(report.error) + json.dumps(report.as_dict(), ensure_ascii=False) + repr(report) + repr(steps)
+    out += "".join(f"{record.getMessage()} {record.__dict__}" for record in loud.records) + "".join(capfd.readouterr())
     assert not found(out, secret)
 
 

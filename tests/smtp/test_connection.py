@@ -95,7 +95,7 @@ def test_the_wire_log_is_whole_and_holds_no_secret(
         "S: 250-mx.example.test greets [127.0.0.1]",
     ]
     assert "C: STARTTLS" in lines
-    assert "~C: AUTH PLAIN <…secret…>" in lines
+    assert "~C: AUTH PLAIN [hidden]" in lines
     assert f"~C: BDAT {BODY.size} LAST" in lines
     assert f"~C: <… {BODY.size} octets>" in lines
     assert "~S: 250 2.0.0 queued as 1" in lines
@@ -124,7 +124,7 @@ def test_a_secret_that_the_server_echoes_is_shown_nowhere(
     )
     for secret in (CANARY, "AGphbmEAQ2FuYXJ5Nw", "Q2FuYXJ5Nw"):
         assert secret not in shown
-    assert "you said <…secret…>" in str(error)
+    assert "you said [hidden]" in str(error)
 
 
 def test_a_sign_in_address_with_a_one_time_token_is_shown_nowhere(

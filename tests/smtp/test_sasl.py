@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from franking.errors import LoginError, SettingsError
+from franking.redaction import HIDDEN, Redactor
 from franking.smtp import sasl
 from franking.smtp.protocol import Line
-from franking.smtp.sasl import Credentials, Redactor, choose, login
+from franking.smtp.sasl import Credentials, choose, hiding, login
 from servers.dialogue import offers, play, replies
 
 PASSWORD = " tajné Heslo € "
@@ -222,7 +223,7 @@ def test_a_reason_that_is_no_json_is_kept_as_text() -> None:
     script = f"{AUTH_XOAUTH2}\nS: 334 {b64('go ' + TOKEN)}\nC: \nS: 535 no"
     assert (
         refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",)).evidence.details["sasl"]
-        == f"go {sasl.HIDDEN}"
+        == f"go {HIDDEN}"
     )  # type: ignore[union-attr]
 
 
@@ -260,7 +261,7 @@ def test_no_line_shows_what_it_carries(mechanism: str) -> None:
         line = dialogue.send(question)
     for secret in ("Canary7", b64("Canary7"), b64("\0jana\0Canary7")):
         assert secret not in shown
-    assert sasl.HIDDEN in shown
+    assert HIDDEN in shown
 
 
 def test_a_server_that_echoes_the_secret_is_redacted() -> None:
@@ -268,16 +269,10 @@ def test_a_server_that_echoes_the_secret_is_redacted() -> None:
     dialogue = login(Credentials("jana", "Canary7"), offers("AUTH PLAIN"), ("plain",), redactor)
     sent = next(dialogue).data
     for echo in (b"535 bad password Canary7!", b"535 " + sent, b"535 " + base64.b64encode(b"Canary7")):
-        shown = redactor(echo)
+        shown = redactor.octets(echo)
         assert b"Canary7" not in shown
         assert sent.split()[2] not in shown
         assert base64.b64encode(b"Canary7") not in shown
-
-
-def test_a_short_secret_is_redacted_as_a_word_only() -> None:
-    redactor = Redactor()
-    redactor.add(b"a")
-    assert redactor(b"a bad a-b cat a") == "<…secret…> bad <…secret…>-b cat <…secret…>".encode()
 
 
 def test_credentials_show_nothing() -> None:
@@ -302,14 +297,13 @@ def test_a_challenge_in_base64_that_repeats_the_token_stays_base64(before: int) 
     leave the rest.
     """
     token = b"ya29.0123456789-abcdefghijklmnopqrstuvw"
-    redactor = Redactor()
-    redactor.add(token, base64.b64encode(token))
+    hide = hiding(Redactor([token.decode()]))
     said = b'{"scope":"' + b"x" * before + token + b" " + base64.b64encode(token) + b'"}'
-    shown = base64.b64decode(redactor(base64.b64encode(said)), validate=True)
+    shown = base64.b64decode(hide(base64.b64encode(said)), validate=True)
     assert shown.startswith(b'{"scope":"' + b"x" * before)
     assert token not in shown
     assert base64.b64encode(token) not in shown
-    assert redactor(b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4=") == b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4="
+    assert hide(b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4=") == b"PDE4OTYuNjk3MTcwOTUyQG14LmV4YW1wbGUudGVzdD4="
 
 
 def test_an_auth_line_of_511_octets_goes_at_once() -> None:
@@ -358,17 +352,3 @@ def test_eight_questions_are_answered_and_no_more() -> None:
         dialogue.send(question)
     assert caught.value.evidence is not None
     assert (caught.value.evidence.reason, caught.value.temporary) == ("endless-challenges", False)
-
-
-def test_of_two_secrets_the_longer_is_hidden_whole() -> None:
-    redactor = Redactor()
-    redactor.add(b"heslo")
-    redactor.add(b"heslo-a-delsi", b"", b"heslo")
-    assert redactor(b"535 heslo-a-delsi heslo") == f"535 {sasl.HIDDEN} {sasl.HIDDEN}".encode()
-    assert repr(redactor) == "Redactor(2 secrets)"
-
-
-def test_of_three_characters_a_secret_is_a_word_and_of_four_it_is_hidden_anywhere() -> None:
-    redactor = Redactor()
-    redactor.add(b"abc", b"wxyz")
-    assert redactor(b"xabcx xwxyzx") == f"xabcx x{sasl.HIDDEN}x".encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -30,7 +30,7 @@ from franking.errors import (
     Throttled,
     TLSError,
 )
-from franking.redaction import HIDDEN, forms, redacted
+from franking.redaction import Redactor, redacted
 from franking.text import visible
 
 __all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose"]
@@ -94,7 +94,7 @@ def diagnose(
     rule = _first_fitting(error, seen, rules, known)
     if rule.adds is not None:
         known |= rule.adds(seen, known)
-    hidden = forms(secrets)
+    hidden = Redactor(secrets, public=_public(known))
     shown = {key: _shown(key, value, hidden) for key, value in known.items() if key not in _UNSHOWN}
     return Diagnosis(
         code=rule.code,
@@ -214,7 +214,17 @@ def _raw(seen: Evidence) -> str:
     return f"{seen.raw} {sasl}"
 
 
-def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
+def _public(known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what this side's own settings say: a password that is like the login name hides no name."""
+    for key in ("username", "sender", "host", *_COMMAND_WORDS):
+        value = known.get(key)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            yield from map(str, value)
+
+
+def _shown(key: str, value: Any, hidden: Redactor) -> Any:
     """Return a value fit for a text: a number as it is, text bounded and redacted, of a list the first eight; None for
     anything else.
     """
@@ -229,13 +239,11 @@ def _shown(key: str, value: Any, hidden: tuple[str, ...]) -> Any:
     return None
 
 
-def _shown_text(key: str, value: str, hidden: tuple[str, ...]) -> str:
+def _shown_text(key: str, value: str, hidden: Redactor) -> str:
     if key in _OUR_ADDRESSES:
         return visible(value, 1000)
     if key in _COMMAND_WORDS:
-        for form in hidden:
-            value = value.replace(form, HIDDEN)
-        return visible(value)
+        return visible(hidden(value))
     return redacted(value, hidden, 300)
 
 

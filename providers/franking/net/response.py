@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from franking.redaction import HIDDEN, forms
+from franking.redaction import Redactor
 
 if TYPE_CHECKING:
     import socket
@@ -124,12 +124,12 @@ def without_secrets(response: requests.Response, content: bytes) -> bytes:
 
     A success keeps its tokens: an issuer may give the same refresh token once more (RFC 6749 §6).
     """
-    hidden = forms(_secrets(response.request))
+    hidden = Redactor(_secrets(response.request))
     if not hidden:
         return content
-    response.reason = _without(response.reason or "", hidden)
+    response.reason = hidden(response.reason or "")
     for name, value in response.headers.items():
-        if (clean := _without(value, hidden)) != value:
+        if (clean := hidden(value)) != value:
             response.headers[name] = clean
     try:
         read = json.loads(content)
@@ -137,8 +137,7 @@ def without_secrets(response: requests.Response, content: bytes) -> bytes:
         if clean_json != read:
             content = json.dumps(clean_json).encode()
     except (ValueError, RecursionError):  # a page, half a response, or a joke
-        for form in hidden:
-            content = content.replace(form.encode(), HIDDEN.encode())
+        content = hidden.octets(content)
     return content
 
 
@@ -160,18 +159,12 @@ def _secrets(request: requests.PreparedRequest) -> Iterator[str]:
     yield from (value for _, value in parse_qsl(urlsplit(request.url or "").query) if len(value) >= _QUERY)
 
 
-def _scrubbed(value: Any, hidden: tuple[str, ...], kept: tuple[str, ...] = ()) -> Any:
+def _scrubbed(value: Any, hidden: Redactor, kept: tuple[str, ...] = ()) -> Any:
     if isinstance(value, str):
-        return _without(value, hidden)
+        return hidden(value)
     if isinstance(value, list):
         return [_scrubbed(one, hidden) for one in value]
     if isinstance(value, dict):
         clean = {name: _scrubbed(one, hidden) for name, one in value.items()}
         return clean | {name: value[name] for name in kept if name in value}
     return value
-
-
-def _without(text: str, hidden: tuple[str, ...]) -> str:
-    for form in hidden:
-        text = text.replace(form, HIDDEN)
-    return text

@@ -13,6 +13,7 @@ from franking.errors import SettingsError
 from franking.net import tcp
 from franking.net.tcp import Place, Resolver
 from franking.provider import Observer, Steps
+from franking.redaction import Redactor
 from franking.smtp import handshake
 from franking.smtp.connection import Connection, Dialogue
 from franking.smtp.protocol import Capabilities
@@ -145,5 +146,6 @@ def _log_in(
         details=place.details,
     )
     credentials = sasl.Credentials(who, secret.get(), place.host, place.port)
-    connection.reader.redact = redactor = sasl.Redactor()
+    redactor = Redactor(public=(who, place.host))
+    connection.reader.redact = sasl.hiding(redactor)
     return connection.converse(sasl.login(credentials, capabilities, wanted, redactor, **place.details))

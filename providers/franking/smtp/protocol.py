@@ -115,7 +115,8 @@ class ReplyReader:
     """Turn octets into replies, bounded in every direction.
 
     Complete replies stand in ``replies``; the first thing that is no reply is kept in ``fault``, and nothing behind it
-    is read. ``redact`` may rewrite a line's octets before anything else sees them (a server that echoes a secret).
+    is read. ``redact`` may rewrite the octets of a reply's lines, and of what is no reply, before anything else sees
+    them (a server that echoes a secret, or folds it into several lines); it keeps the line ends.
     """
 
     __slots__ = ("_code", "_lines", "_rest", "_size", "fault", "redact", "replies")
@@ -132,7 +133,10 @@ class ReplyReader:
     @property
     def pending(self) -> bytes:
         """Return what has arrived and is no complete reply yet."""
-        return b"\n".join((*self._lines, self._rest))
+        return self._redacted(b"\n".join((*self._lines, self._rest)))
+
+    def _redacted(self, octets: bytes) -> bytes:
+        return octets if self.redact is None else self.redact(octets)
 
     @property
     def partial(self) -> bool:
@@ -162,11 +166,11 @@ class ReplyReader:
                 text = line[4:]
                 if text[-1:] == b"\r":
                     text = text[:-1]
-                if redact is not None:
-                    text = redact(text)
                 if mark == b"-" or self._lines:
                     self._continued(code, mark, text)
                 else:
+                    if redact is not None:
+                        text = redact(text)
                     replies.append(_new(Reply, (code, (text,))))
             if len(self._rest) > LINE_LIMIT:
                 raise self._fault(self._rest)
@@ -178,21 +182,20 @@ class ReplyReader:
 
     def _fault(self, line: bytes) -> BadReply:
         reason = "line-too-long" if len(line) > LINE_LIMIT else "not-smtp"
-        line = line.rstrip(b"\r")
-        if self.redact is not None:  # a secret may be echoed in it just as well
-            line = self.redact(line)
-        return BadReply(reason, readable(line, 200))
+        # a secret may be echoed in it just as well
+        return BadReply(reason, readable(self._redacted(line.rstrip(b"\r")), 200))
 
     def _continued(self, code: int, mark: bytes, text: bytes) -> None:
         if self._lines and code != self._code:
-            raise BadReply("mixed-codes", readable(b"%d %s" % (code, text), 200))
+            raise BadReply("mixed-codes", readable(b"%d %s" % (code, self._redacted(text)), 200))
         self._code = code
         self._lines.append(text)
         self._size += len(text)
         if len(self._lines) > LINES_LIMIT or self._size > REPLY_LIMIT:
-            raise BadReply("reply-too-long", readable(text, 100))
+            raise BadReply("reply-too-long", readable(self._redacted(text), 100))
         if mark != b"-":
-            self.replies.append(Reply(code, tuple(self._lines)))
+            whole = self._redacted(b"\n".join(self._lines))
+            self.replies.append(Reply(code, tuple(whole.split(b"\n"))))
             self._lines.clear()
             self._size = 0
 

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 from franking.errors import Evidence, LoginError, SettingsError
+from franking.redaction import HIDDEN, Redactor
 from franking.smtp.protocol import Capabilities, Line, Reply, readable
 from franking.text import json_object
 
-__all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "Redactor", "choose", "login"]
+__all__ = ["MECHANISMS", "TOKEN_MECHANISMS", "Credentials", "Mechanism", "choose", "hiding", "login"]
 
 AUTH_LINE_LIMIT = 512
 """Octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more
 either)."""
 CHALLENGES = 8  # no mechanism of ours needs more than two
 TOKEN_MECHANISMS = ("xoauth2", "oauthbearer")
-HIDDEN = "<…secret…>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +46,22 @@ class Credentials:
                 raise SettingsError(f"The {name} contains half a character; copy it again.", field=name, step="login")
 
 
-class Redactor:
-    """Replace secrets in what a server sends: the plain form, every base64 form that went over the wire, and what a
-    challenge holds.
+def hiding(redactor: Redactor) -> Callable[[bytes], bytes]:
+    """Return what takes secrets out of the lines of a server, and out of the base64 of a challenge: the reason of an
+    OAuth refusal may repeat the token (RFC 7628 §3.2.2).
     """
 
-    __slots__ = ("_pattern", "_secrets")
+    def hide(line: bytes) -> bytes:
+        if len(line) > 40 and b" " not in line and b"\n" not in line:
+            try:
+                said = base64.b64decode(line.strip(), validate=True)
+            except binascii.Error:
+                return redactor.octets(line)
+            if (shown := redactor.octets(said)) != said:
+                return base64.b64encode(shown)  # still to be read
+        return redactor.octets(line)
 
-    def __init__(self) -> None:
-        self._secrets: list[bytes] = []
-        self._pattern = re.compile(rb"(?!)")  # nothing yet
-
-    def __repr__(self) -> str:
-        return f"Redactor({len(self._secrets)} secrets)"
-
-    def add(self, *secrets: bytes) -> None:
-        """Know further secrets. One of less than four octets is replaced as a whole word only: it would garble
-        everything else.
-        """
-        self._secrets.extend(secret for secret in secrets if secret and secret not in self._secrets)
-        self._secrets.sort(key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(_as_pattern, self._secrets)))
-
-    def __call__(self, line: bytes) -> bytes:
-        if len(line) > 40 and b" " not in line:
-            line = self._challenge(line)
-        return self._pattern.sub(HIDDEN.encode(), line) if self._in(line) else line
-
-    def _in(self, line: bytes) -> bool:
-        return any(secret in line for secret in self._secrets)
-
-    def _challenge(self, line: bytes) -> bytes:
-        """Look into base64: the reason of an OAuth refusal may repeat the token (RFC 7628 §3.2.2)."""
-        try:
-            said = base64.b64decode(line.strip(), validate=True)
-        except binascii.Error:
-            return line
-        return base64.b64encode(self(said)) if self._in(said) else line
-
-
-def _as_pattern(secret: bytes) -> bytes:
-    if len(secret) > 3:
-        return re.escape(secret)
-    return rb"(?<![\w.])" + re.escape(secret) + rb"(?![\w.])"
+    return hide
 
 
 class Mechanism:
@@ -217,7 +189,7 @@ def login(
         evidence = Evidence("sasl", reason=reason, details={**details, "wanted": list(wanted)})
         raise LoginError(f"A login was asked for, but the server offers {what}.", evidence=evidence)
     # in no variable: this frame is in what is raised
-    redactor.add(credentials.secret.encode(), base64.b64encode(credentials.secret.encode()))
+    redactor.add(credentials.secret)
     while True:
         mechanism = MECHANISMS[usable.pop(0)](credentials)
         reply = yield from _attempt(mechanism, redactor)
@@ -236,7 +208,7 @@ def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply,
     response = mechanism.start()
     if response is not None:
         encoded = base64.b64encode(response)
-        redactor.add(encoded)
+        redactor.add_encoded(encoded.decode())
         whole = b"%b %b\r\n" % (command.encode(), encoded)
         if len(whole) <= AUTH_LINE_LIMIT:
             line, response = Line(whole, f"{command} {HIDDEN}"), None
@@ -249,7 +221,7 @@ def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply,
         encoded, response = base64.b64encode(response), None
         shown = HIDDEN
         if mechanism.failure is None:
-            redactor.add(encoded)
+            redactor.add_encoded(encoded.decode())
         else:  # the acknowledgement of a refusal holds no secret
             shown = encoded.decode()
         reply = yield Line(encoded + b"\r\n", shown)
@@ -285,9 +257,9 @@ def _failure(challenge: bytes, redactor: Redactor) -> dict[str, str] | str:
     """Read the refusal's JSON; what is no JSON object is kept as text."""
 
     def shown(value: object) -> str:
-        return readable(redactor(str(value).encode("utf-8", "backslashreplace")), 500)
+        return readable(redactor(str(value)).encode("utf-8", "backslashreplace"), 500)
 
     read = json_object(challenge)
     if read is not None:
         return {shown(key): shown(value) for key, value in list(read.items())[:20]}
-    return readable(redactor(challenge), 500)
+    return readable(redactor.octets(challenge), 500)
