@@ -18,10 +18,11 @@ from urllib.parse import quote, quote_plus
 
 from franking.errors import FrankingError
 
-__all__ = ["everything", "found", "runs", "shapes", "variables"]
+__all__ = ["RUN", "everything", "found", "runs", "shapes", "variables"]
 
 RUN = 8
 """Characters of a secret in a row, or of one of its forms, that may not come out: what was cut off is a part of it."""
+CLAIMS = 80
 
 
 def shapes(secret: str) -> set[str]:
@@ -45,17 +46,24 @@ def shapes(secret: str) -> set[str]:
     return forms
 
 
-def runs(text: str) -> set[str]:
-    """Cut a text into everything that is ``RUN`` characters long."""
-    return {text[at : at + RUN] for at in range(len(text) - RUN + 1)}
+def runs(text: str, length: int = RUN) -> set[str]:
+    """Cut a text into everything that is so many characters long."""
+    return {text[at : at + length] for at in range(len(text) - length + 1)}
 
 
-def found(text: str, *secrets: str) -> list[str]:
-    """Return every form of a secret that is in a text, and every part of one, also of what was folded there."""
-    every = {form for secret in secrets for form in shapes(secret)}
-    parts = set().union(*map(runs, every))
+def found(text: str, *secrets: str, run: int = RUN) -> list[str]:
+    """Return every form of a secret that is in a text, and every part of one, also of what was folded there.
+
+    Digits alone are no part: they may be any number's. An ID token's claims stand elsewhere too, in the same base64.
+    """
     unfolded = re.sub(r"\s|\\[rnt]", "", text)
-    return sorted({form for form in every if form in text} | parts & (runs(text) | runs(unfolded)))
+    hits: set[str] = set()
+    for length in (run, CLAIMS):
+        chosen = {one for one in secrets if (length == CLAIMS) == bool(re.match(r"eyJ[\w-]+\.eyJ", one))}
+        forms = {form for secret in chosen for form in shapes(secret)}
+        parts = {part for form in forms for part in runs(form, length) if not part.isdigit()}
+        hits |= {form for form in forms if form in text} | parts & (runs(text, length) | runs(unfolded, length))
+    return sorted(hits)
 
 
 def everything(error: BaseException) -> str:

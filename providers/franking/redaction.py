@@ -29,7 +29,7 @@ _LONG = 1024  # characters of a form; of a token of thousands, every part would 
 # Patterns are texts here, compiled (and kept by re) when first used: without a failure none is, and starting would wait
 # 1.5 ms for them.
 
-# What a secret may be folded with: white space, quoted-printable's = before it, the codes that begin a reply's next line.
+# What a secret may be folded with: white space, quoted-printable's = before it, the codes at the next line's beginning.
 _GAPS = r"(?:=?\r?\n[ \t]{0,9}(?:(?:[245]\d\d[ -])?[245]\.\d{1,3}\.\d{1,3} )?|=?\s)+"
 # Google's 534-5.7.14 holds a sign-in address with a one-time token, over several lines: all up to the bracket goes.
 _BRACKETED = r"<(https?://[^\s?<>]++)(\?[^>]*+>?)?"
@@ -53,7 +53,7 @@ class Redactor:
     text. A part that ``public`` texts hold is not hidden: a password may begin as the login name does.
     """
 
-    __slots__ = ("_forms", "_known", "_parts", "_public", "_runs", "_short", "_step", "_whole", "_words")
+    __slots__ = ("_entire", "_forms", "_known", "_parts", "_public", "_runs", "_step", "_words")
 
     def __init__(self, secrets: Iterable[str] = (), *, public: Iterable[str] = ()) -> None:
         self._known: set[str] = set()
@@ -61,9 +61,8 @@ class Redactor:
         self._parts: set[str] = set()  # of the forms, of which nearly no text holds one
         self._step = _STEP  # from place to place in a text at which such a part is looked for
         self._runs: set[str] | None = None  # of the forms, at every place: made when a text does
-        self._short: set[str] = set()
+        self._entire: set[str] = set()
         self._words: list[str] = []
-        self._whole: set[str] = set()
         self._public = [_packed(text) for text in public]
         self.add(*secrets)
 
@@ -82,21 +81,22 @@ class Redactor:
             else:
                 self._add(secret, _forms(secret))
 
-    def add_encoded(self, text: str) -> None:
-        """Know something that went over the line with a secret in it, and that is encoded already."""
-        self._add(text, (text,))
+    def add_whole(self, text: str) -> None:
+        """Know a text with a secret in it, parts of which tell nothing: a line that went over the wire."""
+        if len(text) >= LEAST:
+            self._known.add(text)
+            self._entire.add(_packed(text))
 
     def _add(self, secret: str, forms: Iterable[str]) -> None:
         if not secret or secret in self._known:
             return
         self._known.add(secret)
         self._runs = None
-        if len(secret) >= RUN:
-            self._whole.add(_packed(secret))
+        self._entire.add(_packed(secret))  # all of it, whatever is public
         for form in set(map(_packed, forms)):
             if len(form) < RUN:
                 if len(form) >= LEAST:
-                    self._short.add(form)
+                    self._entire.add(form)
                 continue
             self._forms.append(form)
             step = 1
@@ -108,7 +108,7 @@ class Redactor:
         """Return a text without what repeats a secret; line ends stay."""
         packed = _packed(text)
         looked_at = [packed[at : at + _PART] for at in range(0, len(packed) - _PART + 1, self._step)]
-        if not self._parts.isdisjoint(looked_at) or any(form in packed for form in self._short):
+        if not self._parts.isdisjoint(looked_at) or any(form in packed for form in self._entire):
             text = _hidden(text, self._spans(packed))
         for word in self._words:
             text = re.sub(word, HIDDEN, text)
@@ -123,7 +123,7 @@ class Redactor:
         if self._runs is None:
             self._runs = set(_runs(self._forms)).difference(_runs(self._public))
         found = [(at, at + RUN) for at in range(len(packed) - RUN + 1) if packed[at : at + RUN] in self._runs]
-        for form in self._short | self._whole:
+        for form in self._entire:
             at = packed.find(form)
             while at >= 0:
                 found.append((at, at + len(form)))

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import pytest
 
 import franking
-from canaries import everything, found, variables
+from canaries import RUN, everything, found, variables
 from franking.auth.secret import Grant, Password
 from franking.auth.sources import secret_for
 from franking.auth.store import MemoryStore
@@ -358,7 +358,12 @@ def leaks(
     logged = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in ours)
     places = {"told": "\n".join(world.told), "logged": logged, "printed": "".join(capfd.readouterr())}
     secrets = {**tap.known, **{kind: {value} for kind, value in world.keys.items()}}
-    hits = {(kind, place): found(text, *values) for kind, values in secrets.items() for place, text in places.items()}
+    length = {"SASL": 16}  # parts of its end are the same in each
+    hits = {
+        (kind, place): found(text, *values, run=length.get(kind, RUN))
+        for kind, values in secrets.items()
+        for place, text in places.items()
+    }
     return {where: forms for where, forms in hits.items() if forms}
 
 

@@ -222,8 +222,7 @@ def test_a_temporary_failure_is_no_refused_token() -> None:
 def test_a_reason_that_is_no_json_is_kept_as_text() -> None:
     script = f"{AUTH_XOAUTH2}\nS: 334 {b64('go ' + TOKEN)}\nC: \nS: 535 no"
     assert (
-        refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",)).evidence.details["sasl"]
-        == f"go {HIDDEN}"
+        refused(script, secret=TOKEN, offered="XOAUTH2", wanted=("xoauth2",)).evidence.details["sasl"] == f"go {HIDDEN}"
     )  # type: ignore[union-attr]
 
 
@@ -273,6 +272,16 @@ def test_a_server_that_echoes_the_secret_is_redacted() -> None:
         assert b"Canary7" not in shown
         assert sent.split()[2] not in shown
         assert base64.b64encode(b"Canary7") not in shown
+
+
+def test_what_was_made_of_the_password_is_hidden_too() -> None:
+    """Who has the challenge and the digest can try passwords at home."""
+    redactor = Redactor()
+    dialogue = login(Credentials("jana", "Canary7"), offers("AUTH CRAM-MD5"), ("cram-md5",), redactor)
+    next(dialogue)
+    sent = dialogue.send(*replies(b"334 PDEyMz4=\r\n")).data
+    digest = base64.b64decode(sent).decode().partition(" ")[2]
+    assert redactor(f"535 no {digest[3:20]}, {sent.decode()[9:30]}") == f"535 no {HIDDEN}, {HIDDEN}"
 
 
 def test_credentials_show_nothing() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ AUTH_LINE_LIMIT = 512
 """Octets of the whole AUTH line, CRLF included: Dovecot and Postfix refuse longer ones (RFC 4954 §4 allows no more
 either)."""
 CHALLENGES = 8  # no mechanism of ours needs more than two
+_ENCODED = 40  # octets from which on a word may be something in base64 with a secret in it
 TOKEN_MECHANISMS = ("xoauth2", "oauthbearer")
 
 
@@ -48,17 +50,22 @@ class Credentials:
 
 def hiding(redactor: Redactor) -> Callable[[bytes], bytes]:
     """Return what takes secrets out of the lines of a server, and out of the base64 of a challenge: the reason of an
-    OAuth refusal may repeat the token (RFC 7628 §3.2.2).
+    OAuth refusal may repeat the token (RFC 7628 §3.2.2), and a token that was encoded before.
     """
 
+    def look(found: re.Match[bytes]) -> bytes:
+        whole, word = found[0], found[0].rstrip(b"=")
+        for lead in range(4):
+            said = base64.b64decode(word[lead : len(word) - (len(word) - lead) % 4])
+            if redactor.octets(said) != said:
+                if len(whole) % 4 or whole != found.string.strip():
+                    return HIDDEN.encode()
+                return base64.b64encode(redactor.octets(base64.b64decode(whole)))  # a challenge, still to be read
+        return whole
+
     def hide(line: bytes) -> bytes:
-        if len(line) > 40 and b" " not in line and b"\n" not in line:
-            try:
-                said = base64.b64decode(line.strip(), validate=True)
-            except binascii.Error:
-                return redactor.octets(line)
-            if (shown := redactor.octets(said)) != said:
-                return base64.b64encode(shown)  # still to be read
+        if len(line) > _ENCODED:
+            line = re.sub(rb"[A-Za-z0-9+/]{%d,}+={0,2}" % _ENCODED, look, line)
         return redactor.octets(line)
 
     return hide
@@ -76,6 +83,7 @@ class Mechanism:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self.failure: bytes | None = None
+        self.proof = ""  # made of the password, and enough to try passwords with
 
     def start(self) -> bytes | None:
         return None
@@ -115,6 +123,7 @@ class CramMd5(Mechanism):
         import hmac  # and hashlib: 3 ms that no other mechanism waits for
 
         digest = hmac.new(self._credentials.secret.encode(), challenge, "md5").hexdigest()
+        self.proof = digest
         return f"{self._credentials.username} {digest}".encode()
 
 
@@ -208,7 +217,7 @@ def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply,
     response = mechanism.start()
     if response is not None:
         encoded = base64.b64encode(response)
-        redactor.add_encoded(encoded.decode())
+        redactor.add_whole(encoded.decode())
         whole = b"%b %b\r\n" % (command.encode(), encoded)
         if len(whole) <= AUTH_LINE_LIMIT:
             line, response = Line(whole, f"{command} {HIDDEN}"), None
@@ -221,7 +230,8 @@ def _attempt(mechanism: Mechanism, redactor: Redactor) -> Generator[Line, Reply,
         encoded, response = base64.b64encode(response), None
         shown = HIDDEN
         if mechanism.failure is None:
-            redactor.add_encoded(encoded.decode())
+            redactor.add_whole(encoded.decode())
+            redactor.add(mechanism.proof)
         else:  # the acknowledgement of a refusal holds no secret
             shown = encoded.decode()
         reply = yield Line(encoded + b"\r\n", shown)
