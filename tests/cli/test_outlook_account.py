@@ -49,6 +49,18 @@ def add(microsoft: Microsoft, *more: str) -> None:
     franking("accounts", "add", "office", "--provider", "outlook", "--from", "Jan <jan@contoso.com>", *settings, *more)
 
 
+def test_more_than_the_organisation_allows_leaves_the_account_as_it_was(microsoft: Microsoft) -> None:
+    """A setting that renewals would ask for, and that nobody has allowed, would end the sign-in that works."""
+    add(microsoft)
+    franking("login", "office", "--device")
+    microsoft.answers = [("/token", Problem("invalid_grant", 90094, "Admin consent is required.").reply())]
+    refused = answer("login", "office", "--device", "--large-attachments", code=4)
+    assert refused["diagnosis"]["code"] == "microsoft.admin-consent"
+    assert "Mail.ReadWrite" in refused["diagnosis"]["cause"]
+    assert "large_attachments = false" in franking("accounts", "show", "office")[0].decode()
+    assert answer("send-test", "office", "--to", "me@example.cz")["outcome"] == "sent"
+
+
 def test_from_nothing_to_a_large_message(microsoft: Microsoft, tmp_path: Path) -> None:
     add(microsoft)
     assert answer("send-test", "office", "--to", "me@example.cz", code=4)["outcome"] == "login-required"

@@ -623,6 +623,7 @@ def test_the_administrator_gets_what_support_asks_for() -> None:
         "AADSTS90094: Admin consent is required",
         aadsts=[90094],
         admin_consent_url=url,
+        permissions="Mail.Send",
         client_id="1",
         **TRACE,
     )

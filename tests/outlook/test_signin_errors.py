@@ -11,7 +11,7 @@ from franking import errors
 from franking.outlook import login
 from outlook.messages import Make
 from outlook.test_login import evidence, refused, sign_in
-from servers.microsoft import CLIENT, GRAPH, TENANT, Microsoft, Problem, query_of
+from servers.microsoft import Microsoft, Problem
 from servers.web import Reply
 
 
@@ -20,15 +20,6 @@ def test_a_person_who_declines(microsoft: Microsoft, account: Make, ways: dict[s
     microsoft.declines = True
     seen = refused(account(), microsoft, errors.LoginRequired, **ways)
     assert (seen.kind, seen.reason, seen.details["aadsts"]) == ("oauth", "access_denied", [65004])
-
-
-def test_an_administrator_has_to_agree(microsoft: Microsoft, account: Make) -> None:
-    microsoft.admin_only = {"Mail.Send"}
-    seen = refused(account(), microsoft, errors.LoginRequired)
-    assert seen.details["aadsts"] == [90094]
-    url = seen.details["admin_consent_url"]
-    assert url.startswith(f"{microsoft.url}/{TENANT}/v2.0/adminconsent?")
-    assert query_of(url) == {"client_id": CLIENT, "scope": f"{GRAPH}/Mail.Send", "redirect_uri": "http://localhost"}
 
 
 def test_evidence_holds_what_an_administrator_asks_for(microsoft: Microsoft, account: Make) -> None:

@@ -77,9 +77,8 @@ def run(
     elif import_:
         _import(console, found, store)
     else:
-        if large_attachments:
-            found = _with_large_attachments(console, found)
-        _sign_in(console, found, kind, store, LoginScreen(console, no_browser=no_browser, device=device))
+        screen = LoginScreen(console, no_browser=no_browser, device=device)
+        _sign_in(console, found, kind, store, screen, wider=large_attachments)
 
 
 # --- passwords --------------------------------------------------------------------------------------------------------
@@ -121,15 +120,22 @@ def _check_password_wanted(account: Account, kind: Provider) -> None:
 # --- sign-ins ---------------------------------------------------------------------------------------------------------
 
 
-def _sign_in(console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen) -> None:
-    """Lead a person through a provider's sign-in, say who it was, and store the grant."""
+def _sign_in(
+    console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen, *, wider: bool
+) -> None:
+    """Lead a person through a provider's sign-in, say who it was, and store the grant; ``wider`` asks for what large
+    messages need.
+    """
+    wanted = _with_large_attachments(account) if wider else account
     _expect_room(account, store)
-    grant = kind.login(account, screen)
+    grant = kind.login(wanted, screen)
     who = kind.who(grant)
     save_grant(store, account, grant)
     if not console.json_output:
         console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
-    _finish(console, account, who=who, scopes=list(grant.scopes))
+    if wanted != account:
+        _note_large_attachments(console, wanted)
+    _finish(console, wanted, who=who, scopes=list(grant.scopes))
 
 
 def signed_in_as(grant: Grant, who: str | None) -> str:
@@ -148,20 +154,22 @@ def _expect_room(account: Account, store: FileStore) -> None:
         pass
 
 
-def _with_large_attachments(console: Console, account: Account) -> Account:
-    """Note in the account that large messages are wanted: renewals and later sign-ins ask for the same."""
+def _with_large_attachments(account: Account) -> Account:
+    """Return the account as one that carries large messages, for whose sign-in more is asked."""
     if "large_attachments" not in account.settings:
         raise SettingsError(
             f"large_attachments: an account of {account.provider} needs no further rights for large messages.",
             field="large_attachments",
         )
-    changed = account.replace(large_attachments=True).referred_to_as(account.reference)
-    if account.name in load().names and not account.large_attachments:
-        editing.changeable(account.name)
-        editing.save(changed, replace=True)
+    return account.replace(large_attachments=True).referred_to_as(account.reference)
+
+
+def _note_large_attachments(console: Console, account: Account) -> None:
+    """Write into the settings that large messages are wanted, now that they are allowed: renewals ask for the same."""
+    if account.name in load().names:
+        editing.save(account, replace=True)
         if not console.json_output:
             console.say(f"large_attachments = true is now in the settings of {account.name}.")
-    return changed
 
 
 def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant | None:

@@ -53,7 +53,9 @@ def login(account: Account, ui: LoginUI, *, sleep: Callable[[float], None] = tim
             field="app_only",
         )
     own = scopes(account, account.route)
-    other = tuple(scope for route in _ROUTES if route != account.route for scope in scopes(account, route))
+    # of the other route what sends, and no more: whatever needs an administrator is asked for where it is used
+    least = account.replace(large_attachments=False)
+    other = tuple(scope for route in _ROUTES if route != account.route for scope in scopes(least, route))
     way = "browser"
     consented: tuple[str, ...] = (account.route,)
     with application(account) as app:

@@ -11,7 +11,8 @@ from franking.api_session import Outgoing, header_of
 from franking.errors import Evidence, MessageError
 from franking.message.content import Content
 from franking.message.parser import Part, Parts
-from franking.outlook.facts import FACTS, GRAPH
+from franking.outlook.consent import consent_details
+from franking.outlook.facts import FACTS, GRAPH, scopes
 from franking.outlook.graph_json import FILE_LIMIT, Segments, draft_mime, json_segments, lost_headers
 
 __all__ = ["Plan", "plan", "rewritten"]
@@ -130,8 +131,13 @@ def _needs_permission(account: Account, size: int, lost: tuple[str, ...], fits: 
     why = "more than Graph takes in one request"
     if fits and lost:
         why = f"and Graph cannot carry its header fields {', '.join(lost[:10])} in JSON"
+    way = f"Sign in once with: {command}"
+    if account.app_only:
+        way = "An administrator adds it to the app; then set large_attachments = true."
+    wanted = account.replace(large_attachments=True)
+    details = {"size": size, "limit": MIME_LIMIT, **consent_details(wanted, scopes(wanted, GRAPH))}
     return MessageError(
-        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite). "
-        f"Sign in once with: {command}",
-        evidence=Evidence("message", reason="large-attachments", details={"size": size, "limit": MIME_LIMIT}),
+        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite), or the route "
+        f"smtp, which needs none. {way}",
+        evidence=Evidence("message", reason="large-attachments", details=details),
     )

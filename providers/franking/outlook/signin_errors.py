@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from json import JSONDecodeError
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from franking.account.account import Account
 from franking.auth.token import jwt_claims
 from franking.errors import ConnectError, Evidence, FrankingError, LoginError, LoginRequired, SettingsError
 from franking.net import http_errors
 from franking.outlook import aadsts
+from franking.outlook.consent import consent_details
 from franking.outlook.facts import authority
 from franking.text import bounded
 
@@ -95,21 +96,9 @@ def _details(account: Account, result: Mapping[str, Any], wanted: Iterable[str],
     # Microsoft's secrets have 40 letters with a ~; a GUID is what the portal shows beside it as Secret ID
     if secret and _GUID.fullmatch(secret.strip()):
         found["secret_id"] = True
-    if found["aadsts"] and not account.app_only:
-        found["admin_consent_url"] = _admin_consent(account, wanted)
+    if found["aadsts"]:
+        found |= consent_details(account, wanted)
     return found
-
-
-def _admin_consent(account: Account, wanted: Iterable[str]) -> str:
-    """Return the page on which an administrator allows the app for everybody
-    (https://learn.microsoft.com/entra/identity-platform/v2-admin-consent).
-    """
-    issuer = urlsplit(authority(account)[0])
-    tenant = issuer.path.strip("/").split("/")[0]
-    if tenant in ("common", "consumers"):
-        tenant = "organizations"
-    query = urlencode({"client_id": account.client_id, "scope": " ".join(wanted), "redirect_uri": "http://localhost"})
-    return f"{issuer.scheme}://{issuer.netloc}/{tenant}/v2.0/adminconsent?{query}"
 
 
 def transport_failure(account: Account, problem: Exception) -> FrankingError | None:
