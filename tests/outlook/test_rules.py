@@ -571,6 +571,21 @@ def test_smtp_is_told_of_graph_with_the_command(row: Row) -> None:
     assert "`franking setup info@novak.cz --provider outlook`" in by_password
 
 
+@pytest.mark.parametrize("row", [row for row in BY_SMTP if row.row in ("M2", "M3")], ids=str)
+def test_a_sign_in_is_called_fine_only_where_there_is_one(row: Row) -> None:
+    assert "The sign-in is fine" in diagnose(row.raised(), ALL, SMTP).cause
+    by_password = diagnose(row.raised(), ALL, {**VALUES, "host": "smtp.office365.com"})
+    assert "sign-in" not in by_password.cause
+    assert "may not send by SMTP" in by_password.cause or "does not allow sending by SMTP" in by_password.cause
+
+
+def test_what_an_app_needs_in_exchange_can_be_pasted() -> None:
+    row = next(row for row in BY_SMTP if row.code == "microsoft.app-only-mailbox")
+    found = diagnose(row.raised(), ALL, {**SMTP, **row.values, "client_id": "11111111-2222-3333-4444-555555555555"})
+    assert "New-ServicePrincipal -AppId 11111111-2222-3333-4444-555555555555 -ObjectId OBJECTID" in found.commands
+    assert not [remedy for remedy in found.remedies if "…" in remedy]
+
+
 def test_graph_is_told_of_smtp_where_the_token_is_for_outlook() -> None:
     wrong = LoginError("x", evidence=graph(401, "InvalidAuthenticationToken", "Invalid audience."))
     assert "`franking send-test shop --to me@example.cz --route smtp`" in "\n".join(diagnosed(wrong, GRAPH)[1])

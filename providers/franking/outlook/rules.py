@@ -1,8 +1,8 @@
-"""How failures of Outlook.com and Microsoft 365 are recognised: SMTP and Microsoft Graph. Words are in texts/.
+"""How failures of Outlook.com and Microsoft 365 are recognised by SMTP, and all of the provider's rules together.
 
-Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide on SMTP. Graph
-is told by its most specific ``error.code``. The sign-in's answers are in ``signin_rules.py``; the rules of every SMTP
-server follow at the end.
+Microsoft's enhanced codes say little (``5.7.139`` has six meanings, ``5.7.3`` as many), so texts decide. The sign-in's
+answers are in ``signin_rules.py``, Graph's in ``graph_rules.py``; the rules of every SMTP server follow at the end.
+Words are in texts/.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
+from franking.outlook.graph_rules import BY_GRAPH, by_route
 from franking.outlook.signin_rules import SIGN_IN
 from franking.smtp.rules import RULES as SMTP_RULES
 from franking.smtp.rules import by_token, other_mailbox
@@ -23,12 +24,6 @@ GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
-_HTTP = ("http",)
-
-
-def _by_route(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return which route it took, for texts that name the other one."""
-    return {"by_smtp": values.get("route") == "outlook-smtp", "by_graph": values.get("route") == "graph"}
 
 
 def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
@@ -50,10 +45,6 @@ def _shared(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return by_token(seen, values) and bool(values.get("mailbox"))
 
 
-def _claims(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    return bool(seen.details.get("claims"))
-
-
 BY_SMTP: tuple[Rule, ...] = (
     # 535 5.7.139: the words behind "Authentication unsuccessful," decide
     Rule(
@@ -67,7 +58,7 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.smtp-auth-disabled",
         _SMTP,
         text="disabled for the Tenant",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M2",
     ),
@@ -75,7 +66,7 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.smtp-auth-disabled-mailbox",
         _SMTP,
         text="SmtpClientAuth.* disabled for the Mailbox",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M3",
     ),
@@ -83,13 +74,13 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.smtp-auth-disabled",
         _SMTP,
         text="SmtpClientAuth|smtp_auth_disabled",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M2",
     ),
-    Rule("microsoft.security-defaults", _SMTP, text="security defaults", adds=_by_route, temporary=False, note="M4"),
+    Rule("microsoft.security-defaults", _SMTP, text="security defaults", adds=by_route, temporary=False, note="M4"),
     Rule(
-        "microsoft.policy-blocked", _SMTP, text="did not meet the criteria", adds=_by_route, temporary=False, note="M5"
+        "microsoft.policy-blocked", _SMTP, text="did not meet the criteria", adds=by_route, temporary=False, note="M5"
     ),
     Rule("microsoft.password-refused", _SMTP, text="credentials were incorrect", temporary=False, note="M6"),
     Rule("microsoft.password-expired", _SMTP, _LOGIN, text="password.*expired", temporary=False, note="M7"),
@@ -101,10 +92,10 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M7",
     ),
-    Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=_by_route, temporary=False, note="M5"),
+    Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=by_route, temporary=False, note="M5"),
     # 535 5.7.3: no words at all; what is known of the token decides
     Rule(
-        "microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=_by_route, temporary=False, note="M8"
+        "microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=by_route, temporary=False, note="M8"
     ),
     Rule(
         "microsoft.scope-missing",
@@ -112,7 +103,7 @@ BY_SMTP: tuple[Rule, ...] = (
         _LOGIN,
         (535,),
         when=_no_smtp_scope,
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M8",
     ),
@@ -123,7 +114,7 @@ BY_SMTP: tuple[Rule, ...] = (
         (535,),
         when=_app_only,
         who="admin",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M8",
     ),
@@ -134,12 +125,12 @@ BY_SMTP: tuple[Rule, ...] = (
         (535,),
         when=_shared,
         who="admin",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M8",
     ),
     Rule("login.other-mailbox", _SMTP, _LOGIN, (535,), when=other_mailbox, temporary=False, note="M8"),
-    Rule("microsoft.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=_by_route, temporary=False, note="M8"),
+    Rule("microsoft.token-refused", _SMTP, _LOGIN, (535,), when=by_token, adds=by_route, temporary=False, note="M8"),
     Rule("microsoft.password-refused", _SMTP, _LOGIN, (535,), ("5.7.3",), temporary=False, note="M6 M8"),
     # sender and account
     Rule("login.missing", _SMTP, enhanced=("5.7.57",), temporary=False, note="M9"),
@@ -147,7 +138,7 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.send-as-denied",
         _SMTP,
         text="SendAsDenied|send as this sender",
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M12 M13 M14",
     ),
@@ -155,7 +146,7 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.send-as-denied",
         _SMTP,
         enhanced=("5.7.60", "5.2.252"),
-        adds=_by_route,
+        adds=by_route,
         temporary=False,
         note="M12 M13",
     ),
@@ -240,97 +231,5 @@ BY_SMTP: tuple[Rule, ...] = (
     ),
 )
 
-
-def _graph(code: str, *reasons: str, note: str, who: str = "you", temporary: bool = False, **rest: Any) -> Rule:
-    return Rule(code, _HTTP, reason=reasons, note=note, who=who, temporary=temporary, **rest)
-
-
-BY_GRAPH: tuple[Rule, ...] = (
-    _graph("microsoft.interaction-required", "insufficient_claims", note="H2"),
-    Rule("microsoft.interaction-required", _HTTP, codes=(401,), when=_claims, temporary=False, note="H2"),
-    _graph("microsoft.no-mailbox", "OrganizationFromTenantGuidNotFound", adds=_by_route, note="H10"),
-    _graph(
-        "microsoft.no-mailbox",
-        "MailboxNotEnabledForRESTAPI",
-        "MailboxNotSupportedForRESTAPI",
-        adds=_by_route,
-        note="H9",
-    ),
-    _graph("microsoft.wrong-audience", "InvalidAuthenticationToken", text="audience", adds=_by_route, note="H1"),
-    _graph("microsoft.token-refused", "InvalidAuthenticationToken", adds=_by_route, note="H1"),
-    _graph("microsoft.access-policy", "ErrorAccessDenied", text="Access to OData is disabled", who="admin", note="H4"),
-    _graph("microsoft.access-denied", "ErrorAccessDenied", note="H3"),
-    _graph("microsoft.scope-missing", "Authorization_RequestDenied", adds=_by_route, note="H5"),
-    _graph("microsoft.send-as-denied", "ErrorSendAsDenied", adds=_by_route, note="H6"),
-    _graph("address.syntax", "ErrorInvalidRecipients", note="H7"),
-    _graph("microsoft.mailbox-unknown", "ErrorInvalidUser", "Request_ResourceNotFound", "ResourceNotFound", note="H8"),
-    _graph("message.malformed", "ErrorMimeContentInvalidBase64String", "ErrorMimeContentInvalid", note="H11 H12"),
-    Rule("microsoft.upload-needed", _HTTP, codes=(400,), text="maximum request length", temporary=False, note="H13"),
-    Rule("microsoft.upload-needed", _HTTP, codes=(413,), temporary=False, note="H13"),
-    Rule("microsoft.upload-needed", _HTTP, codes=(200,), temporary=False, note="H14"),
-    Rule("microsoft.upload-needed", ("message",), reason=("large-attachments",), temporary=False),
-    Rule("microsoft.not-in-json", ("message",), reason=("headers-lost", "not-divisible"), temporary=False),
-    _graph("message.too-large", "ErrorMessageSizeExceeded", note="H15"),
-    _graph("microsoft.upload-needed", "ErrorAttachmentSizeLimitExceeded", note="H16"),
-    _graph("microsoft.mailbox-full", "ErrorQuotaExceeded", note="H17"),
-    Rule("microsoft.mailbox-full", _HTTP, codes=(507,), temporary=False, note="H17"),
-    _graph("rate.connections", "ApplicationThrottled", temporary=True, note="H18"),
-    _graph(
-        "quota.exceeded",
-        "ErrorExceededMessageLimit",
-        "ErrorExceededHourlyMessageLimit",
-        "ErrorExceededMaxRecipientLimit",
-        temporary=True,
-        note="H20",
-    ),
-    _graph("microsoft.account-suspended", "ErrorMessageSubmissionBlocked", temporary=True, note="H21"),
-    _graph(
-        "microsoft.account-suspended",
-        "ErrorAccountSuspend",
-        "ErrorAccountSuspendShowTierUpgrade",
-        temporary=True,
-        note="H29",
-    ),
-    _graph(
-        "quota.exceeded",
-        "ErrorSubmissionQuotaExceeded",
-        "ErrorRecipientSubmissionQuotaExceeded",
-        temporary=True,
-        note="H22",
-    ),
-    _graph(
-        "rate.limited", "TooManyRequests", "activityLimitReached", "ErrorTooManyRequests", temporary=True, note="H19"
-    ),
-    Rule("rate.limited", _HTTP, codes=(429,), temporary=True, note="H19 H28"),
-    _graph("api.upload-interrupted", "ErrorItemNotFound", note="H25"),
-    _graph(
-        "api.upload-interrupted",
-        "invalidRange",
-        "fragmentOutOfOrder",
-        "fragmentOverlap",
-        "uploadSessionNotFound",
-        note="H26",
-    ),
-    Rule("api.upload-interrupted", _HTTP, codes=(416,), temporary=False, note="H26"),
-    Rule(
-        "microsoft.app-only-token", _HTTP, text="only valid with delegated authentication", temporary=False, note="H30"
-    ),
-    Rule("microsoft.app-only-token", _HTTP, codes=(405,), temporary=False, note="H30"),
-    _graph(
-        "server.trouble",
-        "ErrorServerBusy",
-        "serviceNotAvailable",
-        "ErrorInternalServerError",
-        "ErrorMailboxStoreUnavailable",
-        "ErrorTimeoutExpired",
-        who="provider",
-        temporary=True,
-        note="H23",
-    ),
-    Rule("server.trouble", _HTTP, codes=(5,), who="provider", temporary=True, note="H23 H28"),
-    Rule("microsoft.token-refused", _HTTP, codes=(401,), adds=_by_route, temporary=False, note="H1"),
-    Rule("microsoft.access-denied", _HTTP, codes=(403,), temporary=False, note="H3"),
-    Rule("api.bad-request", _HTTP, codes=(400, 404, 424), temporary=False, note="H24 H27 H28"),
-)
 
 RULES: tuple[Rule, ...] = (*BY_SMTP, *SIGN_IN, *BY_GRAPH, *SMTP_RULES)
