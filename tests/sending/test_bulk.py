@@ -242,6 +242,42 @@ def test_the_pace_is_kept(account: franking.Account, scripted: ScriptedProvider)
     assert clock.now - 1000.0 == pytest.approx(120.0)  # 10 at once, 10 a minute later, 5 two minutes later
 
 
+@pytest.mark.parametrize("drawn", [list, iter], ids=["a list", "a generator"])
+@pytest.mark.parametrize(("number", "minutes"), [(10, 0), (11, 1), (20, 1), (21, 2)])
+def test_a_run_ends_with_its_last_message(
+    account: franking.Account, scripted: ScriptedProvider, number: int, minutes: int, drawn: Any
+) -> None:
+    clock = Clock()
+    results = run(account, drawn(messages(number)), clock, rate=10)
+    assert [result.outcome for result in results] == ["accepted"] * number
+    assert clock.now - 1000.0 == 60.0 * minutes
+
+
+def test_a_message_that_was_drawn_early_has_a_result_when_the_run_is_stopped(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    clock, stop, taken = Clock(), threading.Event(), 0
+
+    def items() -> Iterator[Any]:
+        nonlocal taken
+        for message in messages(25):
+            taken += 1
+            yield message
+
+    def wait(seconds: float) -> None:
+        if seconds > 1:
+            stop.set()
+        clock.wait(seconds)
+
+    with franking.connect(account, secret="x") as mailer:
+        sent = bulk.Run(mailer, rate=10, clock=clock, wait=wait, stop=stop)
+        results = list(bulk.send_all(sent, items()))
+    assert [result.outcome for result in results] == ["accepted"] * 10 + ["failed"] * (taken - 10)
+    assert [result.index for result in results] == list(range(taken))
+    assert taken == 11 and len(scripted.sent) == 10
+    assert results[-1].error is not None and results[-1].error.diagnosis is not None
+
+
 def test_retry_after_is_honoured_and_holds_everything(account: franking.Account, scripted: ScriptedProvider) -> None:
     clock = Clock()
     scripted.answers = [Throttled("slow down", retry_after=40.0)]

@@ -148,8 +148,10 @@ class _Worker:
                     yield self._finish(job, ended(job, jobs.fatal))
             elif (given_up := jobs.given_up()) is not None and given_up.following is not None:
                 yield self._finish(given_up.following, given_up)
-            elif not jobs.done():
-                self._wait(max(jobs.delay(), 0.0 if self.run.connections == 1 else 0.002))
+            else:
+                jobs.look_ahead()
+                if not jobs.done():
+                    self._wait(max(jobs.delay(), 0.0 if self.run.connections == 1 else 0.002))
 
     @property
     def _unwanted(self) -> bool:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from random import SystemRandom
@@ -32,6 +33,8 @@ MINUTE = 60.0
 DAY = 86400.0
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit)  # Ctrl-C, or the exit that a handler of SIGTERM asks for
 PATIENCE = 0.05  # seconds that a worker waits while another draws from a slow iterable, before it looks elsewhere
+
+_NOT_BEGUN = "Interrupted before this message was begun."
 
 _log = logging.getLogger("franking.bulk")
 
@@ -132,6 +135,7 @@ class Queue:
         self._run = run
         self.source = iter(messages)
         self._index = count()
+        self._ahead: deque[tuple[int, Any]] = deque()  # at most one message, drawn while the pace let none leave
         self._lock = threading.Lock()
         self._drawing = threading.Lock()  # apart: a slow iterable must not hold up the results of other connections
         self._paused: list[tuple[float, int, Decision]] = []
@@ -171,7 +175,7 @@ class Queue:
             job = None
             if self._paused and self._paused[0][0] <= now:
                 job = heapq.heappop(self._paused)[2].following
-            elif self._exhausted or self.stopping:
+            elif (self._exhausted and not self._ahead) or self.stopping:
                 return None
             self._out += 1  # before one is drawn, so that others do not take the same place
             self._pace.take(now)
@@ -183,25 +187,39 @@ class Queue:
                 self._pace.give_back()
         return job
 
-    def _new(self, now: float) -> Job | None:
-        if not self._drawing.acquire(timeout=PATIENCE):
+    def look_ahead(self) -> None:
+        """Draw the next message while the pace lets none leave, so that a run with no further one ends at once."""
+        with self._lock:
+            early = not (self._ahead or self._paused) and self._pace.wait(self._run.clock()) > 0
+        if early and (drawn := self._next(wait=0)) is not None:
+            self._ahead.append(drawn)
+
+    def _next(self, wait: float) -> tuple[int, Any] | None:
+        """Draw a message from the caller's iterable, if no other worker does for longer than ``wait``."""
+        if not self._drawing.acquire(timeout=wait):
             return None
         try:
+            if self._ahead:
+                return self._ahead.popleft()
             if self._exhausted or self.stopping:
                 return None
             message = next(self.source)
-            index = next(self._index)
+            return next(self._index), message
         except StopIteration:
             self._exhausted = True
-            return None
         except INTERRUPTIONS as interruption:
             self.halt(interruption)
-            return None
         except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
             self._exhausted, self.broken = True, problem  # what is under way is finished first
-            return None
         finally:
             self._drawing.release()
+        return None
+
+    def _new(self, now: float) -> Job | None:
+        drawn = self._next(PATIENCE)
+        if drawn is None:
+            return None
+        index, message = drawn
         try:
             prepared = self._run.mailer.prepare(message)
             if self._run.per_day is not None:
@@ -209,12 +227,15 @@ class Queue:
             return Job(index, message, prepared)
         except INTERRUPTIONS as interruption:
             self.halt(interruption)
-            failure: FrankingError = ConnectError("Interrupted before this message was begun.")
+            failure: FrankingError = ConnectError(_NOT_BEGUN)
         except FrankingError as error:
             failure = error
-        self._run.mailer.explain(failure)
-        self._unprepared.append(SendResult(index, message, "failed", None, failure))
+        self._unprepared.append(self._failed(index, message, failure))
         return None
+
+    def _failed(self, index: int, message: Any, failure: FrankingError) -> SendResult:
+        self._run.mailer.explain(failure)
+        return SendResult(index, message, "failed", None, failure)
 
     def _count_for_the_day(self, now: float) -> None:
         """Count a message of today; raise ``Throttled`` for one too many."""
@@ -240,10 +261,12 @@ class Queue:
 
     def unprepared(self) -> SendResult | None:
         """Return the result of a message that did not get as far as a job."""
-        try:
+        with suppress(IndexError):
             return self._unprepared.popleft()
-        except IndexError:
-            return None
+        if self.stopping and not self.abandoned:
+            with suppress(IndexError):
+                return self._failed(*self._ahead.popleft(), ConnectError(_NOT_BEGUN))
+        return None
 
     def delay(self) -> float:
         """Return how long it makes sense to wait before drawing again, in seconds."""
@@ -257,7 +280,8 @@ class Queue:
     def done(self) -> bool:
         """Return whether nothing is left to draw and nothing is under way."""
         with self._lock:
-            ended = (self._exhausted or self.stopping) and not self._paused and not self._unprepared
+            waiting = self._paused or self._unprepared or self._ahead
+            ended = (self._exhausted or self.stopping) and not waiting
             return self.abandoned or (ended and (self.halted or not self._out))
 
     def settled(self, *, success: bool = False) -> None:
