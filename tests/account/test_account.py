@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import franking
+from franking import registry
 from franking.account import config, editing
 from franking.account.account import Account
 from franking.account.environment import secret_variable
@@ -26,6 +27,7 @@ from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.smtp.provider import SmtpProvider
 from franking.text import nearest
+from servers.scripted import ScriptedProvider
 
 
 def smtp(**changes: Any) -> Account:
@@ -186,6 +188,18 @@ def test_its_repr_shows_settings_and_no_secrets() -> None:
         "Account(name='shop', provider='smtp', sender='Jan Novák <info@novak.cz>', host='smtp.novak.cz', "
         "password_command='echo …')"
     )
+
+
+def test_its_repr_asks_the_provider_which_keys_are_commands(scripted: ScriptedProvider) -> None:
+    scripted.fields = (Field("vault", credential="token"), Field("exit_command"))
+    account = Account(name="s", provider="scripted", sender="a@b.cz", vault="read canary-6", exit_command="QUIT now")
+    shown = "Account(name='s', provider='scripted', sender='a@b.cz', exit_command={}, vault='read …')"
+    assert repr(account) == shown.format("'QUIT now'")
+    registry._PROVIDERS.pop("scripted")
+    try:
+        assert repr(account) == shown.format("'QUIT …'")  # nobody knows any more
+    finally:
+        registry.register(scripted)
 
 
 def test_the_reference_is_what_somebody_typed() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from commandline import Franking
+from franking.account.config import config_path
+from franking.account.fields import Field
 from franking.auth.secret import Grant
 from franking.auth.store import open_store
 from servers.google import Google
+from servers.scripted import ScriptedProvider
 
 
 def secrets_of(google: Google, grant: Grant) -> list[str]:
@@ -31,3 +34,16 @@ def test_logout_of_an_account_that_is_gone_forgets_what_is_left(franking: Franki
     assert franking("logout", "shop").code == 0
     assert open_store().load("shop") is None
     assert franking("logout", "shop").code == 2
+
+
+def test_what_else_holds_the_secret_is_named(franking: Franking, scripted: ScriptedProvider) -> None:
+    scripted.fields = (Field("vault", credential="token"), Field("badge", credential="key"), Field("desk"))
+    config_path().parent.mkdir(parents=True, exist_ok=True)
+    config_path().write_text(
+        "[accounts.s]\nprovider = 'scripted'\nfrom = 'a@b.cz'\nvault = 'x'\nbadge = 'y'\ndesk = 'z'\n"
+    )
+    told = franking("logout", "s").err
+    assert [line for line in told.splitlines() if "still" in line] == [
+        "The account's vault is still there, and is still used.",
+        "The account's badge is still there, and is still used.",
+    ]

@@ -96,6 +96,12 @@ def test_every_text_is_used_and_every_remark_has_one() -> None:
     assert set(texts["remark"]) - remarks == {"oauth-possible"}
 
 
+@pytest.mark.parametrize("language", ["xx", "EN", "en_GB", "", "../../etc/passwd", "\x00"])
+def test_a_language_that_is_not_there_is_english(language: str) -> None:
+    for typed in ("smtp.gmail.com", "me@seznam.cz", "me@nobody-knows.example"):
+        assert franking.recommend(typed, offline=True, language=language) == franking.recommend(typed, offline=True)
+
+
 def test_mx_is_trusted_more_than_srv_and_srv_more_than_published_settings() -> None:
     own = (Published(Server("smtp.own.example", 465, "tls")),)
     results = LookupResults(

@@ -95,7 +95,7 @@ def _revoke(account: Account, store: FileStore) -> str:
 def _warn_of_others(console: Console, account: Account) -> None:
     if os.environ.get(secret_variable(account.name)):
         console.say(f"{secret_variable(account.name)} is still set, and is still used.", "warn")
-    for key in ("password_command", "password_file", "token_command"):
-        if account.get(key):
-            console.say(f"The account's {key} is still there, and is still used.", "warn")
+    for field in provider(account.provider).fields:
+        if field.credential and account.get(field.name):
+            console.say(f"The account's {field.name} is still there, and is still used.", "warn")
     console.say(f"To sign in again: {repair_command('login', account.reference)}")

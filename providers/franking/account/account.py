@@ -142,12 +142,18 @@ class Account:
 
     def __repr__(self) -> str:
         given = dict(self._given)
-        for key in given:
-            if key.endswith("_command"):
-                # somebody may have written a secret into a command's arguments, and a repr ends up in logs
-                given[key] = f"{given[key].split(' ')[0]} …"
+        for key in filter(self._runs, given):
+            # somebody may have written a secret into a command's arguments, and a repr ends up in logs
+            given[key] = f"{str(given[key]).split(' ')[0]} …"
         shown = "".join(f", {key}={value!r}" for key, value in sorted(given.items()))
         return f"Account(name={self.name!r}, provider={self.provider!r}, sender={str(self.sender)!r}{shown})"
+
+    def _runs(self, key: str) -> bool:
+        try:
+            fields = provider_named(self.provider).fields
+        except SettingsError:  # it was registered once, and a repr never fails
+            return True
+        return any(field.runs for field in fields if field.name == key)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return tuple(getattr(self, slot) for slot in self.__slots__)

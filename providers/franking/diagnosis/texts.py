@@ -32,13 +32,14 @@ _OPTION = re.compile(r"--[a-z-]+")
 
 
 @lru_cache(maxsize=16)
-def entries(language: str = "en") -> Mapping[str, Mapping[str, Any]]:
-    """Return a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint.
+def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str, Any]]:
+    """Return a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint; with
+    a ``prefix`` of the file's name those of another subject.
 
     ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
     """
     base = (_LANGUAGE.match(language.lower()) or ("en",))[0]
-    file = FOLDER / f"{base}.toml"
+    file = FOLDER / f"{prefix}{base}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 

@@ -7,13 +7,12 @@ everything put in words from ``texts/recommend.<language>.toml``. Nothing is loo
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from franking.diagnosis.texts import FOLDER
+from franking.diagnosis.texts import entries
 from franking.discovery.input import LONGEST, Target
 from franking.provider import Facts, Provider
 from franking.registry import providers
@@ -323,17 +322,12 @@ def _receiver(host: str) -> tuple[str, str]:
     return "mx-other", ""
 
 
-@lru_cache(maxsize=4)
-def _phrases(language: str) -> Mapping[str, Mapping[str, str]]:
-    with (FOLDER / f"recommend.{language}.toml").open("rb") as file:
-        return tomllib.load(file)
-
-
 def phrase(section: str, code: str, *, language: str = "en", **values: Any) -> str:
-    """Return the words for a code of ``texts/recommend.<language>.toml``."""
-    return _phrases(language)[section][code].format(**values)
+    """Return the words for a code of ``texts/recommend.<language>.toml``, in English where the language lacks it."""
+    words = entries(language, "recommend.").get(section, {}).get(code) or entries("en", "recommend.")[section][code]
+    return str(words).format(**values)
 
 
 # read now, so that the first recommendation is as quick as the rest
 table()
-_phrases("en")
+entries("en", "recommend.")
