@@ -278,7 +278,7 @@ def test_an_id_token_for_another_client_is_not_believed(
     try:
         grant = sign_in(account(), microsoft)
     except errors.LoginRequired as refused:
-        assert who is None, "MSAL before 1.37 looks at the audience itself"
+        assert who is None, "MSAL before 1.38 looks at the audience itself"
         assert "another program" in str(refused)
         return
     assert (grant.who, bool(grant.details.get("tenant"))) == (who, who is not None)

@@ -116,7 +116,7 @@ def transport_failure(account: Account, problem: Exception) -> FrankingError | N
         )
     if isinstance(problem, JSONDecodeError | RecursionError) or "Unable to complete OIDC Discovery" in str(problem):
         return unreadable(issuer)  # a portal's redirect
-    if "IdTokenAudienceError" in names or "IdTokenIssuerError" in names:  # MSAL before 1.37 looks at these itself
+    if "IdTokenAudienceError" in names or "IdTokenIssuerError" in names:  # MSAL before 1.38 looks at these itself
         return LoginRequired(
             "The answer was made for another program or by another issuer; sign in again.",
             evidence=Evidence("oauth", reason="nonce-mismatch"),
