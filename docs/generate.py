@@ -59,6 +59,7 @@ SAMPLES: Mapping[str, Any] = {
     "by_api": True,
     "by_graph": True,
     "number": "NUMBER",
+    "by_device": True,
 }
 """What stands in a remedy where an account's own values will stand."""
 

@@ -161,3 +161,21 @@ def test_a_list_of_numbers_that_is_none_harms_nobody(microsoft: Microsoft, accou
     with pytest.raises(errors.FrankingError) as caught:
         sign_in(account(), microsoft)
     assert 50076 in evidence(microsoft, caught.value).details["aadsts"]
+
+
+@pytest.mark.parametrize(
+    ("ways", "first"),
+    [
+        ({"device": True}, "Sign in through the browser instead of a device code"),
+        ({}, "Sign in from the company's network, or on a computer that the company manages"),
+        ({"no_browser": True}, "Sign in from the company's network, or on a computer that the company manages"),
+    ],
+)
+def test_nobody_is_told_to_sign_in_as_they_did(
+    microsoft: Microsoft, account: Make, ways: dict[str, Any], first: str
+) -> None:
+    microsoft.answers = [("/token", Problem("access_denied", 53003, "Blocked.").reply())]
+    with pytest.raises(errors.LoginRequired) as caught:
+        sign_in(account(), microsoft, **ways)
+    found = explain(caught.value, account(), provider("outlook"))
+    assert (found.code, found.remedies[0][: len(first)]) == ("microsoft.conditional-access", first)

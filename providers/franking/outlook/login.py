@@ -275,7 +275,7 @@ def _grant(
 ) -> Grant:
     """Make a grant of MSAL's result; raise what an error in it means."""
     if "access_token" not in result:
-        raise explained(account, result, wanted, secret=secret)
+        raise explained(account, result, wanted, way=way, secret=secret)
     claims = result.get("id_token_claims") or {}
     if not meant_for(claims, account.client_id):  # MSAL validates the nonce only
         claims = {}

@@ -49,16 +49,18 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def explained(
-    account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, secret: str | None = None
+    account: Account, result: Mapping[str, Any], wanted: Iterable[str], *, way: str = "", secret: str | None = None
 ) -> FrankingError:
     """Make the error of an OAuth error response (RFC 6749 §5.2, with Microsoft's additions).
 
-    ``wanted`` are the scopes that were asked for. It is a ``ConnectError`` for what passes by itself, ``SettingsError``
-    where the app registration or its secret is at fault, else ``LoginRequired``.
+    ``wanted`` are the scopes that were asked for, ``way`` is how the person signs in, or once signed in. It is a
+    ``ConnectError`` for what passes by itself, ``SettingsError`` where the app registration or its secret is at fault,
+    else ``LoginRequired``.
     """
     reason = bounded(str(result.get("error") or "no-answer"), 100)
     text = bounded(str(result.get("error_description") or ""))
     details = _details(account, result, wanted, secret)
+    details |= {"by_browser": way in ("browser", "pasted"), "by_device": way == "device"}
     evidence = Evidence("oauth", text=text, reason=reason, details=details)
     said = ": ".join(filter(None, (reason, text)))
     at = _matter_of(reason, details["aadsts"])
