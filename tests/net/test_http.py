@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from urllib3.exceptions import HTTPError
 
 from franking import errors
 from franking.net import http, http_errors
+from servers.names import Names, silent
+from servers.ports import closed_port, full_backlog
 from servers.web import CUT, Authority, Reply, Request, WebServer
 
 
@@ -288,3 +291,124 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
     except OSError:
         pass
+
+
+# -- connecting: within the time, the nearest of several addresses -----------------------------------------------------
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+def _unreached(ca_file: str, url: str, *, ahead: bool) -> tuple[errors.FrankingError, float]:
+    """Open a connection ahead of a request, or with it, and give the error and the seconds that it took."""
+    with http.session(ca_file, timeout=0.3) as session:
+        began = time.perf_counter()
+        with pytest.raises((OSError, HTTPError)) as caught:
+            if ahead:
+                http.reach(session, url)
+            else:
+                session.post(url, data=b"x", timeout=(0.3, 5))
+        took = time.perf_counter() - began
+    assert http_errors.never_left(caught.value)
+    return http_errors.from_exception(caught.value, service="Graph", url=url), took
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["opened ahead", "with a request"])
+def test_no_connection_takes_longer_than_its_time(authority: Authority, names: Names, ahead: bool) -> None:
+    with silent() as mute, full_backlog() as nowhere, names.hanging("hanging.localhost"):
+        for host, port, step in (
+            ("localhost", mute, "tls"),
+            ("localhost", nowhere, "connect"),
+            ("hanging.localhost", 1, "resolve"),
+        ):
+            error, took = _unreached(authority.ca_file, f"https://{host}:{port}/", ahead=ahead)
+            assert isinstance(error, errors.ConnectTimeout), repr(error)
+            assert error.step == step
+            assert took < 1.3
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["opened ahead", "with a request"])
+def test_a_proxy_that_keeps_silent_is_named(
+    authority: Authority, names: Names, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    with silent() as mute:
+        names.lead("proxy.example.test", mute)
+        monkeypatch.setenv("HTTPS_PROXY", "http://name:canary@proxy.example.test:3128")
+        error, took = _unreached(authority.ca_file, "https://graph.example.test/", ahead=ahead)
+    assert isinstance(error, errors.ConnectTimeout)
+    assert error.step == "connect"
+    assert error.evidence is not None
+    assert (error.evidence.details["proxy"], error.evidence.details["host"]) == (
+        "proxy.example.test:3128",
+        "graph.example.test",
+    )
+    assert "graph.example.test), through the proxy proxy.example.test:3128," in str(error)
+    assert "canary" not in f"{error} {error.evidence}"
+    assert took < 1.3
+
+
+def test_a_living_address_wins_over_dead_ones(server: WebServer, names: Names, session: requests.Session) -> None:
+    with full_backlog() as nowhere:
+        names.lead("localhost", nowhere, closed_port(), server.port)
+        began = time.perf_counter()
+        assert http.reach(session, server.url) == "TLSv1.3"
+        assert session.get(f"{server.url}/x").status_code == 200
+    assert time.perf_counter() - began < 1.3
+    assert names.asked == ["localhost"]
+
+
+def test_every_address_that_was_tried_is_in_the_evidence(
+    authority: Authority, names: Names, session: requests.Session
+) -> None:
+    names.lead("localhost", closed_port(), ("127.0.0.2", closed_port("127.0.0.2")))
+    error = _broken(session, "https://localhost:1/")
+    assert error.evidence is not None
+    assert [one["address"] for one in error.evidence.details["tried"]] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_a_tls_handshake_that_fails_leaves_nothing_of_a_request(session: requests.Session) -> None:
+    """A final request without a body would otherwise count as one that perhaps arrived."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(requests.exceptions.RequestException) as caught:
+            session.post(f"https://localhost:{listener.getsockname()[1]}/")
+        thread.join()
+    assert http_errors.never_left(caught.value)
+
+
+def test_the_patience_for_a_reply_is_not_that_for_the_next_body(authority: Authority) -> None:
+    """The reply that accepts a message may take minutes; a server that takes no more of the next one may not."""
+    stopped = threading.Event()
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/first":
+            return Reply(200, {"got": len(request.read())})
+        stopped.wait(20)
+        return CUT
+
+    with WebServer(answer, authority) as server, http.session(authority.ca_file, timeout=0.5, patience=30) as session:
+        session.post(f"{server.url}/first", data=b"x", timeout=(0.5, 30))
+        body = http.Streamed((b"x" * 65_536 for _ in range(1_000)), 65_536_000)
+        began = time.perf_counter()
+        error = _broken(session, f"{server.url}/second", data=body, timeout=(0.5, 30))
+        assert time.perf_counter() - began < 5
+        stopped.set()
+    assert isinstance(error, errors.ConnectTimeout)
+    assert server.connections == 1
+
+
+def test_a_socks_proxy_is_refused_in_words(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
+    url = "https://graph.example.test/"
+    error = _broken(session, url)
+    with pytest.raises(OSError, match="SOCKS"):
+        http.reach(session, url)
+    assert error.evidence is not None
+    assert error.evidence.reason == "proxy"

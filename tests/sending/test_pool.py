@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from franking.errors import ConnectError, MessageError, OutcomeUnknown, Refused, SettingsError
+from franking.errors import ConnectError, ConnectTimeout, Evidence, MessageError, OutcomeUnknown, Refused, SettingsError
 from franking.provider import Session
 from franking.sending.pool import Pool
 
@@ -263,3 +263,44 @@ def test_a_child_leaves_a_session_alone_that_might_speak_for_its_parent(
     monkeypatch.setattr(os, "getpid", lambda: -1)
     pool.close()
     assert opened.made[0].closed == 0
+
+
+@pytest.mark.parametrize(
+    ("problem", "openings"), [(ConnectTimeout, 1), (ConnectError, 4)], ids=["silent", "refused at once"]
+)
+def test_who_waited_while_the_time_ran_out_is_told_and_who_comes_later_tries(
+    opened: Opener, problem: type[ConnectError], openings: int
+) -> None:
+    """A server that refuses at once says nothing of the next attempt, and costs none of those who wait their time."""
+    pool, begun, may_end = Pool(1), threading.Semaphore(0), threading.Event()
+    attempts: list[int] = []
+    seen: list[ConnectError] = []
+
+    def silent() -> Session:
+        attempts.append(1)
+        begun.release()
+        assert may_end.wait(10)
+        raise problem("no answer", step="connect", evidence=Evidence("connect", reason="timeout"))
+
+    def work() -> None:
+        try:
+            pool.take(silent, threading.get_ident())
+        except ConnectError as told:
+            told.add_note("explained")
+            seen.append(told)
+
+    first, *others = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    first.start()
+    assert begun.acquire(timeout=10)
+    for thread in others:
+        thread.start()
+    time.sleep(0.05)  # they wait for the one session
+    may_end.set()
+    for thread in (first, *others):
+        thread.join(10)
+    assert len(attempts) == openings
+    assert [(str(one), one.step, one.evidence, one.__notes__) for one in seen] == [
+        ("no answer", "connect", Evidence("connect", reason="timeout"), ["explained"])
+    ] * 4
+    assert len({id(one) for one in seen}) == 4
+    assert pool.take(opened, ME) is opened.made[0]

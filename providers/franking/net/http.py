@@ -1,4 +1,4 @@
-"""HTTP as Franking wants it, for both API providers: our TLS, one attempt, no redirects.
+"""HTTP as Franking wants it, for both API providers: our way to connect, our TLS, one attempt, no redirects.
 
 ``session`` makes the connection pool, ``read`` reads a response and takes out what it repeats of our secrets,
 ``Streamed`` is a request's body of known length that knows whether it was handed over. What a failure means for a
@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
-from franking.net import tls
+from franking.net import tcp, tls
+from franking.net.http_errors import Unconnected
 from franking.net.response import PATIENCE, BoundedResponse, unpacked, without_secrets
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
     """Make a requests session: ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but
     HTTPS_PROXY/NO_PROXY honoured.
 
-    Every request has ``timeout`` (seconds without progress) unless it names its own; a response that has begun ends
-    within ``patience``. The environment's CA bundle variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False``
-    neither replace nor weaken our context; .netrc is not read.
+    Looking the name up, connecting and the TLS handshake take ``timeout`` seconds each at most, and so does every
+    request without progress unless it names its own; a response that has begun ends within ``patience``. The
+    environment's CA bundle variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and ``verify=False`` neither replace nor
+    weaken our context; .netrc is not read.
     """
     import requests
     from requests.adapters import HTTPAdapter
+    from requests.exceptions import InvalidProxyURL
     from requests.utils import get_environ_proxies
     from urllib3.connection import HTTPSConnection
     from urllib3.connectionpool import HTTPSConnectionPool
@@ -55,13 +58,39 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
 
     class Connection(HTTPSConnection):
         response_class = Response
+        stage = "connect"  # what is going on while no connection has come about
         debuglevel = 0  # a program that sets http.client's own to 1 would see our tokens printed
 
         def connect(self) -> None:
-            if made.aborted:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
-            made.connections.add(self)
-            super().connect()
+            self.stage = "connect"
+            try:
+                if made.aborted:
+                    raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
+                made.connections.add(self)
+                super().connect()
+            except OSError as problem:
+                proxy = self.proxy and self.stage != "tls" and f"{self.proxy.host}:{self.proxy.port}"
+                raise Unconnected(self.stage, proxy or None) from problem
+
+        def _new_conn(self) -> socket.socket:
+            place = tcp.Place(self._dns_host, self.port, "tls")
+            tcp.connect(place, tcp.resolve(place, timeout=timeout), self._own, timeout=timeout)
+            if self.proxy is None:
+                self.stage = "tls"
+            return self.sock
+
+        def _own(self, sock: socket.socket) -> None:
+            sock.settimeout(timeout)
+            self.sock = sock
+
+        def _tunnel(self) -> None:
+            super()._tunnel()
+            self.stage = "tls"
+
+        def request(self, *args: Any, **settings: Any) -> None:
+            if self.sock is not None:  # it may still have the patience for the reply of the message before
+                self.sock.settimeout(self.timeout)
+            super().request(*args, **settings)
 
         @property
         def is_connected(self) -> bool:
@@ -74,6 +103,7 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
 
         def reach(self) -> str:
             connection: Any = self._get_conn()
+            connection.timeout = timeout
             try:
                 if self.proxy is not None and connection.is_closed:
                     self._prepare_proxy(connection)
@@ -91,8 +121,9 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
             self._ours(self.poolmanager)
 
         def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
-            if not proxy.lower().startswith("socks"):
-                settings["proxy_ssl_context"] = context
+            if proxy.lower().startswith("socks"):
+                raise InvalidProxyURL("a SOCKS proxy is not spoken to; HTTPS_PROXY must name an HTTP proxy")
+            settings["proxy_ssl_context"] = context
             return self._ours(super().proxy_manager_for(proxy, **settings, ssl_context=context))
 
         def _ours(self, pools: Any) -> Any:

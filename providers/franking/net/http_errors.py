@@ -26,12 +26,23 @@ from franking.errors import (
 from franking.net import tcp
 from franking.text import bounded
 
-__all__ = ["busy", "from_exception", "from_response", "never_left", "retry_after"]
+__all__ = ["Unconnected", "busy", "from_exception", "from_response", "never_left", "retry_after"]
 
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; a Retry-After beyond a day is a broken clock or a joke."""
 
 _SURELY_NOT = (501, 507)  # not implemented; no room, which Exchange says of a full mailbox
+
+
+class Unconnected(OSError):
+    """No connection came about, so that nothing of a request has left; its cause says why.
+
+    ``stage`` is how far it came: ``connect`` or ``tls``; ``proxy`` is the one on the way, until it has let us through.
+    """
+
+    def __init__(self, stage: str, proxy: str | None = None) -> None:
+        super().__init__(stage, proxy)
+        self.stage, self.proxy = stage, proxy
 
 
 def retry_after(value: str | None, *, clock: Callable[[], float] = time.time) -> float | None:
@@ -108,9 +119,17 @@ def from_exception(
     """
     parts = urlsplit(url)
     place = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port or 443}
-    kind, reason, said, details = _most_telling(list(_causes(problem)))
-    evidence = Evidence(kind, text=said, reason=reason, details={**place, **details})
+    chain = list(_causes(problem))
+    kind, reason, said, details = _most_telling(chain)
     where = f"{service} ({parts.hostname})"
+    unconnected = next((link for link in chain if isinstance(link, Unconnected)), None)
+    stage = None
+    if unconnected is not None:
+        stage = unconnected.stage
+        if unconnected.proxy:
+            details["proxy"] = unconnected.proxy
+            where += f", through the proxy {unconnected.proxy},"
+    evidence = Evidence(kind, text=said, reason=reason, details={**details, **place})
     if handed_over:
         unknown = f"{where} got the message and did not answer ({reason}); it may have been accepted."
         return OutcomeUnknown(unknown, step="accepted", evidence=evidence)
@@ -118,19 +137,17 @@ def from_exception(
         words = f"The encrypted connection to {where} could not be made: {said}."
         return TLSError(words, step=step or "tls", evidence=evidence)
     if reason == "timeout":
-        return ConnectTimeout(f"{where} was silent for too long.", step=step or "connect", evidence=evidence)
+        return ConnectTimeout(f"{where} was silent for too long.", step=step or stage or "connect", evidence=evidence)
     words = f"{where} could not be reached: {_WORDS.get(reason, 'the connection broke off')}."
-    return ConnectError(words, step=step or ("resolve" if kind == "dns" else "connect"), evidence=evidence)
+    made = ConnectTimeout if any(isinstance(link, ConnectTimeout) for link in chain) else ConnectError
+    return made(words, step=step or ("resolve" if kind == "dns" else stage) or "connect", evidence=evidence)
 
 
 def never_left(problem: BaseException) -> bool:
     """Return whether a request surely never left: no connection came about."""
-    return any(type(link).__name__ in _UNCONNECTED for link in _causes(problem))
+    return any(isinstance(link, Unconnected) for link in _causes(problem))
 
 
-_UNCONNECTED = frozenset(
-    {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLCertVerificationError"}
-)
 _WORDS = {
     "refused": "nothing answers on that port",
     "unreachable": "the network leads nowhere",
@@ -159,6 +176,8 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
+        if isinstance(current, FrankingError):  # our own way to connect has told it all
+            return
         nested = [current.__cause__, getattr(current, "reason", None), *reversed(current.args), current.__context__]
         current = next((one for one in nested if isinstance(one, BaseException)), None)
 
@@ -171,6 +190,10 @@ def _most_telling(chain: list[BaseException]) -> Meaning:
     for link in reversed(chain):
         said = bounded(str(link), 300)
         match link:
+            case ConnectError(evidence=Evidence(kind=kind, reason=reason, text=told, details=details)):
+                return kind, reason or "closed", told, dict(details)
+            case Unconnected():
+                continue
             case ssl.SSLCertVerificationError(reason=reason, verify_code=code, verify_message=words):
                 return "tls", reason or "certificate", said, {"verify_code": code, "verify_message": words}
             case ssl.SSLEOFError() | ssl.SSLZeroReturnError():

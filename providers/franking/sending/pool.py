@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING
 
-from franking.errors import ConnectError, Evidence, MessageError, Refused, SettingsError
+from franking.errors import ConnectError, ConnectTimeout, Evidence, MessageError, Refused, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,7 @@ class Pool:
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # by whom each is used: a thread, or the stop event of a send_many
         self._calls: dict[object, Call] = {}  # what is under way, by the same keys
+        self._timed_out: ConnectTimeout | None = None  # how the latest opening ended, if the time was up
 
     @contextmanager
     def borrow(self, make: Callable[[], Session]) -> Iterator[Session]:
@@ -65,9 +67,11 @@ class Pool:
         """Take a session for this owner (see ``abort``); ``give_back`` must follow.
 
         ``make`` opens one where none is idle. Waits until one may be had; without ``wait`` raises ``SettingsError``
-        where none is.
+        where none is. Who waited while the server let the time of an opening pass is told so, instead of waiting as
+        long once more.
         """
         self.after_fork()
+        before = self._timed_out
         if not self._free.acquire(blocking=wait):
             raise SettingsError(
                 "Every connection of this mailer is busy with send_many, whose results this very thread reads: "
@@ -83,7 +87,7 @@ class Pool:
                 if self._idle and not call.broken_off:
                     session = self._idle.pop()
             if session is None and not call.broken_off:
-                session = make()
+                session = self._open(make, before)
             with self.lock:
                 if session is not None and not call.broken_off:
                     self._busy[session], call.began = owner, True
@@ -97,6 +101,17 @@ class Pool:
                 session.close()
             self._free.release()
             raise
+
+    def _open(self, make: Callable[[], Session], before: ConnectTimeout | None) -> Session:
+        if self._timed_out not in (None, before):
+            raise copy(self._timed_out)
+        try:
+            session = make()
+        except ConnectTimeout as problem:
+            self._timed_out = copy(problem)  # as it is now: notes are added on its way out
+            raise
+        self._timed_out = None
+        return session
 
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""

@@ -1,0 +1,62 @@
+"""Names that lead where a test says: to several addresses, dead and living ones, or nowhere for as long as it likes.
+
+It stands in for the system's resolver (``socket.getaddrinfo``), so it is seen by everybody who asks by that: our code,
+an SDK's, a program's that runs in this process. An address has its own port here, whatever port is asked for.
+``silent`` is a port that accepts connections and says nothing; ports that are dead or refuse are in ``ports.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from servers.ports import HOST
+
+__all__ = ["Names", "silent"]
+
+
+class Names:
+    """What the names of this machine lead to; ``asked`` are the look-ups of the names that are known here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self._known: dict[str, list[tuple[str, int]]] = {}
+        self._hanging: dict[str, threading.Event] = {}
+        self._system = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def lead(self, name: str, *ports: int | tuple[str, int]) -> None:
+        """Let a name lead to these ports of 127.0.0.1, or these addresses, in this order."""
+        self._known[name] = [(HOST, each) if isinstance(each, int) else each for each in ports]
+
+    @contextlib.contextmanager
+    def hanging(self, name: str) -> Iterator[None]:
+        """Answer nobody who asks for this name, until the end of the block; then there is no such name."""
+        self._hanging[name] = over = threading.Event()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _look_up(self, host: Any, port: Any, *more: Any, **options: Any) -> list[Any]:
+        name = host.decode() if isinstance(host, bytes) else str(host)
+        if name in self._hanging:
+            self.asked.append(name)
+            self._hanging[name].wait(30)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if name in self._known:
+            self.asked.append(name)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self._known[name]]
+        return self._system(host, port, *more, **options)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """Hold a port of 127.0.0.1 that accepts every connection and never says a word."""
+    with socket.create_server((HOST, 0), backlog=100) as listener:
+        yield listener.getsockname()[1]
