@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from franking.message.address import Envelope as Envelope
     from franking.message.attachment import Attachment as Attachment
     from franking.message.message import Message as Message
+    from franking.outbox.entry import OutboxEntry as OutboxEntry
+    from franking.outbox.outbox import Outbox as Outbox
     from franking.provider import Receipt as Receipt
     from franking.provider import Step as Step
     from franking.sending.mailer import Mailer as Mailer
@@ -60,6 +62,8 @@ _HOMES = {
     "Mailer": "sending.mailer",
     "Message": "message.message",
     "MessageError": "errors",
+    "Outbox": "outbox.outbox",
+    "OutboxEntry": "outbox.entry",
     "OutcomeUnknown": "errors",
     "Receipt": "provider",
     "RecipientsRefused": "errors",

@@ -34,7 +34,7 @@ from franking.errors import Evidence, SettingsError
 if TYPE_CHECKING:
     from franking.account.account import Account
 
-__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store", "save_grant", "save_password"]
+__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store", "save_grant", "save_password", "state_directory"]
 
 
 VERSION = 1
@@ -285,12 +285,16 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
             field="FRANKING_STORE_KEY",
             evidence=Evidence("store", reason="no-key"),
         )
-    named = environ.get("FRANKING_STATE_DIR")
-    if named:
-        return FileStore(Path(named).expanduser().absolute(), mode, passphrase=passphrase)
+    return FileStore(state_directory(environ), mode, passphrase=passphrase)
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Return where programs of this user keep what they remember: ``$FRANKING_STATE_DIR``, else the system's place."""
+    if named := environ.get("FRANKING_STATE_DIR"):
+        return Path(named).expanduser().absolute()
     import platformdirs
 
-    return FileStore(platformdirs.user_state_path("franking", appauthor=False), mode, passphrase=passphrase)
+    return platformdirs.user_state_path("franking", appauthor=False)
 
 
 def save_password(store: SecretStore, account: Account, password: str) -> None:

@@ -69,7 +69,7 @@ def parse_parts(data: bytes) -> Parts:
     """Parse a whole message. The first text and the first html are the bodies, every other leaf is an attachment."""
     message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(data)
     fields = tuple(
-        (name, _decoded(name, value)) for name, value in message.raw_items() if not name.lower().startswith(_STRUCTURE)
+        (name, decoded(name, value)) for name, value in message.raw_items() if not name.lower().startswith(_STRUCTURE)
     )
     found: dict[str, EmailMessage] = {}
     others: list[Part] = []
@@ -101,7 +101,8 @@ def _leaves(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[tuple[Emai
         yield part, parents
 
 
-def _decoded(name: str, value: str) -> str:
+def decoded(name: str, value: str) -> str:
+    """Return a header field's value as a person reads it, or as it is where it cannot be decoded."""
     text = re.sub("[\r\n]", "", value).encode(errors="surrogateescape").decode(errors="replace").strip()
     try:
         if name.lower().removeprefix("resent-") in ADDRESSED:

@@ -27,6 +27,7 @@ from franking.sending.watched_secret import WatchedSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from email.message import EmailMessage
     from types import TracebackType
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from franking.diagnosis.diagnosis import Diagnosis
     from franking.message.address import Envelope
     from franking.message.message import Message
+    from franking.outbox.entry import OutboxEntry
+    from franking.outbox.store import Store
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
@@ -111,14 +114,16 @@ class Mailer:
     ) -> None:
         check_numbers(connections, window, rate)
         self.account = account
-        self._enabled, self._rewrite_from = account.enabled, account.rewrite_from
+        self._rewrite_from = account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.window, self.rate = window, rate
         self.pool = Pool(connections)
         self._observer = observer or silent
         self._secret, self._store = secret, store
+        self.secret_given = secret is not None
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
+        self._outbox: Store | None = None
         self._watched: WatchedSecret | None = None  # the secret, since the first session was opened
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -227,6 +232,28 @@ class Mailer:
         """Return the clock and the sleep that a run of many messages goes by, where they are not the machine's."""
         return {} if capturing is None else {"clock": capturing.clock, "wait": capturing.wait}
 
+    def queue(
+        self,
+        message: Message | EmailMessage | bytes,
+        *,
+        key: str | None = None,
+        not_before: datetime | float | None = None,
+        give_up: float | None = None,
+        envelope: Envelope | None = None,
+    ) -> OutboxEntry:
+        """Put a message into the outbox; it is on disk when this returns, and a runner delivers it (docs: outbox).
+
+        ``key`` names the message: the same key with the same content is the same entry. ``not_before`` is the earliest
+        time, ``give_up`` for how many seconds it is tried. Raises as ``send`` does before it connects.
+        """
+        from franking.outbox.store import Store
+        from franking.sending.enqueue import draft
+
+        made = draft(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
+        if self._outbox is None:
+            self._outbox = Store()
+        return self._outbox.add([made])[0]
+
     @property
     def limits(self) -> RouteFacts:
         """Return what is known of the provider's limits on this route: connections at once, messages per minute and per
@@ -257,14 +284,6 @@ class Mailer:
         """
         if isinstance(message, Prepared):
             return message
-        if not self._enabled:
-            from franking.account.repair import repair_command
-
-            raise SettingsError(
-                f"The account {self.account.name!r} is switched off; nothing is sent with it. Switch it on with: "
-                + repair_command("accounts", "enable", self.account.name),
-                field="enabled",
-            )
         prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
         if self._short_lines:
             from franking.sending.retry import with_short_lines
@@ -292,8 +311,19 @@ class Mailer:
             self.pool.drop_idle()
         return True
 
+    def _check_enabled(self) -> None:
+        if not self.account.enabled:
+            from franking.account.repair import repair_command
+
+            raise SettingsError(
+                f"The account {self.account.name!r} is switched off; nothing is sent with it. Switch it on with: "
+                + repair_command("accounts", "enable", self.account.name),
+                field="enabled",
+            )
+
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
+        self._check_enabled()
         if capturing is not None:
             return capturing.session(self)
         secret = self._secret_in_use()

@@ -1,0 +1,169 @@
+"""Which runner has which message: the lock that says who lives, and the mark that is the fence.
+
+A runner holds an OS lock on a file of its own for as long as it lives; whoever finds a lock free takes over the rows of
+the runner that had it, and no clock is asked. Committing the mark ``started`` before a message's last byte leaves is
+the fence: it fails for a row that is no longer this runner's, and then nothing more of it is sent. A row that is taken
+over with the mark may have been accepted; one without it surely was not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from franking.outbox.entry import write_value
+from franking.outbox.holds import FAR
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from franking.diagnosis.diagnosis import Diagnosis
+    from franking.outbox.database import Database
+    from franking.provider import Receipt
+
+__all__ = ["Claims", "Settlement"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an attempt led to, as it is written down: where ``next_at`` is set it is tried again, for ``waiting``."""
+
+    number: int
+    state: str
+    waiting: tuple[str, ...] = ()
+    receipt: Receipt | None = None
+    diagnosis: Diagnosis | None = None
+    next_at: float | None = None
+    begun: bool = True
+
+
+class Claims:
+    """Hold one runner's rows."""
+
+    def __init__(self, database: Database) -> None:
+        import filelock
+
+        self.database = database
+        self.runner = os.urandom(12).hex()
+        with database.ready():
+            self._path = self._lock_file(self.runner)
+            self._alive = filelock.FileLock(self._path, mode=0o600, thread_local=False)
+            self._alive.acquire(timeout=0)
+
+    def close(self) -> None:
+        """Give back whatever this runner still has, and end."""
+        with self.database.transaction() as connection:
+            _take_over(connection, self.runner, 0.0)
+        self._alive.release()
+        self._path.unlink(missing_ok=True)
+
+    def _lock_file(self, runner: str) -> Path:
+        return self.database.directory / "runners" / f"{runner}.lock"
+
+    # -- taking ------------------------------------------------------------------------------------------------------
+
+    def take_over(self, now: float) -> list[int]:
+        """Take over the rows of runners that are dead: those with the mark become unknown (and are returned), the
+        others are queued again.
+        """
+        import filelock
+
+        unknown: list[int] = []
+        found = self.database.rows("SELECT DISTINCT runner FROM entries WHERE state = 'sending'")
+        for runner in [row["runner"] for row in found if row["runner"] != self.runner]:
+            path = self._lock_file(runner)
+            lock = filelock.FileLock(path, mode=0o600, thread_local=False)
+            with suppress(filelock.Timeout):
+                lock.acquire(timeout=0)
+                try:
+                    with self.database.transaction() as connection:
+                        unknown += _take_over(connection, runner, now)
+                finally:
+                    lock.release()
+                    path.unlink(missing_ok=True)
+        return unknown
+
+    def claim(
+        self, account: str, limit: int, now: float, settled: Iterable[Settlement] = (), started: Sequence[int] = ()
+    ) -> tuple[list[Any], set[int]]:
+        """Settle attempts, set the mark on rows that are about to leave, and take rows that are due, in one commit.
+
+        Return the rows taken, and the numbers whose mark was set: what is missing there is no longer this runner's.
+        """
+        with self.database.transaction() as connection:
+            for settlement in settled:
+                self._settle(connection, settlement, now)
+            marked = {number for number in started if self._mark(connection, number)}
+            rows: list[Any] = []
+            if limit > 0:
+                rows = connection.execute(_CLAIM, {
+                    "runner": self.runner, "account": account, "now": now, "limit": limit, "far": now + FAR,
+                }).fetchall()  # fmt: skip
+        return sorted(rows, key=lambda row: (row["next_at"], row["number"])), marked
+
+    def _mark(self, connection: sqlite3.Connection, number: int) -> bool:
+        mine = "UPDATE entries SET started = 1 WHERE number = ? AND runner = ? AND state = 'sending'"
+        return connection.execute(mine, (number, self.runner)).rowcount == 1
+
+    def _settle(self, connection: sqlite3.Connection, settlement: Settlement, now: float) -> None:
+        finished = settlement.next_at is None
+        values = {
+            "number": settlement.number,
+            "runner": self.runner,
+            "state": settlement.state,
+            "waiting": json.dumps(settlement.waiting, ensure_ascii=False),
+            "receipt": write_value(settlement.receipt),
+            "diagnosis": write_value(settlement.diagnosis),
+            "next_at": settlement.next_at,
+            "finished_at": now if finished else None,
+            "less": 0 if settlement.begun else 1,
+        }
+        # a suspended runner whose rows were taken over may still say what became of what it had marked
+        changed = connection.execute(_SETTLE, values).rowcount
+        if changed and settlement.state == "accepted":
+            connection.execute("DELETE FROM bodies WHERE number = ?", (settlement.number,))
+
+    def give_back(self, numbers: Iterable[int]) -> None:
+        """Let rows that were taken and never begun wait again."""
+        with self.database.transaction() as connection:
+            connection.executemany(
+                "UPDATE entries SET state = 'queued', runner = NULL, started = 0, attempts = attempts - 1 "
+                "WHERE number = ? AND runner = ? AND state = 'sending'",
+                [(number, self.runner) for number in numbers],
+            )
+
+
+_DUE = "state = 'queued' AND account = :account AND next_at"
+_CLAIM = (
+    "UPDATE entries SET state = 'sending', runner = :runner, started = 0, attempts = attempts + 1 "
+    "WHERE number IN ("
+    f"SELECT number FROM (SELECT number, next_at FROM entries WHERE {_DUE} <= :now ORDER BY next_at LIMIT :limit) "
+    f"UNION ALL SELECT number FROM (SELECT number FROM entries WHERE {_DUE} > :far "
+    "AND (not_before IS NULL OR not_before <= :now) LIMIT :limit) LIMIT :limit) RETURNING *"
+)
+_SETTLE = (
+    "UPDATE entries SET state = :state, waiting = :waiting, receipt = coalesce(:receipt, receipt), "
+    "diagnosis = :diagnosis, next_at = coalesce(:next_at, next_at), finished_at = :finished_at, "
+    "attempts = attempts - :less, runner = CASE WHEN :state = 'unknown' THEN runner END, started = 0 "
+    "WHERE number = :number AND runner = :runner AND state IN ('sending', 'unknown')"
+)
+
+
+def _take_over(connection: sqlite3.Connection, runner: str, now: float) -> list[int]:
+    from franking.diagnosis.diagnosis import Diagnosis
+
+    diagnosis = write_value(Diagnosis("outbox.interrupted", who="you"))
+    unknown = connection.execute(
+        "UPDATE entries SET state = 'unknown', diagnosis = ? WHERE state = 'sending' AND runner = ? AND started "
+        "RETURNING number",
+        (diagnosis, runner),
+    ).fetchall()
+    connection.execute(
+        "UPDATE entries SET state = 'queued', runner = NULL WHERE state = 'sending' AND runner = ?", (runner,)
+    )
+    return [row["number"] for row in unknown]

@@ -1,0 +1,296 @@
+"""The outbox's file: an SQLite database of ours alone, its schema and its errors. It knows no messages.
+
+WAL with ``synchronous=FULL``: what is committed survives a loss of power (https://sqlite.org/pragma.html#pragma_synchronous).
+Directory 0700, files 0600. A database that is damaged, another owner's, newer than this program or on a network file
+system (where SQLite's locks and shared memory do not hold, https://sqlite.org/wal.html) is refused and left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from franking.atomic import make_private
+from franking.errors import Evidence, FrankingError, SendError, SettingsError
+
+__all__ = ["Database"]
+
+FILE = "outbox.sqlite3"
+BUSY_SECONDS = 30.0
+"""How long a commit of another process is waited for; one takes milliseconds."""
+
+SCHEMA = (
+    # version 1
+    """
+    CREATE TABLE entries (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        mark TEXT NOT NULL,
+        key TEXT,
+        digest BLOB,
+        account TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'queued',
+        sender TEXT NOT NULL,
+        recipients TEXT NOT NULL,
+        waiting TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        flags INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        created_at REAL NOT NULL,
+        not_before REAL,
+        next_at REAL NOT NULL,
+        expires_at REAL NOT NULL,
+        finished_at REAL,
+        runner TEXT,
+        started INTEGER NOT NULL DEFAULT 0,
+        receipt TEXT,
+        diagnosis TEXT
+    );
+    CREATE INDEX entries_state ON entries (state, number);
+    CREATE INDEX entries_account ON entries (account, state, number);
+    CREATE INDEX entries_due ON entries (account, next_at) WHERE state = 'queued';
+    CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL;
+    CREATE TABLE bodies (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE accounts (
+        account TEXT PRIMARY KEY,
+        held TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        since REAL NOT NULL,
+        next_at REAL NOT NULL,
+        stamp TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+"""What leads from each version of the file to the next; its number stands in ``user_version``."""
+
+_NETWORK = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "lustre",
+)
+
+
+class Database:
+    """One open outbox file, shared by the threads of one process; after a fork the child opens its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / FILE
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._inherited: list[sqlite3.Connection] = []
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the file for writing: all that is done inside is there afterwards, on disk, or none of it."""
+        with self._lock, self._translated():
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """See that the directory is usable; what the file system says inside is told in the outbox's words."""
+        with self._translated():
+            with self._lock:
+                self._open()
+            yield
+
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """Return what a query finds."""
+        with self._lock, self._translated():
+            return self._open().execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file; a later use opens it again."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None and self._process == os.getpid():
+                connection.close()
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._process == os.getpid():
+            return self._connection
+        if self._connection is not None:
+            # the parent's: even closing it here would be wrong (https://sqlite.org/howtocorrupt.html, section 2.6)
+            self._inherited.append(self._connection)
+            self._lock = threading.RLock()
+        self._connection = None
+        self._make_place()
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(SCHEMA):
+                raise SettingsError(
+                    f"{self.path} was written by a newer Franking (version {version} of the file; this one knows "
+                    f"{len(SCHEMA)}). Update Franking, or name another directory in FRANKING_OUTBOX.",
+                    evidence=_evidence("newer", self.path),
+                )
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            if version < len(SCHEMA):
+                _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._process = connection, os.getpid()
+        return connection
+
+    def _make_place(self) -> None:
+        """Make directory and file for this user alone, or refuse what is there."""
+        try:
+            make_private(self.directory)
+            _refuse_network(self.directory)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+            handle = os.open(self.path, flags, 0o600)
+            try:
+                found = os.fstat(handle)
+            finally:
+                os.close(handle)
+            (self.directory / "bodies").mkdir(mode=0o700, exist_ok=True)
+            (self.directory / "runners").mkdir(mode=0o700, exist_ok=True)
+        except OSError as problem:
+            raise self._unwritable(problem) from problem
+        if os.name == "posix":
+            self._refuse_others(found)
+
+    def _refuse_others(self, found: os.stat_result) -> None:
+        for path, status in ((self.directory, self.directory.stat()), (self.path, found)):
+            if status.st_uid != os.geteuid():
+                raise SettingsError(
+                    f"{path} belongs to another user. An outbox is one user's: let programs of other users hand their "
+                    "mail to the relay (franking relay), or name a directory of your own in FRANKING_OUTBOX.",
+                    field="FRANKING_OUTBOX",
+                    evidence=_evidence("owner", path),
+                )
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                import shlex
+
+                mode = "700" if path == self.directory else "600"
+                command = f"chmod {mode} {shlex.quote(str(path))}"
+                raise SettingsError(
+                    f"{path} may be read or written by others. Run: {command}",
+                    field="FRANKING_OUTBOX",
+                    repair=command,
+                    evidence=_evidence("mode", path),
+                )
+
+    # -- errors ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as problem:
+            raise self._explained(problem) from problem
+        except OSError as problem:
+            if isinstance(problem, FrankingError):
+                raise
+            raise self._unwritable(problem) from problem
+
+    def _explained(self, problem: sqlite3.Error) -> FrankingError:
+        name = getattr(problem, "sqlite_errorname", None) or ""
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return SendError(
+                f"{self.path} is damaged ({problem}); it was left as it is. Move it away, or restore a copy of it.",
+                step="settings",
+                evidence=_evidence("damaged", self.path, str(problem)),
+            )
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+            return SettingsError(
+                f"{self.path} cannot be written: {problem}.",
+                field="FRANKING_OUTBOX",
+                evidence=_evidence("unwritable", self.path, str(problem)),
+            )
+        reason = "busy" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else "full"
+        words = f"is in use by another program for over {BUSY_SECONDS:g} seconds" if reason == "busy" else str(problem)
+        return SendError(
+            f"{self.path}: {words}. Nothing was put into the outbox; try again.",
+            step="settings",
+            temporary=True,
+            evidence=_evidence(reason, self.path, str(problem)),
+        )
+
+    def _unwritable(self, problem: OSError) -> FrankingError:
+        import errno
+
+        where = problem.filename or self.directory
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            return SendError(
+                f"{where}: {problem.strerror}. Nothing was put into the outbox; try again when there is room.",
+                step="settings",
+                temporary=True,
+                evidence=_evidence("full", where, problem.strerror or ""),
+            )
+        return SettingsError(
+            f"{where} cannot be written: {problem.strerror}.",
+            field="FRANKING_OUTBOX",
+            evidence=_evidence("unwritable", where, problem.strerror or ""),
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to today's version, in one transaction; another process may have done it meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for step in SCHEMA[version:]:
+            for statement in filter(str.strip, step.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(SCHEMA)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _refuse_network(directory: Path) -> None:
+    """Refuse a directory on a network file system, where Linux tells (/proc/self/mountinfo, proc(5))."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        mounted, _, kind = line.partition(" - ")
+        if mounted.split()[2] == wanted and kind.split()[0] in _NETWORK:
+            raise SettingsError(
+                f"{directory} is on a network file system ({kind.split()[0]}), where an outbox could lose mail or send "
+                "it twice. Name a directory on a local disk in FRANKING_OUTBOX.",
+                field="FRANKING_OUTBOX",
+                evidence=_evidence("network", directory),
+            )
+
+
+def _evidence(reason: str, path: object, text: str = "") -> Evidence:
+    return Evidence("outbox", text=text, reason=reason, details={"path": str(path)})

@@ -1,0 +1,103 @@
+"""What a person decides about a message: try it again, take it back, say what became of an unknown one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from franking.diagnosis.diagnosis import Diagnosis
+from franking.errors import SettingsError
+from franking.outbox.entry import read_receipt, write_value
+from franking.outbox.store import GIVE_UP, Store, no_entry, numbered, parsed
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from franking.outbox.entry import OutboxEntry
+
+    Change = Callable[[sqlite3.Connection, Any], object]
+
+__all__ = ["DECISIONS", "cancel", "resolve", "retry"]
+
+DECISIONS = ("sent", "resend", "drop")
+
+_AGAIN = (
+    "UPDATE entries SET state = 'queued', next_at = :now, not_before = NULL, finished_at = NULL, started = 0, "
+    "runner = NULL, waiting = :waiting, expires_at = max(:until, expires_at) WHERE number = :number"
+)
+_FINISH = (
+    "UPDATE entries SET state = :state, finished_at = :now, runner = NULL, started = 0, "
+    "diagnosis = coalesce(:diagnosis, diagnosis) WHERE number = :number"
+)
+
+
+def retry(store: Store, id: str, *, give_up: float = GIVE_UP) -> OutboxEntry:
+    """Let a failed, refused or cancelled message be tried again for ``give_up`` seconds, or a queued one at once; its
+    account too. Raises ``SettingsError`` for an unknown id or another state.
+    """
+
+    def change(connection: sqlite3.Connection, row: Any) -> None:
+        _again(connection, row, store.clock(), give_up)
+        connection.execute("UPDATE accounts SET next_at = 0 WHERE account = ?", (row["account"],))
+
+    return _changed(store, id, ("failed", "refused", "cancelled", "queued"), change, "tried again")
+
+
+def cancel(store: Store, id: str) -> OutboxEntry:
+    """Take a queued message back. Raises ``SettingsError`` for an unknown id or another state."""
+    return _changed(store, id, ("queued",), _finish(store, "cancelled"), "cancelled")
+
+
+def resolve(store: Store, id: str, decision: str) -> OutboxEntry:
+    """Say what became of an unknown message: it was ``sent``; ``resend`` it, although it may arrive twice; ``drop`` it.
+
+    Raises ``SettingsError`` for an unknown id, another state or another word.
+    """
+    if decision not in DECISIONS:
+        raise SettingsError(f"decision: {decision!r} is not one of {', '.join(DECISIONS)}.", field="decision")
+    change: Change
+    if decision == "sent":
+        change = _finish(store, "accepted", Diagnosis("outbox.resolved"))
+    elif decision == "drop":
+        change = _finish(store, "cancelled")
+    else:
+
+        def change(connection: sqlite3.Connection, row: Any) -> None:
+            _again(connection, row, store.clock(), GIVE_UP)
+
+    return _changed(store, id, ("unknown",), change, "resolved")
+
+
+def _again(connection: sqlite3.Connection, row: Any, now: float, give_up: float) -> None:
+    receipt = read_receipt(row["receipt"])
+    accepted = receipt.accepted if receipt else ()
+    waiting = [one for one in json.loads(row["recipients"]) if one not in accepted]
+    values = {"now": now, "until": now + give_up, "waiting": json.dumps(waiting, ensure_ascii=False)}
+    connection.execute(_AGAIN, {**values, "number": row["number"]})
+
+
+def _finish(store: Store, state: str, diagnosis: Diagnosis | None = None) -> Change:
+    values = {"state": state, "now": store.clock(), "diagnosis": write_value(diagnosis)}
+
+    def finish(connection: sqlite3.Connection, row: Any) -> None:
+        connection.execute(_FINISH, {**values, "number": row["number"]})
+        if state == "accepted":
+            connection.execute("DELETE FROM bodies WHERE number = ?", (row["number"],))
+
+    return finish
+
+
+def _changed(store: Store, id: str, states: tuple[str, ...], change: Change, what: str) -> OutboxEntry:
+    number, mark = parsed(id)
+    with store.database.transaction() as connection:
+        row = connection.execute("SELECT * FROM entries WHERE number = ? AND mark = ?", (number, mark)).fetchone()
+        if row is None:
+            raise no_entry(id)
+        if row["state"] not in states:
+            raise SettingsError(f"{id} is {row['state']}; only {' or '.join(states)} mail can be {what}.", field="id")
+        change(connection, row)
+        entry = store.entry(numbered(connection, number)[0])
+    if entry.state == "accepted":
+        store.forget_file(number)
+    return entry

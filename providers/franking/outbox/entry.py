@@ -1,0 +1,109 @@
+"""One message in the outbox, as people and programs see it. A value: nothing here reads or writes files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from franking.diagnosis.diagnosis import Diagnosis
+from franking.provider import Receipt
+
+__all__ = ["FINISHED", "STATES", "OutboxEntry", "moment", "read_diagnosis", "read_receipt", "write_value"]
+
+STATES = ("queued", "sending", "accepted", "refused", "failed", "unknown", "cancelled")
+FINISHED = ("accepted", "refused", "failed", "cancelled")
+"""States from which nothing follows by itself; ``unknown`` waits for a person."""
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a point in time (seconds since 1970) as ISO 8601 in UTC, such as ``2026-11-02T10:00:00.123Z``."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """What is known of one message in the outbox.
+
+    ``id`` sorts in the order of creation. ``state`` is one of ``STATES``; while ``queued``, ``held`` is the diagnosis
+    code of why its account cannot send now. ``sender`` and ``to`` are the envelope's; ``waiting`` are the recipients who
+    have neither got it nor refused it for good. ``bytes`` is the size with Bcc. ``receipt`` adds up what was accepted
+    so far, ``diagnosis`` is the last attempt's. Times are ISO 8601, UTC.
+    """
+
+    id: str
+    key: str | None
+    account: str
+    state: str
+    held: str | None
+    sender: str
+    to: tuple[str, ...]
+    waiting: tuple[str, ...]
+    subject: str
+    message_id: str
+    bytes: int
+    attempts: int
+    created_at: str
+    next_at: str | None
+    expires_at: str
+    receipt: Receipt | None = None
+    diagnosis: Diagnosis | None = None
+
+    def as_dict(self, language: str = "en") -> dict[str, Any]:
+        """Return the JSON object of ``franking outbox list --json``; the diagnosis in ``language``."""
+        return {
+            "id": self.id,
+            "key": self.key,
+            "account": self.account,
+            "state": self.state,
+            "held": self.held,
+            "sender": self.sender,
+            "to": list(self.to),
+            "waiting": list(self.waiting),
+            "subject": self.subject,
+            "message_id": self.message_id,
+            "bytes": self.bytes,
+            "attempts": self.attempts,
+            "created_at": self.created_at,
+            "next_at": self.next_at,
+            "expires_at": self.expires_at,
+            "receipt": None if self.receipt is None else self.receipt.as_dict(),
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.as_dict(language),
+        }
+
+
+def write_value(value: Receipt | Diagnosis | None) -> str | None:
+    """Return a receipt or a diagnosis as it is written down: its fields, its texts are looked up when it is read."""
+    if value is None:
+        return None
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Diagnosis):
+        found["values"] = {name: known for name, known in value.values.items() if name != "hints"}
+    return json.dumps(found, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has no form for as something that a text can be filled with."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if hasattr(value, "items"):
+        return dict(value)
+    return str(value)
+
+
+def read_receipt(text: str | None) -> Receipt | None:
+    """Return the receipt that was written down."""
+    if text is None:
+        return None
+    found = json.loads(text)
+    for name in ("accepted", "warnings"):
+        found[name] = tuple(found.get(name, ()))
+    return Receipt(**found)
+
+
+def read_diagnosis(text: str | None) -> Diagnosis | None:
+    """Return the diagnosis that was written down."""
+    return None if text is None else Diagnosis(**json.loads(text))

@@ -1,0 +1,106 @@
+"""A message for the outbox: composed and checked as if it were sent now, but nothing is opened. It writes nothing."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from franking.errors import MessageError, SettingsError
+from franking.outbox.store import GIVE_UP, Draft
+from franking.provider import SupportsPlan
+
+if TYPE_CHECKING:
+    from franking.message.address import Envelope
+    from franking.message.prepare import Prepared
+    from franking.sending.mailer import Mailer
+
+__all__ = ["draft"]
+
+LONGEST_KEY = 200
+
+
+def draft(
+    mailer: Mailer,
+    message: Any,
+    key: str | None = None,
+    *,
+    not_before: datetime | float | None = None,
+    give_up: float | None = None,
+    envelope: Envelope | None = None,
+) -> Draft:
+    """Compose a message and check what can be checked before connecting. Raises as ``Mailer.queue`` does."""
+    _check_named(mailer)
+    with mailer.explained():
+        prepared = mailer.prepare(message, envelope=envelope)
+        _check_size(mailer, prepared)
+    digest = None
+    if key is not None:
+        _check_key(key)
+        from franking.outbox.fingerprint import fingerprint
+
+        digest = fingerprint(mailer.account.name, prepared.envelope, message)
+    return Draft(
+        mailer.account.name,
+        prepared,
+        subject=_subject(message, prepared),
+        key=key,
+        digest=digest,
+        not_before=_seconds(not_before),
+        give_up=_checked_give_up(give_up),
+    )
+
+
+def _check_named(mailer: Mailer) -> None:
+    """Refuse an account that no later process could find."""
+    if mailer.secret_given or mailer.account.reference != mailer.account.name:
+        raise SettingsError(
+            "The outbox sends with the settings and the secret that are there at that time: it needs the name of "
+            "an account that is saved, not an Account, a URL or secret=. Save it with: franking accounts add",
+            field="account",
+        )
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable() or key != key.strip():
+        raise MessageError(f"key: {key!r} is no key; use 1 to {LONGEST_KEY} visible characters.", field="key")
+
+
+def _check_size(mailer: Mailer, prepared: Prepared) -> None:
+    """Refuse what the route cannot carry. Raises ``MessageError``."""
+    if isinstance(mailer.provider, SupportsPlan):
+        mailer.provider.plan(mailer.account, prepared.content)
+
+
+def _checked_give_up(give_up: float | None) -> float:
+    if give_up is None:
+        return GIVE_UP
+    if not (math.isfinite(give_up) and give_up > 0):
+        raise SettingsError(f"give_up: {give_up!r} is no number of seconds above 0.", field="give_up")
+    return float(give_up)
+
+
+def _seconds(moment: datetime | float | None) -> float | None:
+    if moment is None or isinstance(moment, int | float):
+        return moment
+    if moment.tzinfo is None:
+        raise SettingsError(
+            f"not_before: {moment.isoformat()} has no time zone; use datetime.now(timezone.utc) and the like.",
+            field="not_before",
+        )
+    return moment.astimezone(UTC).timestamp()
+
+
+def _subject(message: Any, prepared: Prepared) -> str:
+    """Return the subject as a person reads it."""
+    known = getattr(message, "subject", None)
+    if isinstance(known, str):
+        return known
+    from franking.message.parser import decoded
+    from franking.message.raw import read_header
+
+    head = next(prepared.content.chunks(bcc=False), b"")
+    for name, line in read_header(head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")[0]:
+        if name == b"subject":
+            return decoded("subject", line.partition(b":")[2].decode("utf-8", "surrogateescape"))
+    return ""
