@@ -25,6 +25,7 @@ COMMANDS = {
     "logout": "Forget a password or a sign-in.",
     "status": "Tell where each secret is, how old, and what repairs it.",
     "accounts": "List, show, add, remove, enable or disable accounts.",
+    "outbox": "What waits to be sent, what became of it; deliver it.",
 }
 
 

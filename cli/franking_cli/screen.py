@@ -27,6 +27,7 @@ __all__ = [
     "show_left_behind",
     "show_result",
     "show_step",
+    "show_table",
 ]
 
 _SYMBOLS = {"ok": ("✓", "good"), "failed": ("✗", "bad"), "warning": ("!", "warn"), "skipped": ("–", "faint")}
@@ -227,3 +228,11 @@ def show_left_behind(console: Console, before: Config) -> None:
             f"From now on your own settings are read, and {before.location} (accounts: {names}) no longer is for you.",
             "warn",
         )
+
+
+def show_table(console: Console, table: list[tuple[str, ...]]) -> None:
+    """Print rows as columns, to stdout."""
+    shown = [[visible(cell) for cell in line] for line in table]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for line in shown:
+        console.data("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

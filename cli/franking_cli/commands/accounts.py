@@ -17,7 +17,7 @@ from franking_cli.commands.logout import forget
 from franking_cli.commands.status import broken_row, inspect_secret, state_row
 from franking_cli.console import Console, visible
 from franking_cli.options import Default, Replace, account_from, changed, password_from_stdin
-from franking_cli.screen import show_hints, show_left_behind
+from franking_cli.screen import show_hints, show_left_behind, show_table
 
 __all__ = ["app"]
 
@@ -51,7 +51,7 @@ def list_accounts(console: Console) -> None:
         console.answer(rows)
     elif rows:
         console.say(f"From {saved.location}:", "faint")
-        _show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows)])
+        show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows)])
     else:
         console.say(f"There are no accounts in {saved.location} yet.")
         console.say("Add one with: franking setup")
@@ -64,13 +64,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if row["enabled"] is False:
         state = "switched off"
     return ("*" * row["default"], row["name"], row["route"] or "?", row["from"] or "?", state)
-
-
-def _show_table(console: Console, table: list[tuple[str, ...]]) -> None:
-    shown = [[visible(cell) for cell in line] for line in table]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for line in shown:
-        console.data("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command("show")

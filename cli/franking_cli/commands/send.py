@@ -21,6 +21,7 @@ from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
 from franking_cli.logs import show_dialogue
+from franking_cli.moments import moment
 from franking_cli.options import AccountName, PasswordStdin, Transcript, name_to_report, password_from_stdin
 from franking_cli.screen import answer_report, show_result, show_step
 
@@ -49,11 +50,20 @@ def run(
     header: Annotated[_Many, typer.Option("--header", help="'Name: value'; may be repeated.")] = None,
     eml: Annotated[Path | None, typer.Option("--eml", help="Send this .eml file as it is.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the .eml to stdout and send nothing.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Put it into the outbox instead of sending it now.")] = False,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="With --queue: what names it, so that it goes only once.")
+    ] = None,
+    not_before: Annotated[
+        str | None, typer.Option("--not-before", metavar="TIME", help="With --queue: +2h, or ISO 8601 with a zone.")
+    ] = None,
     password_stdin: PasswordStdin = False,
     transcript: Transcript = False,
 ) -> int:
     """Send one message."""
     console.without_hints = True
+    if not queue and (key or not_before):
+        raise typer.BadParameter("it goes with --queue", param_hint="--key" if key else "--not-before")
     console.about["account"] = name_to_report(account)
     recipients = {"to": to or (), "cc": cc or (), "bcc": bcc or ()}
     composed = {
@@ -76,6 +86,14 @@ def run(
     with connect(account, secret=secret) as mailer:
         console.about["account"] = mailer.account.name
         envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
+        if queue:
+            begin = moment(not_before, "--not-before") if not_before else None
+            entry = mailer.queue(message, key=key, not_before=begin, envelope=envelope)
+            if console.json_output:
+                console.answer(entry.as_dict())
+            else:
+                console.data(entry.id)
+            return 0
         if dry_run:
             predict(console, mailer, mailer.prepare(message, envelope=envelope))
             return 0

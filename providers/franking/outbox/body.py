@@ -18,7 +18,8 @@ from franking.message.content import gathered
 from franking.message.raw import read_header
 
 if TYPE_CHECKING:
-    from franking.message.content import Content, Parts
+    from franking.message.content import Content
+    from franking.message.parts import Parts
 
 __all__ = ["SMALL", "Stored", "orphans", "place", "sync_directory", "write_draft"]
 

@@ -29,7 +29,7 @@ class OutboxEntry:
     """What is known of one message in the outbox.
 
     ``id`` sorts in the order of creation. ``state`` is one of ``STATES``; while ``queued``, ``held`` is the diagnosis
-    code of why its account cannot send now. ``sender`` and ``to`` are the envelope's; ``waiting`` are the recipients who
+    code of why its account cannot send now. ``sender`` and ``to`` are the envelope's; ``waiting`` are recipients who
     have neither got it nor refused it for good. ``bytes`` is the size with Bcc. ``receipt`` adds up what was accepted
     so far, ``diagnosis`` is the last attempt's. Times are ISO 8601, UTC.
     """
@@ -106,4 +106,9 @@ def read_receipt(text: str | None) -> Receipt | None:
 
 def read_diagnosis(text: str | None) -> Diagnosis | None:
     """Return the diagnosis that was written down."""
-    return None if text is None else Diagnosis(**json.loads(text))
+    if text is None:
+        return None
+    found = json.loads(text)
+    # JSON knows no tuples: the words of a command are one
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in found["values"].items()}
+    return Diagnosis(**{**found, "values": values})

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import FrankingError
+from franking.errors import FrankingError, LoginRequired
 from franking.message.address import Envelope
 from franking.message.prepare import Prepared
 from franking.outbox.claims import Claims, Settlement
@@ -56,10 +56,13 @@ _log = logging.getLogger("franking.outbox")
 
 @dataclass(slots=True)
 class Summary:
-    """Count what a run did: attempts by what became of the message, ``held`` the codes that accounts are held by."""
+    """Count what a run did: attempts by what became of the message; ``held`` the codes that accounts are held by,
+    ``sign_in`` those among them for which a person has to sign in.
+    """
 
     outcomes: dict[str, int] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    sign_in: set[str] = field(default_factory=set)
 
     def count(self, state: str) -> None:
         self.outcomes[state] = self.outcomes.get(state, 0) + 1
@@ -355,6 +358,8 @@ class _Lane:
         over = runner.holds.hold(self.account, diagnosis, runner.clock(), runner.chance(), retry_after)
         with runner.lock:
             runner.summary.held[self.account] = diagnosis.code
+            if isinstance(error, LoginRequired):
+                runner.summary.sign_in.add(self.account)
         _log.warning("The account %r waits: %s", self.account, diagnosis.title)
         for number in over:
             runner.finished(number)

@@ -248,9 +248,9 @@ class Store:
 
     # -- what goes ---------------------------------------------------------------------------------------------------
 
-    def purge(self, older_than: float = KEEP) -> int:
+    def purge(self, older_than: float = KEEP) -> Sequence[str]:
         """Remove finished messages (never unknown ones) that ended ``older_than`` seconds ago, and files left over;
-        return how many messages went.
+        return the ids of those that went.
         """
         marks = ",".join("?" * len(FINISHED))
         with self.database.transaction() as connection:
@@ -264,7 +264,7 @@ class Store:
         with suppress(OSError):
             for path in orphans(self._bodies, self._named_files()):
                 path.unlink(missing_ok=True)
-        return len(rows)
+        return [written(row["number"], row["mark"]) for row in rows]
 
     def _named_files(self) -> set[str]:
         rows = self.database.rows("SELECT number, mark FROM entries WHERE flags & ?", (_IN_FILE,))

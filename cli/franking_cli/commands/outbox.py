@@ -1,0 +1,230 @@
+"""``franking outbox``: what waits, what became of it, and what a person decides about it. ``send --queue`` puts in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from franking.errors import FrankingError, SettingsError
+from franking.outbox.entry import STATES, OutboxEntry
+from franking.outbox.outbox import Outbox
+from franking_cli.command import command
+from franking_cli.console import Console, visible
+from franking_cli.exit_codes import exit_code
+from franking_cli.moments import duration
+from franking_cli.screen import show_diagnosis, show_table
+from franking_cli.service import served
+from franking_cli.signals import on_ending
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="What waits in the outbox, what became of it; deliver it.",
+)
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as franking outbox list names them.")]
+State = Annotated[str | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+_EVERY = 1_000_000
+
+
+@app.command("list")
+@command
+def list_entries(
+    console: Console,
+    *,
+    state: State = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="NAME", help="Only this account's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="NUMBER", help="How many.")] = 100,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="ID", help="Only older ones: the next page.")
+    ] = None,
+    counts: Annotated[bool, typer.Option("--counts", help="Only how many there are in each state.")] = False,
+) -> None:
+    """List messages, the newest first."""
+    box = Outbox()
+    if counts:
+        found = box.counts()
+        if console.json_output:
+            console.answer(found)
+        else:
+            for name, number in found.items():
+                console.data(f"{name:<10}{number:>8}")
+        return
+    entries = box.list(state=state, account=account, limit=limit, before=before)
+    if console.json_output:
+        console.answer([entry.as_dict() for entry in entries])
+    elif entries:
+        show_table(console, [("id", "state", "account", "to", "subject"), *map(_cells, entries)])
+    else:
+        console.say("There is nothing like that in the outbox.")
+
+
+def _cells(entry: OutboxEntry) -> tuple[str, ...]:
+    state = entry.state
+    if entry.held:
+        state = f"held ({entry.held})"
+    to = ", ".join(entry.to[:2])
+    if len(entry.to) > 2:
+        to += f" and {len(entry.to) - 2} more"
+    return (entry.id, state, entry.account, to, entry.subject)
+
+
+@app.command("show")
+@command
+def show(
+    console: Console,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The message.")],  # noqa: A002
+    *,
+    eml: Annotated[bool, typer.Option("--eml", help="Write the message itself to stdout.")] = False,
+) -> None:
+    """Show all that is known of a message."""
+    box = Outbox()
+    entry = box.get(id)
+    if eml:
+        console.binary(box.octets(id))
+        return
+    if console.json_output:
+        console.answer(entry.as_dict())
+        return
+    for name, value in entry.as_dict().items():
+        if name not in ("receipt", "diagnosis") and value not in (None, []):
+            console.data(f"{name} = {visible(', '.join(value) if isinstance(value, list) else str(value))}")
+    if entry.receipt is not None:
+        console.data(f"reply = {visible(entry.receipt.reply)}")
+        for address, refusal in entry.receipt.refused.items():
+            console.data(f"refused = {visible(address)}: {visible(str(refusal.get('reply')))}")
+    if entry.diagnosis is not None:
+        show_diagnosis(console, entry.diagnosis)
+
+
+@app.command("run")
+@command
+def run(
+    console: Console,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Deliver what is due now, once each, and end.")] = False,
+    connections: Annotated[int, typer.Option("--connections", min=1, metavar="NUMBER", help="Of each account.")] = 1,
+) -> int:
+    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM)."""
+    stop = threading.Event()
+    lock = threading.Lock()
+
+    def attempted(entry: OutboxEntry) -> None:
+        with lock:
+            if console.json_output:
+                console.answer(entry.as_dict())
+            else:
+                console.say(f"{entry.id}  {entry.state:<9}  {visible(', '.join(entry.to))}")
+
+    box = Outbox()
+    with on_ending(lambda number, frame: stop.set()), served():
+        summary = box.run(stop, once, connections, attempted=attempted)
+    if not console.json_output:
+        for account, code in summary.held.items():
+            console.say(f"The account {visible(account)} waits ({code}): franking check {visible(account)}", "warn")
+    outcomes = summary.outcomes
+    if outcomes.get("unknown"):
+        return 3
+    if not once:
+        return 0
+    if summary.sign_in:
+        return 4
+    if outcomes.get("refused") or outcomes.get("failed"):
+        return 1
+    return 5 if summary.held or outcomes.get("queued") else 0
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+
+@app.command("retry")
+@command
+def retry(console: Console, ids: Ids = None, *, state: State = None) -> int:
+    """Try failed, refused or cancelled messages again, or queued ones at once."""
+    box = Outbox()
+    return _each(console, _chosen(box, ids, state), box.retry, "tried again")
+
+
+@app.command("cancel")
+@command
+def cancel(console: Console, ids: Ids = None) -> int:
+    """Take queued messages back."""
+    return _each(console, _chosen(Outbox(), ids), Outbox().cancel, "cancelled")
+
+
+@app.command("resolve")
+@command
+def resolve(
+    console: Console,
+    ids: Ids = None,
+    *,
+    sent: Annotated[bool, typer.Option("--sent", help="It arrived.")] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Send it again; it may arrive twice.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget it.")] = False,
+    yes: Yes = False,
+) -> int:
+    """Say what became of messages that may have been accepted."""
+    chosen = [word for word, given in (("sent", sent), ("resend", resend), ("drop", drop)) if given]
+    if len(chosen) != 1:
+        raise typer.BadParameter("say one of --sent, --resend and --drop", param_hint="--sent")
+    box = Outbox()
+    found = _chosen(box, ids)
+    if resend and not yes and not console.confirm("It may arrive twice. Send it again?", flag="--yes"):
+        return 130
+    return _each(console, found, lambda one: box.resolve(one, chosen[0]), "resolved")
+
+
+@app.command("purge")
+@command
+def purge(
+    console: Console,
+    *,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="TIME", help="Ended at least so long ago: 30d, 12h.")
+    ] = "30d",
+) -> None:
+    """Remove what is finished; never what is unknown."""
+    box = Outbox()
+    ids = box.purge(duration(older_than, "--older-than"))
+    if console.json_output:
+        console.answer({"ids": ids, "errors": {}})
+    else:
+        console.say(f"{len(ids)} removed.")
+
+
+def _chosen(box: Outbox, ids: list[str] | None, state: str | None = None) -> list[str]:
+    """Return the ids that are meant: those given, or all of a state."""
+    if bool(ids) == bool(state):
+        raise typer.BadParameter("name messages (franking outbox list shows them)", param_hint="ID")
+    return list(ids or [entry.id for entry in box.list(state=state, limit=_EVERY)])
+
+
+def _each(console: Console, ids: list[str], act: Callable[[str], OutboxEntry], done: str) -> int:
+    """Do something with each message; one that it cannot be done with does not stop the others."""
+    went: list[str] = []
+    errors: dict[str, Any] = {}
+    for one in ids:
+        try:
+            act(one)
+            went.append(one)
+        except SettingsError as problem:
+            errors[one] = problem
+    if console.json_output:
+        console.answer({"ids": went, "errors": {one: str(problem) for one, problem in errors.items()}})
+    else:
+        for error in errors.values():
+            console.say(str(error), "bad")
+        if went:
+            console.say(f"{', '.join(went)}: {done}.", "good")
+    if not errors:
+        return 0
+    first: FrankingError = next(iter(errors.values()))
+    return 1 if went else exit_code(first)

@@ -1,0 +1,370 @@
+"""The outbox through its public way: put down, looked at, decided upon, delivered by a real session."""
+
+from __future__ import annotations
+
+import email
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+import franking
+from servers.smtp import Fault, SmtpServer, hangs_up, says
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()  # what is put down with another clock is due
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def box(clock: Clock) -> Iterator[franking.Outbox]:
+    made = franking.Outbox(clock=clock)
+    yield made
+    made.close()
+
+
+def save(port: int, name: str = "shop", **settings: object) -> None:
+    lines = [
+        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in settings.items()
+    ]
+    path = Path(os.environ["FRANKING_CONFIG"])
+    text = path.read_text() if path.exists() else ""
+    path.write_text(
+        text
+        + f"[accounts.{name}]\nprovider = 'smtp'\nfrom = '{name}@example.cz'\nhost = '127.0.0.1'\n"
+        + f"port = {port}\nsecurity = 'none'\ntimeout = 5\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def message(number: int = 0, to: str | list[str] = "jana@example.com") -> franking.Message:
+    return franking.Message(to=to, subject=f"Faktura č. {number}", text="Dobrý den")
+
+
+def large(data: bytes, **more: str) -> franking.Message:
+    return franking.Message(
+        to="a@example.com", subject="x", attachments=[franking.Attachment(data=data, name="x.bin")], **more
+    )
+
+
+def message_id(data: bytes) -> str:
+    return str(email.message_from_bytes(data)["Message-ID"])
+
+
+def test_what_is_put_down_goes(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        with franking.connect("shop") as mailer:
+            entry = mailer.queue(message(7))
+        assert server.sessions == []  # nothing is opened to put something down
+        assert (entry.state, entry.held, entry.attempts, entry.sender, entry.to) == (
+            "queued", None, 0, "shop@example.cz", ("jana@example.com",),
+        )  # fmt: skip
+        assert entry.subject == "Faktura č. 7"
+        assert box.get(entry.id) == entry
+        clock.now += 10
+        done = box.run(once=True)
+    assert done.outcomes == {"accepted": 1}
+    after = box.get(entry.id)
+    assert (after.state, after.next_at, after.waiting, after.attempts) == ("accepted", None, (), 1)
+    assert after.receipt is not None
+    assert after.receipt.message_id == entry.message_id == message_id(server.messages[0].data)
+    with pytest.raises(franking.SendError, match="gone"):
+        list(box.octets(entry.id))
+
+
+def test_the_directory_and_its_files_are_ones_own(box: franking.Outbox, clock: Clock) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    big = franking.Message(
+        to="a@example.com", subject="x", attachments=[franking.Attachment(data=b"x" * 400_000, name="x")]
+    )
+    entry = mailer.queue(big)
+    place = Path(os.environ["FRANKING_STATE_DIR"]) / "outbox"
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    files = [path for path in place.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert (place / "bodies" / f"{entry.id}.eml").stat().st_size == entry.bytes
+
+
+def test_a_large_message_arrives_as_it_was_composed(box: franking.Outbox, clock: Clock) -> None:
+    data = os.urandom(1 << 20)
+    with SmtpServer() as server:
+        save(server.port)
+        entry = franking.connect("shop").queue(large(data, bcc="hidden@example.com"))
+        kept = b"".join(box.octets(entry.id))
+        assert b"hidden@example.com" in kept
+        clock.now += 1
+        box.run(once=True)
+    received = server.messages[0]
+    assert b"hidden" not in received.data
+    assert set(received.recipients) == {"a@example.com", "hidden@example.com"}
+    parsed = email.message_from_bytes(received.data)
+    assert parsed.get_payload()[0].get_payload(decode=True) == data
+    assert list((box.directory / "bodies").iterdir()) == []
+
+
+def test_the_same_key_is_the_same_message(box: franking.Outbox) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    first = mailer.queue(message(1), key="order-1")
+    assert mailer.queue(message(1), key="order-1") == first
+    assert box.find("order-1") == first
+    assert box.find("order-2") is None
+    with pytest.raises(franking.MessageError, match="order-1"):
+        mailer.queue(message(2), key="order-1")
+    assert box.counts()["queued"] == 1
+
+
+@pytest.mark.parametrize("key", ["", " x", "a\nb", "x" * 201])
+def test_a_key_is_visible_characters(key: str, box: franking.Outbox) -> None:
+    save(1)
+    with pytest.raises(franking.MessageError, match="key"):
+        franking.connect("shop").queue(message(), key=key)
+
+
+def multipart(text: str = "x") -> EmailMessage:
+    made = EmailMessage()
+    made["To"], made["Subject"] = "a@example.com", "x"
+    made.set_content(text)
+    made.add_attachment(b"123", maintype="application", subtype="pdf", filename="x.pdf")
+    return made
+
+
+def test_a_key_compares_what_was_given_and_not_what_composing_adds(box: franking.Outbox, tmp_path: Path) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    path = tmp_path / "f.txt"
+    path.write_text("one")
+    attached = franking.Message(to="a@example.com", subject="x", text="x", attachments=[path])
+    assert mailer.queue(attached, key="a") == mailer.queue(attached, key="a")
+    path.write_text("two")
+    with pytest.raises(franking.MessageError):
+        mailer.queue(attached, key="a")
+    assert mailer.queue(multipart(), key="b") == mailer.queue(multipart(), key="b")
+    with pytest.raises(franking.MessageError):
+        mailer.queue(multipart("y"), key="b")
+    with pytest.raises(franking.MessageError):  # another envelope
+        mailer.queue(multipart(), key="b", envelope=franking.Envelope("shop@example.cz", ["b@example.com"]))
+
+
+def test_what_send_refuses_before_it_connects_queue_refuses(box: franking.Outbox) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    with pytest.raises(franking.MessageError, match="recipient"):
+        mailer.queue(b"Subject: x\r\n\r\nx")
+    with pytest.raises(franking.SettingsError, match="franking accounts add"):
+        franking.connect("smtp://127.0.0.1:1?from=a@example.cz&security=none").queue(message())
+    with pytest.raises(franking.SettingsError, match="secret="):
+        franking.connect("shop", secret="x").queue(message())
+    assert box.counts() == dict.fromkeys(box.counts(), 0)
+
+
+def test_an_account_that_cannot_send_is_held_and_its_messages_wait(box: franking.Outbox, clock: Clock) -> None:
+    save(1)  # nobody listens there
+    mailer = franking.connect("shop")
+    entries = [mailer.queue(message(number)) for number in range(3)]
+    clock.now += 1
+    assert box.run(once=True).held == {"shop": "connect.refused"}
+    seen = [box.get(entry.id) for entry in entries]
+    assert {entry.state for entry in seen} == {"queued"}
+    assert {entry.held for entry in seen} == {"connect.refused"}
+    assert sum(entry.attempts for entry in seen) == 1  # one attempt by one message
+    clock.now += 47
+    assert box.run(once=True).held == {}  # not yet: 60 s ± 20 %
+    clock.now += 26
+    assert box.run(once=True).held == {"shop": "connect.refused"}
+    assert sum(box.get(entry.id).attempts for entry in entries) == 2
+    assert max(box.get(entry.id).attempts for entry in entries) == 1  # another one's turn
+
+
+def test_a_changed_account_is_tried_at_once(box: franking.Outbox, clock: Clock) -> None:
+    save(1)
+    entry = franking.connect("shop").queue(message())
+    clock.now += 1
+    box.run(once=True)
+    with SmtpServer() as server:
+        Path(os.environ["FRANKING_CONFIG"]).unlink()
+        save(server.port)
+        assert box.run(once=True).outcomes == {"accepted": 1}
+    assert box.get(entry.id).held is None
+
+
+def test_one_account_never_delays_another(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer() as server:
+        save(1, "dead")
+        save(server.port, "shop")
+        franking.connect("dead").queue(message())
+        entry = franking.connect("shop").queue(message())
+        clock.now += 1
+        box.run(once=True)
+    assert box.get(entry.id).state == "accepted"
+
+
+def test_a_message_that_is_refused_for_now_waits_alone(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(refused={"later@example.com": "450 4.2.1 greylisted"}) as server:
+        save(server.port)
+        mailer = franking.connect("shop")
+        later, good = mailer.queue(message(to="later@example.com")), mailer.queue(message())
+        clock.now += 1
+        done = box.run(once=True)
+        assert done.outcomes == {"queued": 1, "accepted": 1}
+        entry = box.get(later.id)
+        assert (entry.state, entry.held, box.get(good.id).state) == ("queued", None, "accepted")
+        assert entry.diagnosis is not None
+        clock.now += 40
+        assert box.run(once=True).outcomes == {}
+        server.refused.clear()
+        clock.now += 40
+        assert box.run(once=True).outcomes == {"accepted": 1}
+
+
+def test_recipients_put_off_are_tried_alone_with_the_same_message(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(
+        refused={"later@example.com": "450 4.2.1 greylisted", "no@example.com": "550 5.1.1 unknown"}
+    ) as server:
+        save(server.port)
+        entry = franking.connect("shop").queue(message(to=["a@example.com", "later@example.com", "no@example.com"]))
+        clock.now += 1
+        box.run(once=True)
+        seen = box.get(entry.id)
+        assert (seen.state, seen.waiting, seen.to) == ("queued", ("later@example.com",), entry.to)
+        assert seen.receipt is not None and seen.receipt.accepted == ("a@example.com",)
+        server.refused.clear()
+        clock.now += 100
+        box.run(once=True)
+    seen = box.get(entry.id)
+    assert seen.state == "accepted"
+    assert seen.receipt is not None
+    assert seen.receipt.accepted == ("a@example.com", "later@example.com")
+    assert list(seen.receipt.refused) == ["no@example.com"]
+    assert [received.recipients for received in server.messages] == [["a@example.com"], ["later@example.com"]]
+    assert len({message_id(received.data) for received in server.messages}) == 1
+
+
+def test_what_is_given_up_was_tried_a_last_time(box: franking.Outbox, clock: Clock) -> None:
+    save(1)
+    entry = franking.connect("shop").queue(message(), give_up=1000)
+    for _ in range(30):
+        clock.now += 50
+        box.run(once=True)
+    seen = box.get(entry.id)
+    assert seen.state == "failed"
+    assert seen.diagnosis is not None and seen.diagnosis.code == "connect.refused"
+    assert seen.attempts >= 4
+
+
+def test_an_unknown_outcome_stays_until_a_person_resolves_it(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(faults=[Fault("body", hangs_up, executed=True, nth=None)]) as server:
+        save(server.port)
+        mailer = franking.connect("shop")
+        entries = [mailer.queue(message(number)) for number in range(3)]
+        clock.now += 1
+        for _ in range(5):
+            box.run(once=True)
+            clock.now += 100_000
+        assert {box.get(entry.id).state for entry in entries} == {"unknown"}
+        assert len(server.messages) == 3  # never sent again
+    box.purge(older_than=0)
+    sent, resent, dropped = entries
+    assert box.resolve(sent.id, "sent").state == "accepted"
+    assert box.get(sent.id).receipt is None
+    assert box.resolve(dropped.id, "drop").state == "cancelled"
+    assert box.resolve(resent.id, "resend").state == "queued"
+    with pytest.raises(franking.SettingsError, match="unknown"):
+        box.resolve(sent.id, "drop")
+    with SmtpServer() as server:
+        Path(os.environ["FRANKING_CONFIG"]).unlink()
+        save(server.port)
+        box.run(once=True)
+        assert message_id(server.messages[0].data) == resent.message_id
+
+
+def test_retry_cancel_and_purge(box: franking.Outbox, clock: Clock) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    first, second = mailer.queue(message(1)), mailer.queue(message(2))
+    assert box.cancel(first.id).state == "cancelled"
+    with pytest.raises(franking.SettingsError):
+        box.cancel(first.id)
+    assert box.retry(first.id).state == "queued"
+    box.cancel(second.id)
+    clock.now += 31 * 86400
+    assert box.purge() == 1
+    with pytest.raises(franking.SettingsError, match="no message"):
+        box.get(second.id)
+    assert box.get(first.id).state == "queued"
+
+
+def test_not_before(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        moment = datetime.fromtimestamp(clock.now + 864_000, UTC)
+        entry = franking.connect("shop").queue(message(), not_before=moment)
+        assert box.get(entry.id).next_at == moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        clock.now += 860_000
+        assert box.run(once=True).outcomes == {}
+        clock.now += 5_000
+        assert box.run(once=True).outcomes == {"accepted": 1}
+
+
+def test_put_many_and_pages(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        entries = list(box.put_many("shop", ((message(number), f"k{number}") for number in range(1100))))
+        assert len({entry.id for entry in entries}) == 1100
+        ids = [entry.id for entry in entries]
+        assert ids == sorted(ids)
+        page = box.list(limit=3)
+        assert [entry.id for entry in page] == ids[:-4:-1]
+        assert [entry.id for entry in box.list(limit=2, before=page[-1].id, account="shop")] == ids[-4:-6:-1]
+        assert box.list(state="failed") == []
+        clock.now += 1
+        assert box.run(once=True, window=16).outcomes == {"accepted": 1100}
+        assert len(server.messages) == 1100
+    assert box.counts()["accepted"] == 1100
+
+
+def test_a_running_runner_sees_new_mail_within_a_second(box: franking.Outbox, clock: Clock) -> None:
+    stop, seen = threading.Event(), threading.Event()
+    with SmtpServer() as server:
+        save(server.port)
+        runner = threading.Thread(target=box.run, args=(stop,), kwargs={"attempted": lambda entry: seen.set()})
+        runner.start()
+        try:
+            franking.connect("shop").queue(message())
+            clock.now += 1e6
+            assert seen.wait(5)
+        finally:
+            stop.set()
+            runner.join()
+    assert len(server.messages) == 1
+
+
+def test_a_throttling_server_is_left_in_peace_for_as_long_as_it_says(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(faults=[Fault("mail", says("451 4.7.1 too many messages, slow down"), connection=1)]) as server:
+        save(server.port)
+        mailer = franking.connect("shop")
+        for number in range(2):
+            mailer.queue(message(number))
+        clock.now += 1
+        assert list(box.run(once=True).held) == ["shop"]
+        assert box.run(once=True).outcomes == {}
+        clock.now += 100
+        assert box.run(once=True).outcomes == {"accepted": 2}
