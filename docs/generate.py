@@ -37,6 +37,7 @@ SUBJECTS = {
     "Google": ("google",),
     "Microsoft": ("microsoft",),
     "Sign-in servers and APIs": ("https", "api"),
+    "The outbox": ("outbox",),
     "Everything else": ("protocol", "send", "outcome", "usage", "interrupted", "bug", "unknown"),
 }
 """The chapters of the troubleshooting page, by the subject that a code begins with."""

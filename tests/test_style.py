@@ -124,6 +124,7 @@ def test_every_module_of_the_library_has_its_layer() -> None:
     """Import-linter says nothing of a module that its list lacks."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
-    listed = {one.strip() for layer in layers for one in layer.split("|")} - {"franking_cli"}
+    named = {one.strip() for layer in layers for one in layer.split("|")} - {"franking_cli"}
+    listed = {".".join(one.split(".")[:2]) for one in named}  # a package may span several layers
     here = {path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert listed == {f"franking.{one}" for one in here - {"__init__"}}

@@ -374,7 +374,7 @@ recommended recommended_title recipient size limit character username_clean host
 port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority
 admin_consent_url by_smtp by_api by_graph try_587 try_465 at_sign_in number about_account about_policy
 about_permission about_app about_password about_company about_device about_service about_request
-permissions beyond_users as_app app_only by_browser by_device
+permissions beyond_users as_app app_only by_browser by_device entry
 """
 
 

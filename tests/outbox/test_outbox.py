@@ -285,6 +285,8 @@ def test_an_unknown_outcome_stays_until_a_person_resolves_it(box: franking.Outbo
     sent, resent, dropped = entries
     assert box.resolve(sent.id, "sent").state == "accepted"
     assert box.get(sent.id).receipt is None
+    diagnosis = box.get(sent.id).diagnosis
+    assert diagnosis is not None and diagnosis.code == "outbox.resolved"
     assert box.resolve(dropped.id, "drop").state == "cancelled"
     assert box.resolve(resent.id, "resend").state == "queued"
     with pytest.raises(franking.SettingsError, match="unknown"):
@@ -306,7 +308,7 @@ def test_retry_cancel_and_purge(box: franking.Outbox, clock: Clock) -> None:
     assert box.retry(first.id).state == "queued"
     box.cancel(second.id)
     clock.now += 31 * 86400
-    assert box.purge() == 1
+    assert box.purge() == [second.id]
     with pytest.raises(franking.SettingsError, match="no message"):
         box.get(second.id)
     assert box.get(first.id).state == "queued"

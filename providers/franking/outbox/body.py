@@ -19,7 +19,7 @@ from franking.message.raw import read_header
 
 if TYPE_CHECKING:
     from franking.message.content import Content
-    from franking.message.parts import Parts
+    from franking.message.parser import Parts
 
 __all__ = ["SMALL", "Stored", "orphans", "place", "sync_directory", "write_draft"]
 

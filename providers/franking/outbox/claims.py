@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking.outbox.entry import write_value
+from franking.outbox.entry import about, write_value, written
 from franking.outbox.holds import FAR
 
 if TYPE_CHECKING:
@@ -155,14 +155,14 @@ _SETTLE = (
 
 
 def _take_over(connection: sqlite3.Connection, runner: str, now: float) -> list[int]:
-    from franking.diagnosis.diagnosis import Diagnosis
-
-    diagnosis = write_value(Diagnosis("outbox.interrupted", who="you"))
     unknown = connection.execute(
-        "UPDATE entries SET state = 'unknown', diagnosis = ? WHERE state = 'sending' AND runner = ? AND started "
-        "RETURNING number",
-        (diagnosis, runner),
+        "UPDATE entries SET state = 'unknown' WHERE state = 'sending' AND runner = ? AND started "
+        "RETURNING number, mark",
+        (runner,),
     ).fetchall()
+    for row in unknown:
+        diagnosis = write_value(about("interrupted", entry=written(row["number"], row["mark"])))
+        connection.execute("UPDATE entries SET diagnosis = ? WHERE number = ?", (diagnosis, row["number"]))
     connection.execute(
         "UPDATE entries SET state = 'queued', runner = NULL WHERE state = 'sending' AND runner = ?", (runner,)
     )

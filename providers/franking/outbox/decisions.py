@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
-from franking.outbox.entry import read_receipt, write_value
+from franking.outbox.entry import about, read_receipt, write_value
 from franking.outbox.store import GIVE_UP, Store, no_entry, numbered, parsed
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def resolve(store: Store, id: str, decision: str) -> OutboxEntry:
         raise SettingsError(f"decision: {decision!r} is not one of {', '.join(DECISIONS)}.", field="decision")
     change: Change
     if decision == "sent":
-        change = _finish(store, "accepted", Diagnosis("outbox.resolved"))
+        change = _finish(store, "accepted", about("resolved"))
     elif decision == "drop":
         change = _finish(store, "cancelled")
     else:

@@ -8,9 +8,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from franking.diagnosis.diagnosis import Diagnosis
+from franking.errors import Evidence, SendError
 from franking.provider import Receipt
 
-__all__ = ["FINISHED", "STATES", "OutboxEntry", "moment", "read_diagnosis", "read_receipt", "write_value"]
+__all__ = [
+    "FINISHED",
+    "STATES",
+    "OutboxEntry",
+    "about",
+    "moment",
+    "read_diagnosis",
+    "read_receipt",
+    "write_value",
+    "written",
+]
 
 STATES = ("queued", "sending", "accepted", "refused", "failed", "unknown", "cancelled")
 FINISHED = ("accepted", "refused", "failed", "cancelled")
@@ -112,3 +123,16 @@ def read_diagnosis(text: str | None) -> Diagnosis | None:
     # JSON knows no tuples: the words of a command are one
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found["values"].items()}
     return Diagnosis(**{**found, "values": values})
+
+
+def about(reason: str, **details: Any) -> Diagnosis:
+    """Return the diagnosis of what the outbox itself has to say of a message."""
+    from franking.diagnosis.generic import GENERIC
+    from franking.diagnosis.rules import diagnose
+
+    return diagnose(SendError("", evidence=Evidence("outbox", reason=reason, details=details)), GENERIC, details)
+
+
+def written(number: int, mark: str) -> str:
+    """Return an entry's id: it sorts in the order of creation."""
+    return f"{number:012d}-{mark}"

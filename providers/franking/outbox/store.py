@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import MessageError, SettingsError
 from franking.outbox.body import SMALL, Stored, missing, orphans, place, write_draft
 from franking.outbox.database import Database
-from franking.outbox.entry import FINISHED, STATES, OutboxEntry, moment, read_diagnosis, read_receipt
+from franking.outbox.entry import FINISHED, STATES, OutboxEntry, moment, read_diagnosis, read_receipt, written
 
 if TYPE_CHECKING:
     import sqlite3
@@ -320,11 +320,6 @@ def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
 def numbered(connection: sqlite3.Connection, number: int) -> list[Any]:
     """Return the row of that number, with what holds its account."""
     return connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchall()
-
-
-def written(number: int, mark: str) -> str:
-    """Return an entry's id: it sorts in the order of creation."""
-    return f"{number:012d}-{mark}"
 
 
 def parsed(id: str) -> tuple[int, str]:
