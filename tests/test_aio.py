@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import random
 import threading
 import warnings
@@ -612,3 +613,20 @@ def test_a_program_that_ends_in_the_middle_says_nothing(server: SmtpServer) -> N
         await mailer.close()
 
     asyncio.run(main())
+
+
+def test_what_is_put_into_the_outbox_is_there(server: SmtpServer) -> None:
+    Path(os.environ["FRANKING_CONFIG"]).write_text(
+        "[accounts.shop]\nprovider = 'smtp'\nfrom = 'info@novak.cz'\nhost = '127.0.0.1'\nsecurity = 'none'\n"
+        f"port = {server.port}\n"
+    )
+
+    async def act() -> Any:
+        async with aio.connect("shop") as mailer:
+            entry = await mailer.queue(franking.Message(to="a@example.com", text="x"), key="k")
+            assert await mailer.queue(franking.Message(to="a@example.com", text="x"), key="k") == entry
+            return entry
+
+    entry = asyncio.run(act())
+    assert franking.Outbox().get(entry.id) == entry
+    assert server.sessions == []

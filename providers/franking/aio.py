@@ -27,6 +27,7 @@ from franking.provider import Receipt
 from franking.sending.queue import SendResult
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from email.message import EmailMessage
 
     from franking.account.account import Account
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from franking.auth.store import SecretStore
     from franking.message.address import Envelope
     from franking.message.message import Message
+    from franking.outbox.entry import OutboxEntry
     from franking.provider import Observer
     from franking.sending.mailer import Mailer
     from franking.sending.retry import Policy
@@ -146,6 +148,24 @@ class AsyncMailer:
             return call.uses(self._made()).send(message, envelope=envelope)
 
         return await _run(self._threads, act, message)
+
+    async def queue(
+        self,
+        message: Sendable,
+        *,
+        key: str | None = None,
+        not_before: datetime | float | None = None,
+        give_up: float | None = None,
+        envelope: Envelope | None = None,
+    ) -> OutboxEntry:
+        """Put a message into the outbox; it is on disk when this returns. Everything as in ``Mailer.queue``."""
+        self._refuse_closed()
+
+        def act(call: _Call[OutboxEntry]) -> OutboxEntry:
+            mailer = self._made()  # nothing leaves, so there is nothing to break off
+            return mailer.queue(message, key=key, not_before=not_before, give_up=give_up, envelope=envelope)
+
+        return await _run(self._threads, act, None)
 
     async def check(self) -> None:
         """Open a session up to the login; proves that sending could start. Raises as ``Mailer.send`` does."""

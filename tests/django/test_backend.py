@@ -525,3 +525,27 @@ print(send_mail("x", "x", None, ["a@example.com"]))
 """
     assert python(code) == "1"
     assert parsed(server)["From"] == "Jan <info@novak.cz>"
+
+
+# -- the outbox --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", ["backend", "account"])
+def test_mail_is_put_into_the_outbox(asked: str, server: SmtpServer) -> None:
+    """Nothing is opened: a page waits for no mail server."""
+    more = "queue = true\n" if asked == "account" else ""
+    Path(os.environ["FRANKING_CONFIG"]).write_text(
+        "[accounts.shop]\nprovider = 'smtp'\nfrom = 'info@novak.cz'\nhost = '127.0.0.1'\nsecurity = 'none'\n"
+        f"port = {server.port}\n{more}"
+    )
+    backend = "franking.django.QueueBackend" if asked == "backend" else BACKEND
+    with override_settings(EMAIL_BACKEND=backend, FRANKING_ACCOUNT="shop"):
+        message = mail.EmailMultiAlternatives(
+            "Faktura", "text", "shop@example.com", ["a@example.com"], ["b@example.com"]
+        )
+        assert mail.get_connection().send_messages([message, message]) == 2
+    assert server.sessions == []
+    box = franking.Outbox()
+    assert [(entry.to, entry.subject) for entry in box.list()] == [(("a@example.com", "b@example.com"), "Faktura")] * 2
+    box.run(once=True)
+    assert [received.recipients for received in server.messages] == [["a@example.com", "b@example.com"]] * 2

@@ -86,7 +86,7 @@ def run(
     with connect(account, secret=secret) as mailer:
         console.about["account"] = mailer.account.name
         envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
-        if queue:
+        if queue or mailer.account.queue:
             begin = moment(not_before, "--not-before") if not_before else None
             entry = mailer.queue(message, key=key, not_before=begin, envelope=envelope)
             if console.json_output:

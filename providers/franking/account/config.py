@@ -35,7 +35,8 @@ SYSTEM = "/etc/franking/accounts.toml"
 make directories at the top.
 """
 
-_TOP = ("default", "providers", "accounts")
+_SECTIONS = ("outbox", "routes")
+_TOP = ("default", "providers", "accounts", *_SECTIONS)
 _OWN = ("provider", "from")
 
 
@@ -82,6 +83,7 @@ class Config:
     default: str | None = None
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     exists: bool = True
 
@@ -202,7 +204,8 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
         seen[variable] = name
     if default is not None and not isinstance(default, str):
         raise SettingsError(f"{path}: default: {default!r} is not the name of an account.", field="default")
-    return Config(path, default, tables, defaults, environ)
+    sections = {name: _table(found, name, path) for name in _SECTIONS if name in found}
+    return Config(path, default, tables, defaults, sections, environ)
 
 
 def _refuse_commands(config: Config, info: os.stat_result) -> None:
@@ -250,6 +253,13 @@ def _toml(data: bytes, path: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as caught:
         what = str(caught).replace("end of document", f"line {len(data.splitlines())}, the end")
         raise SettingsError(f'{path}: {what}. Texts stand in quotes: key = "value".') from None
+
+
+def _table(found: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
+    table = found[name]
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: {name} is not a table; write [{name}] above its keys.", field=name)
+    return table
 
 
 def _tables(found: Mapping[str, Any], group: str, path: str) -> dict[str, dict[str, Any]]:

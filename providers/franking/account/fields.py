@@ -159,6 +159,7 @@ COMMON_FIELDS = (
         False,
         help="Put the account's address into the header From; the original goes to Reply-To.",
     ),
+    Field("queue", "bool", False, help="Put mail into the outbox instead of sending it at once."),
     Field("ca_file", "path", help="Extra CA certificates (PEM) for every TLS connection of this account."),
     Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),
     Field(

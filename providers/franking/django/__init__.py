@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from franking.django.account import account_of as account_of
     from franking.django.backend import EmailBackend as EmailBackend
+    from franking.django.backend import QueueBackend as QueueBackend
 
-__all__ = ["EmailBackend", "account_of"]
+__all__ = ["EmailBackend", "QueueBackend", "account_of"]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.message.prepare import Prepared
 
-__all__ = ["EmailBackend"]
+__all__ = ["EmailBackend", "QueueBackend"]
 
 _UNDELIVERABLE = (SendError, LoginRequired)
 _log = logging.getLogger("franking.django")
@@ -81,6 +81,11 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         self._lock = threading.RLock()
 
     @property
+    def queues(self) -> bool:
+        """Return whether mail goes into the outbox: the account says so."""
+        return bool(self.account.get("queue"))
+
+    @property
     def has_secret(self) -> bool:
         """Return whether the settings hold the password, so that none is looked for elsewhere."""
         return self._secret is not None
@@ -123,6 +128,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         wanted = [message for message in email_messages or () if message.recipients()]
         if not wanted:
             return 0
+        if self.queues:
+            return self._put(wanted)
         with self._lock:
             opened = self.open()
             if opened is None or self._mailer is None:
@@ -153,6 +160,18 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
                 raise error
         return len(messages) - len(failed)
 
+    def _put(self, messages: Sequence[EmailMessage]) -> int:
+        """Put messages into the outbox; return how many are in it."""
+        failed: list[FrankingError] = []
+        number = 0
+        with connect(self.account, secret=self._secret) as mailer:
+            for prepared in self._prepared(mailer, messages, failed):
+                mailer.queue(prepared)
+                number += 1
+        for error in failed:
+            raise error
+        return number
+
     def _prepared(
         self, mailer: Mailer, messages: Sequence[EmailMessage], failed: list[FrankingError]
     ) -> Iterator[Prepared]:
@@ -166,3 +185,15 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
                 failed.append(problem)
             else:
                 yield prepared
+
+
+class QueueBackend(EmailBackend):
+    """Put Django's messages into the outbox, whatever the account says: a page never waits for a mail server.
+
+    ``account`` is the name of a saved account; ``franking outbox run`` delivers (docs: outbox).
+    """
+
+    @property
+    def queues(self) -> bool:
+        """Return True."""
+        return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
 from franking.outbox.entry import about, read_receipt, write_value
-from franking.outbox.store import GIVE_UP, Store, no_entry, numbered, parsed
+from franking.outbox.store import Store, no_entry, numbered, parsed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,13 +32,13 @@ _FINISH = (
 )
 
 
-def retry(store: Store, id: str, *, give_up: float = GIVE_UP) -> OutboxEntry:
-    """Let a failed, refused or cancelled message be tried again for ``give_up`` seconds, or a queued one at once; its
+def retry(store: Store, id: str) -> OutboxEntry:
+    """Let a failed, refused or cancelled message be tried again, for as long as a new one; a queued one at once; its
     account too. Raises ``SettingsError`` for an unknown id or another state.
     """
 
     def change(connection: sqlite3.Connection, row: Any) -> None:
-        _again(connection, row, store.clock(), give_up)
+        _again(connection, row, store)
         connection.execute("UPDATE accounts SET next_at = 0 WHERE account = ?", (row["account"],))
 
     return _changed(store, id, ("failed", "refused", "cancelled", "queued"), change, "tried again")
@@ -64,16 +64,17 @@ def resolve(store: Store, id: str, decision: str) -> OutboxEntry:
     else:
 
         def change(connection: sqlite3.Connection, row: Any) -> None:
-            _again(connection, row, store.clock(), GIVE_UP)
+            _again(connection, row, store)
 
     return _changed(store, id, ("unknown",), change, "resolved")
 
 
-def _again(connection: sqlite3.Connection, row: Any, now: float, give_up: float) -> None:
+def _again(connection: sqlite3.Connection, row: Any, store: Store) -> None:
+    now = store.clock()
     receipt = read_receipt(row["receipt"])
     accepted = receipt.accepted if receipt else ()
     waiting = [one for one in json.loads(row["recipients"]) if one not in accepted]
-    values = {"now": now, "until": now + give_up, "waiting": json.dumps(waiting, ensure_ascii=False)}
+    values = {"now": now, "until": now + store.settings.give_up, "waiting": json.dumps(waiting, ensure_ascii=False)}
     connection.execute(_AGAIN, {**values, "number": row["number"]})
 
 

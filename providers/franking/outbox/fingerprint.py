@@ -50,8 +50,11 @@ def fingerprint(account: str, envelope: Envelope, message: Any) -> bytes:
         digest.add("octets", bytes(message))
         return digest.value
     from franking.message.message import Message
+    from franking.message.prepare import Prepared
 
-    if isinstance(message, Message):
+    if isinstance(message, Prepared):
+        digest.add_file("octets", message.content.chunks(bcc=True))
+    elif isinstance(message, Message):
         _add_message(digest, message)
     else:
         _add_email(digest, message)

@@ -25,7 +25,7 @@ from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
 from franking.outbox.outcome import Attempt, after, is_the_accounts
 from franking.outbox.stamp import Stamps
-from franking.outbox.store import KEEP, Store
+from franking.outbox.store import Store
 from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
@@ -102,7 +102,7 @@ class Runner:
                 for number in self.claims.take_over(now):
                     self.finished(number)
                 if abs(now - purged) > PURGE_SECONDS:
-                    self.store.purge(KEEP)
+                    self.store.purge()
                     purged = now
                 self._start_lanes(now, once=once)
                 if once:
@@ -226,7 +226,7 @@ class _Lane:
             self.since = time.monotonic()
 
     def _opened(self) -> Mailer:
-        """Return the account's mailer. Raises ``SettingsError`` for one that is unknown, wrong or switched off."""
+        """Return the account's mailer. Raises ``SettingsError`` for one that is unknown or wrong."""
         runner = self._runner
         if self._mailer is None:
             from franking.account.config import load
@@ -234,7 +234,6 @@ class _Lane:
             account = load().account(self.account)
             observer = self._watch if runner.observer is not None else None
             self._mailer = Mailer(account, connections=runner.connections, window=runner.window, observer=observer)
-        self._mailer.check_enabled()
         return self._mailer
 
     def _send(self, mailer: Mailer) -> None:

@@ -12,26 +12,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from franking.account.config import load
 from franking.errors import MessageError, SettingsError
 from franking.outbox.body import SMALL, Stored, missing, orphans, place, write_draft
 from franking.outbox.database import Database
 from franking.outbox.entry import FINISHED, STATES, OutboxEntry, moment, read_diagnosis, read_receipt, written
+from franking.outbox.settings import OutboxSettings, read_settings
 
 if TYPE_CHECKING:
     import sqlite3
 
     from franking.message.prepare import Prepared
 
-__all__ = ["DAY", "GIVE_UP", "KEEP", "Draft", "Store", "default_directory", "no_entry", "numbered", "parsed"]
+__all__ = ["Draft", "Store", "default_directory", "no_entry", "numbered", "parsed"]
 
-DAY = 86400.0
-GIVE_UP = 5 * DAY
-"""How long a message is tried (RFC 5321 section 4.5.4.1: at least 4 to 5 days)."""
-
-KEEP = 30 * DAY
 _ID = re.compile(r"(\d{12})-([0-9a-f]{8})\Z")
 _EIGHT_BIT, _SMTPUTF8, _IN_FILE = 1, 2, 4
 _SELECT = (
@@ -62,7 +60,7 @@ class Draft:
     key: str | None = None
     digest: bytes | None = None
     not_before: float | None = None
-    give_up: float = GIVE_UP
+    give_up: float | None = None
 
 
 class Store:
@@ -81,6 +79,11 @@ class Store:
     def close(self) -> None:
         """Close the file; a later use opens it again."""
         self.database.close()
+
+    @cached_property
+    def settings(self) -> OutboxSettings:
+        """Return what ``[outbox]`` in the settings file says. Raises ``SettingsError``."""
+        return read_settings(load(os.environ).sections.get("outbox", {}))
 
     # -- putting -----------------------------------------------------------------------------------------------------
 
@@ -138,14 +141,14 @@ class Store:
             "sender": envelope.sender,
             "recipients": recipients,
             "waiting": recipients,
-            "subject": draft.subject,
+            "subject": draft.subject if self.settings.keep_subjects else "",
             "message_id": content.message_id,
             "bytes": content.size_with_bcc(),
             "flags": flags,
             "created_at": now,
             "not_before": draft.not_before,
             "next_at": begin,
-            "expires_at": begin + draft.give_up,
+            "expires_at": begin + (draft.give_up or self.settings.give_up),
         }
         # an account that waits is tried in time for this message's last attempt
         connection.execute("UPDATE accounts SET next_at = min(next_at, :expires_at) WHERE account = :account", values)
@@ -248,12 +251,13 @@ class Store:
 
     # -- what goes ---------------------------------------------------------------------------------------------------
 
-    def purge(self, older_than: float = KEEP) -> Sequence[str]:
+    def purge(self, older_than: float | None = None) -> Sequence[str]:
         """Remove finished messages (never unknown ones) that ended ``older_than`` seconds ago, and files left over;
         return the ids of those that went.
         """
         marks = ",".join("?" * len(FINISHED))
         with self.database.transaction() as connection:
+            older_than = self.settings.keep if older_than is None else older_than
             rows = connection.execute(
                 f"DELETE FROM entries WHERE state IN ({marks}) AND finished_at <= ? RETURNING number, mark, flags",
                 (*FINISHED, self.clock() - older_than),

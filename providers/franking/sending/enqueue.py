@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import MessageError, SettingsError
-from franking.outbox.store import GIVE_UP, Draft
+from franking.outbox.store import Draft
 from franking.provider import SupportsPlan
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def _check_size(mailer: Mailer, prepared: Prepared) -> None:
         mailer.provider.plan(mailer.account, prepared.content)
 
 
-def _checked_give_up(give_up: float | None) -> float:
+def _checked_give_up(give_up: float | None) -> float | None:
     if give_up is None:
-        return GIVE_UP
+        return None
     if not (math.isfinite(give_up) and give_up > 0):
         raise SettingsError(f"give_up: {give_up!r} is no number of seconds above 0.", field="give_up")
     return float(give_up)

@@ -234,7 +234,7 @@ class Mailer:
 
     def queue(
         self,
-        message: Message | EmailMessage | bytes,
+        message: Message | EmailMessage | bytes | Prepared,
         *,
         key: str | None = None,
         not_before: datetime | float | None = None,
