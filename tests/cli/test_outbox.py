@@ -46,8 +46,8 @@ def test_put_down_list_deliver(franking: Franking, server: SmtpServer) -> None:
     assert queue(franking, "--key", "order-1") == one
     (entry,) = franking("outbox", "list", "--json").json
     assert list(entry) == [
-        "id", "key", "account", "state", "held", "sender", "to", "waiting", "subject", "message_id", "bytes", "attempts",
-        "created_at", "next_at", "expires_at", "receipt", "diagnosis",
+        "id", "key", "account", "state", "held", "sender", "to", "waiting", "subject", "message_id", "bytes",
+        "attempts", "created_at", "next_at", "expires_at", "receipt", "diagnosis",
     ]  # fmt: skip
     assert (entry["id"], entry["key"], entry["state"], entry["to"]) == (one, "order-1", "queued", ["jana@example.com"])
     listed = franking("outbox", "list").out
