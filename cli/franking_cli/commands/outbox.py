@@ -96,7 +96,8 @@ def show(
         return
     for name, value in entry.as_dict().items():
         if name not in ("receipt", "diagnosis") and value not in (None, []):
-            console.data(f"{name} = {visible(', '.join(value) if isinstance(value, list) else str(value))}")
+            words = value if isinstance(value, list) else [str(value)]
+            console.data(f"{name} = {visible(', '.join(words))}")
     if entry.receipt is not None:
         console.data(f"reply = {visible(entry.receipt.reply)}")
         for address, refusal in entry.receipt.refused.items():
@@ -139,7 +140,9 @@ def run(
         return 4
     if outcomes.get("refused") or outcomes.get("failed"):
         return 1
-    return 5 if summary.held or outcomes.get("queued") else 0
+    if summary.held or outcomes.get("queued"):
+        return 5
+    return 0
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------
@@ -227,4 +230,6 @@ def _each(console: Console, ids: list[str], act: Callable[[str], OutboxEntry], d
     if not errors:
         return 0
     first: FrankingError = next(iter(errors.values()))
-    return 1 if went else exit_code(first)
+    if went:
+        return 1
+    return exit_code(first)

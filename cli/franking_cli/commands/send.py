@@ -62,8 +62,9 @@ def run(
 ) -> int:
     """Send one message."""
     console.without_hints = True
-    if not queue and (key or not_before):
-        raise typer.BadParameter("it goes with --queue", param_hint="--key" if key else "--not-before")
+    for flag, value in (("--key", key), ("--not-before", not_before)):
+        if value and not queue:
+            raise typer.BadParameter("it goes with --queue", param_hint=flag)
     console.about["account"] = name_to_report(account)
     recipients = {"to": to or (), "cc": cc or (), "bcc": bcc or ()}
     composed = {
@@ -87,8 +88,8 @@ def run(
         console.about["account"] = mailer.account.name
         envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
         if queue or mailer.account.queue:
-            begin = moment(not_before, "--not-before") if not_before else None
-            entry = mailer.queue(message, key=key, not_before=begin, envelope=envelope)
+            begin = not_before and moment(not_before, "--not-before")
+            entry = mailer.queue(message, key=key, not_before=begin or None, envelope=envelope)
             if console.json_output:
                 console.answer(entry.as_dict())
             else:
