@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -214,6 +218,106 @@ def test_a_lock_file_that_cannot_be_made_is_a_setting_to_mend(tmp_path: Path) ->
     with pytest.raises(SettingsError, match="could not be locked") as caught:
         locked(tmp_path / "file" / "x", "It", 1.0).__enter__()
     assert caught.value.evidence is not None and caught.value.evidence.reason == "unwritable"
+
+
+TEMPORARY = [
+    errno.EINVAL,
+    errno.ENOLCK,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.ESTALE,
+]
+
+
+@pytest.mark.parametrize("number", TEMPORARY, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["open", "flock"])
+def test_a_system_that_cannot_lock_now_is_a_temporary_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os if call == "open" else fcntl, call, fail)
+        with pytest.raises(SendError, match="could not be locked") as caught:
+            locked(tmp_path / "x", "It", 1.0).__enter__()
+    assert caught.value.temporary
+    with locked(tmp_path / "x", "It", 0.0):
+        pass  # nothing was left open or locked
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_lock_file_that_is_somebody_elses_is_no_reason_to_go_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "x").touch()
+
+    def fail(*_: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched, pytest.raises(SendError) as caught:
+        patched.setattr(os, "open", fail)
+        locked(tmp_path / "x", "It", 1.0).__enter__()
+    assert caught.value.temporary
+
+
+def test_a_lock_file_is_never_followed_through_a_link_and_nothing_is_written_into_it(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "x").symlink_to("victim")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("x", "dangling"):
+        with pytest.raises(SettingsError, match="is a symbolic link") as caught:
+            locked(tmp_path / name, "It", 1.0).__enter__()
+        assert caught.value.evidence is not None and caught.value.evidence.reason == "link"
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "hard").hardlink_to(tmp_path / "victim")
+    with locked(tmp_path / "hard", "It", 1.0):
+        pass
+    assert (tmp_path / "victim").read_text() == "kept"
+
+
+def test_a_lock_file_that_is_removed_meanwhile_lets_no_two_in(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    (tmp_path / "other").symlink_to(tmp_path)
+    inside: list[str] = []
+
+    def second() -> None:
+        with locked(tmp_path / "other" / "x", "It", 5.0):  # another path: not the lock of this process's threads
+            inside.append("second")
+
+    first = open(path, "w")  # noqa: SIM115
+    fcntl.flock(first, fcntl.LOCK_EX)
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    time.sleep(0.1)
+    path.unlink()  # as somebody who tidies up does
+    with locked(path, "It", 5.0):
+        first.close()  # gives the old file's lock to who waits for it
+        time.sleep(0.2)
+        assert inside == []
+    waiting.join()
+    assert inside == ["second"]
+
+
+def test_where_there_is_no_flock_filelock_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    (tmp_path / "other").symlink_to(tmp_path)
+    with locked(tmp_path / "x", "It", 1.0), pytest.raises(SendError, match="in use by another program"):
+        locked(tmp_path / "other" / "x", "It", 0.1).__enter__()
+    for problem in (OSError(errno.EIO, "x"), NotImplementedError("no flock")):
+        monkeypatch.setattr("filelock.FileLock.acquire", lambda lock, problem=problem: _raise(problem))
+        with pytest.raises(SendError, match="could not be locked"):
+            locked(tmp_path / "x", "It", 1.0).__enter__()
+
+
+def _raise(problem: Exception) -> None:
+    raise problem
 
 
 def test_a_failure_inside_gives_the_lock_back() -> None:

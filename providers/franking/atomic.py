@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from franking.errors import Evidence, SendError, SettingsError
+from franking.errors import Evidence, FrankingError, SendError, SettingsError
 
-__all__ = ["locked", "make_private", "sweep", "unusable", "write_whole"]
+__all__ = ["locked", "make_private", "not_made", "sweep", "unusable", "write_whole"]
 
 DEBRIS_SECONDS = 600.0
 """Age at which a draft is surely left over from a process that was killed."""
@@ -111,26 +112,101 @@ THREAD_LOCKS: dict[str, threading.Lock] = {}
 
 @contextmanager
 def locked(path: Path, what: str, wait: float) -> Iterator[None]:
-    """Hold the lock file ``path`` for this thread of this process alone; it stays behind, empty.
+    """Hold the lock file ``path`` for this thread of this process alone; it stays behind, empty, for who waits for it.
 
-    Raises a temporary ``SendError`` when ``wait`` seconds were not enough, ``SettingsError`` where the file cannot be
-    made.
+    Raises ``SettingsError`` where no file can be made, as on a read-only file system, or where it is a link, which is
+    never followed. All else is a temporary ``SendError``: that ``wait`` seconds were not enough, and whatever keeps the
+    system from locking, because nobody then knows whether somebody holds it.
     """
-    with held(THREAD_LOCKS.setdefault(str(path), threading.Lock()), what, wait):
-        import filelock
+    with held(THREAD_LOCKS.setdefault(str(path), threading.Lock()), what, wait), _file_lock(path, what, wait):
+        yield
 
-        # a new object each time: filelock lets the holder of an object in again, and we want nobody in
-        file_lock = filelock.FileLock(path, timeout=wait, mode=0o600, thread_local=False)
-        try:
-            file_lock.acquire()
-        except filelock.Timeout:
-            raise _busy(what, wait) from None
-        except OSError as problem:
-            raise unusable(path, f"could not be locked: {problem.strerror}", "unwritable", problem) from problem
+
+def _file_lock(path: Path, what: str, wait: float) -> AbstractContextManager[None]:
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:  # Windows
+        return _filelock(path, what, wait)
+    return _flock(path, what, wait)
+
+
+@contextmanager
+def _flock(path: Path, what: str, wait: float) -> Iterator[None]:
+    import fcntl
+
+    until, pause = time.monotonic() + wait, 0.005
+    handle = -1
+    try:
+        while True:
+            try:
+                if handle < 0:
+                    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                    handle = os.open(path, flags, 0o600)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _same(handle, path):
+                    break
+                os.close(handle)  # somebody removed the file meanwhile, and others lock the new one
+                handle = -1
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise _busy(what, wait) from None
+                time.sleep(pause)
+                pause = min(0.05, 2 * pause)
+            except OSError as problem:
+                raise not_made(path, "locked", problem) from problem
         try:
             yield
         finally:
-            file_lock.release()
+            with suppress(OSError):  # a forked child may have this handle too
+                fcntl.flock(handle, fcntl.LOCK_UN)
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _filelock(path: Path, what: str, wait: float) -> Iterator[None]:
+    import filelock
+
+    # a new object each time: filelock lets the holder of an object in again, and we want nobody in
+    lock = filelock.FileLock(path, timeout=wait, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise _busy(what, wait) from None
+    except (OSError, NotImplementedError) as problem:
+        raise not_made(path, "locked", problem) from problem
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_NO_PLACE = frozenset({errno.EROFS, errno.ENOENT, errno.ENOTDIR})
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM})
+
+
+def not_made(path: Path, verb: str, problem: OSError | NotImplementedError) -> FrankingError:
+    """Return the error of a file or directory that could not be made, locked or read (``verb``).
+
+    Where there is no place for it at all (a read-only or missing file system, a directory that is not ours to write),
+    that is a setting to mend; else the system could not do it now.
+    """
+    number = getattr(problem, "errno", None)
+    why = f"could not be {verb}: {getattr(problem, 'strerror', None) or problem}"
+    if number in _NO_PLACE or (number in _NO_RIGHT and not os.path.lexists(path)):
+        return unusable(path, why, "unwritable", problem if isinstance(problem, OSError) else None)
+    if number == errno.ELOOP or path.is_symlink():
+        return unusable(path, "is a symbolic link, which is not followed; remove it", "link")
+    evidence = Evidence("store", text=why, reason="not-now", details={"path": str(path), "errno": number})
+    return SendError(f"{path} {why}; try again.", step="secret", temporary=True, evidence=evidence)
 
 
 @contextmanager

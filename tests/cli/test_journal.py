@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from franking.errors import SettingsError
-from franking_cli.batch.journal import Journal
+from franking_cli.batch.journal import SYNC_SECONDS, Journal
 
 ONE, TWO = sha256(b"one").hexdigest(), sha256(b"two").hexdigest()
 
@@ -20,7 +22,7 @@ ONE, TWO = sha256(b"one").hexdigest(), sha256(b"two").hexdigest()
 def path(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "letters.jsonl.journal"
     yield path
-    assert not Path(f"{path}.lock").exists()
+    assert Path(f"{path}.lock").read_bytes() == b""  # it stays: who waits for it must find the same file
 
 
 def test_a_later_run_learns_what_became_of_each_line(path: Path) -> None:
@@ -102,6 +104,111 @@ def test_what_is_no_journal_is_left_alone(path: Path, content: str) -> None:
     with pytest.raises(SettingsError, match=r"letters\.jsonl\.journal:2: this is no journal"), Journal(path):
         pass
     assert path.read_text() == good + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Dear diary",
+        b"Dear diary\nno line end",
+        b'{"a": 1}',
+        b'{ "started": 1, "sha256": "00", "message_id": "<x>" }',
+        b"[]",
+        b"1",
+        b"\0" * 5000,
+        b"\xff\xfe",
+        b"x" * 1_000_000,
+        b"\n",
+    ],
+)
+def test_what_is_no_journal_keeps_every_octet(path: Path, content: bytes) -> None:
+    for before in (content, b'{"ended":1,"outcome":"accepted"}\n' + content):
+        path.write_bytes(before)
+        with pytest.raises(SettingsError, match="this is no journal"), Journal(path):
+            pass
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_what_is_torn_anywhere_is_taken_back(path: Path, cut: int) -> None:
+    whole = b'{"ended":1,"outcome":"accepted"}\n'
+    path.write_bytes(whole + whole[:cut])
+    with Journal(path):
+        assert path.read_bytes() == whole
+
+
+def test_a_journal_that_is_a_link_or_a_pipe_is_refused(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("kept")
+    for plant in (lambda: path.symlink_to("victim"), lambda: os.mkfifo(path), lambda: path.symlink_to("nowhere")):
+        plant()
+        with pytest.raises(SettingsError), Journal(path):
+            pass
+        path.unlink()
+    assert (tmp_path / "victim").read_text() == "kept"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_two_runs_never_overlap(path: Path) -> None:
+    """As many as can begin at once, again and again: each finds what the last one wrote, or is sent away."""
+    inside, most, sent_away, lock = 0, 0, 0, threading.Lock()
+    aliases = []
+    for number in range(4):  # as if each were a process: the path decides for the threads of one
+        (alias := path.parent / f"alias-{number}").symlink_to(path.parent)
+        aliases.append(alias / path.name)
+
+    def run(alias: Path) -> None:
+        nonlocal inside, most, sent_away
+        for _ in range(50):
+            try:
+                with Journal(alias):
+                    with lock:
+                        inside += 1
+                        most = max(most, inside)
+                    with lock:
+                        inside -= 1
+            except SettingsError as problem:
+                assert "another run" in str(problem)
+                sent_away += 1
+
+    threads = [threading.Thread(target=run, args=(alias,)) for alias in aliases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_what_is_written_is_synced_at_a_pace_and_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, synced = 0.0, []
+    monkeypatch.setattr("franking_cli.batch.journal._fdatasync", lambda handle: synced.append(path.stat().st_size))
+    with Journal(path, clock=lambda: now) as journal:
+        journal.started(1, ONE, "<1@x>")
+        assert synced == [path.stat().st_size], "the first is on the disk before it leaves"
+        for line in range(2, 50):
+            journal.started(line, ONE, "<x@x>")
+            journal.ended(line, "accepted")
+        assert len(synced) == 1
+        now += SYNC_SECONDS
+        journal.started(50, ONE, "<50@x>")
+        assert synced[1:] == [path.stat().st_size]
+        journal.ended(50, "accepted")
+    assert synced[2:] == [path.stat().st_size], "and whatever is left at the end"
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_disk_that_cannot_keep_it_begins_nothing_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fails: bool
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("franking_cli.batch.journal._fdatasync", fail)
+    with Journal(path) as journal:
+        if not fails:  # a file system without it
+            journal.started(1, ONE, "<1@x>")
+            return
+        with pytest.raises(SettingsError, match="cannot be written"):
+            journal.started(1, ONE, "<1@x>")
 
 
 def test_a_place_where_no_journal_can_be_is_named(tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commandline import Franking
+from franking.account import config
 from franking.auth.secret import Grant, Password
-from franking.auth.store import open_store
+from franking.auth.store import open_store, save_grant
 from servers.google import Google
 
 SHOP = ("shop", "--from", "Jan Novák <info@novak.cz>", "--host", "smtp.novak.cz", "--username", "info@novak.cz")
@@ -227,3 +231,24 @@ def test_what_was_given_as_a_sign_in_and_is_none(
     assert any(
         "FRANKING_SECRET_G comes before what is stored" in remedy for remedy in told.json["diagnosis"]["remedies"]
     )
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EMFILE], ids=errno.errorcode.get)
+def test_a_sign_in_that_cannot_be_locked_is_not_renewed_and_may_be_tried_again(
+    franking: Franking, google: Google, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    assert franking("login", "g").code == 0
+    store = open_store()
+    save_grant(store, config.resolve("g"), replace(Grant.loads(store.load("g") or ""), expires_at=0.0))
+    asked = len(google.token_requests)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", fail)
+        ended = franking("check", "g", "--json")
+    assert (ended.code, ended.json["diagnosis"]["code"]) == (5, "store.not-now")
+    assert len(google.token_requests) == asked
+    assert franking("check", "g").code == 0
+    assert len(google.token_requests) == asked + 1

@@ -14,6 +14,7 @@ that mends it. A write is whole or not at all: temporary file, fsync, rename, fs
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.account.binding import binding_of
-from franking.atomic import held, locked, make_private, sweep, unusable, write_whole
+from franking.atomic import held, locked, make_private, not_made, sweep, unusable, write_whole
 from franking.auth import encryption
 from franking.auth.secret import Grant, Password
 from franking.errors import Evidence, SettingsError
@@ -184,7 +185,7 @@ class FileStore:
             make_private(self.directory)
             info = os.lstat(self.directory)
         except OSError as problem:
-            raise unusable(self.directory, f"could not be made: {problem.strerror}", "unwritable", problem) from problem
+            raise not_made(self.directory, "made", problem) from problem
         _inspect(self.directory, info, stat.S_ISDIR, "700")
 
     def _read(self, key: str) -> dict[str, Any] | None:
@@ -198,6 +199,8 @@ class FileStore:
             with suppress(OSError):
                 _inspect(self.directory, os.lstat(self.directory), stat.S_ISDIR, "700")
                 _inspect(path, os.lstat(path), stat.S_ISREG, "600")
+            if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise not_made(path, "read", problem) from problem
             raise unusable(path, f"could not be read: {problem.strerror}", "unreadable", problem) from problem
         try:
             _inspect(path, os.fstat(handle), stat.S_ISREG, "600")
