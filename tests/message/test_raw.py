@@ -279,3 +279,12 @@ def test_what_is_there_is_not_added_again(name: bytes) -> None:
 def test_a_header_of_one_long_line_is_read_in_linear_time(line: bytes) -> None:
     with pytest.raises(MessageError, match="names no recipient"):
         content_of(line * 300_000)
+
+
+@pytest.mark.timeout(20)
+def test_odd_lists_of_addresses_are_read_soon() -> None:
+    assert content_of(b"To: a@b.cz,, ,c@d.cz, \n\nx").recipients == ("a@b.cz", "c@d.cz")
+    many = b"To: " + b"a@b.cz, " * 20_000 + b"," * 100_000 + b"\n\nx"
+    assert content_of(many).recipients == ("a@b.cz",)
+    with pytest.raises(MessageError, match="cannot be read"):
+        content_of(b"To: " + b"(" * 5000 + b"\n\nx")

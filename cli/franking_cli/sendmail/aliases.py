@@ -47,16 +47,14 @@ class Aliases:
         """Return the addresses of all recipients, each once; raises ``MessageError`` for a name that leads nowhere."""
         found: dict[str, None] = {}
         for word in recipients:
-            parts = [word]
-            if '"' not in word:  # sendmail takes lists in one argument
-                parts = word.split(",")
-            for part in parts:
+            for part in listed(word):  # sendmail takes lists in one argument
                 found.update(dict.fromkeys(self._follow(address_in(part), ())))
         return list(found)
 
-    def _follow(self, name: str, seen: tuple[str, ...]) -> Iterator[str]:
-        if "@" in name:
-            yield name
+    def _follow(self, address: str, seen: tuple[str, ...]) -> Iterator[str]:
+        name = self._local(address)
+        if name is None:
+            yield address
             return
         lower = name.lower()
         targets = self._table.get(lower, self._table.get("default"))
@@ -67,4 +65,30 @@ class Aliases:
                 field="recipient",
             )
         for target in targets:
-            yield from self._follow(target, (*seen, lower))
+            yield from self._follow(address_in(target), (*seen, lower))
+
+    def _local(self, address: str) -> str | None:
+        """Return the name that an address of this machine stands for; None for any other address.
+
+        ``root@HOST`` counts where root has an alias, and any name at a host where no mail can go where there is a
+        ``default``: a machine may be called as its company's mail domain is, and then ``jan@DOMAIN`` is not its own.
+        """
+        name, at, host = address.rpartition("@")
+        if not at:
+            return address
+        host = host.lower().rstrip(".")
+        if not self._table or host not in _hosts():
+            return None
+        nowhere = "." not in host or host == _NOWHERE
+        return name if name.lower() in self._table or (nowhere and "default" in self._table) else None
+
+
+_NOWHERE = "localhost.localdomain"
+
+
+def _hosts() -> set[str]:
+    """Return the names of this machine, without asking anybody."""
+    from socket import gethostname
+
+    own = gethostname().lower()
+    return {"localhost", _NOWHERE, own, own.partition(".")[0]}

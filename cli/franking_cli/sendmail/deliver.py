@@ -36,7 +36,9 @@ def deliver(
     resolved = aliases.resolve(recipients)
     if api:
         header.add_hidden(resolved)
-    sender = own if api else _sender(options.sender, own)
+    sender = own
+    if not api:
+        sender = _sender(options.sender, own, rewrite=mailer.account.rewrite_from)
     data, envelope = header.message(), None
     if not from_headers:
         envelope = Envelope(sender, resolved)
@@ -46,9 +48,11 @@ def deliver(
     return dict(mailer.send(data, envelope=envelope).refused)
 
 
-def _sender(text: str | None, own: str) -> str:
-    """Return the sender of the envelope; names of this machine (root, www-data) are known to no mailbox provider."""
+def _sender(text: str | None, own: str, *, rewrite: bool) -> str:
+    """Return the sender of the envelope; names of this machine (root, www-data) are known to no mailbox provider, and
+    where the header's From is rewritten, so is this one. An empty one, that of bounces, stays.
+    """
     if text is None:
         return own
     sender = address_in(text)
-    return own if sender and "@" not in sender else sender
+    return own if sender and (rewrite or "@" not in sender) else sender

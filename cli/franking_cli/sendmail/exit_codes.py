@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 EX_OK = 0
 EX_USAGE = 64
 EX_DATAERR = 65
+EX_NOINPUT = 66
 EX_NOUSER = 67
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
@@ -39,15 +41,27 @@ def exit_code(error: Any) -> int:
         return EX_CONFIG
     if isinstance(error, LoginRequired):
         return EX_NOPERM
+    if isinstance(error, RecipientsRefused):  # one for now is enough; its diagnosis is that of the first
+        return EX_TEMPFAIL if error.temporary else EX_NOUSER
     if (error.diagnosis or error).temporary:
         return EX_TEMPFAIL
     if isinstance(error, LoginError):
         return EX_NOPERM
-    return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE
+    return EX_UNAVAILABLE
+
+
+def partly_refused(refused: Mapping[str, Any]) -> int:
+    """Tell of recipients that were refused while others were accepted, and return the exit code."""
+    (address, refusal), *others = refused.items()
+    if others:
+        address = f"{address} (and {len(others)} more)"
+    complain(f"{address} was refused, the others were accepted: {refusal['reply']}")
+    return EX_UNAVAILABLE
 
 
 def complain(text: str) -> None:
-    """Print one line on stderr."""
+    """Print one line on stderr, where there is one."""
     from franking.text import one_line
 
-    print(f"franking-sendmail: {one_line(text, 900)}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"franking-sendmail: {one_line(text, 900)}", file=sys.stderr)

@@ -5,7 +5,8 @@ The library reads the fields; what nothing had to be changed in leaves octet by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from franking.errors import MessageError
@@ -14,6 +15,7 @@ from franking.message.headers import ADDRESSED, address_field, field, read_addre
 from franking.message.raw import read_header
 
 _RECIPIENTS = (b"to", b"cc", b"bcc")
+_CLOSING = {'"': '"', "<": ">", "(": ")"}
 
 
 class Header:
@@ -44,11 +46,10 @@ class Header:
         self._add("From", str(Address(address, name)))
 
     def follow_aliases(self, resolve: Callable[[Iterable[str]], list[str]]) -> None:
-        """Put the addresses in place of names without a domain in To, Cc and Bcc."""
+        """Put the addresses in place of names of this machine in To, Cc and Bcc; what stands around them stays."""
         for place, (key, line) in enumerate(self._fields):
-            text = " ".join(_text(line).split())
-            if key in _RECIPIENTS and "<" not in text and '"' not in text:
-                parts = listed(text)
+            if key in _RECIPIENTS:
+                parts = listed(" ".join(_text(line).split()))
                 found = [address for part in parts for address in _resolved(part, resolve)]
                 if found != parts:
                     self._replace(place, ", ".join(found))
@@ -87,7 +88,11 @@ def _written(name: str, text: str) -> bytes:
 
 
 def _resolved(part: str, resolve: Callable[[Iterable[str]], list[str]]) -> list[str]:
-    return [part] if "@" in part or ":" in part or ";" in part else resolve([part])
+    """Return an item of a list once for each address that its name leads to."""
+    if any(sign in ":;" for sign, _ in _signs(part)):
+        return [part]  # a group
+    start, end = _place(part)
+    return [part[:start] + address + part[end:] for address in resolve([part[start:end]])]
 
 
 def _text(line: bytes) -> str:
@@ -100,13 +105,44 @@ def _text(line: bytes) -> str:
 
 
 def address_in(text: str) -> str:
-    """Take the address out of ``<jan@novak.cz>`` or ``Jan <jan@novak.cz>``; names of this machine stay as they are."""
-    text = text.strip()
-    if "<" in text[1:]:
-        return Address.parse(text).address
-    return text.strip("<>")
+    """Take the address, or the name of this machine, out of ``Jan <jan@novak.cz>``, ``<root>`` or ``root (Cron)``."""
+    start, end = _place(text)
+    return text[start:end]
+
+
+def _place(text: str) -> tuple[int, int]:
+    """Return where in an item its address stands."""
+    start, end = 0, len(text)
+    for sign, place in _signs(text):
+        if sign == "<":
+            start, end = place + 1, text.find(">", place)
+            if end < 0:
+                end = len(text)
+            break
+        if sign == "(" and place:
+            end = place
+            break
+    inside = text[start:end]
+    return start + len(inside) - len(inside.lstrip()), start + len(inside.rstrip())
 
 
 def listed(text: str) -> list[str]:
-    """Take a list apart at its commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Take a list apart at its commas; those in quotes, angle brackets and comments part nothing."""
+    parts, start = [], 0
+    for sign, place in _signs(text):
+        if sign == ",":
+            parts.append(text[start:place])
+            start = place + 1
+    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+
+
+def _signs(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the signs of a list of addresses, with their places; of quotes, brackets and comments the opening one."""
+    closing = ""
+    for found in re.finditer(r'\\.|[",<>():;]', text, re.DOTALL):
+        sign = found[0]
+        if closing:
+            closing = "" if sign == closing else closing
+        else:
+            yield sign, found.start()
+            closing = _CLOSING.get(sign, "")

@@ -8,14 +8,22 @@ queue: when it returns 0, the server has it.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from franking_cli.sendmail.exit_codes import EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, complain, failed
+from franking_cli.sendmail.exit_codes import (
+    EX_NOINPUT,
+    EX_OK,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    complain,
+    failed,
+    partly_refused,
+)
 from franking_cli.sendmail.options import Options, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import BinaryIO
 
 __all__ = ["main"]
@@ -59,6 +67,10 @@ def _run(options: Options) -> int:
         logging.getLogger("franking.wire").setLevel(logging.DEBUG)
     if not options.smtp and not options.recipients and not options.from_headers:
         usage("no recipients: name them, or use -t to take them from the headers")
+    if sys.stdin is None or (options.smtp and sys.stdout is None):
+        usage("a message comes in on standard input, a dialogue (-bs) goes out on standard output; that one is closed")
+    if options.settings is not None:
+        os.environ["FRANKING_CONFIG"] = options.settings  # for the aliases and for every command that is started too
     refused: dict[str, Any] | None = None
     try:
         with connect(options.account) as mailer:
@@ -72,23 +84,18 @@ def _run(options: Options) -> int:
                 except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
                     sys.stdout = None
                 return dialogue.worst
-            refused = deliver(mailer, _message(sys.stdin.buffer, options), options, aliases)
+            try:
+                data = _message(sys.stdin.buffer, options)
+            except OSError as problem:
+                complain(f"standard input cannot be read: {problem.strerror or problem}")
+                return EX_NOINPUT
+            refused = deliver(mailer, data, options, aliases)
     except FrankingError as error:
         return failed(error)
     except KeyboardInterrupt:
         if refused is None:
             raise  # else the message was accepted, and only the farewell was interrupted
-    if not refused:
-        return EX_OK
-    _complain_of(refused)
-    return EX_UNAVAILABLE
-
-
-def _complain_of(refused: Mapping[str, Any]) -> None:
-    (address, refusal), *others = refused.items()
-    if others:
-        address = f"{address} (and {len(others)} more)"
-    complain(f"{address} was refused, the others were accepted: {refusal['reply']}")
+    return partly_refused(refused) if refused else EX_OK
 
 
 def _message(stream: BinaryIO, options: Options) -> bytes:

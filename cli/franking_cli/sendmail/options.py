@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-from franking_cli.sendmail.exit_codes import EX_OK, EX_USAGE
+from franking_cli.sendmail.exit_codes import EX_OK, EX_USAGE, complain
 
 USAGE = """usage: franking-sendmail [options] [recipient …] < message
 
@@ -16,26 +16,20 @@ USAGE = """usage: franking-sendmail [options] [recipient …] < message
   -F NAME         full name of the sender, where the message has no From
   -bs             speak SMTP on stdin and stdout
   -a ACCOUNT      account to send with (default: FRANKING_ACCOUNT, or the default account)
+  -C FILE         settings file (default: FRANKING_CONFIG, accounts.toml of the user or of the system)
   -v              show the dialogue with the server on stderr
   --aliases FILE  recipients without a domain (default: the file aliases beside accounts.toml)
   --version       show the version
 
 Other options of sendmail(8) are accepted and have no effect (-bm -oem -odi -om -n -N -R -B …)."""
 
-_SWITCHES = {
-    "-t": ("from_headers",),
-    "-i": ("dots_are_text",),
-    "-oi": ("dots_are_text",),
-    "-ti": ("from_headers", "dots_are_text"),
-    "-it": ("from_headers", "dots_are_text"),
-    "-bs": ("smtp",),
-    "-v": ("verbose",),
-}
 _SHOWN = ("--help", "--version")
-_TAKES_VALUE = {"-f": "sender", "-r": "sender", "-F": "name", "-a": "account"}
-_IGNORED_VALUE = ("-B", "-N", "-R", "-V", "-L", "-O", "-X", "-h", "-p", "-o", "-C", "-A")
-_IGNORED_PREFIX = (*_IGNORED_VALUE, "-q", "-d")  # the last two have their value behind them, or none
-_IGNORED = ("-bm", "-n", "-m", "-U", "-G", "-Ac", "-Am")
+_SWITCHES = {"t": "from_headers", "i": "dots_are_text", "v": "verbose"}
+_VALUES = {"f": "sender", "r": "sender", "F": "name", "a": "account", "C": "settings"}
+_MODES = {"bs": "smtp", "bm": "", "oi": "dots_are_text"}  # what a value of -b and -o means, where it means anything
+_IGNORED = "cGmnUx"
+_IGNORED_VALUES = "ABehLMNOopRVX"
+_IGNORED_REST = "dq"  # their value stands behind them, or there is none
 
 
 class Options:
@@ -46,35 +40,54 @@ class Options:
         self.sender: str | None = None
         self.name: str | None = None
         self.account: str | None = None
+        self.settings: str | None = None
         self.aliases: str | None = None
         self.recipients: list[str] = []
         rest = iter(arguments)
         for word in rest:
             if word == "--":
                 self.recipients.extend(rest)
+            elif word.startswith("--"):
+                self._read_long(word, rest)
             elif word.startswith("-") and word != "-":
                 self._read(word, rest)
             else:
                 self.recipients.append(word)
 
-    def _read(self, word: str, rest: Iterator[str]) -> None:
-        """Read one option; ``rest`` are the words behind it, where its value may stand."""
-        if word in _SWITCHES:
-            for name in _SWITCHES[word]:
-                setattr(self, name, True)
-        elif word in _SHOWN:
+    def _read_long(self, word: str, rest: Iterator[str]) -> None:
+        name, _, value = word.partition("=")
+        if word in _SHOWN:
             _show(word)
-        elif word.partition("=")[0] == "--aliases":
-            self.aliases = word.partition("=")[2] or next(rest, None) or usage("--aliases needs a file")
-        elif word[:2] in _TAKES_VALUE:
-            value = word[2:] or next(rest, None)
-            if value is None:  # an empty one is one: the sender of bounces
-                usage(f"{word} needs a value")
-            setattr(self, _TAKES_VALUE[word[:2]], value)
-        elif word in _IGNORED_VALUE:
-            next(rest, None)
-        elif word not in _IGNORED and word[:2] not in _IGNORED_PREFIX:
-            usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
+        elif name == "--aliases":
+            self.aliases = value or next(rest, None) or usage("--aliases needs a file")
+        else:
+            _unknown(word)
+
+    def _read(self, word: str, rest: Iterator[str]) -> None:
+        """Read a cluster as getopt does: switches, and at last an option whose value is the rest of it or the next
+        word.
+        """
+        letters = iter(word[1:])
+        for letter in letters:
+            if letter in _SWITCHES:
+                setattr(self, _SWITCHES[letter], True)
+            elif letter in _IGNORED_REST:
+                return
+            elif letter in _VALUES or letter in _IGNORED_VALUES or letter == "b":
+                value = "".join(letters) or next(rest, None)
+                if value is None:  # an empty one is one: the sender of bounces
+                    usage(f"-{letter} needs a value")
+                self._take(letter, value)
+            elif letter not in _IGNORED:
+                _unknown(word)
+
+    def _take(self, letter: str, value: str) -> None:
+        if letter in _VALUES:
+            setattr(self, _VALUES[letter], value)
+        elif letter == "b" and letter + value not in _MODES:
+            _unknown(f"-b{value}")
+        elif name := _MODES.get(letter + value):
+            setattr(self, name, True)
 
 
 def _show(word: str) -> NoReturn:
@@ -87,7 +100,11 @@ def _show(word: str) -> NoReturn:
     sys.exit(EX_OK)
 
 
+def _unknown(word: str) -> NoReturn:
+    usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
+
+
 def usage(why: str) -> NoReturn:
     """Say what is wrong with the command line, and exit."""
-    print(f"franking-sendmail: {why}; see franking-sendmail --help", file=sys.stderr)
+    complain(f"{why}; see franking-sendmail --help")
     sys.exit(EX_USAGE)

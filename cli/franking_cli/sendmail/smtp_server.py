@@ -9,7 +9,15 @@ from franking.sending.mailer import Mailer
 from franking.text import one_line
 from franking_cli.sendmail.aliases import Aliases
 from franking_cli.sendmail.deliver import deliver
-from franking_cli.sendmail.exit_codes import EX_DATAERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL, complain, failed
+from franking_cli.sendmail.exit_codes import (
+    EX_DATAERR,
+    EX_OK,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    complain,
+    failed,
+    partly_refused,
+)
 from franking_cli.sendmail.options import Options
 
 _REPLIES = {
@@ -54,7 +62,7 @@ class Dialogue:
                 return
             if verb == "DATA" and self._sender is not None and self._recipients:
                 reply("354 go on")
-                data = _dotted(source)
+                data = _dotted(source, crlf=line.endswith(b"\r\n"))
                 if data is None:
                     self._note(EX_DATAERR)
                     complain("the input ended in the middle of a message; it was not sent")
@@ -112,7 +120,9 @@ class Dialogue:
         finally:
             self._options.sender = own
         if refused:
-            return f"250 2.0.0 accepted, but not for {', '.join(refused)}"
+            self._note(partly_refused(refused))
+            words = "; ".join(f"{address} ({refusal['reply']})" for address, refusal in refused.items())
+            return f"250 2.0.0 accepted, but not for {one_line(words, 400)}"
         return "250 2.0.0 accepted"
 
     def _reset(self) -> None:
@@ -127,13 +137,20 @@ def _path(text: str, keyword: str) -> str | None:
     return None
 
 
-def _dotted(source: BinaryIO) -> bytes | None:
+def _dotted(source: BinaryIO, *, crlf: bool) -> bytes | None:
     """Read a message up to its lone dot; None where the input ends before: half a message is none (RFC 5321
     §4.1.1.10).
+
+    A caller whose lines end with CRLF (``crlf``) doubles dots behind CRLF only, so behind a bare LF a dot is text, and
+    ends nothing: else a text that it passes on could smuggle in commands of its own.
     """
     lines: list[bytes] = []
+    begins = True  # a line as the caller sees it
     for line in source:
-        if line in (b".\r\n", b".\n"):
+        if begins and line == b".\r\n":
             return b"".join(lines)
-        lines.append(line.removeprefix(b"."))
+        if line == b".\n" and not crlf:
+            return b"".join(lines)
+        lines.append(line.removeprefix(b".") if begins else line)
+        begins = not crlf or line.endswith(b"\r\n")
     return None

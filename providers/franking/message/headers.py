@@ -176,6 +176,8 @@ def read_addresses(value: str, name: str) -> tuple[Address, ...]:
     ``value`` is unfolded. Raises ``MessageError`` that names the field where an address is none that mail can be sent
     to.
     """
+    if '"' not in value:  # nothing between commas is no address, and the full parser takes long over many of them
+        value = ",".join([part for part in value.split(",") if part.strip()])
     items = _ITEM.findall(value)
     if ",".join(items) == value:
         try:
@@ -192,7 +194,7 @@ def _read(value: str, name: str) -> Iterable[Address]:
     try:
         found = policy.default.header_factory("to", value).addresses
         listed = [(address.username, address.domain, address.addr_spec, address.display_name) for address in found]
-    except (EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError) as problem:
+    except (EmailError, ValueError, IndexError, AttributeError, TypeError, KeyError, RecursionError) as problem:
         raise MessageError(
             f"{name}: the addresses in this header field cannot be read; please give envelope=.", field=name
         ) from problem
