@@ -4,7 +4,7 @@ loopback.
 
 from __future__ import annotations
 
-import socket
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ import pytest
 
 import franking
 from franking.discovery import lookup
+from franking.net import tls
 from servers.dns import DnsServer
-from servers.web import Authority, Reply, Request, WebServer
+from servers.names import Names
+from servers.web import Authority, Reply, WebServer
 
 ZONE = """
 $TTL 60
@@ -389,7 +391,7 @@ def test_a_document_that_cannot_be_read_is_told(names: DnsServer) -> None:
     assert found.provider is None
 
 
-# --- the fetcher, against a real HTTPS server -------------------------------------------------------------------------
+# --- settings that a domain publishes, by a real HTTPS server ---------------------------------------------------------
 
 
 @pytest.fixture
@@ -397,87 +399,43 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-def route(monkeypatch: pytest.MonkeyPatch, port: int) -> list[tuple[str, int]]:
-    """Lead every HTTPS connection to the server on loopback, whatever its name."""
-    connected: list[tuple[str, int]] = []
-    real = socket.create_connection
-
-    def connect(address: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
-        connected.append(address)
-        return real(("127.0.0.1", port), *rest, **more)
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    return connected
-
-
-def server(answer: Any, authority: Authority, *hosts: str) -> WebServer:
-    return WebServer(answer, authority, context=authority.context(*hosts))
-
-
-HOSTS = ("autoconfig.hoster.example", "hoster.example", "elsewhere.example")
+@contextlib.contextmanager
+def publishing(document: bytes, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """Serve a document at the two places where a hoster's settings are looked for."""
+    hosts = ("autoconfig.hoster.example", "hoster.example")
+    with WebServer(lambda request: Reply(200, document), authority, context=authority.context(*hosts)) as web:
+        system = Names(monkeypatch)
+        for host in hosts:
+            system.lead(host, web.port)
+        yield web
 
 
 def test_settings_come_over_https(names: DnsServer, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(lambda request: Reply(200, PUBLISHED["hoster.example"]), authority, *HOSTS) as web:
-        connected = route(monkeypatch, web.port)
-        found = ask(names, "me@hoster.example", fetch=partial(lookup.fetch_https, ca_file=authority.ca_file))
+    fetch = partial(lookup.fetch_https, ca_file=authority.ca_file, reachable=lambda address: True)
+    with publishing(PUBLISHED["hoster.example"], authority, monkeypatch):
+        found = ask(names, "me@hoster.example", fetch=fetch)
     assert found.settings["host"] == "smtp.hoster.example"
-    assert {port for _, port in connected} == {443}
-
-
-@pytest.mark.parametrize("case", ["stranger", "no CA"])
-def test_a_certificate_that_does_not_fit_is_nothing(
-    case: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = ("stranger.example",) if case == "stranger" else HOSTS
-    with server(lambda request: Reply(200, PUBLISHED["hoster.example"]), authority, *names) as web:
-        route(monkeypatch, web.port)
-        with pytest.raises(OSError, match="certificate verify failed"):
-            lookup.fetch_https("https://hoster.example/x", 10, ca_file=None if case == "no CA" else authority.ca_file)
-
-
-def test_redirects_stay_on_https_and_end(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(request: Request) -> Reply:
-        places = {
-            "/a": "https://elsewhere.example/b",
-            "/http": "http://elsewhere.example/b",
-            "/file": "file:///etc/passwd",
-        }
-        if request.path == "/b":
-            return Reply(200, b"found")
-        return Reply(302, headers={"Location": places.get(request.path, f"https://hoster.example{request.path}x")})
-
-    with server(answer, authority, *HOSTS) as web:
-        connected = route(monkeypatch, web.port)
-        assert lookup.fetch_https("https://hoster.example/a", 10, ca_file=authority.ca_file) == b"found"
-        for path in ("/http", "/file", "/loop"):
-            with pytest.raises(OSError, match="302"):
-                lookup.fetch_https(f"https://hoster.example{path}", 10, ca_file=authority.ca_file)
-    assert {port for _, port in connected} == {443}
-
-
-@pytest.mark.parametrize("url", ["http://hoster.example/", "file:///etc/passwd", "ftp://hoster.example/"])
-def test_nothing_but_https_is_opened(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    connected = route(monkeypatch, 1)
-    with pytest.raises(OSError, match="unknown url type"):
-        lookup.fetch_https(url, 5)
-    assert connected == []
 
 
 def test_a_large_document_is_cut_off_and_refused(
     names: DnsServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with server(lambda request: Reply(200, b"x" * 10_000_000), authority, *HOSTS) as web:
-        route(monkeypatch, web.port)
-        fetch = partial(lookup.fetch_https, ca_file=authority.ca_file)
-        assert len(fetch("https://hoster.example/x", 10)) <= lookup.MAX_XML + 16 * 1024
+    fetch = partial(lookup.fetch_https, ca_file=authority.ca_file, reachable=lambda address: True)
+    with publishing(b"x" * 10_000_000, authority, monkeypatch):
         found = ask(names, "me@hoster.example", fetch=fetch)
     assert found.provider is None
     assert any("cannot be read" in clue.detail for clue in found.evidence)
 
 
-def test_a_page_that_is_not_there(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(lambda request: Reply(404, b"no"), authority, *HOSTS) as web:
-        route(monkeypatch, web.port)
-        with pytest.raises(OSError, match="404"):
-            lookup.fetch_https("https://hoster.example/x", 10, ca_file=authority.ca_file)
+def test_a_domain_leads_nobody_to_this_computer(
+    names: DnsServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who types an address may be a stranger, and so may be who owns its domain."""
+    with publishing(PUBLISHED["hoster.example"], authority, monkeypatch) as web:
+        contexts: list[object] = []
+        trusting = partial(tls.context, authority.ca_file)
+        monkeypatch.setattr(tls, "context", lambda ca_file: contexts.append(1) or trusting())
+        found = franking.recommend("me@hoster.example", resolver=names.resolver, timeout=5)
+        assert (web.connections, web.requests) == (0, [])
+    assert len(contexts) == 2  # both places were tried, up to the address that they lead to
+    assert found.provider is None

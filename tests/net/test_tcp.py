@@ -145,6 +145,16 @@ def test_the_systems_numbers_in_the_catalogues_words(number: int, word: str) -> 
         ("fe80::1%eth0", False),
         ("fd00::1", False),
         ("::ffff:10.1.2.3", False),
+        ("64:ff9b::8.8.8.8", True),
+        ("64:ff9b::127.0.0.1", False),
+        ("64:ff9b::10.1.2.3", False),
+        ("2002:7f00:1::", False),
+        ("2002:a01:203::1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
     ],
 )
 def test_which_addresses_are_public(host: str, public: bool) -> None:

@@ -44,15 +44,21 @@ class Names:
             over.set()
 
     def _look_up(self, host: Any, port: Any, *more: Any, **options: Any) -> list[Any]:
-        name = host.decode() if isinstance(host, bytes) else str(host)
+        name = (host.decode() if isinstance(host, bytes) else str(host)).lower()
         if name in self._hanging:
             self.asked.append(name)
             self._hanging[name].wait(30)
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         if name in self._known:
             self.asked.append(name)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self._known[name]]
+            return [_found(*address) for address in self._known[name]]
         return self._system(host, port, *more, **options)
+
+
+def _found(host: str, port: int) -> tuple[Any, ...]:
+    if ":" in host:
+        return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
 
 
 @contextlib.contextmanager

@@ -2,15 +2,14 @@
 programs.
 
 All are looked up at once, in threads, under one deadline; each look-up has a result, or the reason why there is none.
-What they mean is decided in ``recommend.py``. dnspython is imported by the first look-up. Published
-settings come over HTTPS only, bounded in size, and are read by a parser that refuses document types, so that no entity
-is ever expanded.
+What they mean is decided in ``recommend.py``. dnspython is imported by the first look-up. Published settings come over
+HTTPS only, from public addresses, bounded in size (``net/fetch.py``), and are read by a parser that refuses document
+types, so that no entity is ever expanded.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.discovery.input import host_name
 from franking.net.deadline import gather
+from franking.net.fetch import MAX_DOCUMENT, fetch_https
 from franking.smtp.services import Server
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ __all__ = [
     "system_resolver",
 ]
 
-MAX_XML = 64 * 1024  # octets; Mozilla's own files have 2 to 9 KiB
-MAX_REDIRECTS = 3
+MAX_XML = MAX_DOCUMENT  # Mozilla's own files have 2 to 9 KiB
 SERVICES = (("_submissions._tcp", "tls"), ("_submission._tcp", "starttls"))
 """RFC 8314 §5.1 and RFC 6186 §3.1, the better first."""
 
@@ -243,48 +242,3 @@ def _parse(document: bytes) -> Element | None:
         return tree.close()
     except (expat.ExpatError, Refused, AssertionError):
         return None
-
-
-def fetch_https(url: str, seconds: float, *, ca_file: str | None = None) -> bytes:
-    """Get a document: HTTPS from first to last, our TLS, at most three redirects and 64 KiB, ``HTTPS_PROXY`` honoured.
-
-    Raises ``OSError`` (``TimeoutError`` after ``seconds`` altogether).
-    """
-    import urllib.request
-    from urllib.error import HTTPError
-
-    from franking.net import tls
-
-    deadline = time.monotonic() + seconds
-
-    class Redirect(urllib.request.HTTPRedirectHandler):
-        max_redirections = MAX_REDIRECTS
-
-        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-            if not newurl.lower().startswith("https://"):
-                raise HTTPError(newurl, code, "a redirect away from HTTPS is not followed", headers, fp)
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-    opener = urllib.request.OpenerDirector()  # not build_opener: that one would also open http:, ftp: and file:
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=tls.context(ca_file)),
-        urllib.request.HTTPDefaultErrorHandler(),
-        Redirect(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    # no handler for anything but HTTPS
-    request = urllib.request.Request(url, headers={"User-Agent": "franking"})  # noqa: S310
-    try:
-        with opener.open(request, timeout=seconds) as response:
-            document = bytearray()
-            while len(document) <= MAX_XML and (chunk := response.read1(16 * 1024)):
-                document += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the document did not arrive in time")
-            return bytes(document)
-    except HTTPError as problem:
-        problem.close()
-        raise

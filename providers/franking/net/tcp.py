@@ -24,6 +24,7 @@ Found = tuple[int, int, int, str, tuple[Any, ...]]
 """One result of ``socket.getaddrinfo``."""
 Resolver = Callable[..., Sequence[Any]]
 
+_NAT64 = bytes.fromhex("0064ff9b") + bytes(8)  # IPv4 addresses as a network without IPv4 writes them (RFC 6052 §2.1)
 _RESOLVER_WORDS = {
     socket.EAI_AGAIN: ("no-dns", "cannot be looked up now, because no name server answers", True),
     getattr(socket, "EAI_NODATA", socket.EAI_NONAME): ("no-address", "exists, but has no address", False),
@@ -92,7 +93,12 @@ def is_public(address: str) -> bool:
     import ipaddress  # only a password without TLS asks
 
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
+    inner = None
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed.packed.startswith(_NAT64):
+            inner = ipaddress.IPv4Address(parsed.packed[12:])
+    return (inner or parsed).is_global
 
 
 def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -> list[Found]:
