@@ -347,3 +347,17 @@ def test_ctrl_c_finishes_what_is_under_way(smtp_server: Start, tmp_path: Path) -
         entry["ended"] for entry in entries if "ended" in entry
     }
     assert b"run the same command again" in err
+
+
+@pytest.mark.parametrize("window", ["1", "16"])
+def test_a_server_that_takes_so_many_in_a_session_gets_further_sessions(
+    smtp_server: Start, tmp_path: Path, run: Callable[..., Run], window: str
+) -> None:
+    server = smtp_server(most_messages=4)
+    path = write(tmp_path / "letters.jsonl", [letter(number) for number in range(30)])
+    done = run(url(server), str(path), "--window", window)
+    assert (done.code, set(done.outcomes.values()), len(done.outcomes)) == (0, {"accepted"}, 30)
+    assert sorted(message.recipients[0] for message in server.messages) == sorted(
+        f"r{number}@example.com" for number in range(30)
+    )
+    assert len(server.sessions) == 8

@@ -219,12 +219,13 @@ def _message(step: str, fault: str, mode: str) -> Expected | None:
                 return ACCEPTED
             return UNKNOWN if over else STALE
         case "4xx" | "5xx" | "421" | "invalid UTF-8" | "escapes":
-            return _refused(step, fault, flight)
+            return _refused(step, fault, mode)
         case _:
             return UNKNOWN if over else STALE
 
 
-def _refused(step: str, fault: str, flight: bool) -> Expected:
+def _refused(step: str, fault: str, mode: str) -> Expected:
+    flight = mode == "chunking"
     temporary = fault in ("4xx", "421")
     code = "server.trouble" if temporary else "send.refused"
     ends = fault == "421" or step == "content"
@@ -239,7 +240,9 @@ def _refused(step: str, fault: str, flight: bool) -> Expected:
             "server.trouble" if temporary else "recipient.refused",
             False,
         )
-    if step == "rset":  # cannot be refused (RFC 5321 §4.1.1.5)
+    if step == "rset" and fault == "4xx" and mode == "dialogue":
+        return Expected("ConnectError", "message", True, False, code)  # the session's end, a new one tells
+    if step == "rset":  # cannot be refused for good (RFC 5321 §4.1.1.5), and what is accepted behind it proves nothing
         return UNKNOWN if flight else STALE
     return Expected("Refused", "accepted" if step in ("content", "final") else "message", temporary, False, code, ends)
 

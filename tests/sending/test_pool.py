@@ -304,3 +304,24 @@ def test_who_waited_while_the_time_ran_out_is_told_and_who_comes_later_tries(
     ] * 4
     assert len({id(one) for one in seen}) == 4
     assert pool.take(opened, ME) is opened.made[0]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_fresh_session_takes_the_place_of_an_idle_one(opened: Opener, fresh: bool) -> None:
+    pool = Pool(1)
+    first = pool.take(opened, ME)
+    pool.give_back(first, keep=True)
+    assert (pool.take(opened, ME, fresh=fresh) is first) is not fresh
+    assert opened.made[0].closed == fresh
+
+
+def test_a_session_that_is_over_is_neither_kept_nor_lent(opened: Opener) -> None:
+    pool = Pool(1)
+    with pytest.raises(Refused), pool.borrow(opened):
+        opened.made[0].closed = 1  # as a session says that its server has ended with a refusal
+        raise Refused("421")
+    assert opened.made[0].closed == 2
+    pool.give_back(pool.take(opened, ME), keep=True)
+    opened.made[1].closed = 1  # of old age, meanwhile
+    assert pool.take(opened, ME) is opened.made[2]
+    assert opened.made[1].closed == 2

@@ -109,6 +109,15 @@ def test_a_policy_of_none_still_replaces_a_dead_connection_and_a_dead_token_once
     assert decide(job(), TEMPORARY, NEVER, 0.0).following is None
 
 
+def test_the_end_of_a_session_that_has_carried_something_is_no_attempt() -> None:
+    """However often: each such end comes with a message that went, so that it comes to an end itself."""
+    before = job(attempt=9)
+    decision = decide(before, STALE, NEVER, 0.0, carried=True)
+    assert decision.following is not None
+    assert (decision.following.attempt, decision.pause) == (9, 0.0)
+    assert decide(before, TEMPORARY, NEVER, 0.0, carried=True).following is None
+
+
 def test_an_error_after_some_were_accepted_is_told_in_the_receipt() -> None:
     before = job("b@x.cz", receipt=receipt("a@x.cz"), attempt=3)
     decision = decide(before, TEMPORARY, POLICY, 0.0)

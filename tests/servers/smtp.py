@@ -182,6 +182,8 @@ class SmtpServer:
         auth_line: str | None = None,
         refused: Mapping[str, str] | None = None,
         most_recipients: int | None = None,
+        most_messages: int | None = None,
+        enough: str = "452 4.5.3 Too many recipients: Too many messages sent",
         longest_line: int | None = None,
         context: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
@@ -197,6 +199,7 @@ class SmtpServer:
         """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that
         many were sent.
 
+        Behind ``most_messages`` of a session, RSET and MAIL are answered with ``enough``, as OpenSMTPD does.
         ``refused`` maps an address (sender or recipient) to the reply that refuses it. A message with a line of more
         than ``longest_line`` octets is refused. ``context`` turns TLS on: STARTTLS, or from the first octet.
         """
@@ -210,6 +213,8 @@ class SmtpServer:
         self.auth_line = auth_line
         self.refused = dict(refused or {})
         self.most_recipients = most_recipients
+        self.most_messages = most_messages
+        self.enough = enough
         self.longest_line = longest_line
         self.context = context
         self.implicit_tls = implicit_tls
@@ -288,6 +293,7 @@ class Peer:
         self.recipients: list[str] = []
         self.chunks = b""
         self.failed = False  # a BDAT of this transaction was refused
+        self.accepted = 0  # messages of this session
 
     # octets
 
@@ -485,7 +491,8 @@ class Peer:
             self._forget()
             return "250 2.0.0 reset"
 
-        self.at("rset", normal)
+        if not self._had_enough():
+            self.at("rset", normal)
 
     def _quit(self, rest: str) -> None:
         self.at("quit", lambda: "221 2.0.0 bye")
@@ -494,6 +501,15 @@ class Peer:
         self.sender, self.parameters, self.recipients, self.chunks, self.failed = None, [], [], b"", False
 
     # transactions
+
+    def _had_enough(self) -> bool:
+        server = self.server
+        if server.most_messages is None or self.accepted < server.most_messages:
+            return False
+        if server.enough.startswith("421 "):
+            says(server.enough)(self, "")
+        self.reply(server.enough)
+        return True
 
     def _mail(self, rest: str) -> None:
         def normal() -> str:
@@ -514,7 +530,8 @@ class Peer:
             self.sender, self.parameters = sender[1:-1], parameters
             return "250 2.1.0 sender ok"
 
-        self.at("mail", normal)
+        if not self._had_enough():
+            self.at("mail", normal)
 
     def _rcpt(self, rest: str) -> None:
         def normal() -> str:
@@ -602,6 +619,7 @@ class Peer:
                         self.sender or "", self.recipients, data, self.parameters, self.user, self.tls, by
                     )
                     self.server.messages.append(message)
+                    self.accepted += 1
                 number = len(self.server.messages)
             valid = bool(self.recipients)
             self._forget()

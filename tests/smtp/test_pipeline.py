@@ -65,12 +65,81 @@ def test_421_to_the_first_command_on_a_used_connection_is_a_stale_connection() -
     assert stale.stale
 
 
-@pytest.mark.parametrize(("first", "text"), [(True, "421 4.3.0 busy"), (False, "421 4.7.0 unusual rate of mail")])
-def test_421_on_a_new_connection_or_about_pace_is_throttling(first: bool, text: str) -> None:
-    pipeline, _ = in_flight(
-        1 if first else 2, script=("" if first else "250 ok\r\n250 ok\r\n250 queued\r\n") + text + "\r\n"
-    )
-    assert isinstance(pipeline.done[-1].result, Throttled)
+@pytest.mark.parametrize("text", ["421 4.3.0 busy", "421 4.7.0 unusual rate of mail", "450 4.7.1 too many messages"])
+@pytest.mark.parametrize("used", [False, True])
+def test_later_to_mail_is_throttling_only_on_a_connection_that_has_carried_nothing(used: bool, text: str) -> None:
+    """On one that has, it may be the session's end: a new one tells, as a new one is no worse for the message."""
+    replied = "250 ok\r\n250 ok\r\n250 queued\r\n250 reset\r\n" * used + f"{text}\r\n" + "503 no\r\n" * 2
+    pipeline, _ = in_flight(1 + used)
+    pipeline.receive_all(deque(replies(replied.encode())))
+    result = pipeline.done[-1].result
+    assert isinstance(result, ConnectError if used else Throttled)
+    assert getattr(result, "stale", False) is used
+    assert pipeline.spent is (used and text.startswith("45"))
+    assert not pipeline.room(9) or not used
+
+
+@pytest.mark.parametrize("text", ["553 5.7.1 not yours", "550 5.0.0 no"])
+def test_a_sender_refused_for_good_is_no_end_of_the_session(text: str) -> None:
+    pipeline, _ = in_flight(2)
+    replied = "250 ok\r\n250 ok\r\n250 queued\r\n250 reset\r\n" + f"{text}\r\n" + "503 no\r\n" * 2
+    pipeline.receive_all(deque(replies(replied.encode())))
+    assert isinstance(pipeline.done[-1].result, Refused)
+    assert not pipeline.spent
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_reset_that_is_refused_for_now_says_nothing_of_the_message(used: bool) -> None:
+    """The server answers everything that follows with a refusal too: it was surely not accepted."""
+    first = "250 ok\r\n250 ok\r\n250 queued\r\n" if used else "553 no\r\n503 no\r\n503 no\r\n"
+    pipeline, _ = in_flight(2)
+    pipeline.receive_all(deque(replies((first + "452 4.5.3 enough\r\n" + "503 5.5.1 no\r\n" * 3).encode())))
+    result = pipeline.done[-1].result
+    assert isinstance(result, ConnectError)
+    assert result.stale
+    assert pipeline.spent
+
+
+@pytest.mark.parametrize("behind", ["", "250 ok\r\n", "250 ok\r\n250 ok\r\n250 queued\r\n"])
+def test_what_is_accepted_or_not_answered_behind_a_refused_reset_is_unknown(behind: str) -> None:
+    """Another transaction may have been open still: whose recipients got it?"""
+    pipeline, said = in_flight(2)
+    try:
+        pipeline.receive_all(deque(replies(ACCEPTED + f"452 4.5.3 enough\r\n{behind}".encode())))
+    except Misfit:
+        assert behind
+    pipeline.lost(said, GONE)
+    assert results(pipeline)[1] == "OutcomeUnknown"
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_in_the_plain_dialogue_nothing_more_is_said_behind_a_refused_reset(closes: bool) -> None:
+    pipeline = Pipeline(offers())
+    pipeline.add(1, FROM_TO, BODY)
+    pipeline.outgoing()
+    pipeline.receive(replies(b"553 no\r\n")[0])
+    assert pipeline.outgoing() == b""
+    pipeline.add(2, FROM_TO, BODY)
+    assert pipeline.outgoing() == b"RSET\r\n"
+    pipeline.receive(replies(b"451 no more\r\n")[0])
+    if closes:
+        pipeline.lost(0, GONE)
+    assert pipeline.outgoing() == b""
+    error = pipeline.done[-1].result
+    assert isinstance(error, ConnectError)
+    assert error.stale
+
+
+def test_in_a_window_each_message_behind_the_refused_mail_has_its_own_fate() -> None:
+    """One is accepted all the same, one refused, one not answered: only the last is unknown."""
+    pipeline, said = in_flight(5)
+    turned_away = b"250 reset\r\n452 4.5.3 enough\r\n503 no\r\n503 no\r\n"
+    pipeline.receive_all(deque(replies(ACCEPTED + turned_away + b"250 reset\r\n" + ACCEPTED + turned_away)))
+    assert not pipeline.room(9)
+    pipeline.lost(said, GONE)
+    assert results(pipeline) == ["Receipt", "ConnectError", "Receipt", "ConnectError", "OutcomeUnknown"]
+    stale = [transaction.tag for transaction in pipeline.done if getattr(transaction.result, "stale", False)]
+    assert stale == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +293,24 @@ def test_once_anything_was_answered_a_connection_is_not_stale() -> None:
     assert not error.stale
 
 
-def test_silence_is_never_stale() -> None:
+@pytest.mark.parametrize("reason", ["timeout", "unreachable", "closed", "reset"])
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_connection_that_rested_may_be_half_open(reason: str, answered: bool) -> None:
+    pipeline = Pipeline(offers("PIPELINING"))
+    pipeline.used = True
+    pipeline.add(1, FROM_TO, BODY, guarded=True)
+    said = len(pipeline.outgoing())
+    assert pipeline.wakes
+    if answered:
+        pipeline.receive(replies(b"250 ok\r\n")[0])
+        assert not pipeline.wakes
+    pipeline.lost(said, ConnectError("gone", evidence=Evidence("connect", reason=reason)))
+    error = pipeline.done[0].result
+    assert isinstance(error, ConnectError)
+    assert error.stale is not answered
+
+
+def test_silence_without_a_rest_is_never_stale() -> None:
     pipeline = Pipeline(offers("PIPELINING"))
     pipeline.used = True
     pipeline.add(1, FROM_TO, BODY)

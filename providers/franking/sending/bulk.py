@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
 from franking.message.address import Envelope
 from franking.message.content import Content
-from franking.provider import Receipt, Session, SupportsClosed, SupportsMany
+from franking.provider import Receipt, Session, SupportsMany
+from franking.sending.pool import is_over
 from franking.sending.queue import INTERRUPTIONS, PATIENCE, Job, Queue, Run, SendResult
 from franking.sending.retry import Decision, Policy, decide, ended, may_retry
 
@@ -122,6 +123,8 @@ class _Worker:
         self._number = number
         self._session: Session | None = None
         self._failures = 0  # openings in a row that failed
+        self._opened = 0  # the session's number; of one that was there before the run it is 0
+        self._carried = False  # the session has carried a message
 
     def results(self) -> Iterator[SendResult]:
         while True:
@@ -169,7 +172,9 @@ class _Worker:
     def _burst(self, first: Job) -> Iterator[SendResult]:
         """Send this job and all that follow without a pause, on one session."""
         try:
-            session = self._session = self._session or self._open()
+            if self._session is not None and (first.since >= self._opened or is_over(self._session)):
+                self.close(keep=False)
+            session = self._session = self._session or self._open(fresh=first.since >= 0)
         except FrankingError as error:
             yield from self._unopened(first, error)
             return
@@ -183,7 +188,7 @@ class _Worker:
             try:
                 for job, outcome in outcomes:
                     if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
-                        self._failures = 0  # nearly every message: nothing to decide
+                        self._failures, self._carried = 0, True  # nearly every message: nothing to decide
                         result = self._result(job, "accepted", outcome, None)
                         # between this and the yield no interruption can come: they come with calls
                         del drawn.unsettled[job.index]
@@ -208,7 +213,7 @@ class _Worker:
         """Return the next job for the session that is sending, or None where its burst must end."""
         if self._session is None or self._unwanted or self.jobs.halted or self.jobs.fatal is not None:
             return None
-        return self.jobs.draw()
+        return self.jobs.draw(self._opened)
 
     def _one_by_one(self, session: Session, drawn: _Drawn) -> Iterator[tuple[Job, Receipt | FrankingError]]:
         for job, envelope, content in drawn:
@@ -225,19 +230,26 @@ class _Worker:
                     outcome = ConnectError("Interrupted before the message was handed over.")
             yield job, outcome
 
-    def _open(self) -> Session:
+    def _open(self, *, fresh: bool) -> Session:
         mailer, stop = self.run.mailer, self.run.stop
+        self._opened, self._carried = 0, False
         try:
             try:
-                return mailer.pool.take(mailer.open, stop)
+                return mailer.pool.take(self._make, stop, fresh=fresh)
             except LoginError as refused:
                 if not refused.token_refused:
                     raise
                 mailer.renew()
-                return mailer.pool.take(mailer.open, stop)
+                return mailer.pool.take(self._make, stop, fresh=fresh)
         except INTERRUPTIONS as interruption:
             self.jobs.halt(interruption)
             raise ConnectError("Interrupted before this message was begun.") from interruption
+
+    def _make(self) -> Session:
+        """Open a session, and number it."""
+        session = self.run.mailer.open()
+        self._opened = self.jobs.opened()
+        return session
 
     def _unopened(self, job: Job, error: FrankingError) -> tuple[SendResult, ...]:
         """Do what follows for a job for which no session could be opened."""
@@ -255,13 +267,15 @@ class _Worker:
     def _settle(self, job: Job, outcome: Receipt | FrankingError) -> tuple[SendResult, ...]:
         """Do what is decided of a job's outcome; return its result, or none where it is tried again."""
         if isinstance(outcome, Receipt):
-            self._failures = 0
+            self._failures, self._carried = 0, True
         elif self._is_over(outcome):
             self.close(keep=False)
         if type(outcome) is Refused:
             self.run.mailer.explain(outcome)  # what it means decides what follows
-        decision = decide(job, outcome, self.run.policy, self.run.chance())
+        decision = decide(job, outcome, self.run.policy, self.run.chance(), carried=self._carried)
         following = decision.following
+        if following is not None and isinstance(outcome, ConnectError) and outcome.stale:
+            following.since = self.jobs.sessions
         # to a run that is stopping, an attempt may go on, but no further one begins
         if following is None or (self.jobs.stopping and following.attempt > job.attempt):
             return (self._finish(job, decision),)
@@ -280,8 +294,7 @@ class _Worker:
         """Return whether what is left of the session is not to be trusted after this error."""
         if isinstance(error, ConnectError | LoginError) or error.possibly_sent:
             return True
-        session: object = self._session
-        return isinstance(session, SupportsClosed) and session.closed
+        return is_over(self._session)
 
     def _finish(self, job: Job, decision: Decision) -> SendResult:
         error = decision.error
@@ -304,7 +317,7 @@ class _Worker:
     def close(self, *, keep: bool) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self.run.mailer.pool.give_back(session, keep)
+            self.run.mailer.pool.give_back(session, keep and not is_over(session))
 
 
 class _Drawn:

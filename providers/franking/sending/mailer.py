@@ -169,7 +169,7 @@ class Mailer:
         try:
             while True:
                 try:
-                    with self.pool.borrow(self.open) as session:
+                    with self.pool.borrow(self.open, fresh="connection" in tried) as session:
                         begun = True
                         try:
                             return session.send(prepared.envelope, prepared.content)

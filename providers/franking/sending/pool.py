@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
     from franking.provider import Session
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "is_over"]
+
+
+def is_over(session: object) -> bool:
+    """Return whether a session can send no more, as far as it knows that: its server, an error or its age ended it."""
+    return bool(getattr(session, "closed", False))
 
 
 class Call:
@@ -48,27 +53,28 @@ class Pool:
         self._timed_out: ConnectTimeout | None = None  # how the latest opening ended, if the time was up
 
     @contextmanager
-    def borrow(self, make: Callable[[], Session]) -> Iterator[Session]:
+    def borrow(self, make: Callable[[], Session], *, fresh: bool = False) -> Iterator[Session]:
         """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
         not kept.
         """
-        session = self.take(make, threading.get_ident(), wait=threading.get_ident() not in self.readers)
+        me = threading.get_ident()
+        session = self.take(make, me, wait=me not in self.readers, fresh=fresh)
         keep = False
         try:
             yield session
             keep = True
         except (Refused, MessageError):
-            keep = True  # the server answered; its session goes on
+            keep = not is_over(session)  # the server answered; its session goes on, unless it said good-bye
             raise
         finally:
             self.give_back(session, keep)
 
-    def take(self, make: Callable[[], Session], owner: object, *, wait: bool = True) -> Session:
+    def take(self, make: Callable[[], Session], owner: object, *, wait: bool = True, fresh: bool = False) -> Session:
         """Take a session for this owner (see ``abort``); ``give_back`` must follow.
 
-        ``make`` opens one where none is idle. Waits until one may be had; without ``wait`` raises ``SettingsError``
-        where none is. Who waited while the server let the time of an opening pass is told so, instead of waiting as
-        long once more.
+        ``make`` opens one where none is idle, or a ``fresh`` one is wanted: then an idle one makes room. Waits until
+        one may be had; without ``wait`` raises ``SettingsError`` where none is. Who waited while the server let the
+        time of an opening pass is told so, instead of waiting as long once more.
         """
         self.after_fork()
         before = self._timed_out
@@ -86,6 +92,9 @@ class Pool:
                 call = self._calls.get(owner) or Call()
                 if self._idle and not call.broken_off:
                     session = self._idle.pop()
+            if session is not None and (fresh or is_over(session)):
+                worn, session = session, None
+                worn.close()
             if session is None and not call.broken_off:
                 session = self._open(make, before)
             with self.lock:

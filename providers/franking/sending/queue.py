@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -89,6 +90,7 @@ class Job:
     receipt: Receipt | None = None
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     begun: bool = False  # a session has it
+    since: int = -1  # the last session of the run that was open when one turned it away: it needs a later one
 
 
 class Limit:
@@ -150,6 +152,7 @@ class Queue:
         self.allowed = run.connections  # how many connections the server seems to like
         self.fatal: FrankingError | None = None  # nothing can be sent any more
         self.halted = False
+        self.sessions = 0  # how many were opened so far
         self.broken: BaseException | None = None  # raised when every result is out
         self.abandoned = False  # nobody reads results any more, or a worker died of a bug: all workers end
 
@@ -163,8 +166,8 @@ class Queue:
         self._exhausted = self.halted = True
         self.broken = self.broken or problem
 
-    def draw(self) -> Job | None:
-        """Return the next job that may leave now, or None.
+    def draw(self, session: float = math.inf) -> Job | None:
+        """Return the next job that may leave now on the ``session`` of that number, or None.
 
         Then ``delay`` says how long to wait, and ``done`` whether it is all over.
         """
@@ -174,7 +177,10 @@ class Queue:
                 return None
             job = None
             if self._paused and self._paused[0][0] <= now:
-                job = heapq.heappop(self._paused)[2].following
+                job = self._paused[0][2].following
+                if job is not None and job.since >= session:
+                    return None
+                heapq.heappop(self._paused)
             elif (self._exhausted and not self._ahead) or self.stopping:
                 return None
             self._out += 1  # before one is drawn, so that others do not take the same place
@@ -250,6 +256,12 @@ class Queue:
             retry_after=wait,
             evidence=Evidence("limit", reason="per-day", details={"limit": self._run.per_day}),
         )
+
+    def opened(self) -> int:
+        """Count a session that was opened; return its number, from 1 on."""
+        with self._lock:
+            self.sessions += 1
+            return self.sessions
 
     def given_up(self) -> Decision | None:
         """Return what would have been tried again later, when the run is stopping: it has had its last attempt."""

@@ -95,11 +95,14 @@ class Decision:
     slow_down: bool = False
 
 
-def decide(job: Job, outcome: Receipt | FrankingError, policy: Policy, chance: float) -> Decision:
+def decide(
+    job: Job, outcome: Receipt | FrankingError, policy: Policy, chance: float, *, carried: bool = False
+) -> Decision:
     """Return what this outcome of a job's attempt leads to.
 
     Only what was surely not accepted is tried again, and only for those recipients who may still get it. A connection
-    that was dead before anything left, and a refused token, are made up for once, whatever the policy allows.
+    that was dead before anything left, and a refused token, are made up for once, whatever the policy allows. One that
+    has ``carried`` a message of this run before it ended was no attempt: each such end comes with a message that went.
     """
     if isinstance(outcome, Receipt):
         return _after_receipt(job, outcome, policy, chance)
@@ -109,8 +112,11 @@ def decide(job: Job, outcome: Receipt | FrankingError, policy: Policy, chance: f
     again = replace(job, attempt=job.attempt + 1)
     if isinstance(outcome, LoginError) and outcome.token_refused and job.attempt == 1:
         return replace(end, following=again, renew=True)
-    if isinstance(outcome, ConnectError) and outcome.stale and job.attempt < max(policy.attempts, 2):
-        return replace(end, following=again)
+    if isinstance(outcome, ConnectError) and outcome.stale:
+        if carried:
+            return replace(end, following=replace(job))
+        if job.attempt < max(policy.attempts, 2):
+            return replace(end, following=again)
     if (rewritten := shorter(job.prepared, outcome)) is not None:  # the same attempt goes on
         return replace(end, following=replace(job, prepared=rewritten))
     pause = policy.pause_after(outcome, job.attempt, chance)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from franking.errors import ConnectError, FrankingError, MessageError
+from franking.errors import ConnectError, FrankingError, MessageError, Refused
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.smtp.protocol import Capabilities, Reply
@@ -43,6 +43,7 @@ class Pipeline:
         self.unfinished: deque[Transaction] = deque()
         self.closing = False  # nothing more may be sent on this connection
         self.used = False  # the connection has carried a message
+        self.spent = False  # the server takes no further message on it; what is in flight is still answered
         self._capabilities = capabilities
         self._route = route
         self._clock = clock
@@ -69,7 +70,7 @@ class Pipeline:
         """Return whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
         before it.
         """
-        if self._script is not None or self.closing:
+        if self._script is not None or self.closing or self.spent:
             return False
         if not self._writer.pipelining:
             return not self.unfinished
@@ -167,7 +168,14 @@ class Pipeline:
         transaction.accept(reply, route=self._route, now=self._clock())
         self.done.append(self.unfinished.popleft())
 
+    @property
+    def wakes(self) -> bool:
+        """Return whether nothing was heard yet since the connection rested."""
+        return bool(self.unfinished) and self.unfinished[0].guarded and not self.unfinished[0].heard
+
     def _fail(self, transaction: Transaction, problem: FrankingError) -> None:
+        if isinstance(problem, Refused) and (ended := transaction.turned_away(used=self.used)) is not None:
+            self.spent, problem = True, ended
         transaction.fail(problem)
         self.unfinished.remove(transaction)
         self.done.append(transaction)
@@ -177,10 +185,13 @@ class Pipeline:
     def _cut_off(self, transaction: Transaction, asked: Asked, reply: Reply) -> None:
         """End with 421: this command and all behind it were not executed, so that their messages are safe."""
         self.closing = True
-        self._fail(transaction, transaction.cut_off(asked, reply, used=self.used))
+        problem = transaction.cut_off(asked, reply, used=self.used)
+        self._fail(transaction, problem)
         words = f"The server closed the connection before it came to this message: {reply}"
+        stale = isinstance(problem, ConnectError)
         while self.unfinished:
-            self._fail(self.unfinished[0], ConnectError(words, step="message", evidence=reply.evidence("smtp")))
+            evidence = reply.evidence("smtp")
+            self._fail(self.unfinished[0], ConnectError(words, stale=stale, step="message", evidence=evidence))
         self._outstanding.clear()
 
     def lost(self, sent: int, cause: ConnectError) -> None:

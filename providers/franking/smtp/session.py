@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SmtpSession"]
 
+LIFE = 600.0  # seconds that a session lasts at most: servers lose their patience, and middleboxes their memory
 IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
+WAKING = 3  # MAIL's reply is awaited for this part of the time-out then: the rest is for another connection
 SLOW = 0.001  # seconds: a source that takes longer for a job is slower than the wire of this machine
 FLIGHT = 65536  # octets that leave together at most: beyond that, joining costs more than the system calls it saves
 
@@ -59,13 +61,14 @@ class SmtpSession:
         self._final_timeout = final_timeout
         self._observer = observer
         self._clock = clock
-        self._last_heard = clock()
+        self._last_heard = self._opened = clock()
         self._pid = os.getpid()
         self._busy = threading.Lock()
         self._held: list[bytes] = []  # what may leave and was not handed over yet
         self._weight = 0  # its octets
         self._rejected: deque[tuple[Any, FrankingError]] = deque()  # what ended before it became a transaction
         self._progress: Progress | None = None
+        self._rested = False  # the connection, before the message that was added last
         self._leaving = False  # closed while it was sending: to be carried out at the end
         log = connection.log_said if connection.logging else None
         self._pipeline = Pipeline(capabilities, route=route, sent=connection.sent, log=log, clock=clock)
@@ -73,8 +76,8 @@ class SmtpSession:
 
     @property
     def closed(self) -> bool:
-        """Return whether the connection is gone; a closed session sends nothing more."""
-        return self._connection.closed
+        """Return whether the connection is gone, or has served its time; a closed session sends nothing more."""
+        return self._connection.closed or self._clock() - self._opened > LIFE
 
     def send(self, envelope: Envelope, content: Content) -> Receipt:
         """Hand one message over and wait for its acceptance.
@@ -141,7 +144,8 @@ class SmtpSession:
                 self._draw(source, window, together)
                 self._hand_over()
                 yield from self._results()
-                over = source.over or self._leaving or self.closed
+                self._leaving = self._leaving or pipeline.spent or self.closed  # of old age, too
+                over = source.over or self._leaving
                 if not over and pipeline.room(window - together + 1):
                     continue
                 if not pipeline.unfinished:
@@ -202,7 +206,7 @@ class SmtpSession:
     def _leave(self) -> None:
         if self._pipeline.closing or self._pipeline.unfinished:
             self._connection.close()
-        elif self._leaving:
+        elif self._leaving or self._pipeline.spent:
             self._connection.close(quit_first=True)
         self._held.clear()
         self._weight = 0
@@ -242,8 +246,8 @@ class SmtpSession:
 
     def _add(self, tag: Any, envelope: Envelope, content: Content) -> Transaction:
         """Take a message. Raises ``MessageError`` or ``Refused`` where the server cannot take it."""
-        guarded = not self._pipeline.unfinished and self._clock() - self._last_heard > IDLE
-        return self._pipeline.add(tag, envelope, content, guarded=guarded)
+        self._rested = not self._pipeline.unfinished and self._clock() - self._last_heard > IDLE
+        return self._pipeline.add(tag, envelope, content, guarded=self._rested)
 
     def _draw(self, source: _Source, window: int, together: int) -> None:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
@@ -293,7 +297,12 @@ class SmtpSession:
 
     def _wait(self) -> None:
         """Wait until the server says something."""
-        self._exchange(self._connection.fill, self._final_timeout if self._pipeline.awaits_acceptance else None)
+        seconds = None
+        if self._pipeline.awaits_acceptance:
+            seconds = self._final_timeout
+        elif self._rested and self._pipeline.wakes:
+            seconds = self._connection.timeout / WAKING
+        self._exchange(self._connection.fill, seconds)
 
     def _exchange(self, act: Callable[..., object], *arguments: Any) -> None:
         """Let the connection act, and hear what has been answered; a broken connection settles every message."""

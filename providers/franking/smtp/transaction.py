@@ -14,7 +14,7 @@ ask a transaction and call its transitions; nobody else sets its attributes.
 
     reply to      taken by                    what it may be
     ------------  --------------------------  -----------------------------------------------------------------------
-    RSET          hear()                      2xx
+    RSET          hear()                      2xx, or 4xx: the server takes no more in this session
     MAIL          hear()                      2xx, or a refusal (4xx, 5xx) of the whole message
     RCPT          hear()                      2xx for a sender that was not refused, or a refusal of this recipient
     DATA          hear()                      354, or a refusal
@@ -67,7 +67,7 @@ class Transaction:
     __slots__ = (
         "_doubtful", "_end", "_started",
         "accepted", "answered", "content", "content_at", "data_reply", "envelope", "expected", "full", "guarded",
-        "heard", "lines", "refused", "result", "sender_reply", "size", "tag",
+        "heard", "lines", "refused", "result", "sender_reply", "size", "tag", "unreset",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,7 @@ class Transaction:
         self.heard = False  # any reply came
         self.expected = 0  # replies to all that leaves at once, where an envelope leaves so
         self.sender_reply: Reply | None = None  # MAIL's refusal
+        self.unreset: Reply | None = None  # RSET's refusal
         self.answered = 0  # replies to RCPT
         self.accepted: list[str] = []
         self.refused: dict[str, dict[str, Any]] = {}
@@ -157,7 +158,10 @@ class Transaction:
             self.data_reply = reply
         elif asked is MAIL and kind in (4, 5):
             self.sender_reply = reply
-        elif kind != 2 or asked is DATA:  # RSET cannot be refused (RFC 5321 §4.1.1.5)
+        elif asked is RSET and kind == 4:
+            self.unreset = reply
+        elif kind != 2 or asked is DATA or self.unreset is not None:
+            # RSET cannot be refused for good (RFC 5321 §4.1.1.5); without it, another transaction may be open still
             raise self._misfit(reply)
 
     def hear_all(self, last: Reply) -> None:
@@ -226,11 +230,20 @@ class Transaction:
 
     def cut_off(self, asked: Asked, reply: Reply, *, used: bool) -> FrankingError:
         """Return what 421 in answer to one of its commands means. ``used``: the connection has carried a message."""
-        pace = (reply.enhanced or "").startswith("4.7.")
-        if not self.heard and (used or self.guarded) and not pace:
+        if asked in (RSET, MAIL) and (used or self.guarded):
             words = f"The server had closed the connection: {reply}"
             return ConnectError(words, stale=True, step="message", evidence=reply.evidence("smtp"))
         return self.refusal or refusal(reply, "message", step="accepted" if asked is BODY else "message")
+
+    def turned_away(self, *, used: bool) -> ConnectError | None:
+        """Return what its refusal means where it may be meant for the session, and not for the message: 4xx to MAIL
+        when the connection has carried a message (``used``), or to RSET. A new session tells.
+        """
+        reply = self.unreset or self.sender_reply
+        if reply is None or not reply.temporary or not (used or self.unreset):
+            return None
+        words = f"The server takes no more on this connection: {reply}"
+        return ConnectError(words, stale=True, step="message", evidence=reply.evidence("smtp"))
 
     def lost(self, sent: int, cause: ConnectError, *, used: bool) -> FrankingError:
         """Return what is known of it when the connection dies of ``cause``, after ``sent`` octets of the stream."""
@@ -239,8 +252,11 @@ class Transaction:
         if self.handed_over(sent):
             words = f"The message was handed over, and then no answer came: {cause}"
             return OutcomeUnknown(words, accepted=self.accepted, evidence=cause.evidence)
-        ended = cause.evidence is not None and cause.evidence.reason in ("closed", "reset")
-        stale = ended and not self.heard and self.content_at is None and (used or self.guarded)
+        reason = cause.evidence.reason if cause.evidence is not None else None
+        # a connection that rested may be half open: the other side has gone, and nothing comes back
+        ended = reason in ("closed", "reset") or (self.guarded and reason in ("timeout", "unreachable"))
+        silent = ended and not self.heard and (used or self.guarded)
+        stale = self.content_at is None and (silent or self.unreset is not None)
         return type(cause)(cause.message, stale=stale, step="message", evidence=cause.evidence)
 
     def doubt(self, cause: ConnectError) -> None:

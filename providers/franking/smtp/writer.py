@@ -105,13 +105,15 @@ class Writer:
             yield b"".join(group)
             while self._outstanding:
                 yield b""
-            if transaction.sender_reply is not None or transaction.full:
+            if transaction.sender_reply is not None or transaction.full or transaction.unreset is not None:
                 break
         if transaction.full:
             transaction.leave_out()
         if transaction.data_reply is not None:
             return
         refused = transaction.refusal
+        if refused is None and transaction.unreset is not None:  # and MAIL was not even said
+            refused = refusal(transaction.unreset, "sender", step="message")
         if refused is not None:
             self._fail(transaction, refused)
         elif not self.chunking:
