@@ -245,3 +245,25 @@ def test_an_account_of_everybodys_is_changed_with_its_file_named(
     assert f"FRANKING_CONFIG={system}" in "".join(ended.err.split("\n")).replace("  ", ""), ended.err
     monkeypatch.setenv("FRANKING_CONFIG", str(system))
     assert franking("accounts", command[0], "office", *command[1:]).code == 0
+
+
+def test_what_lies_in_a_plain_file_is_encrypted_once_that_is_asked_for(
+    franking: Franking, shop: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert franking("login", "shop", "--password-stdin", stdin="canary-8\n").code == 0
+    monkeypatch.setenv("FRANKING_STORE", "encrypted")
+    monkeypatch.setenv("FRANKING_STORE_KEY", "canary-key-9876543210")
+    (row,) = franking("status", "--json").json
+    assert (row["ok"], row["store"], row["store_wanted"]) == (True, "file", "encrypted")
+    told = " ".join(franking("status").out.split())
+    assert "in a plain file, though FRANKING_STORE is encrypted; run: franking accounts show shop" in told
+    assert "encrypted now" in " ".join(franking("accounts", "list").err.split())
+    assert b"canary-8" not in open_store().path("shop").read_bytes()
+    (row,) = franking("status", "--json").json
+    assert (row["ok"], row["store"], row["store_wanted"]) == (True, "encrypted", None)
+    assert "encrypted now" not in franking("accounts", "show", "shop").err
+    monkeypatch.setenv("FRANKING_STORE", "file")
+    assert franking("login", "shop", "--password-stdin", stdin="canary-8\n").code == 0
+    monkeypatch.setenv("FRANKING_STORE", "encrypted")
+    assert franking("login", "shop", "--password-stdin", stdin="canary-9\n").code == 0
+    assert open_store().kind("shop") == "encrypted"

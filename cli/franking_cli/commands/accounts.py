@@ -11,7 +11,7 @@ from franking.account.account import Account
 from franking.account.repair import repair_command
 from franking.account.url import write_url
 from franking.auth.store import open_store, save_password
-from franking.errors import SettingsError
+from franking.errors import SendError, SettingsError
 from franking_cli.command import command
 from franking_cli.commands.logout import forget
 from franking_cli.commands.status import broken_row, inspect_secret, state_row
@@ -43,6 +43,7 @@ def list_accounts(console: Console) -> None:
     for name in saved.names:
         try:
             account = saved.account(name)
+            _encrypt(console, name)
             row = state_row(account, inspect_secret(account)[0])
         except SettingsError as problem:
             row = broken_row(name, problem)
@@ -74,6 +75,7 @@ def show(
 ) -> None:
     """Show an account's settings, and its account URL."""
     account = config.resolve(name)
+    _encrypt(console, account.name)
     if console.json_output:
         console.answer(_described(account))
     else:
@@ -198,8 +200,19 @@ def disable(console: Console, name: Name) -> None:
 # --- the end of it ----------------------------------------------------------------------------------------------------
 
 
+def _encrypt(console: Console, name: str) -> None:
+    """Encrypt a secret that was stored before FRANKING_STORE asked for it, and say so."""
+    try:
+        if open_store().encrypt_plain(name) and not console.json_output:
+            console.say(f"What {name} signs in with lay in a plain file, and is encrypted now.", "good")
+    except (SettingsError, SendError) as problem:  # the list goes on: what is wrong with the secret, it tells
+        if not console.json_output:
+            console.say(f"What {name} signs in with lies in a plain file: {problem}", "warn")
+
+
 def _finish(console: Console, account: Account, what: str) -> None:
     account = account.referred_to_as(account.name)
+    _encrypt(console, account.name)
     if console.json_output:
         console.answer(_described(account))
     else:

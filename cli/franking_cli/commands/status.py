@@ -131,6 +131,7 @@ def state_row(account: Account, state: SecretState) -> dict[str, Any]:
         "enabled": account.enabled,
         "kind": state.kind,
         "store": state.store,
+        "store_wanted": state.store_wanted,
         "saved_at": _iso(state.saved_at),
         "refreshed_at": _iso(state.refreshed_at),
         "sign_in_ends_at": _iso(float(ends)),
@@ -142,8 +143,8 @@ def state_row(account: Account, state: SecretState) -> dict[str, Any]:
     }
 
 
-_UNKNOWN = """provider route source expires_at from enabled kind store saved_at refreshed_at sign_in_ends_at who tenant
-testing"""
+_UNKNOWN = """provider route source expires_at from enabled kind store store_wanted saved_at refreshed_at
+sign_in_ends_at who tenant testing"""
 
 
 def broken_row(name: str, problem: SettingsError) -> dict[str, Any]:
@@ -167,6 +168,11 @@ def _show(console: Console, row: dict[str, Any]) -> None:
     if row["enabled"] is False:
         name += " (switched off)"
     console.data(f"{symbol} {visible(name)}: {visible(row['route'] or '?')}, {visible(_described(row, time.time()))}")
+    if row["store_wanted"]:
+        encrypts = repair_command("accounts", "show", row["name"])
+        console.data(
+            f"    it lies in a plain file, though FRANKING_STORE is {row['store_wanted']}; run: {visible(encrypts)}"
+        )
     if row["repair"]:
         console.data(f"    repair: {visible(row['repair'])}")
 

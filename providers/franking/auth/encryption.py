@@ -7,16 +7,21 @@ Nothing is read from or written to files here.
 from __future__ import annotations
 
 import os
+import threading
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from franking.errors import Evidence, SettingsError
+from franking.errors import Evidence, SendError, SettingsError
 from franking.net.deadline import within
 
 __all__ = [
+    "COST",
+    "Cost",
     "Damaged",
+    "check_passphrase",
+    "cost_of",
     "derived_key",
     "forget_keyring_key",
     "keyring_key",
@@ -26,8 +31,34 @@ __all__ = [
     "unseal",
 ]
 
+Cost = tuple[int, int, int]
+"""scrypt's N, r and p."""
+
+COST: Cost = (2**17, 8, 1)
+"""OWASP's choice for scrypt (2026): 128 MiB. A file keeps its own, so that these can change."""
+
+OLD_COST: Cost = (2**14, 8, 1)
+"""What Franking 0.1 took, and did not write down."""
+
+_MOST_MEMORY = 2**30
+
+SHORTEST = 16
+"""Characters of a passphrase; one that is made by hand and shorter is guessed, whatever each guess costs."""
+
 KEYRING_SECONDS = 3.0
 """A locked desktop keyring waits for a person without end; nobody may be there."""
+
+_DERIVED: dict[tuple[str, str, Cost], bytes] = {}
+_deriving = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _deriving
+    _deriving = threading.Lock()  # a child must not wait for a thread that it does not have
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _SERVICE = "franking"
 _Result = TypeVar("_Result")
@@ -55,19 +86,63 @@ def unseal(cipher_key: bytes, nonce: str, data: str, label: str) -> str:
         raise Damaged from None
 
 
+def check_passphrase(passphrase: str) -> None:
+    """Raise ``SettingsError`` for a passphrase that is too short."""
+    if len(passphrase) < SHORTEST:
+        raise SettingsError(
+            f"FRANKING_STORE_KEY has {len(passphrase)} characters, and at least {SHORTEST} are needed: a short one is "
+            "guessed. Set it to a long random text and keep that safe, then sign in again.",
+            step="secret",
+            field="FRANKING_STORE_KEY",
+            evidence=Evidence("store", reason="short-key"),
+        )
+
+
 def new_salt() -> str:
     """Make a salt for ``derived_key``."""
     return _text(os.urandom(16))
 
 
-def derived_key(passphrase: str, salt: str) -> bytes:
-    """Make a key of a passphrase: scrypt with 16 MiB, some 50 ms. Raises ``Damaged`` for a salt that is none."""
+def cost_of(record: Mapping[str, Any]) -> Cost:
+    """Return scrypt's parameters of a file: what it says, or those of Franking 0.1. Raises ``Damaged``.
+
+    They are bounded, as a changed file could otherwise take all memory or an hour.
+    """
+    cost = record.get("scrypt", OLD_COST)
+    try:
+        n, r, p = (int(number) for number in cost)
+    except (TypeError, ValueError):
+        raise Damaged from None
+    if n < 2 or n & (n - 1) or r < 1 or not 1 <= p <= 16 or 128 * n * r > _MOST_MEMORY:
+        raise Damaged
+    return n, r, p
+
+
+def derived_key(passphrase: str, salt: str, cost: Cost) -> bytes:
+    """Make a key of a passphrase with scrypt, once in a process for the same salt: it takes half a second.
+
+    Raises ``Damaged`` for a salt that is none, a temporary ``SendError`` where the memory for it is not there.
+    """
+    wanted = (passphrase, salt, cost)
+    with _deriving:  # threads that need the same key wait for one, instead of 128 MiB each
+        if wanted not in _DERIVED:
+            _DERIVED[wanted] = _derive(*wanted)
+        return _DERIVED[wanted]
+
+
+def _derive(passphrase: str, salt: str, cost: Cost) -> bytes:
     import hashlib
 
     try:
-        return hashlib.scrypt(passphrase.encode(), salt=_bytes(salt), n=2**14, r=8, p=1, dklen=32)
+        octets = _bytes(salt)
     except ValueError:
         raise Damaged from None
+    n, r, p = cost
+    try:
+        return hashlib.scrypt(passphrase.encode(), salt=octets, n=n, r=r, p=p, maxmem=256 * r * (n + p + 2), dklen=32)
+    except (ValueError, MemoryError):
+        why = f"There is not enough memory to decrypt it ({128 * n * r // 2**20} MiB are needed); try again."
+    raise SendError(why, step="secret", temporary=True, evidence=Evidence("store", text=why, reason="not-now"))
 
 
 def new_keyring_key(entry: str) -> bytes:

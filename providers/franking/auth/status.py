@@ -24,13 +24,15 @@ class SecretState:
 
     ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``source`` is ``environment``, ``settings`` (a
     key file), ``store``, or the setting that names a command or file; ``store`` how it is kept (``file``,
-    ``encrypted``, ``keyring``). ``repair`` is the command that mends the ``problem``.
+    ``encrypted``, ``keyring``), ``store_wanted`` how it should be where it still lies in a plain file. ``repair`` is
+    the command that mends the ``problem``.
     """
 
     ok: bool
     kind: str
     source: str | None = None
     store: str | None = None
+    store_wanted: str | None = None
     saved_at: float = 0.0
     expires_at: float = 0.0
     refreshed_at: float = 0.0
@@ -49,9 +51,12 @@ def state_of(account: Account, provider: Provider, store: SecretStore, environ: 
     if isinstance(provider, SupportsLogin) and provider.needs_login(account):
         look, kind = _grant_state, "grant"
     try:
-        kept = store.kind(account.name) if isinstance(store, FileStore) else None
+        kept = wanted = None
+        if isinstance(store, FileStore):
+            kept = store.kind(account.name)
+            wanted = store.wanted(kept)
         found = look(Sources(account, store, environ), provider)
-        return replace(found, store=kept) if found.source == "store" else found
+        return replace(found, store=kept, store_wanted=wanted) if found.source == "store" else found
     except SettingsError as problem:
         return SecretState(False, kind, problem=str(problem), repair=problem.repair or login_command(account))
 

@@ -3,10 +3,11 @@
 A file is JSON with a ``version`` and the kind of ``store`` that wrote it, so that the file itself says how it is read:
 
     {"version": 1, "store": "file",      "key": "shop", "value": "…"}
-    {"version": 1, "store": "encrypted", "key": "shop", "salt": "…", "nonce": "…", "data": "…"}
+    {"version": 1, "store": "encrypted", "key": "shop", "scrypt": […], "salt": "…", "nonce": "…", "data": "…"}
     {"version": 1, "store": "keyring",   "key": "shop", "entry": "…", "nonce": "…", "data": "…"}
 
-The key of an encrypted one is scrypt of FRANKING_STORE_KEY, or a random one in the system's keyring.
+The key of an encrypted one is scrypt of FRANKING_STORE_KEY, or a random one in the system's keyring. The files of one
+directory share a salt, as they share the passphrase: deriving a key takes half a second, and is done once.
 
 Files are 0600 in a 0700 directory of our own; anything looser, a link, or another owner is refused with the command
 that mends it. A write is whole or not at all: temporary file, fsync, rename, fsync of the directory.
@@ -89,21 +90,30 @@ class FileStore:
     ``mode`` is one of ``file`` (plain), ``encrypted`` (``passphrase``, from FRANKING_STORE_KEY), ``keyring`` (a random
     key in the system's keyring) or ``auto``: as the file was written before; a new one goes by the keyring if that
     answers within 3 s, else it is plain. What is read says itself how it was written. ``wait`` bounds the wait for a
-    lock, in seconds.
+    lock, in seconds; ``cost`` is scrypt's, for what is written.
 
     Raises ``SettingsError`` for what a person has to mend (modes, owners, keys, a full disk), with ``Evidence("store",
     reason=…)``.
     """
 
     def __init__(
-        self, directory: str | Path, mode: str = "auto", *, passphrase: str | None = None, wait: float = LOCK_SECONDS
+        self,
+        directory: str | Path,
+        mode: str = "auto",
+        *,
+        passphrase: str | None = None,
+        wait: float = LOCK_SECONDS,
+        cost: encryption.Cost = encryption.COST,
     ) -> None:
+        if passphrase is not None:
+            encryption.check_passphrase(passphrase)
         if mode not in MODES:
             raise SettingsError(f"FRANKING_STORE: {mode!r} is not one of {', '.join(MODES)}.", field="FRANKING_STORE")
         self.directory, self.mode = Path(directory), mode
         self._passphrase = passphrase
-        self._wait = wait
-        self._keys: dict[str, bytes] = {}  # by salt or keyring entry: both are slow, once per file is enough
+        self._wait, self._cost = wait, cost
+        self._keys: dict[str, bytes] = {}  # by keyring entry: that is slow, once per file is enough
+        self._told: set[str] = set()
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.directory)!r}, {self.mode!r})"
@@ -116,6 +126,21 @@ class FileStore:
         """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
         return (self._read(key) or {}).get("store")
 
+    def wanted(self, kept: str | None) -> str | None:
+        """Return the mode that was asked for where a secret is still kept in a plain file, else None."""
+        return self.mode if kept == "file" and self.mode not in ("auto", "file") else None
+
+    def encrypt_plain(self, key: str) -> bool:
+        """Write a secret anew that lies in a plain file although another store is asked for; return whether it was."""
+        if not self.wanted(self.kind(key)):
+            return False
+        with self.lock(key):
+            value = self.load(key)
+            if value is None:
+                return False
+            self.save(key, value)
+        return True
+
     def load(self, key: str) -> str | None:
         record = self._read(key)
         if record is None:
@@ -123,6 +148,8 @@ class FileStore:
         path = self.path(key)
         try:
             if record["store"] == "file":
+                if self.wanted(record["store"]):
+                    self._tell_plain(key, path)
                 return str(record["value"])
             return encryption.unseal(self._key_of(record, path), record["nonce"], record["data"], key)
         except (KeyError, TypeError, encryption.Damaged):
@@ -170,6 +197,17 @@ class FileStore:
         self._prepare()
         with locked(self.directory / f"{_file_name(key)}.lock", f"The secret of {key!r}", self._wait):
             yield
+
+    def _tell_plain(self, key: str, path: Path) -> None:
+        if key not in self._told:
+            import logging
+
+            self._told.add(key)
+            logging.getLogger("franking.store").warning(
+                "%s is a plain file, although FRANKING_STORE is %s; to encrypt it: franking accounts list",
+                path,
+                self.mode,
+            )
 
     def _prepare(self) -> None:
         """Make the directory, or refuse the one that is there."""
@@ -239,10 +277,24 @@ class FileStore:
         if mode == "file":
             return {**record, "value": value}
         if mode == "encrypted":
-            record["salt"] = old.get("salt") or encryption.new_salt()
+            record |= {"scrypt": list(self._cost), "salt": self._salt(old)}
         else:
             record["entry"] = entry or self._new_entry(key)
         return {**record, **encryption.seal(self._key_of(record, path), value, key)}
+
+    def _salt(self, old: Mapping[str, Any]) -> str:
+        """Return the salt of the old file, or of another one in the directory, or a new one."""
+        import json
+
+        records = [old]
+        with suppress(OSError):
+            for path in sorted(self.directory.glob("*.json")):
+                with suppress(OSError, ValueError):
+                    records.append(json.loads(path.read_bytes()))
+        for record in records:
+            if isinstance(record, dict) and record.get("scrypt") == list(self._cost) and record.get("salt"):
+                return str(record["salt"])
+        return encryption.new_salt()
 
     def _new_entry(self, key: str) -> str:
         entry = f"{key} {os.urandom(8).hex()}"
@@ -258,9 +310,7 @@ class FileStore:
         source = str(record["salt"])
         if not self._passphrase:
             raise unusable(path, "is encrypted; set FRANKING_STORE_KEY to the key that it was written with", "no-key")
-        if source not in self._keys:
-            self._keys[source] = encryption.derived_key(self._passphrase, source)
-        return self._keys[source]
+        return encryption.derived_key(self._passphrase, source, encryption.cost_of(record))
 
     def _forget(self, record: Mapping[str, Any]) -> None:
         """Remove the key of an old file from the keyring, if it had one there."""

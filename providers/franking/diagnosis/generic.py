@@ -62,6 +62,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("store", "store.cannot-write", "unwritable"),
     _on("store", "store.locked", "lock-timeout", temporary=True),
     _on("store", "store.not-now", "not-now", temporary=True),
+    _on("store", "store.short-key", "short-key"),
     _on("store", "store.unavailable"),
     _on("outbox", "outbox.not-ours", "owner", "mode"),
     _on("outbox", "outbox.unsuitable", "newer", "network"),
