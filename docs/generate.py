@@ -33,7 +33,7 @@ SUBJECTS = {
     "The login": ("login",),
     "Sender and recipients": ("sender", "relay", "recipient", "address", "greylisted"),
     "The message": ("message",),
-    "Limits": ("quota", "rate"),
+    "Limits and accounts at mail services": ("quota", "rate", "service"),
     "Google": ("google",),
     "Microsoft": ("microsoft",),
     "Sign-in servers and APIs": ("https", "api"),
@@ -223,6 +223,8 @@ def troubleshooting() -> str:
         "code that is never renamed (all of them: [Codes](codes.md)); programs find it in `error.diagnosis.code` and in `--json`.",
         "",
         *_index(),
+        "Hundreds of real refusals, and what each means: [What servers say](what-servers-say.md).",
+        "",
     ]
     for chapter, subjects in SUBJECTS.items():
         lines += [f"## {chapter}", ""]
@@ -385,6 +387,11 @@ def commands() -> str:
     return GENERATED + str(runpy.run_path(str(FOLDER / "commands.py"))["commands"]())
 
 
+def what_servers_say() -> str:
+    """Which words of servers lead to which diagnosis."""
+    return GENERATED + str(runpy.run_path(str(FOLDER / "words.py"))["words"](SUBJECTS))
+
+
 LAYERS = ("<!-- layers: made by docs/generate.py from pyproject.toml -->\n", "<!-- end of layers -->\n")
 
 
@@ -402,6 +409,7 @@ def architecture() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "architecture.md": architecture,
     "troubleshooting.md": troubleshooting,
+    "what-servers-say.md": what_servers_say,
     "codes.md": codes,
     "settings.md": settings,
     "faults.md": faults,

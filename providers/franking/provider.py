@@ -228,6 +228,9 @@ class Facts:
     none, with ``wrong_reasons`` naming a text. ``foreign`` are hosts of the same company that are no mailbox
     submission: recognised by name, nothing is recommended. ``variants`` holds the settings that differ for some of
     these names, by the entry that recognises them (a consumer domain with a server of its own, a national cloud).
+    ``speaks`` is a regular expression for what only this provider writes: by it a reply is known as its own at whatever
+    host, behind a relay or a proxy. ``sent_folder``: the key that keeps what was sent in
+    the mailbox, or ``always``.
     ``login_key`` is the key of the account that names who logs in with a password.
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
@@ -241,6 +244,8 @@ class Facts:
     wrong_hosts: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    speaks: str = ""
+    sent_folder: str = ""
     oauth: bool = False
     client: ClientFacts | None = None
     login_key: str = "username"

@@ -172,7 +172,7 @@ def test_commands_are_quoted_for_the_shell(account: str) -> None:
 
 def test_a_value_is_never_a_template() -> None:
     error = Refused("x", step="message", evidence=smtp("550 {host} {username!r} {0} %s"))
-    assert diagnose(error, (), VALUES).cause == "The server said: {host} {username!r} {0} %s"
+    assert diagnose(error, (), VALUES).cause.startswith("The server said: “{host} {username!r} {0} %s”")
 
 
 def test_a_remedy_without_its_values_is_left_out() -> None:
@@ -375,6 +375,9 @@ port_inside usual_security service extra project correlation_id trace_id timesta
 admin_consent_url by_smtp by_api by_graph try_587 try_465 at_sign_in number about_account about_policy
 about_permission about_app about_password about_company about_device about_service about_request
 permissions beyond_users as_app app_only by_browser by_device entry
+at_login at_sender at_content logged_in other_login testing sent_folder everywhere
+remark_enable_access remark_allow_programs remark_separate_password remark_proton_token remark_abroad
+remark_maybe_microsoft remark_ses remark_api_key remark_mailgun remark_postmark remark_smtp_key remark_mailjet
 """
 
 

@@ -560,7 +560,7 @@ def test_the_six_meanings_of_5_7_139_are_told_apart() -> None:
     rows = [row for row in BY_SMTP if row.evidence.enhanced == "5.7.139"]
     codes = {row.row: diagnosed(row.raised())[0] for row in rows}
     assert len(set(codes.values())) == 7, "six meanings, the last of them in two halves"
-    assert diagnosed(LoginError("x", evidence=said(FAILED + "something new.")))[0] == "microsoft.policy-blocked"
+    assert diagnosed(LoginError("x", evidence=said(FAILED + "something new.")))[0] == "login.failed"
 
 
 @pytest.mark.parametrize("row", [row for row in BY_SMTP if row.row in ("M2", "M3")], ids=str)

@@ -346,10 +346,22 @@ SERVERS = [
         values={"host": "smtp.notmail.me.com.evil.example"},
     ),
     Row("P42", "sender.not-owned", smtp("550 5.7.0 From address is not one of your addresses")),
-    Row("P43", "login.service-credentials", smtp("535 Authentication Credentials Invalid"), "login"),
+    Row(
+        "P43",
+        "login.service-credentials",
+        smtp("535 Authentication Credentials Invalid"),
+        "login",
+        values={"host": "email-smtp.eu-west-1.amazonaws.com"},
+    ),
     Row("P43", "sender.not-verified", smtp("554 Message rejected: Email address is not verified."), "accepted"),
     Row("P43", "rate.limited", smtp("454 Throttling failure: Maximum sending rate exceeded."), temporary=True),
-    Row("P44", "login.service-credentials", smtp("535 Authentication failed: Bad username / password"), "login"),
+    Row(
+        "P44",
+        "login.service-credentials",
+        smtp("535 Authentication failed: Bad username / password"),
+        "login",
+        values={"host": "smtp.sendgrid.net"},
+    ),
     Row("P44", "login.service-credentials", smtp("535 5.7.8 Error"), "login", values={"host": "smtp.sendgrid.net"}),
     Row(
         "P44",
@@ -410,11 +422,11 @@ def test_ssl_on_587_and_starttls_on_465_name_the_settings_that_work() -> None:
     ("reply", "code", "temporary"),
     [
         ("550 5.0.0 Because I say so", "send.refused", False),
-        ("451 4.0.0 Not now", "server.trouble", True),
-        ("500 5.5.1 What?", "protocol.error", False),
+        ("451 4.0.0 Not now", "server.not-now", True),
+        ("500 5.5.1 What?", "send.refused", False),
         ("535 No", "login.refused", False),
         ("550 5.1.1 Nobody", "recipient.unknown", False),
-        ("552 Too much", "message.too-large", False),
+        ("552 Too much", "send.refused", False),
     ],
 )
 def test_what_is_left_is_told_by_its_code(reply: str, code: str, temporary: bool) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from franking.diagnosis.diagnosis import Diagnosis
+from franking.diagnosis.phrases import Words, phrase
 from franking.errors import (
     ConnectError,
     ConnectTimeout,
@@ -33,7 +34,17 @@ from franking.errors import (
 from franking.redaction import Redactor, redacted
 from franking.text import visible
 
-__all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "diagnose"]
+__all__ = ["FALLBACKS", "UNKNOWN_OUTCOME", "Rule", "deciding", "diagnose"]
+
+
+class Said:
+    """What the other side said, in two forms: ``text`` on one line without codes, and its plain ``words``."""
+
+    __slots__ = ("text", "words")
+
+    def __init__(self, seen: Evidence) -> None:
+        self.text = _normal(seen)
+        self.words = Words(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,10 @@ class Rule:
     """Recognise one failure: every condition that is given must hold; the first rule that matches decides.
 
     ``codes`` are reply codes or HTTP statuses; one digit stands for a whole class (4 = 400 to 499). ``enhanced`` may
-    end in ``*``. ``text`` is a regular expression, searched ignoring case after white space is collapsed. ``details``
-    asks that a detail of the evidence be one of these values, or, where it is a list, hold one of them. ``temporary``
-    None means: as the error says. ``when`` is for what no column can say; ``adds`` gives further values for the texts;
-    ``route`` restricts to routes.
+    end in ``*``. ``text`` is a regular expression, searched ignoring case after white space is collapsed; ``phrase`` is
+    looked for in the plain words (``phrases.py``). ``details`` asks that a detail of the evidence be one of these
+    values, or, where it is a list, hold one of them. ``temporary`` None means: as the error says. ``when`` is for what
+    no column can say; ``adds`` gives further values for the texts; ``route`` restricts to routes.
     """
 
     code: str
@@ -53,6 +64,7 @@ class Rule:
     codes: tuple[int, ...] = ()
     enhanced: tuple[str, ...] = ()
     text: str = ""
+    phrase: str = ""
     reason: tuple[str, ...] = ()
     details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     route: tuple[str, ...] = ()
@@ -62,10 +74,8 @@ class Rule:
     adds: Callable[[Evidence, Mapping[str, Any]], Mapping[str, Any]] | None = None
     note: str = ""  # the row of the catalogue that it recognises, for the tests and the docs
 
-    def fits(self, seen: Evidence, step: str | None, words: str, values: Mapping[str, Any]) -> bool:
-        """Return whether every condition holds; ``words`` is the evidence's text in normal form, ``values`` as for
-        ``diagnose``.
-        """
+    def fits(self, seen: Evidence, step: str | None, said: Said, values: Mapping[str, Any]) -> bool:
+        """Return whether every condition holds; ``said`` is the evidence's text, ``values`` as for ``diagnose``."""
         return (
             (not self.kind or seen.kind in self.kind)
             and (not self.step or step in self.step)
@@ -74,7 +84,8 @@ class Rule:
             and (not self.reason or seen.reason in self.reason)
             and (not self.route or values.get("route") in self.route)
             and all(_among(seen.details.get(name), wanted) for name, wanted in self.details.items())
-            and (not self.text or _pattern(self.text).search(words) is not None)
+            and (not self.text or _pattern(self.text).search(said.text) is not None)
+            and (not self.phrase or phrase(self.phrase).among(said.words))
             and (self.when is None or self.when(seen, values))
         )
 
@@ -91,7 +102,7 @@ def diagnose(
     """
     seen = _evidence(error)
     known = _values(error, seen, values)
-    rule = _first_fitting(error, seen, rules, known)
+    rule = deciding(error, seen, rules, known)
     if rule.adds is not None:
         known |= rule.adds(seen, known)
     hidden = Redactor(secrets, public=_public(known))
@@ -105,12 +116,13 @@ def diagnose(
     )
 
 
-def _first_fitting(error: FrankingError, seen: Evidence, rules: Iterable[Rule], known: Mapping[str, Any]) -> Rule:
+def deciding(error: FrankingError, seen: Evidence, rules: Iterable[Rule], known: Mapping[str, Any]) -> Rule:
+    """Return the rule that decides: the first that fits, else what the error's class says."""
     if error.possibly_sent:
         return UNKNOWN_OUTCOME
-    words = _normal(seen)
+    said = Said(seen)
     for rule in rules:
-        if rule.fits(seen, error.step, words, known):
+        if rule.fits(seen, error.step, said, known):
             return rule
     return next(rule for kind, rule in FALLBACKS if isinstance(error, kind))
 
@@ -119,6 +131,7 @@ def _first_fitting(error: FrankingError, seen: Evidence, rules: Iterable[Rule], 
 
 _REPLY = re.compile(r"(\d{3})[ -]?(?:(\d\.\d{1,3}\.\d{1,3})(?:\s+|$))?(.*)", re.DOTALL)
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+_BEHIND = re.compile(r"\(#([245]\.\d{1,3}\.\d{1,3})\)")  # qmail writes it behind the words
 
 
 def _evidence(error: FrankingError) -> Evidence:
@@ -128,8 +141,10 @@ def _evidence(error: FrankingError) -> Evidence:
     seen = error.evidence or Evidence("")
     if error.evidence is None and isinstance(error, RecipientsRefused) and error.refused:
         seen = _first_refusal(error.refused)
-    if seen.enhanced is None and seen.kind == "smtp" and (first := _ENHANCED.match(seen.text)):
-        seen = replace(seen, enhanced=first[1])
+    if seen.kind == "smtp" and (inner := _ENHANCED.match(seen.text)):
+        seen = replace(seen, enhanced=inner[1])  # of two codes in a row the second is the server's own
+    if seen.enhanced is None and seen.kind == "smtp" and (behind := _BEHIND.search(seen.text)):
+        seen = replace(seen, enhanced=behind[1])
     return seen
 
 
@@ -158,7 +173,8 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
     if known.get("account"):
         known.setdefault("name", known["account"])
         known.setdefault("again", (known["account"],))
-    known["no_login"] = not known.get("username")
+    known.setdefault("no_login", not known.get("username"))
+    known |= _place(error, seen, known)
     way = (known.get("port"), known.get("security"))
     known |= {"try_587": way != (587, "starttls"), "try_465": way != (465, "tls")}
     command = f"; run: {getattr(error, 'repair', None)}"  # the remedies say that
@@ -179,6 +195,19 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
         if value is not None:
             known[name] = value
     return known
+
+
+def _place(error: FrankingError, seen: Evidence, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell the texts where it happened, and what had gone well by then: it is not advised again."""
+    what, login = seen.details.get("what"), str(known.get("username") or "")
+    return {
+        "at_sign_in": error.step == "secret",
+        "at_login": error.step == "login",
+        "at_sender": what == "sender",
+        "at_content": what == "message",
+        "logged_in": not known["no_login"] and error.step in ("message", "accepted"),
+        "other_login": login if "@" in login and login.casefold() != str(known["address"]).casefold() else None,
+    }
 
 
 def _like(enhanced: str, pattern: str) -> bool:
@@ -244,7 +273,7 @@ def _shown_text(key: str, value: str, hidden: Redactor) -> str:
         return visible(value, 1000)
     if key in _COMMAND_WORDS:
         return visible(hidden(value))
-    return redacted(value, hidden, 300)
+    return redacted(value, hidden, 1000 if key == "said" else 300)
 
 
 UNKNOWN_OUTCOME = Rule("outcome.unknown")

@@ -45,6 +45,8 @@ def _check_client(path: str) -> object:
 
 FACTS = Facts(
     oauth=True,
+    sent_folder="always",
+    speaks=r"- ?(?:gsmtp|gcdp)\b|\bsupport\.google\.com/(?:a|mail|accounts)/",
     client=ClientFacts(
         "client_secrets",
         "Path of the downloaded JSON file",

@@ -142,6 +142,9 @@ def _check_client(client_id: str) -> None:
 
 FACTS = Facts(
     oauth=True,
+    sent_folder="save_to_sent",
+    speaks=r"\.prod\.(?:outlook|exchangelabs)\.com\b|\baka\.ms/|SmtpClientAuthentication is disabled|\b5\.7\.139\b"
+    r"|\bbasic authentication is (?:disabled|not supported for client submission)",
     client=ClientFacts(
         "client_id",
         "Application (client) ID",

@@ -26,6 +26,11 @@ _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
 
 
+def _everywhere(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell the texts that the whole organisation is meant, and not just this mailbox."""
+    return {**by_route(seen, values), "everywhere": True}
+
+
 def _no_smtp_scope(seen: Evidence, values: Mapping[str, Any]) -> bool:
     scopes = values.get("scopes") or ()
     wanted = ("smtp.send", "smtp.sendasapp", "/.default")
@@ -58,7 +63,7 @@ BY_SMTP: tuple[Rule, ...] = (
         "microsoft.smtp-auth-disabled",
         _SMTP,
         text="disabled for the Tenant",
-        adds=by_route,
+        adds=_everywhere,
         temporary=False,
         note="M2",
     ),
@@ -92,7 +97,7 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=False,
         note="M7",
     ),
-    Rule("microsoft.policy-blocked", _SMTP, _LOGIN, (535,), ("5.7.139",), adds=by_route, temporary=False, note="M5"),
+    Rule("login.failed", _SMTP, _LOGIN, (535,), ("5.7.139",), temporary=False),  # a seventh meaning: it is quoted
     # 535 5.7.3: no words at all; what is known of the token decides
     Rule(
         "microsoft.wrong-audience", _SMTP, _LOGIN, (535,), when=_graph_token, adds=by_route, temporary=False, note="M8"
@@ -158,7 +163,7 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=True,
         note="M15",
     ),
-    Rule("microsoft.sender-blocked", _SMTP, text="bad outbound sender", who="admin", temporary=False, note="M20"),
+    Rule("microsoft.sender-blocked", _SMTP, text="bad outbound", who="admin", temporary=False, note="M20"),
     Rule(
         "microsoft.sender-banned",
         _SMTP,
@@ -177,7 +182,7 @@ BY_SMTP: tuple[Rule, ...] = (
         note="M22 M23",
     ),
     # limits
-    Rule("rate.connections", _SMTP, text="thread limit exceeded|concurrent connection", temporary=True, note="M16"),
+    Rule("rate.connections", _SMTP, text="thread limit|concurrent connection", temporary=True, note="M16"),
     Rule("rate.limited", _SMTP, text="submission rate for this client", temporary=True, note="M17"),
     Rule("connect.lost", _SMTP, text="Connection dropped", temporary=True, note="M17"),
     Rule(

@@ -7,6 +7,7 @@ The mailer's half of diagnosing: what is known of the account and of who signed 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from franking.account.repair import login_command
 from franking.diagnosis.generic import GENERIC
 from franking.diagnosis.rules import diagnose
 from franking.errors import FrankingError, LoginRequired, forget_locals
-from franking.provider import destination_of
+from franking.provider import destination_of, needs_secret
 from franking.registry import provider as find_provider
+from franking.registry import providers
+from franking.smtp.services import find
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from franking.diagnosis.rules import Rule
     from franking.provider import Provider
 
-__all__ = ["better_for", "explain", "in_commands"]
+__all__ = ["better_for", "explain", "in_commands", "speaker_of"]
 
 
 def explain(
@@ -40,10 +43,8 @@ def explain(
     """
     if error.diagnosis is None:
         better = better_for(account)
-        rules: list[Rule] = []
-        for one in (better, provider):
-            if one is not None:
-                rules += one.rules
+        owners = (speaker_of(error, account), better, provider)
+        rules: list[Rule] = [rule for owner in owners if owner is not None for rule in owner.rules]
         values = {**_values(account, provider, better), **(signed_in or {})}
         if error.evidence is not None and error.evidence.kind == "dns":
             from franking.discovery.recommend import nearest_host
@@ -68,6 +69,20 @@ def better_for(account: Account | None) -> Provider | None:
     return better_provider(host)
 
 
+def speaker_of(error: FrankingError, account: Account | None = None) -> Provider | None:
+    """Find the provider whose words these are, by what only it writes, or by a server of its own that is no mailbox's
+    (a relay): a plain SMTP account meets them too, behind other names.
+    """
+    seen, host = error.evidence, _host(account).strip().lower().rstrip(".")
+    if seen is None or seen.kind not in ("smtp", "sasl"):
+        return None
+    for one in providers():
+        speaks = one.facts.speaks
+        if find(host, one.facts.foreign) or (speaks and re.search(speaks, " ".join(seen.raw.split()), re.IGNORECASE)):
+            return one
+    return None
+
+
 def _host(account: Account | None) -> str:
     """Return the name of the server that an account's messages go to, or nothing."""
     return destination_of(account, find_provider(account.provider)).host if account is not None else ""
@@ -82,6 +97,8 @@ def _values(account: Account | None, provider: Provider | None, better: Provider
         "title": provider.title,
         "route": provider.route(account),
         "sender": account.sender.address,
+        "sent_folder": provider.facts.sent_folder == "always" or bool(account.get(provider.facts.sent_folder)),
+        "no_login": not needs_secret(account, provider),
         **{key: value for key, value in account.settings.items() if isinstance(value, str | int | float)},
     }
     if better is not None:

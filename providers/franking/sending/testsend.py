@@ -134,7 +134,7 @@ def send_watched(
 ) -> TestReport:
     """Send any message and report in the same form; what ``franking send`` shows."""
     chosen = account_for(account)
-    return _watch(chosen, message, envelope, (), secret, observer, options)
+    return _watch(chosen, message, envelope, (), secret, observer, options, testing=False)
 
 
 def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
@@ -213,9 +213,11 @@ def _watch(
     observer: Observer | None,
     options: dict[str, Any],
     made: Callable[[Mailer], object] | None = None,
+    *,
+    testing: bool = True,
 ) -> TestReport:
     """Go the way of a message, or without one up to the login, and keep what was seen. ``to`` is for a message that
-    cannot even be composed.
+    cannot even be composed; ``testing``: it is a test, so that none is advised.
     """
     steps: list[Step] = []
     latest = "settings"  # the name of the last step, finished or not
@@ -262,8 +264,10 @@ def _watch(
     hints = hints_for(account, mailer.password())
     if error is not None:
         diagnosis = explain(error, account, mailer.provider).with_hints(hints)
+        known: dict[str, Any] = {"testing": testing}
         if about["to"]:
-            diagnosis = replace(diagnosis, values={**diagnosis.values, "to": about["to"][0]})
+            known["to"] = about["to"][0]
+        diagnosis = replace(diagnosis, values={**diagnosis.values, **known})
         error.diagnosis = diagnosis
     return TestReport(
         **about,

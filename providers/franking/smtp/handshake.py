@@ -67,7 +67,7 @@ def starttls(capabilities: Capabilities, place: Place) -> Dialogue[None]:
     reply = yield _line("STARTTLS")
     if reply.code != 220:
         words = f"{place} offered STARTTLS and then refused it: {reply}"
-        evidence = reply.evidence("tls", "starttls-refused", **place.details)
+        evidence = reply.evidence("smtp", "starttls-refused", **place.details)
         raise TLSError(words, step="tls", temporary=reply.temporary, evidence=evidence)
 
 

@@ -31,7 +31,7 @@ def throttled(reply: Reply) -> bool:
 
 def refusal(reply: Reply, what: str, *, step: str) -> Refused:
     """Make the error for a sender or message that the server refused with ``reply``."""
-    evidence = reply.evidence("smtp")
+    evidence = reply.evidence("smtp", what=what)
     if throttled(reply):
         later = re.search(_LATER, reply.text)
         seconds = float(int(later[1]) * _UNITS[later[2].lower()]) if later else None
@@ -52,7 +52,8 @@ def recipient_refused(refused: Mapping[str, Mapping[str, Any]]) -> RecipientsRef
     found = re.match(r"(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? ?(.*)", reply, re.DOTALL)
     assert found is not None  # it is a reply's own text
     code, enhanced, text = found.groups()
-    evidence = Evidence("smtp", code=int(code), enhanced=enhanced, text=text, details={"recipient": address})
+    details = {"recipient": address, "what": "recipient"}
+    evidence = Evidence("smtp", code=int(code), enhanced=enhanced, text=text, details=details)
     temporary = any(each["temporary"] for each in refused.values())
     who = "the recipient" if len(refused) == 1 else "every recipient"
     words = f"The server refused {who}: {reply}"

@@ -1,15 +1,24 @@
-"""How failures of any SMTP server are recognised, and what looks wrong in settings and passwords. Words are in texts/.
+"""How failures of any SMTP server are recognised: what was seen, said, known of the host, and what a code says alone.
 
-The rules go from the particular to the general: texts that mean one thing, then enhanced codes, then bare codes. An
-enhanced code alone often lies (5.7.1 is relaying, spam, policy and SPF at once), hence the order.
+Six tables, from what proves most to what proves least. An enhanced code often lies (5.7.1 is relaying, spam, policy and
+SPF at once), hence words come before codes. The words themselves stand in ``diagnosis/words/``, what is told about a
+code in ``diagnosis/texts/``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from franking.diagnosis.rules import Rule
+from franking.diagnosis.words.access import ACCESS
+from franking.diagnosis.words.limits import LIMITS
+from franking.diagnosis.words.login import LOGIN, REFUSED_LOGIN
+from franking.diagnosis.words.message import MESSAGE, SPAM, TROUBLE
+from franking.diagnosis.words.recipient import RECIPIENT
+from franking.diagnosis.words.refusals import in_order
+from franking.diagnosis.words.sender import SENDER
 from franking.errors import Evidence
 from franking.smtp.hints import hints, wants_address
 from franking.smtp.services import service_at
@@ -52,14 +61,17 @@ def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]
     return {"by_password": not seen.details.get("token")}
 
 
-def _whole_address(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Offer the address as the login name, where that is no address and the server is not known to want it so."""
-    name = str(values.get("username") or "")
-    return (
-        {"whole_address": values.get("address")}
-        if name and "@" not in name and wants_address(values.get("host"))
-        else {}
-    )
+def _about_login(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell the texts what is known of logins at this host, and offer the address as the login name where that is no
+    address and the server is not known to want it so.
+    """
+    name, service = str(values.get("username") or ""), service_at(values.get("host"))
+    known: dict[str, Any] = {
+        f"remark_{remark.replace('-', '_')}": True for remark in (service.remarks if service else ())
+    }
+    if name and "@" not in name and wants_address(values.get("host")):
+        known["whole_address"] = values.get("address")
+    return known
 
 
 _SMTP = ("smtp", "sasl")
@@ -75,13 +87,18 @@ _GARBLED = (
 )
 """What Franking's own reader calls replies that no server should send."""
 
-RULES: tuple[Rule, ...] = (
+_OTHER_SERVICE = (
+    r"^(\* (OK|PREAUTH|BYE)|\+OK|OK \[CAPABILITY|HTTP/\d|SSH-\d|2\.0-OpenSSH)"
+    r"|^\S* ?(IMAP4?\w*|POP3) ready|^/1\.[01] \d{3}"
+)
+"""How servers for reading mail, web pages and shells begin: a link or a name somewhere in a greeting says nothing."""
+
+SEEN: tuple[Rule, ...] = (
     # what no reply says: Franking itself saw it (first, because the words that came with it may say anything)
     Rule("protocol.error", kind=_SMTP, reason=("not-smtp",), step=("tls", "login", "message", "accepted")),
     Rule("greet.not-smtp", reason=("not-smtp",), temporary=False, note="N29 N30"),
     Rule("protocol.error", kind=_SMTP, reason=_GARBLED),
     Rule("tls.injected", kind=("tls",), reason=("plaintext-injected",), who="admin", temporary=False),
-    Rule("tls.server-trouble", kind=("tls",), reason=("starttls-refused",), who="provider", note="N24"),
     Rule("tls.starttls-not-offered", reason=("starttls-not-offered",), temporary=False, note="N23"),
     Rule("tls.starttls-not-offered", text="STARTTLS extension not supported", temporary=False, note="N23"),
     Rule("login.not-offered", reason=("auth-not-offered",), temporary=False, note="N25"),
@@ -92,12 +109,17 @@ RULES: tuple[Rule, ...] = (
     Rule("login.not-ascii", step=_LOGIN, text="'ascii' codec can't encode", temporary=False, note="N27"),
     Rule("login.needs-tls", reason=("plain-login",), adds=_by_password, temporary=False),
     Rule("message.needs-smtputf8", reason=("smtputf8", "smtputf8-not-offered"), temporary=False, note="N31"),
-    Rule("message.needs-smtputf8", text="SMTPUTF8", temporary=False, note="N31 P29"),
+    Rule("message.needs-smtputf8", text="internationalized email support", temporary=False, note="N31"),
     Rule("message.needs-8bitmime", reason=("8bitmime-not-offered",), temporary=False),
-    Rule("greet.not-smtp", step=("greet",), text=r"IMAP|POP3|\bHTTP|/1\.[01] 400|OpenSSH", temporary=False, note="N29"),
-    Rule("greet.not-smtp", kind=_SMTP, step=("greet",), codes=(500,), temporary=False, note="N30"),
+    Rule("greet.not-smtp", step=("greet",), text=_OTHER_SERVICE, temporary=False, note="N29"),
+    Rule(
+        "greet.not-smtp", kind=_SMTP, step=("greet",), codes=(500,), phrase="line too long", temporary=False, note="N30"
+    ),
     Rule("connect.lost", text="please run connect\\(\\) first|Server not connected", temporary=True, note="N32"),
-    # words of other programs, pasted: each says less than the server's own reply
+)
+"""What no reply says: Franking itself saw it. The words that came with it may say anything."""
+
+PASTED: tuple[Rule, ...] = (
     Rule("login.refused", text=r"SMTP Error: Could not authenticate|\bEAUTH\b", temporary=False, note="N34"),
     Rule(
         "connect.failed",
@@ -114,66 +136,10 @@ RULES: tuple[Rule, ...] = (
     Rule("recipient.refused", text=r"\bEENVELOPE\b", temporary=False, note="N34"),
     Rule("login.required", text=r"\bEOAUTH2\b", temporary=False, note="N34"),
     Rule("login.missing", text=r"Missing credentials for", temporary=False, note="N34"),
-    # the greeting and the connection
-    Rule(
-        "tls.server-trouble",
-        kind=_SMTP,
-        codes=(454,),
-        text="TLS (is )?(currently )?(not |un)available",
-        who="provider",
-        temporary=True,
-        note="N24",
-    ),
-    Rule("tls.server-trouble", kind=_SMTP, step=("tls",), who="provider", note="N24"),
-    Rule(
-        "blocklisted",
-        kind=_SMTP,
-        text=r"blocked using|black ?list|block ?list|\brbl\b|dnsbl|spamhaus|spamcop",
-        temporary=False,
-        note="P38",
-    ),
-    Rule(
-        "greet.name-refused",
-        kind=_SMTP,
-        text=r"(HELO|EHLO).*(rejected|invalid|not allowed|argument)",
-        temporary=False,
-        note="P20 G19",
-    ),
-    Rule(
-        "client.no-reverse-dns",
-        kind=_SMTP,
-        text=r"cannot find your (reverse )?hostname|reverse (DNS|hostname)|\bPTR\b",
-        temporary=False,
-        note="P21",
-    ),
-    Rule("client.ip-not-allowed", kind=_SMTP, text="Unauthorized IP", temporary=False, note="P44"),
-    Rule(
-        "rate.connections",
-        kind=_SMTP,
-        text=r"too many (concurrent )?(SMTP )?connections|concurrent connection",
-        temporary=True,
-        note="P35",
-    ),
-    Rule("protocol.error", kind=_SMTP, text="synchroni[sz]ation error", temporary=False, note="P39"),
-    Rule(
-        "connect.lost",
-        kind=_SMTP,
-        text="timeout exceeded|idle timeout|timed out",
-        codes=(421,),
-        temporary=True,
-        note="P36",
-    ),
-    # the login
-    Rule(
-        "login.too-many", kind=_SMTP, text="too many AUTH|too many (login|authentication)", temporary=True, note="P5 G6"
-    ),
-    Rule(
-        "login.app-password",
-        kind=_SMTP,
-        text="#AUTH005|#MBR1212|app(lication)?[- ]specific password|app password",
-        temporary=False,
-        note="P41",
-    ),
+)
+"""Words of other programs: each says less than the server's own reply."""
+
+KNOWN: tuple[Rule, ...] = (
     Rule(
         "login.app-password",
         kind=_SMTP,
@@ -186,230 +152,93 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "login.service-credentials",
         kind=_SMTP,
-        codes=(535,),
-        text="Authentication Credentials Invalid|Bad username / password",
-        # the services send none; with 5.7.8 these words are any server's
-        when=lambda seen, values: seen.enhanced is None,
-        temporary=False,
-        note="P43 P44",
-    ),
-    Rule(
-        "login.service-credentials",
-        kind=_SMTP,
         step=_LOGIN,
         codes=(535,),
         when=_at(_OWN_CREDENTIALS),
+        adds=_about_login,
         temporary=False,
         note="P43 P44",
     ),
-    Rule(
-        "login.account-disabled",
-        kind=_SMTP,
-        step=_LOGIN,
-        text=r"(account|user|mailbox).*\b(disabled|locked|suspended|expired|inactive)|password.*expired",
-        codes=(5,),
-        temporary=False,
-        note="P3",
-    ),
-    Rule("server.trouble", kind=_SMTP, step=_LOGIN, codes=(4,), who="provider", temporary=True, note="P4 G7"),
+)
+"""What a refused login means at a service that is known to want something else than the mailbox's password."""
+
+_NOT_THE_SENDER = {"what": ("recipient", "message", None)}
+
+CODES: tuple[Rule, ...] = (
+    Rule("tls.server-trouble", reason=("starttls-refused",), who="provider", note="N24"),
     Rule("login.needs-tls", kind=_SMTP, codes=(538,), temporary=False, note="P9"),
     Rule("login.needs-tls", kind=_SMTP, enhanced=("5.7.11",), temporary=False, note="P9"),
-    Rule(
-        "login.too-long",
-        kind=_SMTP,
-        step=_LOGIN,
-        codes=(500,),
-        text="line too long|too long",
-        who="provider",
-        temporary=False,
-        note="P10",
-    ),
     Rule("login.too-long", kind=_SMTP, enhanced=("5.5.6",), who="provider", temporary=False, note="P10"),
-    Rule(
-        "login.not-offered",
-        kind=_SMTP,
-        text="AUTH command used when not advertised|authentication not enabled",
-        temporary=False,
-        note="P6",
-    ),
-    Rule(
-        "login.not-offered",
-        kind=_SMTP,
-        step=_LOGIN,
-        codes=(502, 503),
-        text="not implemented|not enabled",
-        temporary=False,
-        note="P6",
-    ),
-    Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504, 534), temporary=False, note="G10 M11"),
-    Rule(
-        "protocol.error",
-        kind=_SMTP,
-        text="Invalid base64|Authentication cancelled|Initial data not expected",
-        temporary=False,
-        note="P8",
-    ),
-    Rule("login.refused", kind=_SMTP, codes=(535,), adds=_whole_address, temporary=False, note="P1 P2 P3 P42 P43 P44"),
-    Rule(
-        "login.refused",
-        kind=_SMTP,
-        codes=(5,),
-        text="authentication (failed|unsuccessful)|incorrect authentication",
-        adds=_whole_address,
-        temporary=False,
-        note="P7",
-    ),
-    # sender, relaying, what must come first
-    Rule(
-        "tls.required",
-        kind=_SMTP,
-        codes=(530, 550, 554),
-        text="STARTTLS|TLS required|TLS is required|encryption required",
-        temporary=False,
-        note="P11 G9",
-    ),
-    Rule(
-        "sender.not-verified",
-        kind=_SMTP,
-        text="Email address is not verified|verified Sender Identity",
-        temporary=False,
-        note="P43 P44",
-    ),
-    Rule(
-        "sender.not-owned",
-        kind=_SMTP,
-        text=r"not owned by user|must match authenticated|not one of your addresses|send as this sender"
-        r"|sender .*not (allowed|permitted|authori[sz]ed)",
-        temporary=False,
-        note="P15 P17 P42",
-    ),
-    Rule(
-        "quota.exceeded",
-        kind=_SMTP,
-        codes=(4, 5),
-        text=r"\b(daily|hourly|sending|outgoing|submission)\b.{0,40}\b(quota|limit)\b.{0,40}\b(exceeded|reached|used)"
-        r"|\b(exceeded|reached)\b.{0,40}\b(daily|hourly|sending|outgoing|submission)\b.{0,40}\b(quota|limit)",
-        temporary=True,
-        note="G20",
-    ),
-    Rule("login.missing", kind=_SMTP, text="Sender address rejected: not logged in", temporary=False, note="P16"),
-    Rule(
-        "relay.denied",
-        kind=_SMTP,
-        text=r"relay (access )?(denied|not permitted)|relaying (denied|not)|unable to relay|not permitted to relay",
-        temporary=False,
-        note="P13 P14",
-    ),
-    Rule("login.missing", kind=_SMTP, codes=(530,), temporary=False, note="P12 G8 M9"),
-    Rule(
-        "login.missing",
-        kind=_SMTP,
-        codes=(550, 553, 554),
-        text="authentication (is )?required|not authenticated",
-        temporary=False,
-        note="P12",
-    ),
-    Rule(
-        "sender.domain-unknown",
-        kind=_SMTP,
-        text="Sender address rejected: Domain not found",
-        temporary=False,
-        note="P18",
-    ),
+    Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504,), temporary=False, note="G10 M11"),
+    Rule("login.refused", kind=_SMTP, codes=(535,), adds=_about_login, temporary=False, note="P1 P42"),
     Rule("sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), temporary=False, note="P18"),
-    Rule("address.syntax", kind=_SMTP, text="need fully-qualified address", temporary=False, note="P19"),
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
-    Rule(
-        "sender.domain-unauthenticated",
-        kind=_SMTP,
-        text=r"\bSPF\b|\bDKIM\b|\bDMARC\b",
-        who="admin",
-        temporary=False,
-    ),
     Rule(
         "sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"
     ),
     Rule("client.no-reverse-dns", kind=_SMTP, enhanced=("4.7.25", "5.7.25"), temporary=False, note="P21"),
-    # recipients
-    Rule("greylisted", kind=_SMTP, codes=(4,), text="grey-?list|gray-?list", temporary=True, note="P22"),
-    Rule(
-        "rate.limited",
-        kind=_SMTP,
-        text="too much mail|Throttling failure|sending rate|rate limit",
-        temporary=True,
-        note="P40 P43",
-    ),
-    Rule("recipient.too-many", kind=_SMTP, codes=(4,), text="too many recipients", temporary=True, note="P25"),
-    Rule("recipient.too-many", kind=_SMTP, text="too many recipients", temporary=False, note="P25"),
-    Rule("recipient.refused", kind=_SMTP, text="no valid recipients", temporary=False, note="P30"),
     Rule(
         "greylisted",
         kind=_SMTP,
         codes=(450, 451),
         enhanced=("4.7.1", "4.2.0"),
-        text="try (again|later)|temporar",
+        phrase="try again|later",
+        details={"what": ("recipient", None)},
         temporary=True,
         note="P22",
     ),
-    Rule("recipient.disabled", kind=_SMTP, codes=(5,), enhanced=("5.2.1",), temporary=False, note="G26"),
-    Rule("recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), temporary=True, note="P24 G24"),
+    Rule("recipient.disabled", kind=_SMTP, enhanced=("5.2.1",), details=_NOT_THE_SENDER, temporary=False, note="G26"),
     Rule(
-        "recipient.full",
-        kind=_SMTP,
-        text="quota|mailbox (is )?full|over ?quota",
-        codes=(452, 552),
-        temporary=True,
-        note="P24",
+        "recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), details=_NOT_THE_SENDER, temporary=True, note="P24"
     ),
     Rule(
         "recipient.unknown",
         kind=_SMTP,
-        codes=(5,),
-        text="user unknown|unrouteable address|no such (user|mailbox|recipient)|unknown (user|recipient)"
-        "|does not exist",
+        enhanced=("5.1.1", "5.1.10"),
+        details=_NOT_THE_SENDER,
         temporary=False,
-        note="P23",
+        note="P23 G25 M31",
     ),
-    Rule("recipient.unknown", kind=_SMTP, enhanced=("5.1.1", "5.1.10"), temporary=False, note="P23 G25 M31"),
-    Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("5.1.2",), temporary=False, note="G27"),
-    # the message
-    Rule("message.line-ends", kind=_SMTP, text="bare <?LF>?|bare (line feed|newline)", temporary=False, note="P32"),
-    Rule("message.malformed", kind=_SMTP, text="header line is too long|header too long", temporary=False, note="P33"),
     Rule(
-        "message.line-too-long",
+        "recipient.domain-unknown",
         kind=_SMTP,
-        step=("message", "accepted"),
-        codes=(5,),
-        text=r"\blines?\b( (is|that is|are|that are))? too long|too[- ]long lines?|lines? longer than"
-        r"|maximum( allowed)? line length|line length .*exceed|line[- ]length limit",
-        when=lambda seen, _: "recipient" not in seen.details,  # that would be a line of the dialogue
+        enhanced=("5.1.2",),
+        details=_NOT_THE_SENDER,
         temporary=False,
-        note="P33",
-    ),
-    Rule("message.loop", kind=_SMTP, text='Received"? headers|mail loop|too many hops', temporary=False, note="P34"),
-    Rule(
-        "message.too-large",
-        kind=_SMTP,
-        codes=(5,),
-        text="message size exceeds|message file too big|message (is )?too (large|big)|size limit|maximum message size",
-        temporary=False,
-        note="P26",
+        note="G27",
     ),
     Rule("message.too-large", kind=_SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="P26"),
-    Rule("message.too-large", kind=_SMTP, step=("message", "accepted"), codes=(552,), temporary=False, note="P26"),
-    Rule(
-        "message.spam",
-        kind=_SMTP,
-        codes=(5,),
-        text="content rejected|spam|message rejected|virus|milter",
-        temporary=False,
-        note="P31",
-    ),
     Rule("message.malformed", kind=_SMTP, enhanced=("5.6.0",), temporary=False, note="P33"),
-    # what is left: by its code alone
-    Rule("server.trouble", kind=_SMTP, codes=(452,), enhanced=("4.3.1",), who="provider", temporary=True, note="P27"),
+    Rule(
+        "server.trouble",
+        kind=_SMTP,
+        codes=(4,),
+        enhanced=("4.3.*", "4.4.5"),
+        who="provider",
+        temporary=True,
+        note="P27 P37 G18",
+    ),
+)
+"""What a code says by itself where no words are understood: only what it means everywhere."""
+
+QUOTED: tuple[Rule, ...] = (
     Rule("greet.refused", kind=_SMTP, step=("greet",), codes=(5,), temporary=False, note="N28"),
-    Rule("server.trouble", kind=_SMTP, codes=(4,), who="provider", temporary=True, note="N28 P37 G18 G43"),
-    Rule("protocol.error", kind=_SMTP, codes=(2, 3, 500, 501, 502, 503), temporary=False, note="P8"),
+    Rule("login.failed", kind=_SMTP, step=_LOGIN, codes=(5,), temporary=False),
+    Rule("recipient.refused", kind=_SMTP, codes=(5,), details={"what": ("recipient",)}, temporary=False),
+    Rule("send.refused", kind=_SMTP, codes=(5,), temporary=False),
+    Rule("server.not-now", kind=_SMTP, codes=(4,), temporary=True, note="N28"),
+    Rule("protocol.error", kind=_SMTP, codes=(2, 3), temporary=False),
+)
+"""What nobody recognises: the server is quoted, with what step and class of the code do say."""
+
+RULES: tuple[Rule, ...] = (
+    *SEEN,
+    *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE),
+    *in_order(SPAM),
+    *PASTED,
+    *KNOWN,
+    *(replace(rule, adds=_about_login) for rule in in_order(REFUSED_LOGIN)),
+    *CODES,
+    *QUOTED,
 )

@@ -1,0 +1,105 @@
+"""What a server says, as plain words, and phrases that are looked for in them. No rules and no codes are known here.
+
+``Words`` makes plain words of a text: lower case, without accents, contractions, links, punctuation; an address, or the
+name of a host, becomes ``@``. A phrase is a line of slots: ``sender|from ~ not allowed|permitted``. Alternatives stand
+between bars, ``word*`` is any word that begins so, ``two_words`` are two words, ``?is`` may be missing, ``~`` stands
+for up to five other words. Nothing repeats without end: a phrase costs at most a constant for each word of the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+__all__ = ["Phrase", "Words", "phrase"]
+
+GAP = 5  # words that may stand between two slots
+LIMIT = 400  # words of a text that are looked at
+
+_LINKS = ("http://", "https://", "www.")
+_NAME = r"[\w-]+(?:\.[\w-]+)+"
+_NEGATED = (("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("n't", " not"))
+_LETTERS = str.maketrans({"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "`": "'"})
+
+
+class Words:
+    """The plain words of a text, the first ``LIMIT`` of them, and where each stands."""
+
+    __slots__ = ("_places", "words")
+
+    def __init__(self, text: str) -> None:
+        chunks = [_name_or_words(chunk) for chunk in text.casefold().translate(_LETTERS).split()]
+        text = unicodedata.normalize("NFKD", " ".join(chunks))
+        text = "".join([char for char in text if not unicodedata.combining(char)])
+        for short, long in _NEGATED:
+            text = text.replace(short, long)
+        self.words = re.findall(r"[^\W_]+|@", text)[:LIMIT]
+        self._places: dict[str, list[int]] = {}
+        for place, word in enumerate(self.words):
+            self._places.setdefault(word, []).append(place)
+
+    def places(self, wanted: str) -> Iterable[int]:
+        """Return where a word stands, or any word that begins so (``word*``)."""
+        if not wanted.endswith("*"):
+            return self._places.get(wanted, ())
+        return [place for word, all_ in self._places.items() if word.startswith(wanted[:-1]) for place in all_]
+
+    def says(self, way: tuple[str, ...], at: int) -> bool:
+        """Return whether the rest of a way of saying it follows its first word, which stands ``at`` this place."""
+        rest = self.words[at + 1 : at + len(way)]
+        return len(rest) == len(way) - 1 and all(
+            word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
+            for word, wanted in zip(rest, way[1:], strict=True)
+        )
+
+
+def _name_or_words(chunk: str) -> str:
+    """Leave a link out, and put ``@`` in the place of an address, a host's name, or a number with dots."""
+    bare = chunk.strip("<>()[]{}\"',;:.!?")
+    if bare.startswith(_LINKS):
+        return ""
+    return "@" if "@" in bare or re.fullmatch(_NAME, bare) else chunk
+
+
+class Phrase:
+    """A phrase that is looked for; ``weight`` is the number of words that it demands."""
+
+    __slots__ = ("_slots", "weight")
+
+    def __init__(self, text: str) -> None:
+        slots: list[tuple[tuple[tuple[str, ...], ...], bool, int]] = []
+        gap = 0
+        for slot in text.split():
+            if slot == "~":
+                gap = GAP
+                continue
+            ways = tuple(tuple(way.split("_")) for way in slot.removeprefix("?").split("|"))
+            slots.append((ways, slot.startswith("?"), gap))
+            gap = 0
+        self._slots = tuple(slots)
+        self.weight = sum(min(map(len, ways)) for ways, optional, _ in slots if not optional)
+
+    def among(self, words: Words) -> bool:
+        """Return whether the words say this phrase somewhere."""
+        ends: set[int] | None = None  # behind the slots so far; None: anywhere
+        for ways, optional, gap in self._slots:
+            after = {
+                place + len(way)
+                for way in ways
+                for place in words.places(way[0])
+                if (ends is None or any(place - more in ends for more in range(gap + 1))) and words.says(way, place)
+            }
+            if optional:
+                after |= {end + more for end in ends or () for more in range(gap + 1)}
+            if not after:
+                return False
+            ends = after
+        return True
+
+
+@lru_cache(maxsize=2048)
+def phrase(text: str) -> Phrase:
+    """Return a phrase, read once."""
+    return Phrase(text)

@@ -1,0 +1,213 @@
+"""What servers write about a login: refused, missing, not on offer, or in need of something else than the password."""
+
+from __future__ import annotations
+
+from franking.diagnosis.words.refusals import Says
+
+__all__ = ["LOGIN", "REFUSED_LOGIN"]
+
+_LOGIN = ("login",)
+_MESSAGE = ("message", "accepted")
+
+LOGIN: tuple[Says, ...] = (
+    Says(
+        "login.app-password",
+        "app|application|applications ?specific password|passwords|passcode",
+        "authorization|authorisation code",
+        "auth code ~ login",
+        "hesl* ~ pro ?tuto aplikac*",
+        "heslo aplikace",
+        "anwendungsspezifisch*|app passwort|kennwort",
+        "mot de passe ~ application",
+        "haslo|hasla ~ aplikacji",
+        "authentication ~ third party ~ code|password",
+        marks=r"#AUTH005|#MBR1212",
+        temporary=False,
+        note="P41",
+    ),
+    Says(
+        "login.access-off",
+        "does not have access ?rights ~ service",
+        "not have access rights",
+        "user has no permission",
+        "imap|pop3|smtp|pop ?imap|smtp|pop3 ?service|access|server ~ not|is ?been disabled|off|enabled|switched"
+        "|activated|allowed|closed",
+        "smtp ?auth|authentication|access|service ?service ?is disabled|off|blocked|forbidden|closed",
+        "access ?is|to ?smtp disabled|closed",
+        "service ?is not enabled|activated|available|open",
+        "not enabled|allowed|permitted ~ smtp|imap|pop3",
+        "smtp pristup|sluzba ~ zakazan*|vypnut*|zablokovan*",
+        "zugriff ~ pop3|imap|smtp ~ nicht|deaktiviert",
+        step=_LOGIN,
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "login.weak-password",
+        "password ~ too simple|weak|short|easy",
+        "weak|simple|insecure password",
+        "password ~ not ~ secure|strong|complex|safe",
+        "heslo ~ slabe|jednoduche|kratke",
+        "slabe heslo",
+        "passwort|kennwort ~ zu_schwach|unsicher|schwach|einfach",
+        "mot de passe ~ faible|simple",
+        "haslo ~ slabe|proste",
+        step=_LOGIN,
+        temporary=False,
+    ),
+    Says(
+        "login.account-disabled",
+        "account|user|mailbox|domain|login|username|customer ~ disabled|locked|suspended|expired|inactive"
+        "|blocked|deactivated|frozen"
+        "|closed|banned|terminated",
+        "disabled|suspended|locked|inactive|blocked|expired|deactivated ?user account|user|mailbox|domain",
+        "password ~ expired",
+        "expired password",
+        "ucet|uzivatel|schranka|domena ~ zablokovan*|deaktivovan*|pozastaven*|zakazan*|uzamcen*|zrusen*",
+        "heslo ~ vyprsel*|expirovalo|vyprsela",
+        "konto|postfach|benutzer|account|zugang ~ gesperrt|deaktiviert|abgelaufen|blockiert",
+        "passwort|kennwort ~ abgelaufen",
+        "compte|boite ~ bloque*|suspendu*|desactive*|expire*",
+        "konto|skrzynka ~ zablokowan*|zawieszon*|nieaktywn*|wylaczon*",
+        step=_LOGIN,
+        codes=(5,),
+        temporary=False,
+        note="P3",
+    ),
+    Says(
+        "login.too-many",
+        "too many ?failed|bad|invalid|smtp|recent|unsuccessful auth|login|logins|log|authentication"
+        "|authentications|attempts|tries|failures",
+        "too many ~ auth|login|logins|authentication|attempts",
+        "login|authentication|auth ~ attempts ?have ?been exceeded|blocked|limit",
+        "maximum|limit ~ login|authentication|auth ~ attempts|exceeded|failures",
+        "prilis mnoho|opakovan* ~ prihlaseni|pokusu|neuspesn*",
+        "zu viele ~ anmeldeversuche|anmeldungen|fehlversuche|versuche",
+        "trop de ~ tentatives",
+        "zbyt wiele|duzo ~ prob|logowan",
+        temporary=True,
+        note="P5 G6",
+    ),
+    Says(
+        "server.trouble",
+        "temporary|temporarily|internal|system|backend|server ?system ~ authentication|auth|login|authenticate ~ "
+        "failure|failed|error|problem",
+        "temporary authentication|auth|login failure|error|problem",
+        "can|could not ~ authenticate ~ temporary|problem|internal",
+        "account ?is temporarily unavailable",
+        "authentication|auth|login ~ temporarily|temporary ~ unavailable|failure|error|problem",
+        "docasn* ~ chyba|selhani|nedostupn*|problem",
+        "vorubergehend*|voruebergehend* ~ fehler|problem|nicht|storung",
+        "erreur temporaire",
+        "tymczasow* ~ blad|problem|niedostepn*",
+        step=_LOGIN,
+        codes=(4,),
+        who="provider",
+        temporary=True,
+        note="P4 G7",
+    ),
+    Says(
+        "login.mechanism",
+        "invalid|unsupported|unrecognized|unrecognised|unknown|unavailable|bad ?or ?unsupported authentication"
+        "|auth|sasl ?mechanism mechanism|type|method",
+        "authentication|auth|sasl ?mechanism|type|method ~ not ?is ?a supported|available|recognized|recognised"
+        "|implemented|valid",
+        "mechanism ~ not|un ~ supported|available|allowed|recognized|too_weak",
+        "authentication mechanism ~ weak|disabled|unavailable|unsupported|invalid",
+        "no ~ mechanism ~ available|supported",
+        step=_LOGIN,
+        temporary=False,
+        note="G10 M11",
+    ),
+    Says(
+        "login.not-offered",
+        "auth command used when not advertised",
+        "auth|authentication ?is ?command not enabled|advertised|offered|implemented",
+        "auth|authentication|login ?is ?command not available|allowed ?here",
+        step=_LOGIN,
+        codes=(5,),
+        temporary=False,
+        note="P6",
+    ),
+    Says(
+        "login.not-offered",
+        "command ?is not implemented|enabled|recognized|recognised|supported",
+        "unrecognized|unrecognised|unknown command",
+        step=_LOGIN,
+        codes=(500, 502, 503),
+        temporary=False,
+        note="P6",
+    ),
+    Says(
+        "login.too-long",
+        "line ?is too long",
+        "authentication exchange line",
+        step=_LOGIN,
+        codes=(500,),
+        who="provider",
+        temporary=False,
+        note="P10",
+    ),
+    Says(
+        "login.missing",
+        "authentication|auth|login|authorization|authorisation ?is|credentials required|needed|necessary|mandatory",
+        "authentication|login|auth ~ required|needed",
+        "require|requires ~ authentication|login|authorization|smtp_auth",
+        "require|requires ~ you ~ authenticate|log_in",
+        "must|need|have|please ~ authenticate|log_in|login|authenticated|log_on|sign_in",
+        "not ?been authenticated|logged|authenticate|authorized_to_relay",
+        "not logged in",
+        "turn|switch|enable ?on smtp authentication|auth",
+        "without ?prior|first authentication|authenticating|login",
+        "log|login|authenticate ?in first",
+        "client ?was not authenticated",
+        "smtp authentication ?is required",
+        "check ?your|for ?new mail ~ before ~ sending|send",
+        "vyzadovano|vyzaduje|vyzadovana|nutne|nutno|nutna|pozadovano|potreba|treba ~ prihlaseni|prihlasit"
+        "|overeni|autentizac*|autorizac*|autentifikac*",
+        "prihlaseni|overeni|autentizace|autorizace|autentifikace ~ vyzadovan*|pozadovan*|nutn*|potreba",
+        "nejste|nejsi|nebyl|neni ~ prihlasen*|overen*|autorizovan*",
+        "uzivatel neprihlasen",
+        "authentifizierung|anmeldung|authentisierung ~ erforderlich|notwendig|benotigt|notig",
+        "nicht authentifiziert|angemeldet|eingeloggt|authentisiert",
+        "bitte ~ anmelden|authentifizieren|einloggen",
+        "authentification|identification ~ requise|obligatoire|necessaire",
+        "non authentifie*",
+        "wymagane|wymagana|wymaga|konieczne ~ uwierzytelni*|autoryzac*|logowan*|autentykac*",
+        "uwierzytelni*|autoryzacj*|logowanie ~ wymagan*|konieczn*",
+        "nie jestes|jest ~ zalogowan*|uwierzytelnion*",
+        step=_MESSAGE,
+        temporary=False,
+        note="P12 P16 G8 M9",
+    ),
+)
+
+REFUSED_LOGIN: tuple[Says, ...] = (
+    Says(
+        "login.refused",
+        "authentication|auth|login|logon|credentials|password|username|user ~ failed|failure|rejected|refused"
+        "|invalid|incorrect|denied"
+        "|unsuccessful|wrong|bad|error|mismatch|fail",
+        "incorrect|invalid|wrong|bad|unknown|unsuccessful ~ password|credentials|login|username|user"
+        "|authentication|auth",
+        "could not authenticate",
+        "not accepted",
+        "prihlaseni|prihlasenie|overeni|autentizace|autentifikace|autorizace ~ selhal*|nezdaril*|zamitnut*"
+        "|neuspesn*|nepovedl*|neplatn*|odmitnut*",
+        "spatn*|neplatn*|chybn*|nespravn* ~ heslo|jmeno|udaje|prihlasovaci|uzivatel*|prihlaseni",
+        "anmeldung|authentifizierung|authentisierung|login ~ fehlgeschlagen|gescheitert|verweigert|abgelehnt|ungultig",
+        "falsch*|ungultig*|ungueltig* ~ passwort|kennwort|benutzername|zugangsdaten|anmeldedaten",
+        "zugangsdaten|anmeldedaten|passwort|kennwort ~ falsch|ungultig|ungueltig|nicht_korrekt",
+        "authentification|identification|connexion ~ echoue*|echec|refuse*|incorrect*|invalide",
+        "echec ~ authentification|identification|connexion",
+        "mot de passe|identifiant|identifiants ~ incorrect*|invalide*|errone*",
+        "uwierzytelni*|logowanie|autoryzacja ~ nie_powiodl*|nieudan*|odrzucon*|niepoprawn*|blad",
+        "bledn*|nieprawidlow*|niepoprawn*|zle ~ haslo|login|dane|uzytkownik*",
+        "blad ~ uwierzytelni*|logowania|autoryzacji",
+        step=_LOGIN,
+        codes=(5,),
+        temporary=False,
+        note="P1 P2 P3 P7 P42",
+    ),
+)
+"""Words that say no more than that a login was refused: what is known of the host says more."""
