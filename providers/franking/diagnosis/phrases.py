@@ -9,6 +9,7 @@ for up to five other words. Nothing repeats without end: a phrase costs at most 
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -46,13 +47,13 @@ class Words:
             return self._places.get(wanted, ())
         return [place for word, all_ in self._places.items() if word.startswith(wanted[:-1]) for place in all_]
 
-    def says(self, way: tuple[str, ...], at: int) -> bool:
-        """Return whether the rest of a way of saying it follows its first word, which stands ``at`` this place."""
-        rest = self.words[at + 1 : at + len(way)]
-        return len(rest) == len(way) - 1 and all(
-            word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
-            for word, wanted in zip(rest, way[1:], strict=True)
-        )
+    def ends(self, way: str) -> Iterable[int]:
+        """Return the places behind a way of saying it: a word, or several joined by ``_``."""
+        first, *rest = way.split("_")
+        for place in self.places(first):
+            following = self.words[place + 1 : place + 1 + len(rest)]
+            if len(following) == len(rest) and all(map(_like, following, rest)):
+                yield place + 1 + len(rest)
 
 
 def _name_or_words(chunk: str) -> str:
@@ -69,27 +70,27 @@ class Phrase:
     __slots__ = ("_slots", "weight")
 
     def __init__(self, text: str) -> None:
-        slots: list[tuple[tuple[tuple[str, ...], ...], bool, int]] = []
+        slots: list[tuple[tuple[str, ...], bool, int]] = []
         gap = 0
         for slot in text.split():
             if slot == "~":
                 gap = GAP
                 continue
-            ways = tuple(tuple(way.split("_")) for way in slot.removeprefix("?").split("|"))
+            ways = tuple(map(sys.intern, slot.removeprefix("?").split("|")))
             slots.append((ways, slot.startswith("?"), gap))
             gap = 0
         self._slots = tuple(slots)
-        self.weight = sum(min(map(len, ways)) for ways, optional, _ in slots if not optional)
+        self.weight = sum(1 + min(way.count("_") for way in ways) for ways, optional, _ in slots if not optional)
 
     def among(self, words: Words) -> bool:
         """Return whether the words say this phrase somewhere."""
         ends: set[int] | None = None  # behind the slots so far; None: anywhere
         for ways, optional, gap in self._slots:
             after = {
-                place + len(way)
+                end
                 for way in ways
-                for place in words.places(way[0])
-                if (ends is None or any(place - more in ends for more in range(gap + 1))) and words.says(way, place)
+                for end in words.ends(way)
+                if ends is None or any(end - 1 - way.count("_") - more in ends for more in range(gap + 1))
             }
             if optional:
                 after |= {end + more for end in ends or () for more in range(gap + 1)}
@@ -97,6 +98,10 @@ class Phrase:
                 return False
             ends = after
         return True
+
+
+def _like(word: str, wanted: str) -> bool:
+    return word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
 
 
 @lru_cache(maxsize=2048)
