@@ -41,13 +41,17 @@ def exit_code(error: Any) -> int:
         return EX_CONFIG
     if isinstance(error, LoginRequired):
         return EX_NOPERM
-    if isinstance(error, RecipientsRefused):  # one for now is enough; its diagnosis is that of the first
-        return EX_TEMPFAIL if error.temporary else EX_NOUSER
-    if (error.diagnosis or error).temporary:
+    if (error.diagnosis or error).temporary or _later(error):
         return EX_TEMPFAIL
     if isinstance(error, LoginError):
         return EX_NOPERM
-    return EX_UNAVAILABLE
+    return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE
+
+
+def _later(error: Any) -> bool:
+    """Return whether somebody is refused for now behind one who is refused for good, whom the diagnosis is about."""
+    first, *others = [refusal["temporary"] for refusal in getattr(error, "refused", {}).values()] or [True]
+    return not first and any(others)
 
 
 def partly_refused(refused: Mapping[str, Any]) -> int:
