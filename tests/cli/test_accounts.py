@@ -172,7 +172,7 @@ def test_list_show_default_disable_enable_remove(franking: Franking, shop: None)
     assert "franking accounts enable 'mail box'" in franking("accounts", "show", "mail box").err
     assert franking("accounts", "list", "--json").json[1]["enabled"] is False
     assert franking("accounts", "enable", "mail box", "--json").json["enabled"] is True
-    removed = franking("accounts", "remove", "mail box", "--json")
+    removed = franking("accounts", "remove", "mail box", "--yes", "--json")
     assert removed.json == {"ok": True, "account": "mail box", "forgotten": False, "default": "shop"}
     assert config.load().names == ("shop",)
 
@@ -188,11 +188,22 @@ def test_show_tells_settings_and_a_url_that_means_the_same(franking: Franking, s
 
 def test_remove_forgets_the_secret_too(franking: Franking, shop: None) -> None:
     franking("login", "shop", "--password-stdin", stdin="x\n")
-    assert franking("accounts", "remove", "shop", "--keep-secret").code == 0
+    assert franking("accounts", "remove", "shop", "--yes", "--keep-secret").code == 0
     assert open_store().load("shop")
     franking("accounts", "add", *SHOP)
-    assert "with what it signed in with" in franking("accounts", "remove", "shop").err
+    assert "with what it signed in with" in franking("accounts", "remove", "shop", "--yes").err
     assert open_store().load("shop") is None
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_remove_without_a_terminal_needs_yes(franking: Franking, shop: None, json: tuple[str, ...]) -> None:
+    """A script that pipes something in has not said yes."""
+    franking("login", "shop", "--password-stdin", stdin="x\n")
+    ended = franking("accounts", "remove", "shop", *json, stdin="y\n")
+    assert ended.code == 2
+    assert "--yes" in ended.err + ended.out
+    assert config.load().names == ("shop",)
+    assert open_store().load("shop")
 
 
 def test_a_broken_account_is_listed_and_can_be_removed(franking: Franking, shop: None) -> None:
@@ -204,7 +215,7 @@ def test_a_broken_account_is_listed_and_can_be_removed(franking: Franking, shop:
     ended = franking("status")
     assert ended.code == 2
     assert "did you mean host" in ended.out and "good: file" in ended.out
-    assert franking("accounts", "remove", "shop").code == 0
+    assert franking("accounts", "remove", "shop", "--yes").code == 0
     assert franking("status").code == 0
 
 

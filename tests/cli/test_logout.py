@@ -30,7 +30,7 @@ def test_logout_revoke_ends_it_at_the_provider(google: Google, franking: Frankin
 
 def test_logout_of_an_account_that_is_gone_forgets_what_is_left(franking: Franking, shop: None) -> None:
     franking("login", "shop", "--password-stdin", stdin="x\n")
-    franking("accounts", "remove", "shop", "--keep-secret")
+    franking("accounts", "remove", "shop", "--yes", "--keep-secret")
     assert franking("logout", "shop").code == 0
     assert open_store().load("shop") is None
     assert franking("logout", "shop").code == 2

@@ -545,3 +545,28 @@ def test_google_and_microsoft_hosts_are_led_to_their_sign_in(franking: Test, hos
     )
     assert done.code == 0
     assert f"franking setup jan@firma.cz --provider {provider}" in done.err
+
+
+@pytest.mark.parametrize("before", ["", " "])
+@pytest.mark.parametrize("behind", ["", " ", "\u00a0", "\u200b", "\t"])
+def test_a_blank_around_an_unsaved_host_is_named_as_such(franking: Test, before: str, behind: str) -> None:
+    host = f"{before}localhost{behind}"
+    done = franking(
+        "send-test", "--provider", "smtp", "--from", ME, "--to", ME, "--host", host, "--port", str(closed_port()),
+        "--security", "none", "--json",
+    )  # fmt: skip
+    codes = [hint["code"] for hint in done.report["hints"]]
+    assert codes == (["host.blank"] if host != "localhost" else [])
+    if host != "localhost":
+        assert done.remedies[0].endswith("Write just localhost.")
+
+
+@pytest.mark.parametrize("username", ["info@novak.cz ", " info@novak.cz", "info@novak.cz\u00a0"])
+def test_a_blank_around_an_unsaved_login_name_too(franking: Test, username: str) -> None:
+    with SmtpServer(users=USERS) as server:
+        done = franking(
+            "send-test", "--provider", "smtp", "--from", ME, "--to", ME, "--host", "127.0.0.1", "--port",
+            str(server.port), "--security", "none", "--username", username, "--password-stdin", "--json",
+            password=None, stdin="heslo-1\n",
+        )  # fmt: skip
+    assert "username.blank" in [hint["code"] for hint in done.report["hints"]]

@@ -13,7 +13,7 @@ import pytest
 from franking.errors import MessageError
 from franking.message.attachment import CHUNK, Attachment
 from franking.message.message import Message
-from message.sent import content_of, leaves, sent
+from message.sent import content_of, leaves, parsed, sent
 from servers.privileges import where_modes_count
 
 
@@ -193,3 +193,52 @@ def test_a_file_object_stays_where_it_stood() -> None:
     file.seek(4)
     assert Attachment(file=file, name="a.bin").measure() == 10
     assert file.tell() == 4
+
+
+LETTERS = "".join(map(chr, range(9, 127)))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "encoding"),
+    [
+        ("a.txt", b"plain\r\ntext\r\n", "7bit"),
+        ("a.txt", b"", "7bit"),
+        ("a.csv", b"a;b\r\nno line end", "7bit"),
+        ("a.csv", b"a;b\nc=d \n\n.\nFrom x\t\n", "quoted-printable"),
+        ("a.html", b"<p>" + b"x" * 3000, "quoted-printable"),
+        ("a.txt", b"old\rmac\r", "quoted-printable"),
+        ("a.txt", LETTERS.encode() * 2000, "quoted-printable"),
+        ("a.txt", b"mixed\r\nline\nends\r\n", "quoted-printable"),
+        ("a.txt", "Příliš\r\n".encode(), "base64"),
+        ("a.txt", b"x\0y\r\n", "base64"),
+        ("a.txt", b"log\n" * 300_000, "base64"),
+        ("a.json", b"{}\r\n", "base64"),
+    ],
+)
+def test_a_text_file_in_ascii_goes_as_text_octet_by_octet(
+    name: str, data: bytes, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    for attachment in (Attachment(data=data, name=name), Attachment(tmp_path / name)):
+        octets = sent(Message(to="a@b.cz", text="t", attachments=[attachment]))
+        (part,) = parsed(octets).iter_attachments()
+        assert part["Content-Transfer-Encoding"] == encoding
+        assert part.get_payload(decode=True) == data
+        assert max(map(len, octets.split(b"\r\n"))) <= 998
+        if encoding == "quoted-printable":
+            body = octets.partition(b"quoted-printable")[2].partition(b"\r\n\r\n")[2]
+            assert max(map(len, body.split(b"\r\n"))) <= 76
+
+
+@pytest.mark.parametrize("later", [b"a;c\r\n", "a;č\r\n".encode(), b"a;bb\r\n", b""])
+def test_a_text_file_that_changes_meanwhile_is_no_half_truth(later: bytes, tmp_path: Path) -> None:
+    """What changed to something else of the same size and kind cannot be told from what it was."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a;b\r\n")
+    content = content_of(Message(to="a@b.cz", text="t", attachments=[path]))
+    path.write_bytes(later)
+    if later == b"a;c\r\n":
+        assert later in b"".join(content.chunks(bcc=False))
+        return
+    with pytest.raises(MessageError, match="while the message was being sent"):
+        b"".join(content.chunks(bcc=False))

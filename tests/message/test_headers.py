@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from franking.errors import MessageError
+from franking.message.attachment import Attachment
 from franking.message.headers import custom_field, disposition, field
 from franking.message.message import Message
 from message.sent import SENDER, content_of, parsed, sent
@@ -121,3 +122,24 @@ def test_the_pieces_of_a_long_file_name_are_numbered_from_zero() -> None:
     assert "\r\n filename*1*=%" in written
     assert "filename*=utf-8''" in disposition("attachment", "č" * 8)
     assert disposition("inline", None) == "Content-Disposition: inline\r\n"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["=?utf-8?q?x?=", "Re: =?UTF-8?B?eA==?= why?", "=?a?b?c?==?a?q?c?=", "=?utf-8?q?two words?=", "Ž =?utf-8?q?x?="],
+)
+def test_a_subject_that_looks_like_an_encoded_word_arrives_as_typed(subject: str) -> None:
+    assert str(parsed(sent(Message(to="a@b.cz", subject=subject)))["subject"]) == subject
+
+
+@pytest.mark.parametrize("subject", ["=?", "is 1=?2", "a?=b=?c", "https://example.com/?a=?b"])
+def test_what_nobody_would_decode_is_not_encoded(subject: str) -> None:
+    assert f"\r\nSubject: {subject}\r\n".encode() in sent(Message(to="a@b.cz", subject=subject))
+
+
+def test_a_file_s_name_that_looks_like_an_encoded_word_arrives_as_typed() -> None:
+    name = "=?utf-8?q?x.txt?="
+    octets = sent(Message(to="a@b.cz", attachments=[Attachment(data=b"x", name=name)]))
+    (part,) = parsed(octets).iter_attachments()
+    assert part.get_filename() == name
+    assert f'"{name}"'.encode() not in octets

@@ -158,7 +158,7 @@ def remove(
     saved = config.load()
     if name not in saved.names:
         raise saved.no_account(name)
-    if console.interactive and not yes and not console.confirm(f"Remove {name} and what it signs in with?"):
+    if not yes and not console.confirm(f"Remove {name} and what it signs in with?", flag="--yes"):
         console.say("Nothing was removed.")
         return 130
     forgotten = not keep_secret and forget(open_store(), name)

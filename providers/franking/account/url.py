@@ -230,7 +230,9 @@ def derived_name(provider: Provider, sender: str, settings: Mapping[str, str]) -
         words = [provider.name, settings.get("username") or mailbox, settings.get("host", "").lower()]
     elif provider.facts.url_form == "path":
         words = [provider.name, settings.get("path", "")]
-    return re.sub(r"[/\\\x00-\x1f\x7f%\udc80-\udcff]", lambda char: f"%{ord(char[0]) & 0xFF:02X}", "-".join(words))
+    name = "-".join(word.strip() for word in words)
+    name = re.sub(r"[/\\\x00-\x1f\x7f%\udc80-\udcff]", lambda char: f"%{ord(char[0]) & 0xFF:02X}", name)
+    return "".join(char for char in name if char.isprintable())  # what does not show is told where it does harm
 
 
 def _bad(why: str) -> SettingsError:

@@ -30,6 +30,7 @@ __all__ = [
     "quoted",
     "read_addresses",
     "refuse_controls",
+    "text_field",
 ]
 
 
@@ -49,6 +50,7 @@ _WORDS = re.compile(r"[ \t]*[^ \t]+")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."\t]|=\?|  ')
 # one address of a list without groups and comments: commas inside quotes and angle brackets separate nothing
 _ITEM = re.compile(r'(?:[^",;:()<>\\\[\]]|"(?:[^"\\]|\\.)*"|<(?:[^<>"]|"(?:[^"\\]|\\.)*")*>)+')
+_ENCODED = r"=\?[^?]+\?[BbQq]\?[^?]*\?="  # looks like an encoded word to some reader or other
 _FOLD, _LONGEST = 78, 998
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -78,6 +80,13 @@ def field(name: str, value: str, *, where: str | None = None) -> str:
     if not value.isascii() or max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
         value = encoded(value, name)
     return _folded(name, value, where)
+
+
+def text_field(name: str, value: str) -> str:
+    """Write a field of text that a person typed: what only looks encoded arrives as typed, not decoded."""
+    if "=?" in value and re.search(_ENCODED, value):
+        value = encoded(value, name)
+    return field(name, value)
 
 
 def custom_field(name: str, value: str) -> str:
@@ -151,7 +160,7 @@ def disposition(kind: str, name: str | None) -> str:
     """Write Content-Disposition, with the file name as RFC 2231 says where ASCII cannot hold it."""
     if name is None:
         return f"Content-Disposition: {kind}\r\n"
-    if name.isascii() and "%" not in name:
+    if name.isascii() and "%" not in name and "=?" not in name:
         return f"Content-Disposition: {kind};\r\n filename={quoted(name)}\r\n"
     from urllib.parse import quote  # rare: a file name that ASCII cannot hold
 

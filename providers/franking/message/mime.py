@@ -10,14 +10,23 @@ from __future__ import annotations
 import binascii
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from franking.message.address import Address
 from franking.message.attachment import Attachment
 from franking.message.content import crlf, gathered
-from franking.message.headers import address_field, custom_field, date_now, disposition, encoded, field, new_id, quoted
+from franking.message.headers import (
+    address_field,
+    custom_field,
+    date_now,
+    disposition,
+    encoded,
+    new_id,
+    quoted,
+    text_field,
+)
 
 if TYPE_CHECKING:
     from franking.message.message import Message
@@ -127,7 +136,7 @@ def _head(
     if message.cc:
         lines.append(address_field("Cc", message.cc))
     if message.subject:
-        lines.append(field("Subject", message.subject))
+        lines.append(text_field("Subject", message.subject))
     lines.append(f"Date: {date}\r\nMessage-ID: {message_id}\r\n")
     for name, value in message.headers:
         if name.lower() != "date":
@@ -140,6 +149,7 @@ _LINE = 57  # octets that make 76 characters of base64
 _LINES = 256  # lines encoded at once: the pieces stay in the processor's cache, measured as the fastest
 _BLOCK = struct.Struct("76s" * _LINES)
 _LONGEST = 998
+_READ = 1 << 20  # octets of a text file that is read before it is sent, to see how; a larger one goes as base64
 _ASCII = bytes(range(128)).replace(b"=", b"")
 
 
@@ -159,20 +169,22 @@ class Encoded:
         return map(base64_lines, self.attachment.read(self.raw))
 
 
-class Embedded:
-    """A file in the form that it travels in: an embedded message, which goes as it is but for its line ends."""
+class Readable:
+    """A file in the form that it travels in: as text, which whoever looks at the message can read."""
 
-    __slots__ = ("_size", "attachment", "raw")
+    __slots__ = ("_size", "_write", "attachment", "raw")
 
-    def __init__(self, attachment: Attachment, raw: int, size: int) -> None:
-        self.attachment, self.raw, self._size = attachment, raw, size
+    def __init__(self, attachment: Attachment, raw: int, write: Callable[[Iterator[bytes]], Iterator[bytes]]) -> None:
+        """``write`` makes that form of the file's chunks; they are read once to know its size."""
+        self.attachment, self.raw, self._write = attachment, raw, write
+        self._size = sum(map(len, write(attachment.read(raw))))
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
         size = 0
-        for chunk in crlf(self.attachment.read(self.raw)):
+        for chunk in self._write(self.attachment.read(self.raw)):
             size += len(chunk)
             if size > self._size or not chunk.isascii():
                 raise self.attachment.changed("changed")
@@ -181,7 +193,7 @@ class Embedded:
             raise self.attachment.changed("changed")
 
 
-Piece = bytes | Encoded | Embedded
+Piece = bytes | Encoded | Readable
 
 
 def base64_lines(data: bytes) -> bytes:
@@ -276,14 +288,18 @@ def _file(attachment: Attachment) -> list[Piece]:
     if kind.lower().startswith("message/"):
         # RFC 2046 section 5.2.1 forbids base64 for an embedded message: it goes as it is where 7 bits hold it, else as
         # an ordinary file
-        plain = _seven_bit_size(attachment, size)
-        if plain is None:
+        if _seven_bit_size(attachment, size) is None:
             kind = "application/octet-stream"
         else:
-            encoding, content = "7bit", Embedded(attachment, size, plain)
+            encoding, content = "7bit", Readable(attachment, size, crlf)
+    elif kind.lower().startswith("text/") and size <= _READ:
+        if _seven_bit_size(attachment, size) == size:  # its line ends are those of mail already
+            encoding, content = "7bit", Readable(attachment, size, iter)
+        elif all(_is_text(chunk) for chunk in attachment.read(size)):
+            encoding, content = "quoted-printable", Readable(attachment, size, _quoted)
     head = f"Content-Type: {kind}"
     name = attachment.name or ""
-    if not name.isascii():  # common practice, though RFC 2047 does not foresee it
+    if not name.isascii() or "=?" in name:  # common practice, though RFC 2047 does not foresee it
         name = encoded(name)
     if 0 < len(name) < 200:  # old clients read name=
         head += f";\r\n name={quoted(name)}"
@@ -293,6 +309,18 @@ def _file(attachment: Attachment) -> list[Piece]:
         head += f"Content-ID: <{attachment.cid}>\r\n"
     head += disposition(place, attachment.name)
     return [head.encode() + b"\r\n", content]
+
+
+def _is_text(chunk: bytes) -> bool:
+    return chunk.isascii() and b"\0" not in chunk
+
+
+def _quoted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a file's octets in quoted-printable, its line ends too, so that they arrive as they are."""
+    soft = b""
+    for chunk in chunks:
+        yield soft + binascii.b2a_qp(chunk, istext=False).replace(b"=\n", b"=\r\n")
+        soft = b"=\r\n"
 
 
 def _seven_bit_size(attachment: Attachment, size: int) -> int | None:
