@@ -8,7 +8,7 @@ import ast
 import re
 import runpy
 import tomllib
-from importlib.metadata import metadata
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,41 @@ def test_every_dependency_has_a_lower_bound_and_a_licence() -> None:
     pins = runpy.run_path(str(ROOT / ".ci" / "lowest"))["lowest"](project)
     assert set(pins) == asked
     assert {name.lower() for name in LISTED if name != "package"} == asked
+
+
+ADVISORIES = tomllib.loads((ROOT / "tests" / "advisories.toml").read_text("utf-8"))["advisory"]
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition(".post")[0]))
+
+
+@pytest.mark.parametrize("hole", ADVISORIES, ids=lambda hole: f"{hole['package']}-{hole['id']}")
+def test_no_version_with_a_known_hole_is_allowed_or_installed(hole: dict[str, str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pins = runpy.run_path(str(ROOT / ".ci" / "lowest"))["lowest"](project)
+    name, fixed = hole["package"].lower(), _number(hole["fixed"])
+    assert name in pins or hole["via"] in pins
+    if name in pins:
+        assert _number(pins[name]) + (0, 0) >= fixed, f"{hole['id']}: {name} {hole['fixed']} is the first without it"
+    assert _number(version(name)) >= fixed, f"{hole['id']}: {hole['what']}"
+
+
+def test_each_extra_that_asks_for_a_package_asks_for_a_version_without_holes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    bounds = [re.fullmatch(r"([\w.-]+)>=([\d.]+)", line) for line in lines]
+    asked = [(bound[1].lower(), _number(bound[2])) for bound in bounds if bound]
+    for hole in ADVISORIES:
+        for name, lowest in asked:
+            assert name != hole["package"].lower() or lowest + (0, 0) >= _number(hole["fixed"]), (name, hole["id"])
+
+
+def test_the_list_of_holes_is_well_written() -> None:
+    assert len({hole["id"] for hole in ADVISORIES}) == len(ADVISORIES)
+    for hole in ADVISORIES:
+        assert re.fullmatch(r"GHSA(-[23456789cfghjmpqrvwx]{4}){3}", hole["id"])
+        assert re.fullmatch(r"CVE-20\d\d-\d{4,}", hole["cve"])
 
 
 @pytest.mark.parametrize("name", [name for name in LISTED if name != "package"])
