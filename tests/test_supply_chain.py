@@ -43,7 +43,7 @@ def test_no_version_with_a_known_hole_is_allowed_or_installed(hole: dict[str, st
     name, fixed = hole["package"].lower(), _number(hole["fixed"])
     assert name in pins or hole["via"] in pins
     if name in pins:
-        assert _number(pins[name]) + (0, 0) >= fixed, f"{hole['id']}: {name} {hole['fixed']} is the first without it"
+        assert (*_number(pins[name]), 0, 0) >= fixed, f"{hole['id']}: {name} {hole['fixed']} is the first without it"
     assert _number(version(name)) >= fixed, f"{hole['id']}: {hole['what']}"
 
 
@@ -54,7 +54,7 @@ def test_each_extra_that_asks_for_a_package_asks_for_a_version_without_holes() -
     asked = [(bound[1].lower(), _number(bound[2])) for bound in bounds if bound]
     for hole in ADVISORIES:
         for name, lowest in asked:
-            assert name != hole["package"].lower() or lowest + (0, 0) >= _number(hole["fixed"]), (name, hole["id"])
+            assert name != hole["package"].lower() or (*lowest, 0, 0) >= _number(hole["fixed"]), (name, hole["id"])
 
 
 def test_the_list_of_holes_is_well_written() -> None:
