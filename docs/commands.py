@@ -40,6 +40,8 @@ The first that fits, from the top:
 REPORT = """## The report as JSON {{ #report }}
 
 `send-test --json` and `check --json` print this object on every ending, `send --json` the same without `hints`, and `TestReport.as_dict()` gives it to programs.
+Every failure has exactly one step whose status is `failed`. `warning` is a step that was made up for, and says how: a token that was refused and renewed (`login`), after
+which the steps begin again.
 `outcome` is `sent`, `failed`, `unknown`, `login-required` or `checked`. `receipt` is null on failure, `diagnosis` null on success (here both are shown). Keys are only
 ever added.
 

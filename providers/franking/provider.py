@@ -148,16 +148,19 @@ class Steps:
         self.detail = ""
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str, *, again: bool = False) -> Iterator[None]:
+        """Begin a step and end it. ``again``: it was told already, and only its failure is."""
         started = self._clock()
-        self.detail = ""
-        self._observer(Step(name, "running"))
+        if not again:
+            self.detail = ""
+            self._observer(Step(name, "running"))
         try:
             yield
         except FrankingError as problem:
             self._observer(Step(name, "failed", (self._clock() - started) * 1000, problem.message))
             raise
-        self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
+        if not again:
+            self._observer(Step(name, "ok", (self._clock() - started) * 1000, self.detail))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from faults import smtp_outcome
 from faults.smtp_outcome import CHUNK, LARGE_BODY, SMALL_BODY, Outcome, harmless, seen
 from faults.smtp_table import UNKNOWN, WAITING, allowed, cells, expected
 from franking.message.address import Envelope
+from franking.provider import STEPS, Step
 from servers.certificates import Certificates
 from servers.dialogue import Raw
 from servers.misbehaviour import fault
@@ -92,6 +93,49 @@ def test_a_fault_at_a_step(step: str, kind: str, mode: str, certificates: Certif
         harmless(outcome.error, PASSWORD)
         if not outcome.error.possibly_sent:
             assert server.messages == []
+
+
+@pytest.mark.parametrize(("step", "kind", "mode"), [cell for cell in cells() if cell[0] not in ("connect", "quit")])
+def test_every_failure_has_exactly_one_failed_step(step: str, kind: str, mode: str, certificates: Certificates) -> None:
+    """As an application sees it: the failed step is the error's, and where a new session made up for it, there is
+    none.
+    """
+    tls = step in ("starttls", "tls", "ehlo again")
+    over, greeting = threading.Event(), threading.Event()
+    options: dict[str, Any] = {"context": certificates.context("good") if tls else None}
+    if step == "rset":
+        options["refused"] = {"nobody@example.test": "550 5.1.1 unknown"}
+    if step in ("auth question", "auth answer"):
+        options["mechanisms"] = ("CRAM-MD5",)
+    steps: list[Step] = []
+
+    def observe(told: Step) -> None:
+        if told.name == "greet":
+            greeting.set()
+        steps.append(told)
+
+    with SmtpServer(
+        extensions=WORDS[mode], users={"jana": PASSWORD}, faults=[fault(step, kind, over, greeting)], **options
+    ) as server:
+        wait = SILENCE if kind in WAITING else PATIENCE
+        trust = certificates.ca_file if tls else None
+        given = account(server.port, tls=tls, ca_file=trust, timeout=wait, final_timeout=wait)
+        content = LARGE_BODY if step == "content" else SMALL_BODY
+        error: franking.FrankingError | None = None
+        try:
+            with franking.connect(given, secret=PASSWORD, observer=observe) as mailer:
+                if step == "rset":
+                    with pytest.raises(franking.RecipientsRefused):
+                        mailer.send(content, envelope=Envelope("jana@example.test", ["nobody@example.test"]))
+                    steps.clear()
+                mailer.send(content, envelope=ENVELOPE)
+        except franking.FrankingError as caught:
+            error = caught
+        finally:
+            over.set()
+    failed = [told for told in steps if told.status == "failed"]
+    assert [(told.name, told.detail) for told in failed] == ([] if error is None else [(error.step, error.message)])
+    assert {told.name for told in steps} <= set(STEPS)
 
 
 @contextlib.contextmanager

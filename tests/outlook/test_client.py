@@ -85,6 +85,11 @@ def test_a_refused_token_is_renewed_once(microsoft: Microsoft, account: Make, to
     microsoft.tokens.clear()
     receipt = franking.send(account(), SMALL, secret=tokens)
     assert (tokens.renewals, receipt.accepted) == (1, ("jana@example.cz",))
+    microsoft.tokens.clear()
+    report = franking.send_test(account(), "jana@example.cz", secret=tokens)
+    assert [(step.name, step.status) for step in report.steps if step.status != "ok"] == [("login", "warning")]
+    names = [step.name for step in report.steps]
+    assert names[names.index("login") + 1] == "secret", "the steps begin again"
     stale = Tokens(microsoft, "Mail.Send", resource=OUTLOOK)  # a token for SMTP: no renewal helps
     error = refusal(account(), SMALL, stale, microsoft)
     assert isinstance(error, errors.LoginError)

@@ -138,7 +138,7 @@ def test_an_account_that_is_switched_off_sends_nothing_but_may_be_checked(
     off = account.replace(enabled=False)
     report = send_test(off, "me@example.com", secret="x")
     assert (report.outcome, report.steps[0].status, len(report.steps)) == ("failed", "failed", 1)
-    assert report.steps[0].detail == "The account is switched off."
+    assert report.steps[0].detail == str(report.error)
     assert isinstance(report.error, SettingsError)
     assert report.to == ("me@example.com",)
     assert scripted.opened == 0

@@ -10,7 +10,6 @@ that was drawn has its result.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import queue
 import threading
@@ -25,6 +24,7 @@ from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnkn
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt, Session, SupportsMany
+from franking.sending.limits import check_numbers, finite
 from franking.sending.pool import is_over
 from franking.sending.queue import INTERRUPTIONS, PATIENCE, Job, Queue, Run, SendResult
 from franking.sending.retry import Decision, Policy, decide, ended, may_retry
@@ -52,6 +52,7 @@ def send_many(
     stop: threading.Event,
 ) -> Iterator[SendResult]:
     """Do what ``Mailer.send_many`` says: the provider's limits hold where nothing else is asked for."""
+    check_numbers(connections, window, rate, per_day)
     mailer.pool.after_fork()
     limits = mailer.limits
     if connections > (limits.connections or connections):
@@ -62,18 +63,14 @@ def send_many(
         mailer=mailer,
         connections=connections,
         window=window,
-        rate=_finite(rate or limits.per_minute),
-        per_day=_finite(per_day or limits.per_day),
+        rate=finite(rate or limits.per_minute),
+        per_day=finite(per_day or limits.per_day),
         policy=policy or Policy(),
         started=started,
         stop=stop,
         **mailer.time(),
     )
     return _read(mailer, send_all(run, messages), stop)
-
-
-def _finite(limit: float | None) -> float | None:
-    return None if limit == math.inf else limit
 
 
 def _read(mailer: Mailer, results: Iterator[SendResult], stop: threading.Event) -> Iterator[SendResult]:
@@ -233,14 +230,14 @@ class _Worker:
     def _open(self, *, fresh: bool) -> Session:
         mailer, stop = self.run.mailer, self.run.stop
         self._opened, self._carried = 0, False
+        tried: set[str] = set()
         try:
-            try:
-                return mailer.pool.take(self._make, stop, fresh=fresh)
-            except LoginError as refused:
-                if not refused.token_refused:
-                    raise
-                mailer.renew()
-                return mailer.pool.take(self._make, stop, fresh=fresh)
+            while True:
+                try:
+                    return mailer.pool.take(self._make, stop, fresh=fresh)
+                except LoginError as refused:
+                    if not mailer.recovered(refused, tried):
+                        raise
         except INTERRUPTIONS as interruption:
             self.jobs.halt(interruption)
             raise ConnectError("Interrupted before this message was begun.") from interruption
@@ -254,6 +251,7 @@ class _Worker:
     def _unopened(self, job: Job, error: FrankingError) -> tuple[SendResult, ...]:
         """Do what follows for a job for which no session could be opened."""
         self._failures += 1
+        self.run.mailer.failed(error)
         end = ended(job, error)
         pause = self.run.policy.pause_after(error, self._failures, self.run.chance())
         if pause is None or self.jobs.stopping:

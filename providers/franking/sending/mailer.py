@@ -9,7 +9,6 @@ Who has which session is ``pool.py``'s business, many messages are ``bulk.py``'s
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -26,7 +25,6 @@ from franking.sending.watched_secret import WatchedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
     from datetime import datetime
     from email.message import EmailMessage
     from types import TracebackType
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
+    from franking.sending.told_steps import ToldSteps
     from franking.testing.capture import Outbox
 
 __all__ = ["Mailer", "connect", "send"]
@@ -112,19 +111,26 @@ class Mailer:
         observer: Observer | None = None,
         store: SecretStore | None = None,
     ) -> None:
-        check_numbers(connections, window, rate)
+        if (connections, window, rate) != (1, 1, None):
+            from franking.sending.limits import check_numbers
+
+            check_numbers(connections, window, rate)
         self.account = account
         self._rewrite_from = account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.window, self.rate = window, rate
         self.pool = Pool(connections)
-        self._observer = observer or silent
-        self._secret, self._store = secret, store
+        self._told: ToldSteps | None = None
+        if observer is not None:
+            from franking.sending.told_steps import ToldSteps
+
+            self._told = ToldSteps(observer)
+        self._observer: Observer = self._told or silent
         self.secret_given = secret is not None
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
         self._outbox: Store | None = None
-        self._watched: WatchedSecret | None = None  # the secret, since the first session was opened
+        self._watched = WatchedSecret(account, self.provider, secret, store)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -159,7 +165,8 @@ class Mailer:
             except FrankingError as error:
                 if error.possibly_sent:
                     raise
-                return without(receipt, rest, error)  # some have it; these have not, and why
+                self.made_up_for(f"Some recipients have it; the others have not: {error}")
+                return without(receipt, rest, error)  # and why
         return receipt
 
     def _transact(self, prepared: Prepared) -> Receipt:
@@ -177,7 +184,7 @@ class Mailer:
                             begun = False
                             raise
                 except (LoginError, ConnectError) as error:
-                    if not self._recovered(error, tried):
+                    if not self.recovered(error, tried):
                         raise
                 except Refused as error:
                     from franking.sending.retry import shorter
@@ -185,6 +192,7 @@ class Mailer:
                     self.explain(error)
                     if (rewritten := shorter(prepared, error)) is None:
                         raise
+                    self.made_up_for("Its long lines are encoded anew.")
                     prepared = rewritten
         except BaseException as broken:
             if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
@@ -215,7 +223,6 @@ class Mailer:
         """
         from franking.sending.bulk import send_many
 
-        check_numbers(connections or 1, window or 1, rate, per_day)
         return send_many(
             self,
             messages,
@@ -273,7 +280,7 @@ class Mailer:
                     with self.pool.borrow(self.open):
                         return
                 except (LoginError, ConnectError) as error:
-                    if not self._recovered(error, tried):
+                    if not self.recovered(error, tried):
                         raise
 
     def prepare(
@@ -293,7 +300,7 @@ class Mailer:
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
-    def _recovered(self, error: LoginError | ConnectError, tried: set[str]) -> bool:
+    def recovered(self, error: LoginError | ConnectError, tried: set[str]) -> bool:
         """Make up for a refused token, or for a connection that had died before anything left, each once; return False
         where the error stands.
         """
@@ -302,12 +309,14 @@ class Mailer:
                 return False
             tried.add("token")
             _info("The access token of %s was refused; renewing it.", self.account.name)
+            self.made_up_for("The access token was refused; it is renewed, and the steps begin again.", "login")
             self.renew()
         else:
             if "connection" in tried or not error.stale:
                 return False
             tried.add("connection")
             _info("The connection of %s had been closed; opening a new one.", self.account.name)
+            self.made_up_for("The connection had ended; another one is opened, and the steps begin again.")
             self.pool.drop_idle()
         return True
 
@@ -321,16 +330,25 @@ class Mailer:
                 field="enabled",
             )
 
+    def made_up_for(self, detail: str, name: str | None = None) -> None:
+        """Tell the observer, if there is one, that the step which failed was made up for."""
+        if self._told is not None:
+            self._told.made_up_for(detail, name)
+
+    def failed(self, error: FrankingError) -> None:
+        """Tell the observer, if there is one, of the step that an error ended."""
+        if self._told is not None:
+            self._told.stands(error)
+
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
         self._check_enabled()
         if capturing is not None:
             return capturing.session(self)
-        secret = self._secret_in_use()
         if needs_secret(self.account, self.provider):
             with Steps(self._observer)("secret"):
-                secret.get()
-        return self.provider.open(self.account, secret, self._observer)
+                self._secret_in_use().get()
+        return self.provider.open(self.account, self._secret_in_use(), self._observer)
 
     def renew(self) -> None:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
@@ -340,32 +358,25 @@ class Mailer:
 
     def password(self) -> str | None:
         """Return the password that was used, for hints about it; None before it was needed, and for tokens."""
-        if self._watched is None or self.provider.facts.oauth:
-            return None
-        return self._watched.last
+        return None if self.provider.facts.oauth else self._watched.last
 
     def _secret_in_use(self) -> WatchedSecret:
-        with self.pool.lock:
-            if self._watched is None:
-                watched = WatchedSecret(self._found)
-                # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for
-                # a secret after all
-                if needs_secret(self.account, self.provider):
-                    watched.found()
-                self._watched = watched
-            return self._watched
+        # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for a
+        # secret after all
+        if needs_secret(self.account, self.provider):
+            with self.pool.lock:
+                self._watched.found()
+        return self._watched
 
-    def _found(self) -> Secret:
-        if self._secret is not None and not isinstance(self._secret, str):
-            return self._secret
-        from franking.auth.sources import secret_for
-        from franking.auth.store import open_store
-
-        return secret_for(self.account, self.provider, self._store or open_store(os.environ), os.environ, self._secret)
-
-    def borrow(self) -> AbstractContextManager[Session]:
+    @contextmanager
+    def borrow(self) -> Iterator[Session]:
         """Hand this thread a session: an idle one, or a new one, as ``Pool.borrow`` does."""
-        return self.pool.borrow(self.open)
+        try:
+            with self.pool.borrow(self.open) as session:
+                yield session
+        except FrankingError as error:
+            self.failed(error)
+            raise
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -398,10 +409,11 @@ class Mailer:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Attach its diagnosis to every Franking error that passes through."""
+        """Attach its diagnosis to every Franking error that passes through, and tell the observer of it."""
         try:
             yield
         except FrankingError as error:
+            self.failed(error)
             self.explain(error)
             raise
 
@@ -413,23 +425,12 @@ class Mailer:
         from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
         signed_in, secrets = {}, []
-        if (watched := self._watched) is not None and watched.secret is not None:
+        if (watched := self._watched).secret is not None:
             signed_in = {"who": watched.who, "scopes": watched.scopes}
             secrets = [watched.last] if watched.last else []
         found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
         self._short_lines = self._short_lines or found.code == "message.line-too-long"
         return found
-
-
-def check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
-    """Raise ``SettingsError`` for a number that could not be meant."""
-    for name, number in (("connections", connections), ("window", window)):
-        if number < 1:
-            raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
-    if rate is not None and not rate > 0:
-        raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
-    if per_day is not None and not per_day >= 1:
-        raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
 
 
 def _mark(broken: BaseException, possibly_sent: bool) -> None:

@@ -1,13 +1,17 @@
-"""The secret that a mailer uses, watched: what it last gave, who signed in. It finds and renews nothing by itself."""
+"""The secret that a mailer uses, watched: where it comes from, what it last gave, who signed in. Renewing is the
+mailer's.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from franking.account.account import Account
     from franking.auth.secret import Secret
+    from franking.auth.store import SecretStore
+    from franking.provider import Provider
 
 __all__ = ["WatchedSecret"]
 
@@ -15,8 +19,12 @@ __all__ = ["WatchedSecret"]
 class WatchedSecret:
     """A secret that remembers what it last gave, so that a refused token can be named when a newer one is asked for."""
 
-    def __init__(self, find: Callable[[], Secret]) -> None:
-        self._find = find
+    def __init__(
+        self, account: Account, provider: Provider, given: str | Secret | None, store: SecretStore | None
+    ) -> None:
+        """``given`` is a password or a secret; without it the usual sources are asked, ``store`` among them."""
+        self._account, self._provider = account, provider
+        self._given, self._store = given, store
         self.secret: Secret | None = None
         self.last: str | None = None
 
@@ -25,6 +33,15 @@ class WatchedSecret:
         if self.secret is None:
             self.secret = self._find()
         return self.secret
+
+    def _find(self) -> Secret:
+        if self._given is not None and not isinstance(self._given, str):
+            return self._given
+        from franking.auth.sources import secret_for
+        from franking.auth.store import open_store
+
+        store = self._store or open_store(os.environ)
+        return secret_for(self._account, self._provider, store, os.environ, self._given)
 
     @property
     def who(self) -> str | None:

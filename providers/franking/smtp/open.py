@@ -61,8 +61,9 @@ def greet(
         steps.detail = connection.greeting
     if context is not None and place.security == "starttls":
         _start_tls(connection, context, steps, handshake.starttls(capabilities, place))
-        connection.step = "greet"
-        capabilities = connection.converse(handshake.hello(name, place))
+        with steps("greet", again=True):
+            connection.step = "greet"
+            capabilities = connection.converse(handshake.hello(name, place))
     return capabilities
 
 
