@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,12 +119,39 @@ def test_mailx(arrived: Callable[[str], bytes]) -> None:
     assert b"Hello from mailx" in arrived("From mailx 4714")
 
 
-def test_cron_s_endless_line_through_opensmtpd(opensmtpd: OpenSMTPD) -> None:
-    """It answers 500 in the middle of the message, and closes the connection."""
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("to", ["root", f"root@{socket.gethostname()}", "root@localhost"])
+def test_mailx_to_root(arrived: Callable[[str], bytes], to: str) -> None:
+    needs("mailx")
+    Path(os.environ["FRANKING_CONFIG"]).with_name("aliases").write_text("root: jana@example.com\n")
+    (Path.home() / ".mailrc").write_text(f"set sendmail={PROGRAM}\n")
+    run("mailx", "-s", f"To {to} 4716", to, text="Hello root\n")
+    assert b"Hello root" in arrived(f"To {to} 4716")
+
+
+@pytest.fixture
+def strict(opensmtpd: OpenSMTPD) -> OpenSMTPD:
+    """Settings that lead to OpenSMTPD. It answers 500 in the middle of an endless line, and closes the connection."""
     Path(os.environ["FRANKING_CONFIG"]).write_text(
         '[accounts.shop]\nprovider = "smtp"\nfrom = "info@example.cz"\nhost = "127.0.0.1"\n'
         f'port = {opensmtpd.port}\nsecurity = "none"\n'
     )
+    return opensmtpd
+
+
+def test_php_s_html_of_one_endless_line_through_opensmtpd(strict: OpenSMTPD) -> None:
+    needs("php")
+    code = (
+        "exit(mail('jana@example.com', 'Newsletter 4717', str_repeat('<p>Ahoj</p>', 20000), "
+        '"MIME-Version: 1.0\\r\\nContent-type: text/html; charset=UTF-8") ? 0 : 1);'
+    )
+    run("php", "-d", f"sendmail_path={PROGRAM} -t -i", "-r", code)
+    message = message_from_bytes(strict.inbox.containing(b"Newsletter 4717"))
+    assert message.get_content_type() == "text/html"
+    assert message.get_payload(decode=True).strip() == b"<p>Ahoj</p>" * 20_000  # type: ignore[union-attr]
+
+
+def test_cron_s_endless_line_through_opensmtpd(strict: OpenSMTPD) -> None:
     run(str(PROGRAM), "-i", "jana@example.com", text="Subject: endless 4715\n\n" + "x" * 300_000 + "\n")
-    message = message_from_bytes(opensmtpd.inbox.containing(b"endless 4715"))
+    message = message_from_bytes(strict.inbox.containing(b"endless 4715"))
     assert message.get_payload(decode=True).strip() == b"x" * 300_000  # type: ignore[union-attr]
