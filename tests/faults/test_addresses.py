@@ -203,17 +203,18 @@ def timed(act: Callable[[], Any]) -> float:
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-@pytest.mark.parametrize("dead", ["nobody answers", "two nobody answers at", "refused"])
+@pytest.mark.parametrize("dead", ["nobody answers", "two nobody answers at", "refused", "a silent one behind"])
 def test_dead_addresses_before_a_living_one(way: Way, names: Names, dead: str) -> None:
     names.lead(NAME, way.port)
     alone = timed(way.act)
-    with full_backlog() as nowhere, full_backlog("127.0.0.2") as nowhere_either:
-        dead_ports: dict[str, list[Any]] = {
-            "nobody answers": [nowhere],
-            "two nobody answers at": [nowhere, ("127.0.0.2", nowhere_either)],
-            "refused": [closed_port(), closed_port()],
+    with full_backlog() as nowhere, full_backlog("127.0.0.2") as nowhere_either, silent() as mute:
+        ports: dict[str, list[Any]] = {
+            "nobody answers": [nowhere, way.port],
+            "two nobody answers at": [nowhere, ("127.0.0.2", nowhere_either), way.port],
+            "refused": [closed_port(), closed_port(), way.port],
+            "a silent one behind": [nowhere, way.port, mute],
         }
-        names.lead(NAME, *dead_ports[dead], way.port)
+        names.lead(NAME, *ports[dead])
         assert timed(way.act) < alone + SLACK
 
 
@@ -236,10 +237,12 @@ def gives_up(act: Callable[[], Any], longest: float = TIMEOUT) -> FrankingError:
 def test_a_server_that_accepts_and_says_nothing(way: Way, names: Names) -> None:
     names.lead(NAME, way.port)
     way.act()
-    with silent() as port:
-        names.lead(NAME, port)
-        error = gives_up(way.act)
-    assert error.step in ("greet", "tls", "secret")
+    with silent() as port, full_backlog() as nowhere:
+        # what accepts first is taken, whatever it says then
+        for ports in ((port,), (nowhere, port, way.port)):
+            names.lead(NAME, *ports)
+            error = gives_up(way.act)
+            assert error.step in ("greet", "tls", "secret")
     names.lead(NAME, way.port)
     way.act()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -105,8 +106,6 @@ def test_certifis_bundle_is_not_added_to_ours(
     server: WebServer, session: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
-    import ssl
-
     real = ssl.SSLContext.load_verify_locations
     monkeypatch.setattr(
         ssl.SSLContext,
@@ -250,10 +249,10 @@ def test_a_body_that_turns_out_longer_is_never_handed_over() -> None:
 
 
 class _Proxy:
-    """A CONNECT proxy for one test; notes what it was asked for."""
+    """A CONNECT proxy for one test, itself behind TLS where there is a context; notes what it was asked for."""
 
-    def __init__(self, seen: list[str], *, refuse: bool = False) -> None:
-        self._seen, self._refuse = seen, refuse
+    def __init__(self, seen: list[str], *, refuse: bool = False, context: ssl.SSLContext | None = None) -> None:
+        self._seen, self._refuse, self._context = seen, refuse, context
         self._server = socket.create_server(("127.0.0.1", 0))
 
     def __enter__(self) -> int:
@@ -269,6 +268,8 @@ class _Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
+            if self._context is not None:
+                client = self._context.wrap_socket(client, server_side=True)
             with client:
                 head = client.recv(65536).decode()
                 self._seen.append(head.splitlines()[0])
@@ -412,3 +413,41 @@ def test_a_socks_proxy_is_refused_in_words(session: requests.Session, monkeypatc
         http.reach(session, url)
     assert error.evidence is not None
     assert error.evidence.reason == "proxy"
+
+
+def test_a_proxy_behind_tls(server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our context for the proxy too, and what is inside of its TLS can be broken off like anything else."""
+    seen: list[str] = []
+    with _Proxy(seen, context=authority.context("localhost")) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{port}")
+        with http.session(authority.ca_file, timeout=5) as session:
+            http.reach(session, server.url)
+            assert session.get(f"{server.url}/x").status_code == 200
+            http.abort(session)
+            assert isinstance(_broken(session, f"{server.url}/x"), errors.ConnectError)
+    assert len(seen) == 1
+    with silent() as mute, http.session(authority.ca_file, timeout=0.3) as session:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{mute}")
+        error = _broken(session, f"{server.url}/x")
+    assert isinstance(error, errors.ConnectTimeout)
+    assert f"the proxy localhost:{mute}," in str(error)
+
+
+def test_a_session_that_is_aborted_while_it_connects_sends_nothing(
+    server: WebServer, names: Names, session: requests.Session
+) -> None:
+    with names.hanging("localhost"):
+        threading.Timer(0.1, http.abort, [session]).start()
+        threading.Timer(0.2, names.lead, ["localhost", server.port]).start()
+        error = _broken(session, f"{server.url}/x", data=b"x")
+    assert error.evidence is not None
+    assert error.evidence.reason == "reset"
+    assert server.requests == []
+
+
+def test_nothing_goes_over_plain_http(session: requests.Session) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        _broken(session, f"http://127.0.0.1:{listener.getsockname()[1]}/token", data={"refresh_token": "canary"})
+        with pytest.raises(BlockingIOError):
+            listener.accept()

@@ -36,7 +36,10 @@ class Names:
 
     @contextlib.contextmanager
     def hanging(self, name: str) -> Iterator[None]:
-        """Answer nobody who asks for this name, until the end of the block; then there is no such name."""
+        """Answer nobody who asks for this name, until the end of the block; then there is no such name. Within the
+        block ``lead`` ends the waiting too.
+        """
+        self._known.pop(name, None)
         self._hanging[name] = over = threading.Event()
         try:
             yield
@@ -45,14 +48,14 @@ class Names:
 
     def _look_up(self, host: Any, port: Any, *more: Any, **options: Any) -> list[Any]:
         name = (host.decode() if isinstance(host, bytes) else str(host)).lower()
-        if name in self._hanging:
-            self.asked.append(name)
-            self._hanging[name].wait(30)
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if name in self._known:
-            self.asked.append(name)
-            return [_found(*address) for address in self._known[name]]
-        return self._system(host, port, *more, **options)
+        over = self._hanging.get(name)
+        if over is None and name not in self._known:
+            return self._system(host, port, *more, **options)
+        self.asked.append(name)
+        while name not in self._known:
+            if over is None or over.wait(0.02):
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [_found(*address) for address in self._known[name]]
 
 
 def _found(host: str, port: int) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ BODY_LIMIT = 65_536
 
 
 def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) -> requests.Session:
-    """Make a requests session: ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but
+    """Make a requests session: HTTPS only, ``tls.context(ca_file)``, no retries, no redirects, ``trust_env`` off but
     HTTPS_PROXY/NO_PROXY honoured.
 
     Looking the name up, connecting and the TLS handshake take ``timeout`` seconds each at most, and so does every
@@ -82,6 +82,8 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
         def _own(self, sock: socket.socket) -> None:
             sock.settimeout(timeout)
             self.sock = sock
+            if made.aborted:  # while no socket was there to break off
+                raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
 
         def _tunnel(self) -> None:
             super()._tunnel()
@@ -94,9 +96,7 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
 
         @property
         def is_connected(self) -> bool:
-            if isinstance(self.sock, ssl.SSLSocket):
-                return _alive(self.sock)
-            return super().is_connected
+            return self.sock is not None and _alive(self.sock)
 
     class Pool(HTTPSConnectionPool):
         ConnectionCls = Connection
@@ -153,14 +153,14 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
     made = Session()
     made.trust_env = False
     made.mount("https://", Adapter(max_retries=0))
-    made.mount("http://", Adapter(max_retries=0))
+    del made.adapters["http://"]
     made.headers["User-Agent"] = "franking"
     made.headers["Accept-Encoding"] = "identity"  # a small response must stay small
     logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
     return made
 
 
-def _alive(sock: ssl.SSLSocket) -> bool:
+def _alive(sock: Any) -> bool:
     """Return whether the other side has left a resting connection open.
 
     urllib3 takes every unread octet for an end, and a TLS 1.3 server's session tickets for that reason too: a
@@ -200,10 +200,12 @@ def abort(session: requests.Session) -> None:
     ours: Any = session
     ours.aborted = True
     for connection in list(ours.connections):
-        if connection.sock is not None:
+        sock = connection.sock
+        if sock is not None:
             with contextlib.suppress(OSError):
-                # the plain socket's shutdown: SSLSocket's would take the encryption off under a thread that is sending
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+                # the plain socket's shutdown: SSLSocket's would take the encryption off under a thread that is sending;
+                # TLS within a proxy's TLS is no socket and holds one
+                socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
 
 
 def _without_query(record: logging.LogRecord) -> bool:
