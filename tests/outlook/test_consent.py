@@ -38,7 +38,6 @@ def told(microsoft: Microsoft, account: franking.Account, **ways: Any) -> Diagno
             {"Mail.Send", "Mail.Send.Shared", "SMTP.Send"},
         ),
     ],
-    ids=str,
 )
 def test_a_sign_in_asks_for_what_the_account_needs_and_no_more(
     microsoft: Microsoft, account: Make, settings: dict[str, Any], names: set[str]
