@@ -38,7 +38,7 @@ SUBJECTS = {
     "Microsoft": ("microsoft",),
     "Sign-in servers and APIs": ("https", "api"),
     "The outbox": ("outbox",),
-    "Everything else": ("protocol", "send", "outcome", "usage", "interrupted", "bug", "unknown"),
+    "Everything else": ("protocol", "send", "outcome", "usage", "interrupted", "bug", "text", "unknown"),
 }
 """The chapters of the troubleshooting page, by the subject that a code begins with."""
 
@@ -218,9 +218,20 @@ def troubleshooting() -> str:
     lines = [
         "# Troubleshooting",
         "",
-        "`franking send-test NAME --to YOU` goes the very way that sending goes and names the step that fails. It ends with a title, the meaning and what to",
-        "do, the likeliest first; the titles stand here in full. `NAME`, `HOST`, `LOGIN` and `FROM` stand for the values of your account. Every failure has a",
-        "code that is never renamed (all of them: [Codes](codes.md)); programs find it in `error.diagnosis.code` and in `--json`.",
+        "**Another program showed the error?** Paste it, or pipe its log line or traceback, and read what it means:",
+        "",
+        "```console",
+        'franking explain "535 5.7.8 Error: authentication failed"',
+        "tail -1 /var/log/mail.log | franking explain --host smtp.novak.cz",
+        "```",
+        "",
+        "It finds the server's words in what Postfix, Exim, msmtp, PHP, Python, nodemailer, Java, .NET and Outlook write, sign-in errors in pages, addresses and JSON, and the",
+        "words of networks and of TLS. Only the text is known to it: the step is a guess and called one, and `--host` or `--account` say whose words they are. It ends with 0",
+        "where a rule knows the words, with 1 where it can only quote them; `--json` prints one object. In Python: `franking.sending.pasted.explain_text(text)`.",
+        "",
+        "**With an account** `franking send-test NAME --to YOU` goes the very way that sending goes and names the step that fails. It ends with a title, the meaning and what",
+        "to do, the likeliest first; the titles stand here in full. `NAME`, `HOST`, `LOGIN` and `FROM` stand for the values of your account. Every failure has a code that is never",
+        "renamed (all of them: [Codes](codes.md)); programs find it in `error.diagnosis.code` and in `--json`.",
         "",
         *_index(),
         "Hundreds of real refusals, and what each means: [What servers say](what-servers-say.md).",

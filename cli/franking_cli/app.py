@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "Take the same steps up to the login; send nothing.",
     "send": "Send one message.",
     "send-many": "Send many messages from JSON lines or CSV; resumes.",
+    "explain": "Say what an error of another program means, pasted or piped.",
     "recommend": "Say which provider and settings suit a host or an address.",
     "login": "Sign in, or store a password.",
     "logout": "Forget a password or a sign-in.",

@@ -55,6 +55,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "usage", "usage"),
     _on("settings", "bug", "bug"),
     Rule("interrupted", reason=("interrupted",), temporary=False),
+    Rule("text.not-understood", reason=("not-understood",), temporary=False),
     # what is kept here
     _on("store", "store.insecure", "loose-mode"),
     _on("store", "store.not-ours", "link", "not-ours", "foreign-owner"),

@@ -140,7 +140,11 @@ def _check_client(client_id: str) -> None:
         )
 
 
+NUMBER = r"\bAADSTS(\d{4,9})\b"
+"""How the number of a refused sign-in stands in its words."""
+
 FACTS = Facts(
+    numbers={"aadsts": NUMBER},
     oauth=True,
     sent_folder="save_to_sent",
     speaks=r"\.prod\.(?:outlook|exchangelabs)\.com\b|\baka\.ms/|SmtpClientAuthentication is disabled|\b5\.7\.139\b"

@@ -19,7 +19,7 @@ from franking.errors import ConnectError, Evidence, FrankingError, LoginError, L
 from franking.net import http_errors
 from franking.outlook import aadsts
 from franking.outlook.consent import consent_details
-from franking.outlook.facts import authority
+from franking.outlook.facts import NUMBER, authority
 from franking.text import bounded
 
 __all__ = ["explained", "numbers", "transport_failure", "unreadable", "with_token_facts"]
@@ -85,7 +85,7 @@ def numbers(result: Mapping[str, Any]) -> list[int]:
     text = bounded(str(result.get("error_description") or ""))
     listed = result.get("error_codes")
     words = [str(one) for one in listed[:20]] if isinstance(listed, list) else []
-    words += re.findall(r"AADSTS(\d{4,9})\b", text, re.ASCII)
+    words += re.findall(NUMBER, text, re.ASCII)
     return list(dict.fromkeys(int(word) for word in words if re.fullmatch(r"\d{4,9}", word, re.ASCII)))[:10]
 
 

@@ -1,0 +1,92 @@
+"""What other programs show, as they show it (``pasted.toml``), and what it is explained as."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import franking
+from franking.sending.pasted import explain_text
+
+SHOWN = tomllib.loads(Path(__file__).with_name("pasted.toml").read_text("utf-8"))["shown"]
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown["program"])
+def test_what_other_programs_show(shown: dict[str, str]) -> None:
+    found = explain_text(shown["text"])
+    assert (found.diagnosis.code, found.recognised) == (shown["code"], True)
+    assert found.step == shown.get("step", found.step)
+
+
+def test_what_is_said_clearly_stands_before_what_could_be_read_into_the_rest() -> None:
+    found = explain_text("status=bounced (host mx said: 550 the moon is full)\nconnection timed out\n")
+    assert not found.recognised
+    assert found.diagnosis.raw == "550 the moon is full"
+    assert "the moon is full" in found.diagnosis.cause
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "HTTP/1.1 550 x",
+        "on line 550 of mail.php",
+        "pid 535 started, port 587",
+        "GET / HTTP/1.1 500 Internal Server Error",
+        "up 535 days, 421 users",
+        "version 5.7.8 of nodemailer/4.2.1 at 4.2.1.5",
+        "everything is fine",
+        "lorem timeout ipsum",
+    ],
+)
+def test_numbers_and_words_of_other_things_are_no_replies(text: str) -> None:
+    found = explain_text(text)
+    assert (found.recognised, found.diagnosis.code) == (False, "text.not-understood")
+    assert found.diagnosis.remedies and found.step is None
+
+
+def test_whose_words_they_are_is_believed() -> None:
+    text = "535 Authentication failed"
+    account = franking.Account(name="shop", provider="smtp", sender="a@b.cz", host="smtp.novak.cz", username="a@b.cz")
+    with_account = explain_text(text, account=account)
+    assert (with_account.diagnosis.code, with_account.host) == ("login.refused", None)
+    assert with_account.diagnosis.values["sender"] == "a@b.cz"
+    told = explain_text("535 5.7.8 Username and Password not accepted", host="smtp.gmail.com")
+    assert (told.diagnosis.code, told.host) == ("google.password-refused", "smtp.gmail.com")
+    assert explain_text(f"{text} (smtp.gmail.com:587)").host == "smtp.gmail.com"
+    assert explain_text(f"{text} for info@gmail.com").host is None  # an address says nothing of the server
+    signed_in = explain_text("AADSTS65001: no consent", account=account)
+    assert signed_in.diagnosis.code == "microsoft.consent-needed"  # what the account's own rules do not know
+
+
+@given(st.text(st.sampled_from("5 3470.-\n\"'(){}b:\\%&=;AZaz<>"), max_size=200), st.sampled_from([0, 1, 2]))
+def test_nothing_that_is_pasted_breaks_it(text: str, place: int) -> None:
+    known = ["535 5.7.8 ", "AADSTS65001: ", "{'error': {'code': '"][place]
+    found = explain_text(f"{text}{known}{text}")
+    assert found.as_dict()["diagnosis"]["title"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "535 ab\n",
+        "Detail: ",
+        "550 5.7.1 x ",
+        "(535, b'",
+        "a.",
+        "certificate ",
+        "&;",
+        "%41?error=",
+        "error_description=",
+        ")",
+    ],
+)
+def test_a_text_of_any_size_is_read_at_once(text: str) -> None:
+    began = time.perf_counter()
+    explain_text("550 x " + text * (1_000_000 // len(text)))
+    assert time.perf_counter() - began < 15  # a second, on a machine that has nothing else to do
