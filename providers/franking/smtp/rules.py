@@ -26,6 +26,7 @@ from franking.smtp.services import service_at
 __all__ = ["RULES", "by_token", "hints", "other_mailbox"]
 
 _APP_PASSWORD = ("app-password", "authorisation-code", "secure-mail-key")
+_SENDER_DOMAIN = ("sender-domain",)
 _OWN_CREDENTIALS = ("ses", "api-key", "mailgun", "postmark", "smtp-key", "mailjet")
 """What the table of well-known services remarks of those that never take the mailbox's, or the customer account's, own
 password.
@@ -139,6 +140,15 @@ PASTED: tuple[Rule, ...] = (
 )
 """Words of other programs: each says less than the server's own reply."""
 
+OWN_WORDS: tuple[Rule, ...] = (
+    Rule(
+        "sender.not-owned", kind=_SMTP, phrase="sender rejected", when=_at(_SENDER_DOMAIN), temporary=False, note="P17"
+    ),
+    Rule("quota.exceeded", kind=_SMTP, phrase="policy violation", when=_at(_SENDER_DOMAIN), temporary=True),
+    Rule("sender.not-owned", kind=_SMTP, phrase="relaying disallowed", when=_at(("data-centre",)), temporary=False),
+)
+"""What words mean at one service that mean something else, or little, elsewhere: its help pages say so."""
+
 KNOWN: tuple[Rule, ...] = (
     Rule(
         "login.app-password",
@@ -162,6 +172,7 @@ KNOWN: tuple[Rule, ...] = (
 )
 """What a refused login means at a service that is known to want something else than the mailbox's password."""
 
+_ENVELOPE = {"what": ("sender", "recipient", None)}
 _NOT_THE_SENDER = {"what": ("recipient", "message", None)}
 
 CODES: tuple[Rule, ...] = (
@@ -171,7 +182,9 @@ CODES: tuple[Rule, ...] = (
     Rule("login.too-long", kind=_SMTP, enhanced=("5.5.6",), who="provider", temporary=False, note="P10"),
     Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504,), temporary=False, note="G10 M11"),
     Rule("login.refused", kind=_SMTP, codes=(535,), adds=_about_login, temporary=False, note="P1 P42"),
-    Rule("sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), temporary=False, note="P18"),
+    Rule(
+        "sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), details=_ENVELOPE, temporary=False, note="P18"
+    ),
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
     Rule(
@@ -234,6 +247,7 @@ QUOTED: tuple[Rule, ...] = (
 
 RULES: tuple[Rule, ...] = (
     *SEEN,
+    *OWN_WORDS,
     *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE),
     *in_order(SPAM),
     *PASTED,

@@ -49,6 +49,15 @@ ACCESS: tuple[Says, ...] = (
         note="P20 G19",
     ),
     Says(
+        "greet.name-refused",
+        "invalid|bad|illegal ?domain|host name|hostname|domain",
+        "domain|host ?name ~ invalid|not_valid",
+        step=("greet",),
+        codes=(501, 504, 550, 553),
+        temporary=False,
+        note="P20",
+    ),
+    Says(
         "client.no-reverse-dns",
         "can|could not find your ?reverse hostname|host_name",
         "reverse dns|hostname|lookup|record|mapping",
@@ -66,6 +75,7 @@ ACCESS: tuple[Says, ...] = (
         "client.ip-not-allowed",
         "unauthorized|unauthorised ip",
         "ip address ~ not ~ authorized|authorised|whitelisted|allowlisted|permitted|allowed",
+        "that|this|your|the ip address is not allowed|authorized|permitted",
         "ip not allowed|whitelisted|allowlisted|authorised",
         temporary=False,
         note="P44",

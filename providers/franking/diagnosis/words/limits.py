@@ -18,6 +18,7 @@ LIMITS: tuple[Says, ...] = (
         "not yet|been activated|active|approved|enabled|validated",
         "account ~ under review|investigation",
         "request activation",
+        "for test|testing purposes only",
         "awaiting|pending ~ activation|approval|review",
         "access|account ~ not ~ production",
         temporary=False,
@@ -45,6 +46,10 @@ LIMITS: tuple[Says, ...] = (
         "|spamming|abuse",
         "account|mailbox|user|sender ?@ ~ suspended|blocked|disabled|banned|stopped|restricted ~ from sending",
         "account|mailbox|sender|user ~ compromised|hacked",
+        "sending ?is ?has ?been paused|suspended|stopped|disabled|blocked",
+        "disabled by user|administrator|admin",
+        "mail server ~ suspended",
+        "unusual ?sending|sign activity",
         "compromised account|mailbox|password",
         "odesilani|odchozi ~ zablokovan*|pozastaven*|zakazan*|blokovan*",
         "versand|senden|ausgehende ~ gesperrt|blockiert|deaktiviert",
@@ -77,6 +82,10 @@ LIMITS: tuple[Says, ...] = (
         "exceeded|reached|exceeds|exceed|over|hit|crossed|excede ~ daily|hourly|monthly|sending|outgoing"
         "|submission|outbound|smtp"
         " ~ quota|limit|limits|allowance|allocation",
+        "exceeded ?the hour|hourly|daily|day limit|quota",
+        "exceeded|exceeds ~ max|maximum ~ per hour|day",
+        "sending too many ~ rate|limit",
+        "rate overlimit",
         "exceeded|reached|exceeds|over ~ max|maximum|number|limit|amount|quota ~ emails|e_mails|messages|mails"
         "|recipients",
         f"exceeded|reached|exceeds|over ~ {_MAIL} ~ per ?one {_SPAN}",
@@ -96,6 +105,7 @@ LIMITS: tuple[Says, ...] = (
         "depasse*|atteint* ~ limite|quota|nombre",
         "limit|limitu ~ przekroczon*|osiagniet*|wyczerpan*|przekroczenie",
         "przekroczon*|przekroczono|przekroczyl*|osiagnieto ~ limit*|liczb*|dzienn*",
+        marks=r"support\.forpsi\.com/kb/a(?:3900|4075|4081)\b",
         temporary=True,
         note="G20 G37 M25 M26",
     ),

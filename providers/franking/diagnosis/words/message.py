@@ -67,6 +67,7 @@ MESSAGE: tuple[Says, ...] = (
         "message|mail size ~ exceeds|exceeded ~ fixed|maximum|max|limit|allowed|permitted",
         "message|mail|email|attachment|header size ~ exceed|exceeds|exceeded|limit|limits|maximum|over",
         "exceeds|exceeded|exceed|over ~ size limit|limits",
+        "message|mail exceeds|exceeded ~ maximum|fixed ~ size",
         "exceeds|exceeded ~ maximum|max|fixed|allowed ?message size",
         "maximum message size",
         "size limit|limits",
@@ -101,6 +102,14 @@ MESSAGE: tuple[Says, ...] = (
         "clamav|clamd",
         step=_SENT,
         temporary=False,
+        note="P31",
+    ),
+    Says(
+        "message.spam",
+        "refused by local policy no spam please",
+        "mail|message content denied",
+        marks=r"\bDT:SPM\b",
+        step=_SENT,
         note="P31",
     ),
     Says(

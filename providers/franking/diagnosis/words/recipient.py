@@ -40,6 +40,7 @@ RECIPIENT: tuple[Says, ...] = (
     Says(
         "recipient.busy",
         "receiving mail|messages|email ?too ?at ?a quickly|rate",
+        "recipient ~ exceeded ~ rate limit",
         "recipient|user|mailbox ~ receiving ~ too quickly|rate",
         temporary=True,
         note="G23",
@@ -60,6 +61,7 @@ RECIPIENT: tuple[Says, ...] = (
         "|recipient|mailbox|address|@",
         "recipient ~ only ~ accepts|accept",
         "only accepts ~ from",
+        "recipient does not want|accept ?your ?mail",
         "restricted ~ group|recipient|list|mailbox|distribution",
         marks=r"RESOLVER\.RST\.(?:SenderNotAuth|NotAuth|AuthRequired)",
         who="admin",
@@ -138,6 +140,7 @@ RECIPIENT: tuple[Says, ...] = (
         "no mailbox ?here ?by|with",
         "unrouteable|unroutable|undeliverable address",
         "recipient not found",
+        "recipient no longer",
         "uzivatel|schranka|adresa|prijemce|adresat|ucet ~ neexistuje|nenalezen*|neznam*",
         "neznam* ~ uzivatel|prijemce|adresat|schranka|adresa",
         "unbekannt* ~ empfanger|empfaenger|benutzer|postfach|adresse",
