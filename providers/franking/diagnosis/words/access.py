@@ -173,7 +173,7 @@ ACCESS: tuple[Says, ...] = (
         "bad|invalid|wrong|out_of sequence ?of ?command|commands",
         "unrecognized|unrecognised|unknown|unimplemented|unexpected|invalid|bad ?or ?unimplemented command|commands",
         "command ?is ?verb not recognized|recognised|implemented|understood|supported",
-        "command unrecognized|unrecognised|unknown|rejected",
+        "command unrecognized|unrecognised|unknown",
         "syntax error",
         "need|needs|send|expected|say|issue ~ mail|rcpt|helo|ehlo|data ?from|to|hello ?command first|before",
         "helo|ehlo|mail|rcpt ?helo|ehlo first",

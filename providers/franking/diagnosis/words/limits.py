@@ -46,6 +46,10 @@ LIMITS: tuple[Says, ...] = (
         "|spamming|abuse",
         "account|mailbox|user|sender ?@ ~ suspended|blocked|disabled|banned|stopped|restricted ~ from sending",
         "account|mailbox|sender|user ~ compromised|hacked",
+        "outgoing|outbound|sending ?e mail|email|mails|messages ~ suspended|stopped|disabled|blocked|locked",
+        "your ?smtp account|mailbox|domain|user|subscription ?@ ?is ?has ?been ?temporarily suspended|disabled"
+        "|blocked|locked"
+        "|banned|deactivated|terminated|closed|restricted|paused",
         "sending ?is ?has ?been paused|suspended|stopped|disabled|blocked",
         "disabled by user|administrator|admin",
         "mail server ~ suspended",
@@ -86,6 +90,9 @@ LIMITS: tuple[Says, ...] = (
         "exceeded|exceeds ~ max|maximum ~ per hour|day",
         "sending too many ~ rate|limit",
         "rate overlimit",
+        "only ~ emails|e_mails|messages|mails|recipients ~ per ~ day|hour|minute|minutes|hours|second|seconds",
+        "emails|e_mails|messages|mails|recipients ~ per ~ day|hour|minute|minutes|hours exceeded|reached|limit",
+        "per hour|day|minute|month ~ exceeded|reached|limit",
         "exceeded|reached|exceeds|over ~ max|maximum|number|limit|amount|quota ~ emails|e_mails|messages|mails"
         "|recipients",
         f"exceeded|reached|exceeds|over ~ {_MAIL} ~ per ?one {_SPAN}",
@@ -123,6 +130,7 @@ LIMITS: tuple[Says, ...] = (
         "excessive|high volume|rate|number",
         "too many ?recent|new|outgoing messages|mails|emails|e_mails",
         "too many ?recent messages|mails|emails",
+        "reached|exceeded its|the|your limit ~ requests|host|connection|connections|client",
         "frequency ?is ?of ?sending limit*",
         "prilis mnoho|vysoka|velke ~ zprav|emailu|mailu|mnozstvi",
         "zu viele ~ nachrichten|mails|e_mails",

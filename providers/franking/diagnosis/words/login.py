@@ -164,6 +164,7 @@ LOGIN: tuple[Says, ...] = (
         "need ~ auth|authentication first",
         "unauthenticated senders|users|sender|user ?are ?is not",
         "pop authenticated before",
+        "unauthenticated mail|email|connections|connection|smtp|relay|relaying|submission|senders|access ?is ?are not",
         "must be ?pop ?smtp authenticated",
         "client ?was not authenticated",
         "smtp authentication ?is required",
