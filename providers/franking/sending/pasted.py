@@ -88,7 +88,7 @@ def _explanation(error: FrankingError, account: Account | None, hosts: list[str]
 def _says_little(rule: Rule) -> bool:
     """Return whether a rule goes by the class of a reply alone."""
     by_class = bool(rule.codes) and max(rule.codes) < 10
-    return by_class and not (rule.text or rule.enhanced or rule.reason or rule.details or rule.when)
+    return by_class and not (rule.text or rule.phrase or rule.enhanced or rule.reason or rule.details or rule.when)
 
 
 _GENERAL = {rule.code for _, rule in FALLBACKS} - {"connect.timeout", "rate.limited"}
