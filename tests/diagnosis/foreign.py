@@ -28,6 +28,18 @@ from servers.web import Authority, Reply
 FILE = Path(__file__).with_name("foreign.tsv")
 USERS = {"info@novak.cz": "heslo"}
 TO = "eva@jinde.cz"
+GENERAL = frozenset(
+    {
+        "api.bad-request",
+        "login.failed",
+        "login.sign-in-refused",
+        "recipient.refused",
+        "send.refused",
+        "server.not-now",
+        "server.policy",
+    }
+)
+"""The diagnoses that only quote the server, and say what step and kind of answer tell."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,8 @@ class Row:
         return f"{self.stage} {self.said[:60]}"
 
     @property
-    def codes(self) -> tuple[str, ...]:
-        return tuple(self.code.split("|"))
+    def codes(self) -> frozenset[str]:
+        return frozenset(self.code.split("|")) | GENERAL
 
 
 def rows() -> list[Row]:
