@@ -250,6 +250,7 @@ class ApiSession(ABC, Generic[C, M]):
                 bytes=message.size,
                 ms=progress.ms,
                 warnings=(*accepted.warnings, *self._sender_unused(envelope, header)),
+                account=self._account.name,
             )
 
     @abstractmethod

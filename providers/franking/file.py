@@ -72,14 +72,14 @@ class FileProvider:
                 directory.mkdir(exist_ok=True)  # the last one only: a URL from a form should not grow trees
             except OSError as problem:
                 raise _cannot_write(directory, problem, "connect") from problem
-        return FileSession(directory, observer)
+        return FileSession(account.name, directory, observer)
 
 
 class FileSession:
     """Write each message whole: under another name first, then renamed, so that nobody ever reads half of one."""
 
-    def __init__(self, directory: Path, observer: Observer) -> None:
-        self._directory = directory
+    def __init__(self, account: str, directory: Path, observer: Observer) -> None:
+        self._account, self._directory = account, directory
         self._maildir = all((directory / part).is_dir() for part in ("tmp", "new", "cur"))
         self._observer = observer
         self._guard = SessionGuard()
@@ -125,6 +125,7 @@ class FileSession:
             accepted=envelope.recipients,
             bytes=size,
             ms=_since(started),
+            account=self._account,
         )
 
     def close(self) -> None:

@@ -170,6 +170,7 @@ class Receipt:
     ``message_id`` is the one that we wrote (an API may replace it); ``reply`` the server's last words, ``provider_id``
     the API's id. ``refused`` is ``{address: {"reply": str, "temporary": bool}}``. ``bytes`` is the size handed over,
     ``ms`` the time from MAIL (or the request) on. ``warnings`` name what the route could not carry, never in silence.
+    ``account`` is the name of the account that sent it: a fallback's, where one stood in.
     """
 
     message_id: str
@@ -181,11 +182,13 @@ class Receipt:
     bytes: int = 0
     ms: float = 0.0
     warnings: tuple[str, ...] = ()
+    account: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the ``receipt`` object of the JSON reports."""
         return {
             "message_id": self.message_id,
+            "account": self.account,
             "route": self.route,
             "reply": self.reply,
             "provider_id": self.provider_id,

@@ -23,9 +23,9 @@ class Field:
     """Describe one key of an account: the only place where that key stands.
 
     ``name`` is the key in accounts.toml and in account URLs; with dashes it is the command-line flag. ``type`` is
-    ``str``, ``int``, ``float``, ``bool``, ``list`` (of strings) or ``path``. ``aliases`` maps other spellings of a
-    choice to the right one. ``default`` is what holds when the key is absent; a default that depends on other keys is
-    filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings file: it is
+    ``str``, ``int``, ``float``, ``bool``, ``list`` (of words), ``names`` or ``path``. ``aliases`` maps other spellings
+    of a choice to the right one. ``default`` is what holds when the key is absent; a default that depends on other keys
+    is filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings file: it is
     refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that others may read
     is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command`` that prints it, a
     command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs in by itself.
@@ -132,13 +132,17 @@ def _yes_or_no(field: Field, value: Any) -> bool:
         raise field._wrong(value, "is neither true nor false") from None
 
 
-def _list(field: Field, value: Any) -> tuple[str, ...]:
+def _words(field: Field, value: Any) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _names(field, value))
+
+
+def _names(field: Field, value: Any) -> tuple[str, ...]:
     parts: Any = value
     if isinstance(value, str):
         parts = value.split(",")
     if not isinstance(parts, list | tuple):
         raise field._wrong(value, "is not a list")
-    return tuple(_text(field, part).strip().lower() for part in parts if part)
+    return tuple(_text(field, part).strip() for part in parts if part)
 
 
 _YES_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -148,7 +152,8 @@ _READERS: dict[str, Callable[[Field, Any], Any]] = {
     "int": _integer,
     "float": _number,
     "bool": _yes_or_no,
-    "list": _list,
+    "list": _words,
+    "names": _names,
 }
 
 COMMON_FIELDS = (
@@ -159,6 +164,7 @@ COMMON_FIELDS = (
         False,
         help="Put the account's address into the header From; the original goes to Reply-To.",
     ),
+    Field("fallback", "names", (), help="Accounts that send, in this order, when this one cannot."),
     Field("queue", "bool", False, help="Put mail into the outbox instead of sending it at once."),
     Field("ca_file", "path", help="Extra CA certificates (PEM) for every TLS connection of this account."),
     Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),

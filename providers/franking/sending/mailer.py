@@ -13,6 +13,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import resolve
@@ -110,6 +111,7 @@ class Mailer:
         secret: str | Secret | None = None,
         observer: Observer | None = None,
         store: SecretStore | None = None,
+        falls_over: bool = True,
     ) -> None:
         if (connections, window, rate) != (1, 1, None):
             from franking.sending.limits import check_numbers
@@ -126,8 +128,9 @@ class Mailer:
             from franking.sending.told_steps import ToldSteps
 
             self._told = ToldSteps(observer)
-        self._observer: Observer = self._told or silent
-        self.secret_given = secret is not None
+        self.observer: Observer = self._told or silent
+        self.falls_over = falls_over and bool(account.fallback)
+        self.secret_given, self.store = secret is not None, store
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
         self._outbox: Store | None = None
         self._watched = WatchedSecret(account, self.provider, secret, store)
@@ -143,16 +146,22 @@ class Mailer:
         """
         with self.explained():
             prepared = self.prepare(message, envelope=envelope)
-            with self.pool.under_way(threading.get_ident()):
-                receipt = self._transact(prepared)
-                if receipt.refused:
-                    try:
-                        receipt = self._sent_on(prepared, receipt)
-                    except BaseException as broken:
-                        _mark(broken, True)  # some have it
-                        raise
-            _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
-            return receipt
+            if self.falls_over:
+                return self.failover.send(prepared, self._send)
+            return self._send(prepared)
+
+    def _send(self, prepared: Prepared) -> Receipt:
+        """Send with this account, whatever comes of it."""
+        with self.pool.under_way(threading.get_ident()):
+            receipt = self._transact(prepared)
+            if receipt.refused:
+                try:
+                    receipt = self._sent_on(prepared, receipt)
+                except BaseException as broken:
+                    _mark(broken, True)  # some have it
+                    raise
+        _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
+        return receipt
 
     def _sent_on(self, prepared: Prepared, receipt: Receipt) -> Receipt:
         """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
@@ -223,7 +232,7 @@ class Mailer:
         """
         from franking.sending.bulk import send_many
 
-        return send_many(
+        results = send_many(
             self,
             messages,
             connections=connections or self.pool.connections,
@@ -234,6 +243,14 @@ class Mailer:
             started=started,
             stop=stop or threading.Event(),
         )
+        return self.failover.results(results) if self.falls_over else results
+
+    @cached_property
+    def failover(self) -> Failover:
+        """Return who stands in for this account. Raises ``SettingsError``."""
+        from franking.sending.failover import Failover
+
+        return Failover(self)
 
     def time(self) -> dict[str, Any]:
         """Return the clock and the sleep that a run of many messages goes by, where they are not the machine's."""
@@ -346,9 +363,9 @@ class Mailer:
         if capturing is not None:
             return capturing.session(self)
         if needs_secret(self.account, self.provider):
-            with Steps(self._observer)("secret"):
+            with Steps(self.observer)("secret"):
                 self._secret_in_use().get()
-        return self.provider.open(self.account, self._secret_in_use(), self._observer)
+        return self.provider.open(self.account, self._secret_in_use(), self.observer)
 
     def renew(self) -> None:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""

@@ -40,6 +40,7 @@ class Pool:
     def __init__(self, connections: int) -> None:
         self.connections = connections
         self.closed = False
+        self.beside: list[Pool] = []  # those of accounts that stand in: closed and broken off with this one
         self.readers: list[int] = []  # threads that are in the middle of reading results of send_many
         self._begin()
 
@@ -150,6 +151,8 @@ class Pool:
         with self.lock:
             self.closed = True
         self.drop_idle()
+        for pool in self.beside:
+            pool.close()
 
     def abort(self, owner: object | None = None) -> bool:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given this stop event;
@@ -159,6 +162,8 @@ class Pool:
         that nobody needs to wait for that: all of it was still waiting for its first session, and gets none.
         """
         self.after_fork()
+        for pool in self.beside:
+            pool.abort(owner)
         with self.lock:  # held until the end: a session must not change hands meanwhile
             calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
             for key, call in calls.items():

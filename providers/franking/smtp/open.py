@@ -113,6 +113,7 @@ def open_session(
             connection,
             capabilities.without(account.without),
             route=route,
+            account=account.name,
             observer=observer,
             final_timeout=account.final_timeout,
             clock=clock,

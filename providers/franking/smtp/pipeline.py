@@ -34,6 +34,7 @@ class Pipeline:
         capabilities: Capabilities,
         *,
         route: str = "smtp",
+        account: str = "",
         sent: int = 0,
         log: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -45,7 +46,7 @@ class Pipeline:
         self.used = False  # the connection has carried a message
         self.spent = False  # the server takes no further message on it; what is in flight is still answered
         self._capabilities = capabilities
-        self._route = route
+        self._route, self._account = route, account
         self._clock = clock
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()  # what replies are owed for
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
@@ -165,7 +166,7 @@ class Pipeline:
         if self.chunking and transaction is self.unfinished[-1]:
             self._writer.dirty = False
         self.used = True
-        transaction.accept(reply, route=self._route, now=self._clock())
+        transaction.accept(reply, route=self._route, account=self._account, now=self._clock())
         self.done.append(self.unfinished.popleft())
 
     @property

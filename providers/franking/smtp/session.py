@@ -52,6 +52,7 @@ class SmtpSession:
         capabilities: Capabilities,
         *,
         route: str = "smtp",
+        account: str = "",
         observer: Observer = silent,
         final_timeout: float = 600.0,
         clock: Clock = time.monotonic,
@@ -71,7 +72,9 @@ class SmtpSession:
         self._rested = False  # the connection, before the message that was added last
         self._leaving = False  # closed while it was sending: to be carried out at the end
         log = connection.log_said if connection.logging else None
-        self._pipeline = Pipeline(capabilities, route=route, sent=connection.sent, log=log, clock=clock)
+        self._pipeline = Pipeline(
+            capabilities, route=route, account=account, sent=connection.sent, log=log, clock=clock
+        )
         connection.step = "message"
 
     @property

@@ -215,7 +215,7 @@ class Transaction:
         """Let it have failed."""
         self.result = problem
 
-    def accept(self, reply: Reply, *, route: str, now: float) -> None:
+    def accept(self, reply: Reply, *, route: str, account: str, now: float) -> None:
         """Let it have been accepted with ``reply``."""
         self.result = Receipt(
             self.content.message_id,
@@ -226,6 +226,8 @@ class Transaction:
             self.refused,
             self.size,
             (now - self._started) * 1000,
+            (),
+            account,
         )
 
     def cut_off(self, asked: Asked, reply: Reply, *, used: bool) -> FrankingError:
@@ -233,6 +235,8 @@ class Transaction:
         if asked in (RSET, MAIL) and (used or self.guarded):
             words = f"The server had closed the connection: {reply}"
             return ConnectError(words, stale=True, step="message", evidence=reply.evidence("smtp"))
+        if asked is MAIL:
+            return refusal(reply, "sender", step="message")
         return self.refusal or refusal(reply, "message", step="accepted" if asked is BODY else "message")
 
     def turned_away(self, *, used: bool) -> ConnectError | None:

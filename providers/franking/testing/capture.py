@@ -130,7 +130,13 @@ class Outbox(list[Captured]):
         with self._lock:
             self.append(Captured(type(envelope)(envelope.sender, accepted), data, mailer.account))
         return Receipt(
-            content.message_id, mailer.route, "250 2.0.0 captured", accepted=accepted, refused=refused, bytes=len(data)
+            content.message_id,
+            mailer.route,
+            "250 2.0.0 captured",
+            accepted=accepted,
+            refused=refused,
+            bytes=len(data),
+            account=mailer.account.name,
         )
 
 
