@@ -123,7 +123,9 @@ def _example() -> TestReport:
         to=("me@example.cz", "b@example.cz"),
         message_id="<1@novak.cz>",
         steps=(Step("connect", "ok", 12.3, "192.0.2.1 port 587"),),
-        receipt=Receipt("<1@novak.cz>", "smtp", "250 2.0.0 Ok", None, ("me@example.cz",), refused, 1234, 80.1),
+        receipt=Receipt(
+            "<1@novak.cz>", "smtp", "250 2.0.0 Ok", None, ("me@example.cz",), refused, 1234, 80.1, (), "shop"
+        ),
         diagnosis=replace(wrong, values={}),
         hints=(Hint("secret.trailing-blank"),),
     )

@@ -325,6 +325,7 @@ _TYPES = {
     "float": "number",
     "bool": "`true`, `false`",
     "list": "list of texts",
+    "names": "list of names",
 }
 
 

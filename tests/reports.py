@@ -26,6 +26,7 @@ REPORT: dict[str, Any] = {
     "receipt": (
         {
             "message_id": TEXT,
+            "account": TEXT,
             "route": TEXT,
             "reply": TEXT,
             "provider_id": MAYBE_TEXT,

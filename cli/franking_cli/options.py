@@ -156,7 +156,7 @@ def _first_line() -> str:
 # --- flags ------------------------------------------------------------------------------------------------------------
 
 _FLAGS = {"sender": "--from"}  # all others are called as their keys are
-_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "list": "A,B"}
+_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "list": "A,B", "names": "A,B"}
 
 
 def parameters(own: set[str]) -> dict[str, inspect.Parameter]:

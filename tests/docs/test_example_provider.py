@@ -25,8 +25,9 @@ from franking_cli import app
 class PigeonSession:
     """Hand messages to a pigeon loft: a directory with one file per pigeon."""
 
-    def __init__(self, loft: Path, colour: str, observer: Observer) -> None:
-        self._loft, self._colour, self._observer = loft, colour, observer
+    def __init__(self, account: franking.Account, observer: Observer) -> None:
+        self._account, self._observer = account, observer
+        self._loft, self._colour = Path(account.loft), account.colour
 
     def send(self, envelope: franking.Envelope, content: Any) -> Receipt:
         self._observer(Step("message", "running"))
@@ -35,7 +36,14 @@ class PigeonSession:
         self._observer(Step("message", "ok"))
         (self._loft / name).write_bytes(data)
         self._observer(Step("accepted", "ok", detail=name))
-        return Receipt(content.message_id, "pigeon", f"{name} took off", accepted=envelope.recipients, bytes=len(data))
+        return Receipt(
+            content.message_id,
+            "pigeon",
+            f"{name} took off",
+            accepted=envelope.recipients,
+            bytes=len(data),
+            account=self._account.name,
+        )
 
     def close(self) -> None:
         pass
@@ -63,7 +71,7 @@ class PigeonProvider:
         return "pigeon"
 
     def open(self, account: franking.Account, secret: Any, observer: Observer) -> PigeonSession:
-        return PigeonSession(Path(account.loft), account.colour, observer)
+        return PigeonSession(account, observer)
 
 
 @pytest.fixture(autouse=True)

@@ -56,6 +56,7 @@ def test_a_test_that_was_sent_is_told_in_full(account: franking.Account, scripte
         "possibly_sent": False,
         "receipt": {
             "message_id": report.receipt.message_id,
+            "account": "s",
             "route": "scripted",
             "reply": "250 ok",
             "provider_id": None,

@@ -75,12 +75,12 @@ class ScriptedProvider:
         with self.lock:
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
-        return (ScriptedManySession if self.many else ScriptedSession)(self, observer)
+        return (ScriptedManySession if self.many else ScriptedSession)(self, observer, account.name)
 
 
 class ScriptedSession:
-    def __init__(self, provider: ScriptedProvider, observer: Observer) -> None:
-        self.provider, self.observer = provider, observer
+    def __init__(self, provider: ScriptedProvider, observer: Observer, account: str) -> None:
+        self.provider, self.observer, self.account = provider, observer, account
         self.is_open = True
         self.thread: int | None = None
 
@@ -98,7 +98,15 @@ class ScriptedSession:
             raise answer
         refused = answer if isinstance(answer, dict) else {}
         accepted = tuple(one for one in envelope.recipients if one not in refused)
-        return Receipt(content.message_id, "scripted", "250 ok", accepted=accepted, refused=refused, bytes=content.size)
+        return Receipt(
+            content.message_id,
+            "scripted",
+            "250 ok",
+            accepted=accepted,
+            refused=refused,
+            bytes=content.size,
+            account=self.account,
+        )
 
     def close(self) -> None:
         if self.is_open:

@@ -16,7 +16,7 @@ from franking.message.message import Message
 from franking.message.prepare import Prepared
 from franking.provider import SupportsPlan
 from franking.sending import testsend
-from franking.sending.mailer import Mailer, connect
+from franking.sending.mailer import Mailer, account_for, connect
 from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
@@ -38,6 +38,12 @@ def run(
     to: Annotated[_Many, typer.Option("--to", help="Recipient; may be repeated.")] = None,
     cc: Annotated[_Many, typer.Option("--cc", help="Recipient of a copy; may be repeated.")] = None,
     bcc: Annotated[_Many, typer.Option("--bcc", help="Hidden recipient; may be repeated.")] = None,
+    sender: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="ADDRESS", help="Header From, by default the account's; it also finds the account."
+        ),
+    ] = None,
     reply_to: Annotated[str | None, typer.Option("--reply-to", help="Where answers go.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Subject.")] = None,
     text: Annotated[
@@ -68,6 +74,7 @@ def run(
     console.about["account"] = name_to_report(account)
     recipients = {"to": to or (), "cc": cc or (), "bcc": bcc or ()}
     composed = {
+        "--from": sender,
         "--reply-to": reply_to,
         "--subject": subject,
         "--text": text,
@@ -84,7 +91,7 @@ def run(
     else:
         message = _compose(console, recipients, composed, stdin_used=password_stdin)
     secret = password_from_stdin() if password_stdin else None
-    with connect(account, secret=secret) as mailer:
+    with connect(account_for(account, message), secret=secret) as mailer:
         console.about["account"] = mailer.account.name
         envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
         if queue or mailer.account.queue:
@@ -192,6 +199,7 @@ def _compose(
         text = _text_from_stdin(console)
     return Message(
         **recipients,
+        sender=composed["--from"],
         reply_to=composed["--reply-to"],
         subject=composed["--subject"] or "",
         text=text,

@@ -273,8 +273,11 @@ def _tables(found: Mapping[str, Any], group: str, path: str) -> dict[str, dict[s
     return tables
 
 
-def resolve(account: str | Account | None = None, environ: Mapping[str, str] | None = None) -> Account:
-    """Find the account that is meant: an ``Account`` is itself, a text a name or an account URL, None the default one.
+def resolve(
+    account: str | Account | None = None, environ: Mapping[str, str] | None = None, *, author: Address | None = None
+) -> Account:
+    """Find the account that is meant: an ``Account`` is itself, a text a name or an account URL, None the one that
+    ``[routes]`` names for the ``author`` of a message, or the default one.
 
     A disabled account is found too; that it does not send is the mailer's word. Raises ``SettingsError``.
     """
@@ -284,6 +287,10 @@ def resolve(account: str | Account | None = None, environ: Mapping[str, str] | N
         return parse_url(account, environ)
     config = load(environ)
     name = config.chosen if account is None else account
+    if account is None and author and "routes" in config.sections:
+        from franking.account.routes import account_by_author
+
+        name = account_by_author(config, author.address)
     if name is None:
         from franking.account.repair import repair_command
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from franking.message.message import Message
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "own_author", "prepare"]
 
 _OCTETS = (bytes, bytearray, memoryview)  # a tuple: making the union anew costs half a microsecond per message
 
@@ -52,6 +52,28 @@ def prepare(
             raise MessageError("to: the message names no recipient.", field="to")
         envelope = Envelope.checked(sender, recipients)
     return Prepared(envelope, content)
+
+
+def own_author(message: Message | email.message.Message | bytes | bytearray | memoryview) -> Address | None:
+    """Return the first address in a message's own From, or None where it has none that can be read."""
+    if isinstance(message, _OCTETS):
+        from franking.message.raw import read_header
+
+        lines = [line.partition(b":")[2] for name, line in read_header(bytes(message))[0] if name == b"from"]
+        value = b"".join(lines[:1]).decode("utf-8", "replace")
+    else:
+        from franking.message.message import Message
+
+        if isinstance(message, Message):
+            return message.sender
+        value = str(message.get("From", ""))
+    from franking.message.headers import read_addresses
+
+    try:
+        found = read_addresses(value.replace("\r\n", "").strip(), "from")
+    except MessageError:
+        return None
+    return found[0] if found else None
 
 
 def _content(

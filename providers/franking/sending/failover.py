@@ -26,7 +26,7 @@ from franking.errors import (
     TLSError,
 )
 from franking.message.address import Address, Envelope
-from franking.message.prepare import Prepared
+from franking.message.prepare import Prepared, own_author
 from franking.message.raw import from_bytes
 from franking.sending.queue import SendResult
 
@@ -225,25 +225,10 @@ def _put_on(prepared: Prepared, account: Account) -> Prepared:
     original address where there is none, the same Message-ID.
     """
     octets = b"".join(prepared.content.chunks(bcc=True))
-    sender = Address(account.sender.address, _name_in(octets) or account.sender.name)
+    author = own_author(octets)
+    sender = Address(account.sender.address, (author and author.name) or account.sender.name)
     content = from_bytes(octets, sender=sender, rewrite_from=True)
     return Prepared(Envelope(account.sender, prepared.envelope.recipients), content)
-
-
-def _name_in(octets: bytes) -> str:
-    """Return the display name in the header From, as far as there is one to be read."""
-    from franking.message.headers import read_addresses
-    from franking.message.raw import read_header
-
-    head = octets[: octets.find(b"\r\n\r\n") + 4]
-    for name, line in read_header(head)[0]:
-        if name == b"from":
-            try:
-                (first, *_) = read_addresses(line.partition(b":")[2].decode("utf-8", "replace").strip(), "from")
-            except ValueError:
-                return ""
-            return first.name
-    return ""
 
 
 def _outcome(error: FrankingError) -> str:

@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from franking.outbox.entry import OutboxEntry
     from franking.outbox.store import Store
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
+    from franking.sending.failover import Failover
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
     from franking.sending.told_steps import ToldSteps
     from franking.testing.capture import Outbox
 
-__all__ = ["Mailer", "connect", "send"]
+__all__ = ["Mailer", "account_for", "connect", "send"]
 
 
 capturing: Outbox | None = None
@@ -80,17 +81,25 @@ def connect(
     )
 
 
-def account_for(account: str | Account | None) -> Account:
-    """Find the account that is meant: a name, an account URL, None for the default one. Raises ``SettingsError``."""
-    return resolve(account) if capturing is None else capturing.account(account)
+def account_for(account: str | Account | None, message: Any = None) -> Account:
+    """Find the account that is meant; where nobody names one, the one that ``[routes]`` names for the message's From,
+    or the default one. Raises ``SettingsError``.
+    """
+    if capturing is not None:
+        return capturing.account(account)
+    if account is None and message is not None:
+        from franking.message.prepare import own_author
+
+        return resolve(None, author=own_author(message))
+    return resolve(account)
 
 
 def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
-    """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send``
-    does.
+    """Send one message and close; the account is found as ``account_for`` does, ``options`` are those of ``connect``
+    and ``envelope``. Raises as ``Mailer.send`` does.
     """
     envelope = options.pop("envelope", None)
-    with connect(account, **options) as mailer:
+    with connect(account_for(account, message), **options) as mailer:
         return mailer.send(message, envelope=envelope)
 
 

@@ -89,7 +89,7 @@ class ProviderContract:
                 )
                 receipt = mailer.send(message)
                 assert receipt.message_id.startswith("<")
-                assert receipt.route == mailer.route
+                assert (receipt.account, receipt.route) == (mailer.account.name, mailer.route)
                 assert receipt.accepted == ("jana@example.com", "petr@example.com")
                 assert not receipt.refused
                 assert receipt.bytes > 0
