@@ -175,7 +175,7 @@ class Dying(ScriptedManySession):
 def test_what_a_session_had_begun_is_unknown_when_it_dies_of_an_interruption(
     account: franking.Account, scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ScriptedProvider, "open", lambda self, account, secret, observer: Dying(self, observer))
+    monkeypatch.setattr(ScriptedProvider, "open", lambda self, account, *more: Dying(self, more[1], account.name))
     results = {}
     with franking.connect(account, secret="x", window=4) as mailer, pytest.raises(KeyboardInterrupt):
         for result in mailer.send_many(messages(5)):

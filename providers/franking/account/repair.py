@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from franking.errors import SettingsError
+
 if TYPE_CHECKING:
     from franking.account.account import Account
 
-__all__ = ["login_command", "repair_command"]
+__all__ = ["login_command", "repair_command", "switched_off"]
 
 
 def repair_command(*words: str) -> str:
@@ -20,3 +22,12 @@ def repair_command(*words: str) -> str:
 def login_command(account: Account) -> str:
     """Return the command that signs in for an account, or stores its password."""
     return repair_command("login", account.reference)
+
+
+def switched_off(account: Account) -> SettingsError:
+    """Make the error of an account that may not send."""
+    return SettingsError(
+        f"The account {account.name!r} is switched off; nothing is sent with it. Switch it on with: "
+        + repair_command("accounts", "enable", account.name),
+        field="enabled",
+    )

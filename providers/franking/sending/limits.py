@@ -1,12 +1,20 @@
-"""The numbers that an application gives: connections, window, rate, messages a day. What they do is in ``queue.py``."""
+"""How many: connections, window, rate, messages a day; what an application asks for and what a provider allows. What
+they do is in ``queue.py``.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from franking.errors import SettingsError
 
-__all__ = ["check_numbers", "finite"]
+if TYPE_CHECKING:
+    from franking.account.account import Account
+    from franking.provider import Provider, RouteFacts
+
+__all__ = ["check_numbers", "finite", "limits_of"]
 
 
 def check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
@@ -23,3 +31,13 @@ def check_numbers(connections: int, window: int, rate: float | None, per_day: fl
 def finite(limit: float | None) -> float | None:
     """Return a limit as the queue knows it: infinity is none."""
     return None if limit == math.inf else limit
+
+
+def limits_of(account: Account, provider: Provider, route: str) -> RouteFacts:
+    """Return what is known of a provider's limits on a route: connections at once, messages per minute and per day,
+    size, recipients. A mailbox in one of its own consumer domains may do less.
+    """
+    facts = provider.facts.route(route)
+    if facts.per_day_personal is not None and account.sender.domain in provider.facts.mail_domains:
+        return replace(facts, per_day=facts.per_day_personal)
+    return facts

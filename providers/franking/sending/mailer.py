@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import resolve
-from franking.errors import ConnectError, FrankingError, LoginError, Refused, SettingsError
+from franking.errors import ConnectError, FrankingError, LoginError, Refused
 from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
@@ -95,9 +94,7 @@ def account_for(account: str | Account | None, message: Any = None) -> Account:
 
 
 def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
-    """Send one message and close; the account is found as ``account_for`` does, ``options`` are those of ``connect``
-    and ``envelope``. Raises as ``Mailer.send`` does.
-    """
+    """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send``."""
     envelope = options.pop("envelope", None)
     with connect(account_for(account, message), **options) as mailer:
         return mailer.send(message, envelope=envelope)
@@ -164,27 +161,14 @@ class Mailer:
         with self.pool.under_way(threading.get_ident()):
             receipt = self._transact(prepared)
             if receipt.refused:
+                from franking.sending.retry import sent_on
+
                 try:
-                    receipt = self._sent_on(prepared, receipt)
+                    receipt = sent_on(prepared, receipt, self._transact, self.made_up_for)
                 except BaseException as broken:
                     _mark(broken, True)  # some have it
                     raise
         _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
-        return receipt
-
-    def _sent_on(self, prepared: Prepared, receipt: Receipt) -> Receipt:
-        """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
-        from franking.sending.retry import merge, narrowed, too_many, without
-
-        while rest := too_many(receipt):
-            prepared = narrowed(prepared, rest)
-            try:
-                receipt = merge(receipt, self._transact(prepared))
-            except FrankingError as error:
-                if error.possibly_sent:
-                    raise
-                self.made_up_for(f"Some recipients have it; the others have not: {error}")
-                return without(receipt, rest, error)  # and why
         return receipt
 
     def _transact(self, prepared: Prepared) -> Receipt:
@@ -289,13 +273,10 @@ class Mailer:
 
     @property
     def limits(self) -> RouteFacts:
-        """Return what is known of the provider's limits on this route: connections at once, messages per minute and per
-        day, size, recipients.
-        """
-        facts = self.provider.facts.route(self.route)
-        if facts.per_day_personal is not None and self.account.sender.domain in self.provider.facts.mail_domains:
-            return replace(facts, per_day=facts.per_day_personal)
-        return facts
+        """Return what is known of the provider's limits on this route, for this account."""
+        from franking.sending.limits import limits_of
+
+        return limits_of(self.account, self.provider, self.route)
 
     def check(self) -> None:
         """Open a session (up to the login) and put it back: proves that sending could start. Raises as ``send``."""
@@ -312,9 +293,7 @@ class Mailer:
     def prepare(
         self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None
     ) -> Prepared:
-        """Compose without sending: the envelope and the content that ``send`` would use. What is prepared already is
-        given back.
-        """
+        """Compose without sending: the envelope and the content that ``send`` would use."""
         if isinstance(message, Prepared):
             return message
         prepared = prepare(message, sender=self.account.sender, envelope=envelope, rewrite_from=self._rewrite_from)
@@ -346,16 +325,6 @@ class Mailer:
             self.pool.drop_idle()
         return True
 
-    def _check_enabled(self) -> None:
-        if not self.account.enabled:
-            from franking.account.repair import repair_command
-
-            raise SettingsError(
-                f"The account {self.account.name!r} is switched off; nothing is sent with it. Switch it on with: "
-                + repair_command("accounts", "enable", self.account.name),
-                field="enabled",
-            )
-
     def made_up_for(self, detail: str, name: str | None = None) -> None:
         """Tell the observer, if there is one, that the step which failed was made up for."""
         if self._told is not None:
@@ -368,7 +337,10 @@ class Mailer:
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
-        self._check_enabled()
+        if not self.account.enabled:
+            from franking.account.repair import switched_off
+
+            raise switched_off(self.account)
         if capturing is not None:
             return capturing.session(self)
         if needs_secret(self.account, self.provider):
@@ -414,8 +386,8 @@ class Mailer:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any
         thread.
 
-        Each ends with an error that says whether it may have been accepted; no further message is drawn. True means
-        that nobody needs to wait for that: all of it was still waiting for its first session, and gets none.
+        Each ends with an error that says whether it may have been accepted; no further message is drawn. True: nobody
+        needs to wait for that, for all of it was still waiting for its first session.
         """
         return self.pool.abort(stop if thread is None else thread)
 

@@ -13,7 +13,7 @@ from franking.message.address import Envelope
 from franking.provider import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from franking.message.prepare import Prepared
@@ -28,6 +28,7 @@ __all__ = [
     "may_retry",
     "merge",
     "narrowed",
+    "sent_on",
     "shorter",
     "too_many",
     "with_short_lines",
@@ -215,6 +216,25 @@ def too_many(receipt: Receipt) -> tuple[str, ...]:
 def narrowed(prepared: Prepared, recipients: tuple[str, ...]) -> Prepared:
     """Return the same message, with the same Message-ID, for fewer recipients."""
     return replace(prepared, envelope=Envelope(prepared.envelope.sender, recipients))
+
+
+def sent_on(
+    prepared: Prepared,
+    receipt: Receipt,
+    transact: Callable[[Prepared], Receipt],
+    made_up_for: Callable[[str], object],
+) -> Receipt:
+    """Send to those who were refused only because the server takes so many in one transaction: in further ones."""
+    while rest := too_many(receipt):
+        prepared = narrowed(prepared, rest)
+        try:
+            receipt = merge(receipt, transact(prepared))
+        except FrankingError as error:
+            if error.possibly_sent:
+                raise
+            made_up_for(f"Some recipients have it; the others have not: {error}")
+            return without(receipt, rest, error)  # and why
+    return receipt
 
 
 def without(receipt: Receipt, recipients: tuple[str, ...], error: FrankingError) -> Receipt:
