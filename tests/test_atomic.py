@@ -267,6 +267,21 @@ def test_a_lock_file_that_is_somebody_elses_is_no_reason_to_go_without(
     assert caught.value.temporary
 
 
+@posix
+def test_a_lock_in_a_directory_that_is_not_ours_is_a_setting_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").touch()
+
+    def fail(*_: Any) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patched, pytest.raises(SettingsError, match="Permission denied"):
+        patched.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+        patched.setattr(os, "open", fail)
+        locked(tmp_path / "x", "It", 1.0).__enter__()
+
+
 def test_a_lock_file_is_never_followed_through_a_link_and_nothing_is_written_into_it(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "x").symlink_to("victim")

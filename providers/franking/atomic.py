@@ -201,7 +201,7 @@ def not_made(path: Path, verb: str, problem: OSError | NotImplementedError) -> F
     """
     number = getattr(problem, "errno", None)
     why = f"could not be {verb}: {getattr(problem, 'strerror', None) or problem}"
-    if number in _NO_PLACE or (number in _NO_RIGHT and not os.path.lexists(path)):
+    if number in _NO_PLACE or (number in _NO_RIGHT and not os.access(path.parent, os.W_OK)):
         return unusable(path, why, "unwritable", problem if isinstance(problem, OSError) else None)
     if number == errno.ELOOP or path.is_symlink():
         return unusable(path, "is a symbolic link, which is not followed; remove it", "link")

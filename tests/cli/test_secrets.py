@@ -23,6 +23,7 @@ from urllib.parse import quote
 import pytest
 
 import franking
+from commandline import Franking
 from franking.account import config, editing
 from franking.auth.secret import Password
 from franking.auth.store import open_store
@@ -323,3 +324,42 @@ def test_a_sign_in_address_of_google_stays_out_of_the_transcript(
         assert hidden not in out + err
     assert "accounts.google.com/signin/continue" in err
     assert "?p=WebLoginRequired" in err
+
+
+SHAPES = [
+    "canary-content-1",
+    '{"installed": {"client_id": "canary-content-1", "client_secret": "canary-content-2"}}',
+    '{"type": "service_account", "private_key": "canary-content-1", "client_email": "canary-content-2"}',
+    """-----BEGIN PRIVATE KEY-----
+canary-content-1
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+canary-content-2
+-----END CERTIFICATE-----
+""",
+    '<html>canary-content-1 {"canary-content-2"}',
+]
+
+
+@pytest.mark.parametrize("command", [("check",), ("login", "--no-browser")], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gmail://me@gmail.com?client_secrets=FILE",
+        "gmail://me@corp.invalid?service_account=FILE",
+        "gmail://me@corp.invalid?api_endpoint=https://other.invalid&service_account=FILE",
+        "outlook://me@corp.invalid?client_id=c&app_only=true&authority=https://login.invalid/t&certificate=FILE",
+        "smtp://127.0.0.1:9?from=a@b.cz&security=tls&ca_file=FILE",
+    ],
+)
+def test_a_file_that_a_url_names_is_read_and_never_shown(
+    franking: Franking, tmp_path: Path, url: str, command: tuple[str, ...]
+) -> None:
+    file = tmp_path / "file"
+    named = url.replace("FILE", str(file))
+    for content in SHAPES:
+        file.write_text(content)
+        for more in (("--json",), ("-vv",)):
+            ended = franking(*command, named, *more)
+            assert ended.code != 0
+            assert "canary-content" not in ended.out + ended.err

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from franking.account import editing
 from franking.account.account import Account
+from franking.account.binding import binding_of
 from franking.account.config import load, resolve
 from franking.account.repair import login_command, repair_command
 from franking.auth.bound import check_bound
@@ -188,7 +190,7 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
             evidence=Evidence("oauth", reason="no-grant"),
         )
     console.say("This line is as secret as a password: whoever has it can send as this mailbox.", "warn")
-    console.data(grant.dumps())
+    console.data(replace(grant, bound=binding_of(account)).dumps())
 
 
 def _import(console: Console, account: Account, store: FileStore) -> None:
