@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import os
 import stat
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import franking
+from franking.outbox.database import Database
 from servers.smtp import Fault, SmtpServer, hangs_up, says
 
 
@@ -370,3 +373,47 @@ def test_a_throttling_server_is_left_in_peace_for_as_long_as_it_says(box: franki
         assert box.run(once=True).outcomes == {}
         clock.now += 100
         assert box.run(once=True).outcomes == {"accepted": 2}
+
+
+def test_an_interruption_just_behind_the_commit_loses_no_body(
+    box: franking.Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is there, so its file stays; without the row it goes."""
+    save(1)
+    real = Database.transaction
+
+    @contextlib.contextmanager
+    def interrupted(self: Database) -> Iterator[Any]:
+        with real(self) as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+    mailer = franking.connect("shop")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Database, "transaction", interrupted)
+        mailer.queue(large(b"x" * 400_000))
+    (entry,) = box.list()
+    assert b"".join(box.octets(entry.id))
+    monkeypatch.setattr("franking.outbox.store.place", lambda draft, path: draft.rename(path) and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mailer.queue(large(b"y" * 400_000))
+    assert [path.stem for path in (box.directory / "bodies").iterdir()] == [entry.id]
+
+
+@pytest.mark.process
+def test_a_forked_child_has_an_outbox_of_its_own(box: franking.Outbox) -> None:
+    """Even if a thread of the parent was in the middle of writing when it forked."""
+    save(1)
+    mailer = franking.connect("shop")
+    mailer.queue(message(1))
+    box.counts()
+    with box.database.transaction():
+        pid = os.fork()
+        if not pid:
+            try:
+                os._exit(0 if box.counts()["queued"] == 1 else 1)
+            except BaseException:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert mailer.queue(message(2)).state == "queued"
+    assert box.counts()["queued"] == 2

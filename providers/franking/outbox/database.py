@@ -93,13 +93,13 @@ class Database:
         self.path = directory / FILE
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._process = self._opened_by = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the file for writing: all that is done inside is there afterwards, on disk, or none of it."""
-        with self._lock, self._translated():
+        with self._own_lock(), self._translated():
             connection = self._open()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -115,31 +115,36 @@ class Database:
     def ready(self) -> Iterator[None]:
         """See that the directory is usable; what the file system says inside is told in the outbox's words."""
         with self._translated():
-            with self._lock:
+            with self._own_lock():
                 self._open()
             yield
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         """Return what a query finds."""
-        with self._lock, self._translated():
+        with self._own_lock(), self._translated():
             return self._open().execute(query, values).fetchall()
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""
-        with self._lock:
+        with self._own_lock():
             connection, self._connection = self._connection, None
-            if connection is not None and self._process == os.getpid():
+            if connection is not None and self._opened_by == os.getpid():
                 connection.close()
+
+    def _own_lock(self) -> threading.RLock:
+        """Return the lock; in a forked child a new one, for a thread that is not there may hold the parent's."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.RLock(), os.getpid()
+        return self._lock
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._process == os.getpid():
+        if self._connection is not None and self._opened_by == os.getpid():
             return self._connection
         if self._connection is not None:
             # the parent's: even closing it here would be wrong (https://sqlite.org/howtocorrupt.html, section 2.6)
             self._inherited.append(self._connection)
-            self._lock = threading.RLock()
         self._connection = None
         self._make_place()
         connection = sqlite3.connect(
@@ -161,7 +166,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._process = connection, os.getpid()
+        self._connection, self._opened_by = connection, os.getpid()
         return connection
 
     def _make_place(self) -> None:

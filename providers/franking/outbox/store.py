@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import load
-from franking.errors import MessageError, SettingsError
+from franking.errors import FrankingError, MessageError, SettingsError
 from franking.outbox.body import SMALL, Stored, missing, orphans, place, write_draft
 from franking.outbox.database import Database
 from franking.outbox.entry import FINISHED, STATES, OutboxEntry, moment, read_diagnosis, read_receipt, written
@@ -95,30 +95,27 @@ class Store:
         that cannot be used.
         """
         bodies: list[Path | bytes] = []
-        numbers: list[int] = []
         named: list[Path] = []
         try:
             with self.database.ready():
                 for draft in drafts:
                     bodies.append(self._body(draft))
             with self.database.transaction() as connection:
-                for draft, body in zip(drafts, bodies, strict=True):
-                    number = _same(connection, draft)
-                    if number is None:
-                        number, path = self._insert(connection, draft, body)
-                        if path is not None:
-                            named.append(path)
-                    numbers.append(number)
-                found = [self.entry(row) for number in numbers for row in numbered(connection, number)]
+                return [self._put(connection, *put, named) for put in zip(drafts, bodies, strict=True)]
         except BaseException:
-            for path in named:
-                path.unlink(missing_ok=True)
+            self._remove_unnamed(named)
             raise
         finally:
             for body in bodies:
                 if isinstance(body, Path):
                     body.unlink(missing_ok=True)  # a draft that got no name
-        return found
+
+    def _remove_unnamed(self, paths: Sequence[Path]) -> None:
+        """Remove the files of rows that were not committed; an interruption may also strike just after that."""
+        with suppress(FrankingError):
+            for path in paths:
+                if not self.database.rows("SELECT 1 FROM entries WHERE number = ? AND mark = ?", parsed(path.stem)):
+                    path.unlink(missing_ok=True)
 
     def _body(self, draft: Draft) -> bytes | Path:
         content = draft.prepared.content
@@ -126,15 +123,37 @@ class Store:
             return write_draft(self._bodies, content)
         return b"".join(content.chunks(bcc=True))
 
-    def _insert(self, connection: sqlite3.Connection, draft: Draft, body: bytes | Path) -> tuple[int, Path | None]:
+    def _put(self, connection: sqlite3.Connection, draft: Draft, body: bytes | Path, named: list[Path]) -> OutboxEntry:
+        """Write one message down; the name that its file gets, if it is one, goes into ``named``."""
+        if draft.key is not None and (there := _same(connection, draft)) is not None:
+            return self.entry(numbered(connection, there)[0])
+        values = self._values(draft, body)
+        held = connection.execute("SELECT held, next_at FROM accounts WHERE account = ?", (draft.account,)).fetchone()
+        if held is not None:  # it is tried in time for this message's last attempt
+            until = "UPDATE accounts SET next_at = min(next_at, :expires_at) WHERE account = :account"
+            connection.execute(until, values)
+        number = connection.execute(_INSERT, values).lastrowid
+        assert number is not None
+        if isinstance(body, Path):
+            path = self._bodies / f"{written(number, values['mark'])}.eml"
+            named.append(path)
+            place(body, path)
+        else:
+            connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
+        return self.entry({
+            **values,
+            "number": number, "state": "queued", "attempts": 0, "receipt": None, "diagnosis": None,
+            "held": held and held["held"], "held_until": held and held["next_at"],
+        })  # fmt: skip
+
+    def _values(self, draft: Draft, body: bytes | Path) -> dict[str, Any]:
         now = self.clock()
         begin = now if draft.not_before is None else max(now, draft.not_before)
         envelope, content = draft.prepared.envelope, draft.prepared.content
         recipients = json.dumps(envelope.recipients, ensure_ascii=False)
         flags = _EIGHT_BIT * content.eight_bit + _SMTPUTF8 * content.smtputf8 + _IN_FILE * isinstance(body, Path)
-        mark = os.urandom(4).hex()
-        values = {
-            "mark": mark,
+        return {
+            "mark": os.urandom(4).hex(),
             "key": draft.key,
             "digest": draft.digest,
             "account": draft.account,
@@ -150,16 +169,6 @@ class Store:
             "next_at": begin,
             "expires_at": begin + (draft.give_up or self.settings.give_up),
         }
-        # an account that waits is tried in time for this message's last attempt
-        connection.execute("UPDATE accounts SET next_at = min(next_at, :expires_at) WHERE account = :account", values)
-        number = connection.execute(_INSERT, values).lastrowid
-        assert number is not None
-        if isinstance(body, Path):
-            path = self._bodies / f"{written(number, mark)}.eml"
-            place(body, path)
-            return number, path
-        connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
-        return number, None
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -307,8 +316,6 @@ _INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' +
 
 def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
     """Return the row that a draft's key names already, or None. Raises ``MessageError`` for another content."""
-    if draft.key is None:
-        return None
     row = connection.execute("SELECT number, mark, digest FROM entries WHERE key = ?", (draft.key,)).fetchone()
     if row is None:
         return None

@@ -1,0 +1,177 @@
+"""The outbox's file: what is refused and left as it is, what a full disk leaves behind."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import franking
+from commandline import franking as run
+from franking.outbox import database
+from franking.outbox.store import Store
+from outbox.test_outbox import large, message, save
+
+
+@pytest.fixture
+def box() -> Store:
+    save(1)
+    made = Store()
+    assert made.counts()["queued"] == 0
+    return made
+
+
+def queue(number: int = 0) -> franking.OutboxEntry:
+    return franking.connect("shop").queue(message(number))
+
+
+def test_a_damaged_database_is_named_and_left_as_it_is(box: Store) -> None:
+    box.close()
+    box.database.path.write_bytes(b"no database at all" * 100)
+    before = box.database.path.read_bytes()
+    with pytest.raises(franking.SendError, match="damaged") as caught:
+        queue()
+    assert not caught.value.temporary
+    assert box.database.path.read_bytes() == before
+    ended = run("outbox", "list")
+    assert ended.code == 1
+    assert str(box.database.path) in " ".join(ended.err.split())
+
+
+def test_a_newer_one_is_refused(box: Store) -> None:
+    with sqlite3.connect(box.database.path) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    box.close()
+    with pytest.raises(franking.SettingsError, match="newer"):
+        queue()
+    assert run("outbox", "run", "--once").code == 2
+
+
+def test_an_older_one_is_brought_forward_in_one_step(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = queue()
+    monkeypatch.setattr(database, "SCHEMA", (*database.SCHEMA, "ALTER TABLE entries ADD COLUMN colour TEXT; nonsense"))
+    with pytest.raises(franking.SendError):
+        Store().counts()  # half a step is none
+    monkeypatch.setattr(database, "SCHEMA", (*database.SCHEMA[:-1], "ALTER TABLE entries ADD COLUMN colour TEXT"))
+    assert Store().get(entry.id).id == entry.id
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and owners")
+@pytest.mark.parametrize(("what", "mode"), [("directory", 0o755), ("path", 0o644)])
+def test_what_others_may_read_is_refused_with_the_command(box: Store, what: str, mode: int) -> None:
+    box.close()
+    path: Path = getattr(box.database, what)
+    path.chmod(mode)
+    with pytest.raises(franking.SettingsError, match="chmod") as caught:
+        queue()
+    assert caught.value.repair is not None
+    assert os.waitstatus_to_exitcode(os.system(caught.value.repair)) == 0
+    assert queue().state == "queued"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+def test_another_owners_is_refused_with_the_way_out(box: Store) -> None:
+    box.close()
+    os.chown(box.database.path, 12345, -1)
+    with pytest.raises(franking.SettingsError, match="relay"):
+        queue()
+
+
+def test_a_link_is_not_followed(box: Store, tmp_path: Path) -> None:
+    box.close()
+    elsewhere = tmp_path / "elsewhere.sqlite3"
+    box.database.path.rename(elsewhere)
+    box.database.path.symlink_to(elsewhere)
+    with pytest.raises(franking.SettingsError, match="cannot be written"):
+        queue()
+
+
+def test_a_network_file_system_is_refused(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.close()
+    device = box.directory.stat().st_dev
+    line = f"36 35 {os.major(device)}:{os.minor(device)} / /home rw - nfs4 server:/home rw\n"
+    real = Path.read_text
+
+    def read_text(path: Path, *more: Any) -> str:
+        return line if str(path) == "/proc/self/mountinfo" else real(path, *more)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    with pytest.raises(franking.SettingsError, match="nfs4"):
+        queue()
+
+
+def test_a_full_disk_leaves_the_old_state(box: Store) -> None:
+    """At every size at which it may happen."""
+    kept = [queue(number).id for number in range(3)]
+    mailer = franking.connect("shop")
+    mailer.queue(message(3))
+    store = mailer._outbox
+    assert store is not None
+    pages = store.database.rows("PRAGMA page_count")[0][0]
+    for more in range(12):
+        store.database.rows(f"PRAGMA max_page_count = {pages + more}")
+        before = store.counts()
+        try:
+            mailer.queue(franking.Message(to="a@example.com", text="x" * 20_000))
+        except franking.SendError as full:
+            assert full.temporary
+            assert store.counts() == before
+        else:
+            assert store.counts()["queued"] == before["queued"] + 1
+            break
+    else:
+        pytest.fail("it never fitted")
+    assert more > 0
+    assert {entry.id for entry in store.list()} >= set(kept)
+
+
+def test_a_disk_that_is_full_for_a_large_message_keeps_nothing_of_it(
+    box: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(franking.SendError, match="No space") as caught:
+        patch.setattr(os, "fsync", full)
+        franking.connect("shop").queue(large(b"x" * 400_000))
+    assert caught.value.temporary
+    assert caught.value.diagnosis is None or caught.value.diagnosis.code == "outbox.busy"
+    assert list((box.directory / "bodies").iterdir()) == []
+    assert box.counts()["queued"] == 0
+
+
+def test_a_body_that_is_gone_ends_its_message_only(box: Store) -> None:
+    one, other = franking.connect("shop").queue(large(b"x" * 400_000)), queue()
+    (box.directory / "bodies" / f"{one.id}.eml").unlink()
+    outbox = franking.Outbox()
+    outbox.run(once=True)
+    entry = outbox.get(one.id)
+    assert entry.state == "failed"
+    assert entry.diagnosis is not None and entry.diagnosis.code == "outbox.body-missing"
+    assert outbox.get(other.id).state == "queued"
+
+
+def test_files_that_no_row_names_go_after_an_hour(box: Store) -> None:
+    bodies = box.directory / "bodies"
+    entry = franking.connect("shop").queue(large(b"x" * 400_000))
+    old, new = bodies / "000000000099-deadbeef.eml", bodies / ".1-2.tmp"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    for path in (old, bodies / f"{entry.id}.eml"):
+        os.utime(path, (1, 1))
+    box.purge()
+    assert sorted(path.name for path in bodies.iterdir()) == sorted([new.name, f"{entry.id}.eml"])
+
+
+def test_no_secret_is_in_the_outbox(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRANKING_SECRET_SHOP", "Canary7-hunter2")
+    queue()
+    franking.Outbox().run(once=True)
+    box.close()
+    for path in box.directory.rglob("*"):
+        if path.is_file():
+            assert b"Canary7" not in path.read_bytes()
