@@ -26,7 +26,7 @@ GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
 WHO = {"you": "you", "admin": "an administrator", "provider": "the provider"}
 
 SUBJECTS = {
-    "Settings, secrets and files": ("settings", "account", "secret", "store", "file"),
+    "Settings, secrets and files": ("settings", "account", "secret", "store", "file", "machine"),
     "The server's name": ("dns",),
     "The connection": ("connect", "greet", "server", "client", "blocklisted"),
     "Encryption": ("tls",),

@@ -21,8 +21,10 @@ means and who can mend it; filled in by the mailer). This module explains nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +54,9 @@ class Evidence:
     """What was seen when something failed: the input of a diagnosis, never its conclusion.
 
     ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``,
-    ``store``, ``settings``, ``message``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is an RFC 3463
-    code such as ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of secrets.
+    ``store``, ``settings``, ``message``, ``machine``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is
+    an RFC 3463 code such as ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of
+    secrets.
     ``reason`` is the machine's own word for it: an OAuth ``error``, Graph's ``error.code``, Gmail's ``reason``,
     OpenSSL's ``reason``, or for the network ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``,
     ``not-found``, ``no-address``, ``no-dns``, ``bad-name``. ``details`` holds everything else by name (``errno``,
@@ -241,3 +244,64 @@ class OutcomeUnknown(SendError, TimeoutError):
     def __init__(self, message: str, *, accepted: tuple[str, ...] | list[str] = (), **rest: Any) -> None:
         super().__init__(message, **rest)
         self.accepted = list(accepted)
+
+
+# -- what breaks into a send -----------------------------------------------------------------------------------------
+
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, getattr(errno, "WSAEMFILE", errno.EMFILE))
+
+
+def exhausted(problem: BaseException, step: str = "message") -> SendError | None:
+    """Return the error to raise instead where this machine has run out of descriptors, memory or threads, be it behind
+    other errors; None where it has not, or where an outcome that is not known says more.
+
+    It stands here, as a module that is not loaded yet cannot be loaded then.
+    """
+    link: BaseException | None = problem
+    for _ in range(20):
+        if link is None or _is_scarcity(link):
+            break
+        link = link.__cause__ or link.__context__
+    if link is None or not _is_scarcity(link) or isinstance(problem, OutcomeUnknown):
+        return None
+    number = _number(link)
+    text = os.strerror(number) if number is not None else str(link) or "out of memory"
+    evidence = Evidence("machine", text=text, reason="exhausted", details={"errno": number})
+    if getattr(problem, "possibly_sent", False):
+        words = f"This computer ran out of open files, memory or threads after the message had left: {text}."
+        return OutcomeUnknown(words, evidence=evidence)
+    words = f"This computer has run out of open files, memory or threads: {text}."
+    return ConnectError(words, step=getattr(problem, "step", None) or step, evidence=evidence)
+
+
+@contextmanager
+def scarcity(step: str) -> Iterator[None]:
+    """Raise what ``exhausted`` says instead of what this machine has run out of."""
+    try:
+        yield
+    except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
+        if (error := exhausted(problem, step)) is None:
+            raise
+        raise error from problem
+
+
+def _number(problem: BaseException) -> int | None:
+    """Return the system's number of an error, also of one of ours that tells what it saw."""
+    if isinstance(problem, FrankingError):
+        return problem.evidence.details.get("errno") if problem.evidence is not None else None
+    return problem.errno if isinstance(problem, OSError) else None
+
+
+def _is_scarcity(problem: BaseException) -> bool:
+    if _number(problem) in _SCARCE or isinstance(problem, MemoryError):
+        return True
+    return isinstance(problem, RuntimeError) and str(problem) == "can't start new thread"
+
+
+def mark(broken: BaseException, possibly_sent: bool) -> None:
+    """Write on what broke into a send (Ctrl-C, what a signal's handler raised) whether the message may have been
+    accepted.
+    """
+    if not isinstance(broken, FrankingError):
+        with suppress(AttributeError):
+            broken.possibly_sent = possibly_sent  # type: ignore[attr-defined]

@@ -50,6 +50,7 @@ class ScriptedProvider:
         self.facts = Facts(routes=(RouteFacts("scripted", why="For tests.", per_minute=per_minute),))
         self.openings: list[FrankingError | None] = []
         self.answers: list[Any] = []
+        self.raised: BaseException | None = None  # instead of an answer: what no provider means to raise
         self.by_recipient: dict[str, list[Any]] = {}
         self.sent: list[tuple[tuple[str, ...], str]] = []
         self.tokens: list[str] = []
@@ -87,6 +88,8 @@ class ScriptedSession:
     def send(self, envelope: franking.Envelope, content: Any) -> Receipt:
         assert self.is_open, "a closed session was used"
         provider = self.provider
+        if provider.raised is not None:
+            raise provider.raised
         with provider.lock:
             queue = next(
                 (provider.by_recipient[one] for one in envelope.recipients if provider.by_recipient.get(one)),

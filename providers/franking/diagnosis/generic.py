@@ -56,6 +56,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "bug", "bug"),
     Rule("interrupted", reason=("interrupted",), temporary=False),
     Rule("text.not-understood", reason=("not-understood",), temporary=False),
+    Rule("machine.exhausted", reason=("exhausted",), who="admin", temporary=True),
     # what is kept here
     _on("store", "store.insecure", "loose-mode"),
     _on("store", "store.not-ours", "link", "not-ours", "foreign-owner"),

@@ -20,7 +20,15 @@ from dataclasses import replace
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import ConnectError, FrankingError, LoginError, OutcomeUnknown, RecipientsRefused, Refused
+from franking.errors import (
+    ConnectError,
+    FrankingError,
+    LoginError,
+    OutcomeUnknown,
+    RecipientsRefused,
+    Refused,
+    exhausted,
+)
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt, Session, SupportsMany
@@ -100,7 +108,11 @@ def send_all(run: Run, messages: Iterable[Any]) -> Iterator[SendResult]:
     jobs = Queue(run, messages)
     if run.connections > 1:
         yield from _in_threads(run, jobs)
-        return
+    else:
+        yield from _in_this_thread(run, jobs)
+
+
+def _in_this_thread(run: Run, jobs: Queue) -> Iterator[SendResult]:
     worker = _Worker(run, jobs)
     healthy = False
     try:
@@ -175,7 +187,8 @@ class _Worker:
         except FrankingError as error:
             yield from self._unopened(first, error)
             return
-        lost = ConnectError("The connection ended before this message was begun.", stale=True)
+        lost: FrankingError = ConnectError("The connection ended before this message was begun.", stale=True)
+        broken = False  # by what is no end of a connection
         drawn = _Drawn(self, first)
         if isinstance(session, SupportsMany):
             outcomes = session.send_many(drawn, window=self.run.window)
@@ -196,14 +209,20 @@ class _Worker:
                 break
             except ConnectError as closed:
                 lost = closed  # the server had closed it while it rested
+                break
+            except (MemoryError, OSError, RuntimeError) as problem:  # the session has told what it knows
+                if (scarce := exhausted(problem)) is None:
+                    raise
+                broken, lost = True, scarce
+                break
             except INTERRUPTIONS as interruption:  # the session goes on to tell the rest, or has told what it knows
                 self.jobs.halt(interruption)
-        yield from self._left_over(drawn, lost)
+        yield from self._left_over(drawn, lost, broken)
 
-    def _left_over(self, drawn: _Drawn, lost: ConnectError) -> Iterator[SendResult]:
+    def _left_over(self, drawn: _Drawn, lost: FrankingError, broken: bool) -> Iterator[SendResult]:
         """Settle what the session ended before it began with, and what an interruption hid the outcome of."""
         for job in list(drawn.unsettled.values()):
-            hidden = job.begun and self.jobs.halted
+            hidden = job.begun and (self.jobs.halted or broken)
             yield from self._settle(job, OutcomeUnknown(_IN_FLIGHT) if hidden else lost)
 
     def following(self) -> Job | None:
@@ -219,6 +238,10 @@ class _Worker:
                 outcome = session.send(envelope, content)
             except FrankingError as error:
                 outcome = error
+            except (MemoryError, OSError, RuntimeError) as problem:
+                if (scarce := exhausted(problem)) is None:
+                    raise
+                outcome = scarce
             except INTERRUPTIONS as interruption:
                 self.jobs.halt(interruption)
                 if getattr(interruption, "possibly_sent", True):
@@ -266,8 +289,10 @@ class _Worker:
         """Do what is decided of a job's outcome; return its result, or none where it is tried again."""
         if isinstance(outcome, Receipt):
             self._failures, self._carried = 0, True
-        elif self._is_over(outcome):
-            self.close(keep=False)
+        else:
+            outcome = exhausted(outcome) or outcome
+            if self._is_over(outcome):
+                self.close(keep=False)
         if type(outcome) is Refused:
             self.run.mailer.explain(outcome)  # what it means decides what follows
         decision = decide(job, outcome, self.run.policy, self.run.chance(), carried=self._carried)
@@ -364,11 +389,18 @@ def _work(worker: _Worker, results: Results) -> None:
 
 
 def _start(threads: list[threading.Thread], run: Run) -> BaseException | None:
-    """Start threads; an interruption so early stops the run, is returned, and what has begun is finished."""
+    """Start threads, as many as this machine has; an interruption so early stops the run, is returned, and what has
+    begun is finished.
+    """
     failure: BaseException | None = None
     for thread in threads:
         try:
             thread.start()
+        except (MemoryError, RuntimeError) as problem:
+            if exhausted(problem) is None:
+                raise
+            _log.warning("This computer has no more threads: fewer connections are used than were asked for.")
+            break
         except INTERRUPTIONS as interruption:
             run.stop.set()
             failure = failure or interruption
@@ -392,6 +424,8 @@ def _in_threads(run: Run, jobs: Queue) -> Iterator[SendResult]:
     failure = _start(threads, run)
     running = sum(thread.ident is not None for thread in threads)
     try:
+        if not running and failure is None:  # not even one thread: then in this one
+            yield from _in_this_thread(run, jobs)
         while running:
             try:
                 result = results.get()

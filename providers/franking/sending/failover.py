@@ -169,7 +169,11 @@ class Failover:
     def _note(self, error: FrankingError) -> str:
         """Remember that the account cannot send now; return why."""
         now, failures = self._clock(), int(self._known().get("failures", 0)) + 1
-        reason = (error.diagnosis or self._mailer.explain(error)).title
+        reason = error.message
+        if error.diagnosis is None:
+            self._mailer.explain(error)
+        if error.diagnosis is not None:
+            reason = error.diagnosis.title
         until = now + PAUSES[min(failures, len(PAUSES)) - 1]
         state = {"version": 1, "failures": failures, "since": now, "until": until, "reason": reason}
         try:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import resolve
-from franking.errors import ConnectError, FrankingError, LoginError, Refused
+from franking.errors import ConnectError, FrankingError, LoginError, Refused, exhausted, forget_locals, mark, scarcity
 from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
 from franking.registry import provider as find_provider
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.auth.secret import Secret
     from franking.auth.store import SecretStore
-    from franking.diagnosis.diagnosis import Diagnosis
     from franking.message.address import Envelope
     from franking.message.message import Message
     from franking.outbox.entry import OutboxEntry
@@ -166,7 +165,7 @@ class Mailer:
                 try:
                     receipt = sent_on(prepared, receipt, self._transact, self.made_up_for)
                 except BaseException as broken:
-                    _mark(broken, True)  # some have it
+                    mark(broken, True)  # some have it
                     raise
         _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
         return receipt
@@ -198,7 +197,7 @@ class Mailer:
                     prepared = rewritten
         except BaseException as broken:
             if not hasattr(broken, "possibly_sent"):  # the session was not asked yet, does not know, or had answered
-                _mark(broken, begun)
+                mark(broken, begun)
             raise
 
     def send_many(
@@ -306,9 +305,7 @@ class Mailer:
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     def recovered(self, error: LoginError | ConnectError, tried: set[str]) -> bool:
-        """Make up for a refused token, or for a connection that had died before anything left, each once; return False
-        where the error stands.
-        """
+        """Make up for a refused token, or for a connection that had died before anything left, each once."""
         if isinstance(error, LoginError):
             if "token" in tried or not error.token_refused or error.possibly_sent:
                 return False
@@ -343,10 +340,11 @@ class Mailer:
             raise switched_off(self.account)
         if capturing is not None:
             return capturing.session(self)
-        if needs_secret(self.account, self.provider):
-            with Steps(self.observer)("secret"):
-                self._secret_in_use().get()
-        return self.provider.open(self.account, self._secret_in_use(), self.observer)
+        with scarcity("connect"):
+            if needs_secret(self.account, self.provider):
+                with Steps(self.observer)("secret"):
+                    self._secret_in_use().get()
+            return self.provider.open(self.account, self._secret_in_use(), self.observer)
 
     def renew(self) -> None:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
@@ -369,12 +367,8 @@ class Mailer:
     @contextmanager
     def borrow(self) -> Iterator[Session]:
         """Hand this thread a session: an idle one, or a new one, as ``Pool.borrow`` does."""
-        try:
-            with self.pool.borrow(self.open) as session:
-                yield session
-        except FrankingError as error:
-            self.failed(error)
-            raise
+        with self.explained(), self.pool.borrow(self.open) as session:
+            yield session
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -410,34 +404,34 @@ class Mailer:
         """Attach its diagnosis to every Franking error that passes through, and tell the observer of it."""
         try:
             yield
-        except FrankingError as error:
+        except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
+            error = exhausted(problem) or problem
+            if not isinstance(error, FrankingError):
+                raise
             self.failed(error)
             self.explain(error)
-            raise
+            if error is problem:
+                raise
+            raise error from problem
 
-    def explain(self, error: FrankingError) -> Diagnosis:
+    def explain(self, error: FrankingError) -> None:
         """Attach its diagnosis to an error, with what is known of the sign-in.
 
         A secret that the other side repeated does not come out.
         """
-        from franking.sending.explain import explain  # and all the texts: only a failure needs them
-
         signed_in, secrets = {}, []
-        if (watched := self._watched).secret is not None:
-            signed_in = {"who": watched.who, "scopes": watched.scopes}
-            secrets = [watched.last] if watched.last else []
-        found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
-        self._short_lines = self._short_lines or found.code == "message.line-too-long"
-        return found
+        try:
+            from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
-
-def _mark(broken: BaseException, possibly_sent: bool) -> None:
-    """Write on what broke into a send (Ctrl-C, what a signal's handler raised) whether the message may have been
-    accepted.
-    """
-    if not isinstance(broken, FrankingError):
-        with suppress(AttributeError):
-            broken.possibly_sent = possibly_sent  # type: ignore[attr-defined]
+            if (watched := self._watched).secret is not None:
+                signed_in = {"who": watched.who, "scopes": watched.scopes}
+                secrets = [watched.last] if watched.last else []
+            found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
+            self._short_lines = self._short_lines or found.code == "message.line-too-long"
+        except (MemoryError, OSError) as problem:  # no file can be opened now, not even that of the texts
+            if exhausted(problem) is None:
+                raise
+            forget_locals(error)
 
 
 def _info(text: str, *values: object) -> None:

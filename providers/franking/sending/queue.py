@@ -19,7 +19,7 @@ from itertools import count
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import ConnectError, Evidence, FrankingError, Throttled
+from franking.errors import ConnectError, Evidence, FrankingError, Throttled, exhausted
 from franking.message.prepare import Prepared
 from franking.provider import Receipt
 from franking.sending.retry import Policy
@@ -234,7 +234,10 @@ class Queue:
         except INTERRUPTIONS as interruption:
             self.halt(interruption)
             failure: FrankingError = ConnectError(_NOT_BEGUN)
-        except FrankingError as error:
+        except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
+            error = exhausted(problem) or problem
+            if not isinstance(error, FrankingError):
+                raise
             failure = error
         self._unprepared.append(self._failed(index, message, failure))
         return None

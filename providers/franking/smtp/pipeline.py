@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from franking.errors import ConnectError, FrankingError, MessageError, Refused
+from franking.errors import ConnectError, FrankingError, MessageError, Refused, exhausted
 from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.smtp.protocol import Capabilities, Reply
@@ -96,9 +96,12 @@ class Pipeline:
             octets = next(self._script, None)
         except FrankingError as problem:
             self._unreadable(problem)
-        except OSError as problem:
-            words = f"The message could not be read: {problem.strerror or problem}."
-            self._unreadable(MessageError(words, field="attachments"))
+        except (MemoryError, OSError, RuntimeError) as problem:
+            scarce = exhausted(problem)
+            if scarce is None and not isinstance(problem, OSError):
+                raise
+            words = f"The message could not be read: {getattr(problem, 'strerror', None) or problem}."
+            self._unreadable(scarce or MessageError(words, field="attachments"))
         else:
             if octets is not None:
                 self._writer.offset += len(octets)

@@ -160,14 +160,14 @@ class SmtpSession:
                     self._wait()
             self._reject_fetched(source)
             yield from self._results()
+        except GeneratorExit as problem:  # nobody reads any more
+            self._interrupted(problem)
+            raise
         # the connection is given up, and what became of each message is still told
-        except (KeyboardInterrupt, SystemExit) as problem:
+        except BaseException as problem:
             self._interrupted(problem)
             self._reject_fetched(source)
             yield from self._results()
-            raise
-        except BaseException as problem:
-            self._interrupted(problem)
             raise
         finally:
             self._leave()
