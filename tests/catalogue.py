@@ -22,6 +22,7 @@ from franking.errors import (
     TLSError,
 )
 from franking.redaction import HIDDEN
+from franking.registry import providers
 
 ERRORS: dict[str, type[FrankingError]] = {
     "resolve": ConnectError,
@@ -45,6 +46,23 @@ VALUES: Mapping[str, Any] = {
     "sender": "Jan Novák <info@novak.cz>",
     "to": "me@example.cz",
 }
+
+
+ALL_RULES = [*GENERIC, *(rule for provider in providers() for rule in provider.rules)]
+
+KNOWN_VALUES = """
+account name again usage unsaved provider route host port security username sender address whole_address to who scopes
+mailbox problem said reason status field repair retry_after path key mode verify_message names mechanisms suggestion
+recommended recommended_title recipient size limit character username_clean host_clean saved no_login by_password
+port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority
+admin_consent_url by_smtp by_api by_graph try_587 try_465 at_sign_in number about_account about_policy
+about_permission about_app about_password about_company about_device about_service about_request
+permissions beyond_users as_app app_only by_browser by_device entry
+at_login at_sender at_content logged_in other_login testing sent_folder everywhere
+remark_enable_access remark_allow_programs remark_separate_password remark_proton_token remark_abroad
+remark_maybe_microsoft remark_ses remark_api_key remark_mailgun remark_postmark remark_smtp_key remark_mailjet
+"""
+"""The names that a text may ask for."""
 
 
 @dataclass(frozen=True)
@@ -98,4 +116,16 @@ def judged(row: Row, rules: Iterable[Rule], values: Mapping[str, Any] = VALUES) 
     return found
 
 
-__all__ = ["GENERIC", "VALUES", "ConnectTimeout", "MessageError", "Row", "Throttled", "judged", "seen", "smtp"]
+__all__ = [
+    "ALL_RULES",
+    "GENERIC",
+    "KNOWN_VALUES",
+    "VALUES",
+    "ConnectTimeout",
+    "MessageError",
+    "Row",
+    "Throttled",
+    "judged",
+    "seen",
+    "smtp",
+]

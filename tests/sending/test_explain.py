@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+import catalogue
 import franking
 from franking.errors import ConnectError, Evidence, LoginError, LoginRequired, Refused
 from franking.registry import provider
 from franking.sending.explain import better_for, explain, in_commands
+from franking.sending.testsend import hints_for
 
 
 def smtp(host: str = "smtp.novak.cz", **settings: Any) -> franking.Account:
@@ -123,3 +125,79 @@ def test_what_stands_for_an_account_in_a_command() -> None:
     code = smtp()
     assert in_commands(code) == {"name": "shop", "account": code.reference, "again": (code.reference,)}
     assert in_commands(code.referred_to_as("", ()))["again"] is None
+
+
+@pytest.mark.parametrize(
+    ("host", "reply", "code", "better"),
+    [
+        (
+            "smtp.gmail.com",
+            "535 5.7.8 Username and Password not accepted. BadCredentials",
+            "google.password-refused",
+            "gmail",
+        ),
+        (
+            "aspmx.l.google.com",
+            "535 5.7.8 Username and Password not accepted. BadCredentials",
+            "google.password-refused",
+            "gmail",
+        ),
+        (
+            "smtp.office365.com",
+            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+            "microsoft.basic-auth-off",
+            "outlook",
+        ),
+        ("smtp.office365.com", "535 5.7.3 Authentication unsuccessful", "microsoft.password-refused", "outlook"),
+        ("smtp.novak.cz", "535 5.7.8 Error: authentication failed", "login.refused", None),
+        ("smtp.gmail.com.evil.example", "535 5.7.8 Error: authentication failed", "login.refused", None),
+    ],
+)
+def test_a_server_of_an_oauth_provider_leads_to_its_sign_in(
+    host: str, reply: str, code: str, better: str | None
+) -> None:
+    account = franking.Account(
+        name="shop", provider="smtp", sender="info@novak.cz", host=host, username="info@novak.cz"
+    )
+    found = explain(LoginError("x", evidence=catalogue.smtp(reply, mechanism="PLAIN")), account, provider("smtp"))
+    assert found.code == code
+    hints = hints_for(account)
+    if better is None:
+        assert "franking setup" not in found.remedies[0]
+        assert not hints
+    else:
+        assert f"`franking setup info@novak.cz --provider {better}`" in found.remedies[0]
+        assert [hint.code for hint in hints] == ["provider.better-way"]
+        assert f"`franking setup info@novak.cz --provider {better}`" in hints[0].text
+
+
+def test_a_misspelt_server_is_named_as_it_was_probably_meant() -> None:
+    account = franking.Account(
+        name="shop", provider="smtp", sender="info@novak.cz", host="smtp.gmai.com", username="info@novak.cz"
+    )
+    found = explain(
+        ConnectError("x", step="resolve", evidence=catalogue.seen("dns", "not-found", host="smtp.gmai.com")),
+        account,
+        provider("smtp"),
+    )
+    assert found.remedies[0] == "Did you mean smtp.gmail.com?"
+    account = account.replace(host="smtp.novak.cz")
+    found = explain(
+        ConnectError("x", step="resolve", evidence=catalogue.seen("dns", "not-found")), account, provider("smtp")
+    )
+    assert not any("Did you mean" in remedy for remedy in found.remedies)
+
+
+def test_the_mailer_says_who_signed_in_and_hides_what_was_used() -> None:
+    account = franking.Account(name="shop", provider="gmail", sender="jan@gmail.com", route="smtp")
+    known = {"who": "eva@gmail.com", "scopes": ("https://mail.google.com/",)}
+    error = LoginError(
+        "x",
+        evidence=catalogue.smtp(
+            "535 5.7.8 BadCredentials for CANARY-TOKEN", mechanism="XOAUTH2", username="jan@gmail.com"
+        ),
+    )
+    found = explain(error, account, provider("gmail"), signed_in=known, secrets=["CANARY-TOKEN"])
+    assert found.code == "login.other-mailbox"
+    assert "eva@gmail.com signed in, but the account is for jan@gmail.com" in found.cause
+    assert "CANARY" not in repr(found)
