@@ -417,3 +417,33 @@ def test_a_forked_child_has_an_outbox_of_its_own(box: franking.Outbox) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert mailer.queue(message(2)).state == "queued"
     assert box.counts()["queued"] == 2
+
+
+def test_one_mail_a_day_tells_of_what_needs_a_person(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(refused={"no@example.com": "550 5.1.1 unknown"}) as server:
+        save(server.port)
+        path = Path(os.environ["FRANKING_CONFIG"])
+        path.write_text("[outbox]\nnotify = 'boss@example.com'\n" + path.read_text())
+        mailer = franking.connect("shop")
+        mailer.queue(message())
+        clock.now += 1
+        box.run(once=True)
+        assert len(server.messages) == 1  # nothing to tell
+
+        def told() -> list[bytes]:
+            return [received.data for received in server.messages if received.recipients == ["boss@example.com"]]
+
+        refused = mailer.queue(message(to="no@example.com"))
+        for _ in range(3):
+            clock.now += 1
+            box.run(once=True)
+        assert len(told()) == 1
+        assert refused.id.encode() in told()[0]
+        later = mailer.queue(message(to="no@example.com"))
+        box.run(once=True)
+        assert len(told()) == 1  # one a day
+        for _ in range(3):
+            clock.now += 90_000
+            box.run(once=True)
+        assert len(told()) == 2
+        assert later.id.encode() in told()[1] and refused.id.encode() not in told()[1]

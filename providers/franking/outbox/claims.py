@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Claims:
     def close(self) -> None:
         """Give back whatever this runner still has, and end."""
         with self.database.transaction() as connection:
-            _take_over(connection, self.runner, 0.0)
+            _take_over(connection, self.runner, time.time())
         self._alive.release()
         self._path.unlink(missing_ok=True)
 
@@ -156,9 +157,9 @@ _SETTLE = (
 
 def _take_over(connection: sqlite3.Connection, runner: str, now: float) -> list[int]:
     unknown = connection.execute(
-        "UPDATE entries SET state = 'unknown' WHERE state = 'sending' AND runner = ? AND started "
+        "UPDATE entries SET state = 'unknown', finished_at = ? WHERE state = 'sending' AND runner = ? AND started "
         "RETURNING number, mark",
-        (runner,),
+        (now, runner),
     ).fetchall()
     for row in unknown:
         diagnosis = write_value(about("interrupted", entry=written(row["number"], row["mark"])))

@@ -23,6 +23,7 @@ from franking.message.address import Envelope
 from franking.message.prepare import Prepared
 from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
+from franking.outbox.notice import put_notice
 from franking.outbox.outcome import Attempt, after, is_the_accounts
 from franking.outbox.stamp import Stamps
 from franking.outbox.store import Store
@@ -102,7 +103,7 @@ class Runner:
                 for number in self.claims.take_over(now):
                     self.finished(number)
                 if abs(now - purged) > PURGE_SECONDS:
-                    self.store.purge()
+                    self._keep_house()
                     purged = now
                 self._start_lanes(now, once=once)
                 if once:
@@ -116,6 +117,14 @@ class Runner:
             self._end_lanes(idle=False)
             self.claims.close()
         return self.summary
+
+    def _keep_house(self) -> None:
+        """Remove what is past its keeping, and tell of what needs a person; neither stops the mail."""
+        try:
+            self.store.purge()
+            put_notice(self.store)
+        except FrankingError as problem:
+            _log.warning("%s", problem)
 
     def finished(self, number: int) -> None:
         """Tell of a row whose attempt is over."""
