@@ -123,7 +123,6 @@ NETWORK = [
     Row("N25", "login.not-offered", seen("sasl", text="SMTP AUTH extension not supported by server."), "login"),
     Row("N26", "login.mechanism", seen("sasl", "no-mechanism", mechanisms=["XOAUTH2", "NTLM"]), "login"),
     Row("N26", "login.mechanism", seen("sasl", text="No suitable authentication method found."), "login"),
-    Row("N27", "login.not-ascii", seen("sasl", "not-ascii"), "login"),
     Row(
         "N27",
         "login.not-ascii",

@@ -54,7 +54,7 @@ GENERIC: tuple[Rule, ...] = (
     # the command line's own
     _on("settings", "usage", "usage"),
     _on("settings", "bug", "bug"),
-    Rule("interrupted", reason=("interrupted",), temporary=False),
+    Rule("interrupted", kind=("",), reason=("interrupted",), temporary=False),
     Rule("text.not-understood", reason=("not-understood",), temporary=False),
     Rule("machine.exhausted", reason=("exhausted",), who="admin", temporary=True),
     # what is kept here
@@ -80,7 +80,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "secret.not-a-sign-in", "given-grant"),
     _on("settings", "settings.no-account", "no-account"),
     _on("settings", "settings.insecure", "open-to-writing"),
-    _on("settings", "settings.extra", "extra-missing", "missing-extra"),
+    _on("settings", "settings.extra", "extra-missing"),
     Rule(
         "account.disabled",
         step=("settings",),

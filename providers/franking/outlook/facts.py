@@ -147,8 +147,8 @@ FACTS = Facts(
     numbers={"aadsts": NUMBER},
     oauth=True,
     sent_folder="save_to_sent",
-    speaks=r"\.prod\.(?:outlook|exchangelabs)\.com\b|\baka\.ms/|SmtpClientAuthentication is disabled|\b5\.7\.139\b"
-    r"|\bbasic authentication is (?:disabled|not supported for client submission)",
+    speaks=r"\.prod\.(?:protection\.)?(?:outlook|exchangelabs)\.com\b|\baka\.ms/|\b5\.7\.139\b"
+    r"|SmtpClientAuthentication is disabled|\bbasic authentication is (?:disabled|not supported for client submission)",
     client=ClientFacts(
         "client_id",
         "Application (client) ID",

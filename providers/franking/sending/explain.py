@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from franking.diagnosis.rules import Rule
     from franking.provider import Provider
 
-__all__ = ["better_for", "explain", "in_commands", "speaker_of"]
+__all__ = ["better_for", "explain", "in_commands", "rules_for", "speaker_of"]
 
 
 def explain(
@@ -43,18 +43,24 @@ def explain(
     """
     if error.diagnosis is None:
         better = better_for(account)
-        owners = (speaker_of(error, account), better, provider)
-        rules: list[Rule] = [rule for owner in owners if owner is not None for rule in owner.rules]
         values = {**_values(account, provider, better), **(signed_in or {})}
         if error.evidence is not None and error.evidence.kind == "dns":
             from franking.discovery.recommend import nearest_host
 
             values["suggestion"] = nearest_host(_host(account))
-        error.diagnosis = diagnose(error, [*rules, *GENERIC], values, secrets=secrets)
+        error.diagnosis = diagnose(error, rules_for(error, account, provider), values, secrets=secrets)
         forget_locals(error)
         if isinstance(error, LoginRequired) and account is not None and account.reference:
             error.repair = login_command(account)
     return error.diagnosis
+
+
+def rules_for(error: FrankingError, account: Account | None, provider: Provider | None) -> list[Rule]:
+    """Return the rules that an error of this account meets, in their order: of whoever spoke, of a better provider, of
+    the account's own, the generic ones.
+    """
+    owners = (speaker_of(error, account), better_for(account), provider)
+    return [*(rule for owner in owners if owner is not None for rule in owner.rules), *GENERIC]
 
 
 def better_for(account: Account | None) -> Provider | None:

@@ -25,6 +25,7 @@ ACCESS: tuple[Says, ...] = (
         "ip adresa|adresy ~ blokovan*|blacklist*|zablokovan*",
         "ip adresse ~ gesperrt|blockiert|blacklist|sperrliste",
         "sperrliste",
+        "banned|blocked sending ip",
         "adresse ip ~ bloquee|liste_noire|blacklistee",
         "adres ip ~ zablokowan*|czarnej_liscie",
         temporary=False,
@@ -32,8 +33,9 @@ ACCESS: tuple[Says, ...] = (
     ),
     Says(
         "blocklisted",
-        marks=r"(?<!dbl\.)spamhaus(?!\S*/(?:query/)?(?:domain|dbl))|spamcop|\bsorbs\b|uceprotect|barracudacentral|dnsbl|\brbl\b|abuseat|mailspike"
-        r"|ipcheck\.proofpoint|invaluement|nixspam|\bpsbl\b",
+        marks=r"^(?!.*(?:\bdomain\b.{0,30}\b(?:listed|present)\b|\bdbl\b|/(?:query/)?domain)).*"
+        r"(?:spamhaus|spamcop|\bsorbs\b|uceprotect|barracudacentral|dnsbl|\brbl\b|abuseat|mailspike"
+        r"|ipcheck\.proofpoint|invaluement|nixspam|\bpsbl\b)",
         temporary=False,
         note="P38",
     ),
@@ -138,7 +140,6 @@ ACCESS: tuple[Says, ...] = (
     ),
     Says(
         "tls.client-outdated",
-        "tls 1 0",
         marks=r"TLS ?v?1\.0 and 1\.1|TLS ?v?1\.[01] (is|are) not supported",
         temporary=False,
         note="M35",

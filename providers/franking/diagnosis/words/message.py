@@ -86,6 +86,7 @@ MESSAGE: tuple[Says, ...] = (
         "illegal|blocked|forbidden|banned|dangerous|prohibited|disallowed|unacceptable ~ attachment|attachments"
         "|file|files|extension",
         "potential security issue",
+        "banned content",
         "executable|executables file|files|attachment|attachments|content",
         "prilohy|priloha|priloh ~ zakazan*|nepovolen*|blokovan*",
         "anhang|anhange|dateityp ~ nicht|blockiert|verboten|unzulassig",
@@ -114,6 +115,8 @@ MESSAGE: tuple[Says, ...] = (
     ),
     Says(
         "server.policy",
+        "mailpolicy violation",
+        "policy error",
         "policy violation|violations|reason|reasons|restriction|restrictions|rejection|rejected|rejects|block",
         "rejected|refused|blocked|denied|prohibited ~ policy|policies",
         "violates|violated|violation|against ~ policy|policies",
@@ -158,7 +161,8 @@ TROUBLE: tuple[Says, ...] = (
         "server|service|system ?is ?too ?currently|temporarily overloaded|down",
         "too busy",
         "service ?is temporarily unavailable",
-        "temporarily unavailable",
+        "resource|resources|service|server|system ~ temporarily unavailable",
+        "queue quota exceeded",
         "server|system configuration error|problem",
         "queue file write error",
         "insufficient|out_of|not_enough ?system|disk storage|resources|memory|disk ?space",

@@ -16,7 +16,7 @@ SENDER: tuple[Says, ...] = (
         "domain|sender|from|address|identity ~ not|never ?yet ?been verified|validated|confirmed|authenticated ?with",
         "verified sender|from|domain|identity",
         "sender signature",
-        "unverified ?email sender|address|domain|from|recipient",
+        "unverified ?email sender|domain|from",
         "sending from ?domain ~ not allowed|permitted|authorized",
         "unconfigured sending domain",
         "only send testing emails",
@@ -131,7 +131,8 @@ SENDER: tuple[Says, ...] = (
         "badmailfrom",
         "sender|domain|from|url|link ?domain|address ~ blacklisted|blocklisted|blacklist|blocklist",
         "sender address ~ blocked using",
-        marks=r"\bdbl\b|\bsurbl\b|\buribl\b|\brhsbl\b|dbl\.spamhaus|spamhaus\S*/(?:query/)?(?:domain|dbl)",
+        marks=r"\bdomain\b.{0,30}\b(?:listed|present) (?:in|on|at|by)\b|\bdbl\b|\bsurbl\b|\buribl\b|\brhsbl\b"
+        r"|spamhaus\S*/(?:query/)?(?:domain|dbl)",
         temporary=False,
     ),
     Says(
