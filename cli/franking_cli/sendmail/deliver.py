@@ -45,6 +45,9 @@ def deliver(
     elif resolved or sender != own:
         found = mailer.prepare(data).envelope.recipients
         envelope = Envelope(sender, dict.fromkeys((*found, *resolved)))
+    if options.queue or mailer.account.queue:
+        mailer.queue(data, key=options.key, envelope=envelope)
+        return {}
     return dict(mailer.send(data, envelope=envelope).refused)
 
 

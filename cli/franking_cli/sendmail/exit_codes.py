@@ -13,6 +13,7 @@ EX_NOINPUT = 66
 EX_NOUSER = 67
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
+EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
 EX_NOPERM = 77
 EX_CONFIG = 78
@@ -38,7 +39,7 @@ def exit_code(error: Any) -> int:
     if isinstance(error, MessageError):
         return EX_NOUSER if error.field == "recipient" else EX_DATAERR
     if isinstance(error, SettingsError):
-        return EX_CONFIG
+        return EX_CANTCREAT if error.evidence is not None and error.evidence.kind == "outbox" else EX_CONFIG
     if isinstance(error, LoginRequired):
         return EX_NOPERM
     if (error.diagnosis or error).temporary or _later(error):

@@ -2,8 +2,8 @@
 quick to start.
 
 It reads a message from stdin and sends it with an account of Franking; ``-bs`` speaks SMTP on stdin and stdout instead.
-It says nothing when all went well, and one line on stderr otherwise; its exit code is one of sysexits.h. There is no
-queue: when it returns 0, the server has it.
+It says nothing when all went well, and one line on stderr otherwise; its exit code is one of sysexits.h. When it
+returns 0, the server has it; with ``--queue``, the outbox.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main() -> NoReturn:
     """Run, and exit with a code of sysexits.h."""
     code = EX_OK
     try:
-        code = _run(Options(sys.argv[1:]))
+        options = Options(sys.argv[1:])
+        options.lists = options.lists or sys.argv[0].endswith("mailq")
+        code = _run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt as broken:
@@ -56,7 +58,7 @@ def _interrupted(broken: KeyboardInterrupt) -> int:
 
 def _run(options: Options) -> int:
     from franking.errors import FrankingError
-    from franking.sending.mailer import connect
+    from franking.sending.mailer import account_for, connect
     from franking_cli.sendmail.aliases import Aliases
     from franking_cli.sendmail.deliver import deliver
 
@@ -65,37 +67,57 @@ def _run(options: Options) -> int:
 
         logging.basicConfig(stream=sys.stderr, format="%(message)s")
         logging.getLogger("franking.wire").setLevel(logging.DEBUG)
+    if options.settings is not None:
+        os.environ["FRANKING_CONFIG"] = options.settings  # for the aliases and for every command that is started too
+    if options.lists or options.runs:
+        return _with_outbox(options)
+    if options.key is not None and not options.queue:
+        usage("--key goes with --queue")
     if not options.smtp and not options.recipients and not options.from_headers:
         usage("no recipients: name them, or use -t to take them from the headers")
     if sys.stdin is None or (options.smtp and sys.stdout is None):
         usage("a message comes in on standard input, a dialogue (-bs) goes out on standard output; that one is closed")
-    if options.settings is not None:
-        os.environ["FRANKING_CONFIG"] = options.settings  # for the aliases and for every command that is started too
     refused: dict[str, Any] | None = None
     try:
-        with connect(options.account) as mailer:
-            aliases = Aliases.load(options.aliases)
-            if options.smtp:
-                from franking_cli.sendmail.smtp_server import Dialogue
-
-                dialogue = Dialogue(mailer, aliases, options)
-                try:
-                    dialogue.run(sys.stdin.buffer, sys.stdout.buffer)
-                except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
-                    sys.stdout = None
-                return dialogue.worst
-            try:
-                data = _message(sys.stdin.buffer, options)
-            except OSError as problem:
-                complain(f"standard input cannot be read: {problem.strerror or problem}")
-                return EX_NOINPUT
-            refused = deliver(mailer, data, options, aliases)
+        if options.smtp:
+            return _dialogue(options)
+        try:
+            data = _message(sys.stdin.buffer, options)
+        except OSError as problem:
+            complain(f"standard input cannot be read: {problem.strerror or problem}")
+            return EX_NOINPUT
+        with connect(account_for(options.account, data)) as mailer:
+            refused = deliver(mailer, data, options, Aliases.load(options.aliases))
     except FrankingError as error:
         return failed(error)
     except KeyboardInterrupt:
         if refused is None:
             raise  # else the message was accepted, and only the farewell was interrupted
     return partly_refused(refused) if refused else EX_OK
+
+
+def _dialogue(options: Options) -> int:
+    from franking.sending.mailer import connect
+    from franking_cli.sendmail.aliases import Aliases
+    from franking_cli.sendmail.smtp_server import Dialogue
+
+    with connect(options.account) as mailer:
+        dialogue = Dialogue(mailer, Aliases.load(options.aliases), options)
+        try:
+            dialogue.run(sys.stdin.buffer, sys.stdout.buffer)
+        except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished
+            sys.stdout = None
+        return dialogue.worst
+
+
+def _with_outbox(options: Options) -> int:
+    from franking.errors import FrankingError
+    from franking_cli.sendmail.queue import list_queue, run_queue
+
+    try:
+        return list_queue() if options.lists else run_queue()
+    except FrankingError as error:
+        return failed(error)
 
 
 def _message(stream: BinaryIO, options: Options) -> bytes:

@@ -15,6 +15,10 @@ USAGE = """usage: franking-sendmail [options] [recipient …] < message
   -f ADDRESS      sender of the envelope
   -F NAME         full name of the sender, where the message has no From
   -bs             speak SMTP on stdin and stdout
+  --queue         put the message into the outbox instead of sending it now
+  --key KEY       with --queue: what names the message, so that it goes only once
+  -q              deliver what is due in the outbox
+  -bp             list what waits in the outbox (so does the name mailq)
   -a ACCOUNT      account to send with (default: FRANKING_ACCOUNT, or the default account)
   -C FILE         settings file (default: FRANKING_CONFIG, accounts.toml of the user or of the system)
   -v              show the dialogue with the server on stderr
@@ -26,17 +30,23 @@ Other options of sendmail(8) are accepted and have no effect (-bm -oem -odi -om 
 _SHOWN = ("--help", "--version")
 _SWITCHES = {"t": "from_headers", "i": "dots_are_text", "v": "verbose"}
 _VALUES = {"f": "sender", "r": "sender", "F": "name", "a": "account", "C": "settings"}
-_MODES = {"bs": "smtp", "bm": "", "oi": "dots_are_text"}  # what a value of -b and -o means, where it means anything
+_MODES = {
+    "bs": "smtp",
+    "bm": "",
+    "bp": "lists",
+    "oi": "dots_are_text",
+}  # what a value of -b and -o means, where it means anything
 _IGNORED = "cGmnUx"
 _IGNORED_VALUES = "ABehLMNOopRVX"
-_IGNORED_REST = "dq"  # their value stands behind them, or there is none
+_IGNORED_REST = "d"  # their value stands behind them, or there is none
 
 
 class Options:
     """What the command line asked for."""
 
     def __init__(self, arguments: list[str]) -> None:
-        self.from_headers = self.dots_are_text = self.smtp = self.verbose = False
+        self.from_headers = self.dots_are_text = self.smtp = self.verbose = self.queue = self.runs = self.lists = False
+        self.key: str | None = None
         self.sender: str | None = None
         self.name: str | None = None
         self.account: str | None = None
@@ -60,6 +70,10 @@ class Options:
             _show(word)
         elif name == "--aliases":
             self.aliases = value or next(rest, None) or usage("--aliases needs a file")
+        elif word == "--queue":
+            self.queue = True
+        elif name == "--key":
+            self.key = value or next(rest, None) or usage("--key needs a value")
         else:
             _unknown(word)
 
@@ -71,6 +85,9 @@ class Options:
         for letter in letters:
             if letter in _SWITCHES:
                 setattr(self, _SWITCHES[letter], True)
+            elif letter == "q":  # an interval behind it is for daemons
+                self.runs = True
+                return
             elif letter in _IGNORED_REST:
                 return
             elif letter in _VALUES or letter in _IGNORED_VALUES or letter == "b":
@@ -101,7 +118,7 @@ def _show(word: str) -> NoReturn:
 
 
 def _unknown(word: str) -> NoReturn:
-    usage(f"{word} is no option that it knows; it has no queue, no daemon and no tables to build")
+    usage(f"{word} is no option that it knows; it has no daemon and no tables to build")
 
 
 def usage(why: str) -> NoReturn:
