@@ -118,7 +118,11 @@ def test_parts_in_parts_and_messages_in_messages() -> None:
         (b"base64", base64.b64encode(PNG), PNG),
         (b"BASE64", base64.b64encode(PNG)[:1003] + b"\r\n" + base64.b64encode(PNG)[1003:], PNG),
         (b"quoted-printable", b"".join(b"=%02x" % octet for octet in PNG), PNG),
-        (b"Quoted-Printable", b"=3D" * 700 + b"=\r\n" + b"x" * 999 + b" =\r\n", b"=" * 700 + b"x" * 999 + b" "),
+        (
+            b"Quoted-Printable",
+            b"x" + b"=3D" * 700 + b"=\r\n" + b"x" * 999 + b" =\r\n",
+            b"x" + b"=" * 700 + b"x" * 999 + b" ",
+        ),
     ],
 )
 def test_what_is_encoded_gets_more_lines(encoding: bytes, encoded: bytes, plain: bytes) -> None:
