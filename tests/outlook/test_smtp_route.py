@@ -58,6 +58,7 @@ def test_the_host_follows_from_the_kind_of_mailbox_and_the_cloud(
         ({"app_only": True}, "tenant"),
         ({"app_only": True, "tenant": "Organizations"}, "tenant"),
         ({"app_only": True, "authority": "https://login.microsoftonline.com/common"}, "authority"),
+        ({"app_only": True, "authority": "https://login.microsoftonline.com/Consumers/v2.0"}, "authority"),
         ({"app_only": True, "tenant": TENANT, "sender": "jan@outlook.com"}, "app_only"),
         ({"certificate": "/x.pem"}, "certificate"),
         ({"route": "smtp", "save_to_sent": False}, "save_to_sent"),

@@ -74,13 +74,14 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
 
         def _new_conn(self) -> socket.socket:
             place = tcp.Place(self._dns_host, self.port, "tls")
-            tcp.connect(place, tcp.resolve(place, timeout=timeout), self._own, timeout=timeout)
+            seconds: Any = self.timeout  # the request's own, or that of who opens it ahead
+            tcp.connect(place, tcp.resolve(place, timeout=seconds), self._own, timeout=seconds)
             if self.proxy is None:
                 self.stage = "tls"
             return self.sock
 
         def _own(self, sock: socket.socket) -> None:
-            sock.settimeout(timeout)
+            sock.settimeout(self.timeout)
             self.sock = sock
             if made.aborted:  # while no socket was there to break off
                 raise ConnectionAbortedError(errno.ECONNABORTED, "broken off")
@@ -88,11 +89,6 @@ def session(ca_file: str | None, *, timeout: float, patience: float = PATIENCE) 
         def _tunnel(self) -> None:
             super()._tunnel()
             self.stage = "tls"
-
-        def request(self, *args: Any, **settings: Any) -> None:
-            if self.sock is not None:  # it may still have the patience for the reply of the message before
-                self.sock.settimeout(self.timeout)
-            super().request(*args, **settings)
 
         @property
         def is_connected(self) -> bool:
