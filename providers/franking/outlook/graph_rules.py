@@ -37,6 +37,7 @@ BY_GRAPH: tuple[Rule, ...] = (
         "microsoft.no-mailbox",
         "MailboxNotEnabledForRESTAPI",
         "MailboxNotSupportedForRESTAPI",
+        "ErrorMissingEmailAddress",
         adds=by_route,
         note="H9",
     ),
@@ -44,10 +45,18 @@ BY_GRAPH: tuple[Rule, ...] = (
     _graph("microsoft.token-refused", "InvalidAuthenticationToken", adds=by_route, note="H1"),
     _graph("microsoft.access-policy", "ErrorAccessDenied", text="Access to OData is disabled", who="admin", note="H4"),
     _graph("microsoft.access-denied", "ErrorAccessDenied", note="H3"),
-    _graph("microsoft.scope-missing", "Authorization_RequestDenied", adds=by_route, note="H5"),
+    _graph(
+        "microsoft.scope-missing",
+        "Authorization_RequestDenied",
+        "NoPermissionsInAccessToken",
+        "InsufficientPermissions",
+        adds=by_route,
+        note="H5",
+    ),
     _graph("microsoft.send-as-denied", "ErrorSendAsDenied", adds=by_route, note="H6"),
     _graph("address.syntax", "ErrorInvalidRecipients", note="H7"),
     _graph("microsoft.mailbox-unknown", "ErrorInvalidUser", "Request_ResourceNotFound", "ResourceNotFound", note="H8"),
+    _graph("microsoft.mailbox-unknown", "ErrorNonExistentMailbox", note="H8"),
     _graph("message.malformed", "ErrorMimeContentInvalidBase64String", "ErrorMimeContentInvalid", note="H11 H12"),
     Rule("microsoft.upload-needed", _HTTP, codes=(400,), text="maximum request length", temporary=False, note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(413,), temporary=False, note="H13"),
@@ -113,6 +122,10 @@ BY_GRAPH: tuple[Rule, ...] = (
     ),
     Rule("server.trouble", _HTTP, codes=(5,), who="provider", temporary=True, note="H23 H28"),
     Rule("microsoft.token-refused", _HTTP, codes=(401,), adds=by_route, temporary=False, note="H1"),
-    Rule("microsoft.access-denied", _HTTP, codes=(403,), temporary=False, note="H3"),
+    _graph("microsoft.access-denied", "AccessDenied", "accessDenied", "Forbidden", note="H3"),
+    Rule(
+        "microsoft.access-denied", _HTTP, codes=(403,), text="access is denied|insufficient privileges", temporary=False
+    ),
+    Rule("api.bad-request", _HTTP, codes=(403,), temporary=False),  # refused, and nobody knows why: it is quoted
     Rule("api.bad-request", _HTTP, codes=(400, 404, 424), temporary=False, note="H24 H27 H28"),
 )

@@ -24,6 +24,7 @@ GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 
 _SMTP = ("smtp", "sasl")
 _LOGIN = ("login",)
+_CHOSEN_SENDERS = ("5.7.12", "5.7.124", "5.7.129", "5.7.133", "5.7.134", "5.7.135", "5.7.136", "5.7.193")
 
 
 def _everywhere(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -226,6 +227,8 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule("server.not-for-sending", _SMTP, enhanced=("5.7.64", "5.7.68"), temporary=False, note="M32 M33"),
     Rule("server.not-for-sending", _SMTP, codes=(550,), text="Unable to relay", temporary=False, note="M32"),
     Rule("recipient.unknown", _SMTP, enhanced=("5.4.1",), temporary=False, note="M31"),
+    # mailboxes and groups that take mail of chosen senders only (Exchange's list of NDRs)
+    Rule("recipient.policy", _SMTP, enhanced=_CHOSEN_SENDERS, temporary=False),
     Rule(
         "sender.domain-unauthenticated",
         _SMTP,

@@ -89,6 +89,7 @@ SIGN_IN: tuple[Rule, ...] = (
     ),
     *(_numbered(entry) for entry in aadsts.answers() if entry.code != _REFUSED),
     # the words that say what to do, with whatever number
+    Rule("microsoft.invalid-scope", _OAUTH, text="No applicable permissions were found", temporary=False),
     _error("login.pending", "authorization_pending", "slow_down", temporary=True),
     _error("login.timeout", "expired_token", "code_expired"),
     _error("login.cancelled", "authorization_declined"),
