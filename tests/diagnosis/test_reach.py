@@ -41,6 +41,7 @@ SPOKEN = (
     "policy, see https://support.forpsi.com/kb/a3900",
     "Sender address refused, see dbl.spamhaus.org",
     "Invalid email or User ID",
+    "RESOLVER.RST.NotAuthorized; not authorized",
     "account has been deleted",
     "Invalid To header",
 )

@@ -228,7 +228,7 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule("server.not-for-sending", _SMTP, codes=(550,), text="Unable to relay", temporary=False, note="M32"),
     Rule("recipient.unknown", _SMTP, enhanced=("5.4.1",), temporary=False, note="M31"),
     # mailboxes and groups that take mail of chosen senders only (Exchange's list of NDRs)
-    Rule("recipient.policy", _SMTP, enhanced=_CHOSEN_SENDERS, temporary=False),
+    Rule("recipient.policy", _SMTP, enhanced=_CHOSEN_SENDERS, who="admin", temporary=False),
     Rule(
         "sender.domain-unauthenticated",
         _SMTP,
