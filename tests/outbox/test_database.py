@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import franking
 from commandline import franking as run
-from franking.outbox import database
+from franking.outbox import claims, database, holds, store
 from franking.outbox.store import Store
 from outbox.test_outbox import large, message, save
 
@@ -109,24 +110,24 @@ def test_a_full_disk_leaves_the_old_state(box: Store) -> None:
     kept = [queue(number).id for number in range(3)]
     mailer = franking.connect("shop")
     mailer.queue(message(3))
-    store = mailer._outbox
-    assert store is not None
-    pages = store.database.rows("PRAGMA page_count")[0][0]
+    opened = mailer._outbox
+    assert opened is not None
+    pages = opened.database.rows("PRAGMA page_count")[0][0]
     for more in range(12):
-        store.database.rows(f"PRAGMA max_page_count = {pages + more}")
-        before = store.counts()
+        opened.database.rows(f"PRAGMA max_page_count = {pages + more}")
+        before = opened.counts()
         try:
             mailer.queue(franking.Message(to="a@example.com", text="x" * 20_000))
         except franking.SendError as full:
             assert full.temporary
-            assert store.counts() == before
+            assert opened.counts() == before
         else:
-            assert store.counts()["queued"] == before["queued"] + 1
+            assert opened.counts()["queued"] == before["queued"] + 1
             break
     else:
         pytest.fail("it never fitted")
     assert more > 0
-    assert {entry.id for entry in store.list()} >= set(kept)
+    assert {entry.id for entry in opened.list()} >= set(kept)
 
 
 def test_a_disk_that_is_full_for_a_large_message_keeps_nothing_of_it(
@@ -175,3 +176,14 @@ def test_no_secret_is_in_the_outbox(box: Store, monkeypatch: pytest.MonkeyPatch)
     for path in box.directory.rglob("*"):
         if path.is_file():
             assert b"Canary7" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "query", [holds._WAITING, claims._CLAIM, f"{store._SELECT} WHERE number < 9 ORDER BY number DESC LIMIT 9"]
+)
+def test_what_is_asked_all_the_time_goes_by_an_index(query: str, box: Store) -> None:
+    """A million rows are as fast as a thousand."""
+    values = {"now": 1, "far": 2, "account": "shop", "limit": 1, "runner": "x"}
+    wanted = {name: values[name] for name in re.findall(r":(\w+)", query)}
+    plan = [row["detail"] for row in box.database.rows(f"EXPLAIN QUERY PLAN {query}", wanted)]
+    assert [step for step in plan if step.startswith("SCAN entries") or "USING INDEX entries_state" in step] == []

@@ -86,15 +86,21 @@ _END = "SELECT min(expires_at) FROM entries WHERE state = 'queued' AND account =
 # each account once by the index, however many messages it has
 _WAITING = """
 WITH RECURSIVE names(account) AS (
-    SELECT min(account) FROM entries WHERE state = 'queued'
+    SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued'
     UNION ALL
-    SELECT (SELECT min(account) FROM entries WHERE state = 'queued' AND account > names.account) FROM names
-    WHERE names.account IS NOT NULL
+    SELECT (
+        SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued' AND account > names.account
+    ) FROM names WHERE names.account IS NOT NULL
 )
 SELECT names.account AS account, held, since, next_at, coalesce(stamp, '') AS stamp
 FROM names LEFT JOIN accounts ON accounts.account = names.account
-WHERE names.account IS NOT NULL AND EXISTS (
-    SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account
-    AND (due.next_at <= :now OR (due.next_at > :far AND (due.not_before IS NULL OR due.not_before <= :now)))
+WHERE names.account IS NOT NULL AND (
+    EXISTS (
+        SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account AND due.next_at <= :now
+    )
+    OR EXISTS (
+        SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account AND due.next_at > :far
+        AND (due.not_before IS NULL OR due.not_before <= :now)
+    )
 )
 """
