@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import franking
+from franking.auth.secret import Password
 from franking.file import FileProvider
 from franking.message.address import Address
 from franking.message.prepare import prepare as prepare_message
@@ -96,7 +97,7 @@ class Breaking:
 
 def session(directory: Path, seen: list[Step]) -> Any:
     account = franking.Account(name="out", provider="file", sender="jan@example.com", path=str(directory))
-    return franking.connect(account, observer=seen.append).open()
+    return FileProvider().open(account, Password(""), seen.append)
 
 
 def left_in(directory: Path) -> list[Path]:
