@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+import franking
 from franking.diagnosis import rules as engine
 from franking.diagnosis.phrases import Words, phrase
 from franking.diagnosis.words.access import ACCESS
@@ -28,7 +29,7 @@ from franking_cli.exit_codes import exit_code
 from franking_cli.sendmail.exit_codes import EX_TEMPFAIL
 from franking_cli.sendmail.exit_codes import exit_code as sendmail_exit_code
 from refusals import FORMS, GENERAL, PASSWORD, USER, Refusal, as_written, evidence, names_here, report, rows
-from servers.smtp import SmtpServer
+from servers.smtp import Fault, SmtpServer, sends
 
 ROWS = rows()
 SUBJECTS = (ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE)
@@ -279,3 +280,18 @@ def test_a_nasty_text_is_read_at_once(text: str) -> None:
 def test_an_evidence_without_words_fits_no_phrase() -> None:
     assert Words("").words == []
     assert not phrase("spam").among(Words(Evidence("smtp").text))
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "cp1250", "iso-8859-2"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("Přihlášení je vyžadováno", "login.missing"), ("Uživatel neexistuje", "recipient.unknown")],
+)
+def test_words_in_an_older_character_set_are_understood(meets: Meets, words: str, code: str, charset: str) -> None:
+    meets.plain.faults = [Fault("rcpt", sends(b"550 " + words.encode(charset) + b"\r\n"), nth=None)]
+    account = franking.Account(
+        name="shop", provider="smtp", sender=USER, host="127.0.0.1", port=meets.plain.port, security="none"
+    )
+    found = franking.send_test(account, "eva@jinde.cz").diagnosis
+    assert found is not None
+    assert found.code == code

@@ -11,7 +11,7 @@ import pytest
 
 import catalogue
 import franking
-from franking.errors import ConnectError, Evidence, LoginError, LoginRequired, Refused
+from franking.errors import ConnectError, Evidence, LoginError, LoginRequired, OutcomeUnknown, Refused
 from franking.registry import provider
 from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.testsend import hints_for
@@ -201,3 +201,22 @@ def test_the_mailer_says_who_signed_in_and_hides_what_was_used() -> None:
     assert found.code == "login.other-mailbox"
     assert "eva@gmail.com signed in, but the account is for jan@gmail.com" in found.cause
     assert "CANARY" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("account", "kept"),
+    [
+        (smtp(), False),
+        (franking.Account(name="g", provider="gmail", sender="a@gmail.com"), True),
+        (franking.Account(name="o", provider="outlook", client_id="x", sender="a@outlook.com"), True),
+        (
+            franking.Account(name="o", provider="outlook", client_id="x", sender="a@outlook.com", save_to_sent=False),
+            False,
+        ),
+    ],
+)
+def test_a_sent_folder_is_promised_only_where_the_mailbox_keeps_what_was_sent(
+    account: franking.Account, kept: bool
+) -> None:
+    found = explain(OutcomeUnknown("no answer"), account, provider(account.provider))
+    assert ("Sent folder" in " ".join(found.remedies)) is kept

@@ -31,6 +31,8 @@ class Words:
     __slots__ = ("_places", "words")
 
     def __init__(self, text: str) -> None:
+        if "\\x" in text:
+            text = _decoded(text)
         chunks = [_name_or_words(chunk) for chunk in text.casefold().translate(_LETTERS).split()]
         text = unicodedata.normalize("NFKD", " ".join(chunks))
         text = "".join([char for char in text if not unicodedata.combining(char)])
@@ -49,11 +51,23 @@ class Words:
 
     def ends(self, way: str) -> Iterable[int]:
         """Return the places behind a way of saying it: a word, or several joined by ``_``."""
-        first, *rest = way.split("_")
+        if "_" not in way:
+            return [place + 1 for place in self.places(way)]
+        return self._ends_of_several(*way.split("_"))
+
+    def _ends_of_several(self, first: str, *rest: str) -> Iterable[int]:
         for place in self.places(first):
             following = self.words[place + 1 : place + 1 + len(rest)]
             if len(following) == len(rest) and all(map(_like, following, rest)):
                 yield place + 1 + len(rest)
+
+
+def _decoded(text: str) -> str:
+    """Read octets of an older character set, which ``text.py`` shows as ``\\xe1``: Windows's of Central Europe where it
+    has letters that ISO's has not; accents are dropped later, so that those of the West are read too.
+    """
+    charset = "cp1250" if re.search(r"\\x[89]", text) else "iso-8859-2"
+    return re.sub(r"\\x([89a-f][0-9a-f])", lambda octet: bytes.fromhex(octet[1]).decode(charset, "replace"), text)
 
 
 def _name_or_words(chunk: str) -> str:

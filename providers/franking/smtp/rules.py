@@ -226,7 +226,7 @@ CODES: tuple[Rule, ...] = (
         "server.trouble",
         kind=_SMTP,
         codes=(4,),
-        enhanced=("4.3.*", "4.4.5"),
+        enhanced=("4.3.0", "4.3.1", "4.3.3", "4.3.5", "4.4.5"),  # 4.3.2 is said of too much as well
         who="provider",
         temporary=True,
         note="P27 P37 G18",

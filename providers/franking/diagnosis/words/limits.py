@@ -117,6 +117,15 @@ LIMITS: tuple[Says, ...] = (
         note="G20 G37 M25 M26",
     ),
     Says(
+        "quota.exceeded",
+        "quota exceeded",
+        step=("message", "accepted"),
+        codes=(5,),
+        enhanced=("5.4.5",),  # X.4.5: the mail system is congested, not a mailbox full
+        temporary=True,
+        note="G20",
+    ),
+    Says(
         "rate.limited",
         "too much mail|email|messages",
         "rate limit|limits|limited|limiting|exceeded|exceeds|exceed|control",
@@ -126,6 +135,7 @@ LIMITS: tuple[Says, ...] = (
         "too fast|quickly|frequently|often",
         "slow down",
         "unusual rate",
+        "rate of unsolicited mail",
         "rate ~ exceeded|exceeds",
         "excessive|high volume|rate|number",
         "too many ?recent|new|outgoing messages|mails|emails|e_mails",

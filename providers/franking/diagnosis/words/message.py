@@ -62,7 +62,7 @@ MESSAGE: tuple[Says, ...] = (
     Says(
         "message.too-large",
         "message|mail|email|attachment|attachments|size|file|data ?file|size ?is ?are too large|big|long",
-        "message|mail|email|attachment|attachments ?size ~ limit|exceeds|exceeded|exceed ~ limit|maximum"
+        "message|mail|email|attachment|attachments size ~ limit|exceeds|exceeded|exceed ~ limit|maximum"
         "|permitted|allowed|exceeded|size",
         "message|mail size ~ exceeds|exceeded ~ fixed|maximum|max|limit|allowed|permitted",
         "message|mail|email|attachment|header size ~ exceed|exceeds|exceeded|limit|limits|maximum|over",

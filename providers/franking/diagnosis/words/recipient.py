@@ -64,7 +64,7 @@ RECIPIENT: tuple[Says, ...] = (
         "recipient ~ only ~ accepts|accept",
         "only accepts ~ from",
         "sender ?address ?@ is|was ?on ?recipient ?recipients ?your ?my blacklisted|blocked|banned|blocklisted",
-        "sender|you|address ~ blocked|rejected|banned by ~ recipient|recipients|user|mailbox|owner",
+        "sender|you|address ~ blocked|banned by ~ recipient|recipients|owner",
         "blocked senders",
         "recipient does not want|accept ?your ?mail",
         "restricted ~ group|recipient|list|mailbox|distribution",

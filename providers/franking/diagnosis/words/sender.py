@@ -13,7 +13,7 @@ SENDER: tuple[Says, ...] = (
     Says(
         "sender.not-verified",
         "email address|addresses ?is|are not ?yet verified|confirmed|validated",
-        "domain|sender|from|address|identity ~ not|never ?yet ?been verified|validated|confirmed|authenticated ?with",
+        "domain|sender|from|address|identity ~ not|never ?yet ?been verified|validated|confirmed",
         "verified sender|from|domain|identity",
         "sender signature",
         "unverified ?email sender|domain|from",
