@@ -66,7 +66,7 @@ def header(server: SmtpServer, name: str) -> str:
         (("-toi",), True, False),
         (("-nGUmt",), False, False),
         (("-tem", "-odb", "-oee"), False, False),
-        (("-tB8BITMIME", "-NNEVER", "-RHDRS", "-Vx", "-h5", "-d", "-d0.1", "-q", "-Ac", "-Lmail"), False, False),
+        (("-tB8BITMIME", "-NNEVER", "-RHDRS", "-Vx", "-h5", "-d", "-d0.1", "-Ac", "-Lmail"), False, False),
         (("-bm", "-t"), False, False),
         (("-b", "m", "-t"), False, False),
     ],
@@ -94,7 +94,7 @@ def test_the_last_of_a_cluster_may_have_a_value(server: SmtpServer, arguments: t
     assert server.messages[0].sender == sender
 
 
-@pytest.mark.parametrize("arguments", [("-tZ",), ("-tf",), ("-bp",), ("-bd",), ("-tbi",), ("--queue",), ("-I",)])
+@pytest.mark.parametrize("arguments", [("-tZ",), ("-tf",), ("-bd",), ("-tbi",), ("--quick",), ("-I",)])
 def test_what_it_does_not_know_is_64(server: SmtpServer, arguments: tuple[str, ...]) -> None:
     done = commandline.sendmail(*arguments, text=LETTER)
     assert (done.code, len(done.err.splitlines())) == (64, 1)
