@@ -258,6 +258,8 @@ def exhausted(problem: BaseException, step: str = "message") -> SendError | None
     It stands here, as a module that is not loaded yet cannot be loaded then.
     """
     link: BaseException | None = problem
+    if not isinstance(problem, Exception):  # an interruption, whatever it broke into
+        return None
     for _ in range(20):
         if link is None or _is_scarcity(link):
             break

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import franking
 from franking.errors import ConnectError, FrankingError, LoginError, Refused
+from franking.message.prepare import Prepared
 from franking.provider import Step
 from franking.sending.retry import NEVER
 from franking.sending.testsend import check
 from servers.certificates import Certificates
+from servers.dialogue import Raw
 from servers.scripted import ScriptedProvider, messages
 from servers.smtp import EXTENSIONS, Fault, SmtpServer, hangs_up, says, silence
 
@@ -218,3 +221,24 @@ def test_many_messages_without_a_session_are_told_of_each_opening_that_failed(sm
         results = list(mailer.send_many(messages(2), policy=NEVER))
     assert {result.outcome for result in results} == {"failed"}
     assert watch.odd == [("greet", "failed")] * 2
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), ZeroDivisionError("a bug")])
+def test_what_is_no_error_of_ours_ends_its_step_too(tmp_path: Path, problem: BaseException) -> None:
+    """And the next message begins with a clean slate."""
+
+    class Breaking(Raw):
+        def chunks(self, *, bcc: bool) -> Iterator[bytes]:
+            raise problem
+
+    given = franking.Account(name="out", provider="file", sender="jan@example.com", path=str(tmp_path / "out"))
+    watch = Watch()
+    with franking.connect(given, observer=watch) as mailer:
+        with pytest.raises(type(problem)):
+            mailer.send(Prepared(franking.Envelope("jan@example.com", ["a@example.com"]), Breaking()))
+        assert watch.odd == [("message", "failed")]
+        mailer.send(message())
+        assert watch.odd == [("message", "failed")]
+        with pytest.raises(franking.MessageError) as caught:
+            mailer.send(message(to=[]))
+    assert watch.steps[-1].detail == caught.value.message

@@ -327,7 +327,7 @@ class Mailer:
         if self._told is not None:
             self._told.made_up_for(detail, name)
 
-    def failed(self, error: FrankingError) -> None:
+    def failed(self, error: BaseException) -> None:
         """Tell the observer, if there is one, of the step that an error ended."""
         if self._told is not None:
             self._told.stands(error)
@@ -404,15 +404,14 @@ class Mailer:
         """Attach its diagnosis to every Franking error that passes through, and tell the observer of it."""
         try:
             yield
-        except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
-            error = exhausted(problem) or problem
-            if not isinstance(error, FrankingError):
-                raise
+        except BaseException as broken:
+            error = exhausted(broken) or broken
             self.failed(error)
-            self.explain(error)
-            if error is problem:
+            if isinstance(error, FrankingError):
+                self.explain(error)
+            if error is broken:
                 raise
-            raise error from problem
+            raise error from broken
 
     def explain(self, error: FrankingError) -> None:
         """Attach its diagnosis to an error, with what is known of the sign-in.

@@ -12,10 +12,10 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from franking.errors import FrankingError
 from franking.provider import Step
 
 if TYPE_CHECKING:
-    from franking.errors import FrankingError
     from franking.provider import Observer
 
 __all__ = ["ToldSteps"]
@@ -34,10 +34,13 @@ class ToldSteps:
         else:
             self._observer(step)
 
-    def stands(self, error: FrankingError) -> None:
+    def stands(self, error: BaseException) -> None:
         """Tell the step that failed, now that nobody makes up for it; where none did, the one that the error names."""
         step = self._taken()
-        self._observer(step or Step(error.step or "message", "failed", detail=error.message))
+        if step is None and isinstance(error, FrankingError):
+            step = Step(error.step or "message", "failed", detail=error.message)
+        if step is not None:
+            self._observer(step)
 
     def made_up_for(self, detail: str, name: str | None = None) -> None:
         """Tell the step that failed as a warning: ``detail`` says what was done about it. Where none was told to have
