@@ -142,7 +142,10 @@ def _names(field: Field, value: Any) -> tuple[str, ...]:
         parts = value.split(",")
     if not isinstance(parts, list | tuple):
         raise field._wrong(value, "is not a list")
-    return tuple(_text(field, part).strip() for part in parts if part)
+    names = tuple(_text(field, part).strip() for part in parts if part)
+    if not all(map(str.isprintable, names)):
+        raise field._wrong(value, "has a character in it that does not show")
+    return names
 
 
 _YES_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
