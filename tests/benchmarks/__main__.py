@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import api, compose, grid, grow, report, smtp, startup
+from benchmarks import api, compose, grid, grow, outbox, report, smtp, startup
 from benchmarks.peers import environment, peers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -49,6 +49,14 @@ BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
         }
         for service in ("Gmail", "Graph")
     },
+    "outbox": {
+        "queue beside a bare commit": ("ratio", "≤", 1.5),
+        "put_many, times faster than queue": ("ratio", "≥", 8.0),
+        "delivery, window 1, beside send_many": ("ratio", "≥", 0.7),
+        "delivery, window 16, beside send_many": ("ratio", "≥", 0.7),
+        "a page of the list, many rows": ("ratio", "≤", 1.5),
+        "claiming, many rows": ("ratio", "≤", 1.5),
+    },
     "start-up": {
         "import franking": ("ratio", "≤", 1.3),
         "franking --help": ("ratio", "≤", 1.15),
@@ -69,6 +77,7 @@ def budgets(*, quick: bool) -> str:
     sent["file of 25 MB"] = sent.pop("file")
     sent["composing"] = compose.measure(messages=2, rounds=1, file_size=100_000) if quick else compose.measure()
     sent |= api.measure(messages=8, connections=2, file_size=4_000_000) if quick else api.measure()
+    sent["outbox"] = outbox.measure(messages=5, rounds=1, round_trip=0.002, rows=10) if quick else outbox.measure()
     sent["start-up"] = startup.measure(rounds=1 if quick else 20)
     return report.budgets(sent, BUDGETS)
 
