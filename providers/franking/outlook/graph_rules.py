@@ -106,7 +106,11 @@ BY_GRAPH: tuple[Rule, ...] = (
     ),
     Rule("api.upload-interrupted", _HTTP, codes=(416,), temporary=False, note="H26"),
     Rule(
-        "microsoft.app-only-token", _HTTP, text="only valid with delegated authentication", temporary=False, note="H30"
+        "microsoft.app-only-token",
+        _HTTP,
+        text="only valid with delegated authentication|endpoint that requires user sign-in",
+        temporary=False,
+        note="H30",
     ),
     Rule("microsoft.app-only-token", _HTTP, codes=(405,), temporary=False, note="H30"),
     _graph(
