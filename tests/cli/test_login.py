@@ -16,6 +16,7 @@ import pytest
 
 from commandline import Franking
 from franking.account import config
+from franking.account.binding import binding_of
 from franking.auth.secret import Grant, Password
 from franking.auth.store import open_store, save_grant
 from servers.google import Google
@@ -233,9 +234,13 @@ def test_what_was_given_as_a_sign_in_and_is_none(
     )
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EMFILE], ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EINVAL, "store.not-now"), (errno.ENOLCK, "store.not-now"), (errno.EMFILE, "machine.exhausted")],
+    ids=("EINVAL", "ENOLCK", "EMFILE"),
+)
 def test_a_sign_in_that_cannot_be_locked_is_not_renewed_and_may_be_tried_again(
-    franking: Franking, google: Google, monkeypatch: pytest.MonkeyPatch, number: int
+    franking: Franking, google: Google, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ) -> None:
     assert franking("login", "g").code == 0
     store = open_store()
@@ -248,7 +253,23 @@ def test_a_sign_in_that_cannot_be_locked_is_not_renewed_and_may_be_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "flock", fail)
         ended = franking("check", "g", "--json")
-    assert (ended.code, ended.json["diagnosis"]["code"]) == (5, "store.not-now")
+    assert (ended.code, ended.json["diagnosis"]["code"]) == (5, code)
     assert len(google.token_requests) == asked
     assert franking("check", "g").code == 0
     assert len(google.token_requests) == asked + 1
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_renewed_sign_in_is_bound_whoever_stored_it(franking: Franking, google: Google, bound: bool) -> None:
+    assert franking("login", "g").code == 0
+    store, account = open_store(), config.resolve("g")
+    kept = Grant.loads(store.load("g") or "")
+    assert kept.bound == binding_of(account)
+    ended = replace(kept, expires_at=0.0)
+    if not bound:  # Franking 0.1 stored it: it is renewed though its token is fresh
+        ended = replace(kept, bound={})
+    store.save("g", ended.dumps())
+    asked = len(google.token_requests)
+    assert franking("check", "g").code == 0
+    assert len(google.token_requests) == asked + 1
+    assert Grant.loads(store.load("g") or "").bound == binding_of(account)
