@@ -225,7 +225,7 @@ REPLIES = [
     ("mail", "553 5.7.1 <info@novak.cz>: Sender address rejected: not owned by user x", "sender.not-owned", 1),
     ("mail", "552 5.3.4 Message size exceeds fixed limit", "message.too-large", 1),
     ("mail", "452 4.3.1 Insufficient system storage", "server.trouble", 5),
-    ("mail", "421 4.3.2 Service shutting down", "server.trouble", 5),
+    ("mail", "421 4.3.2 Service shutting down", "server.not-now", 5),
     ("rcpt", "554 5.7.1 <me@example.cz>: Relay access denied", "relay.denied", 1),
     ("rcpt", "550 5.1.1 <me@example.cz>: User unknown", "recipient.unknown", 1),
     ("rcpt", "450 4.2.0 <me@example.cz>: Greylisted", "greylisted", 5),

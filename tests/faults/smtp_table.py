@@ -145,7 +145,7 @@ def _greet(step: str, fault: str) -> Expected | None:
         case "4xx":
             return broken("greet", "server.trouble")
         case "421":
-            return Expected("Throttled", "greet", True, False, "server.trouble")
+            return Expected("Throttled", "greet", True, False, "server.not-now")
         case "extra reply":
             return broken("greet" if first else "login", "protocol.error")
         case _:
@@ -183,7 +183,8 @@ def _login(step: str, fault: str) -> Expected | None:
         case "extra reply":  # seen before the password, or the first message, leaves
             return broken("login", "protocol.error") if step == "auth question" else STALE
         case "4xx" | "421":
-            return Expected("LoginError", "login", True, False, "server.trouble")
+            code = "server.not-now" if fault == "421" else "server.trouble"
+            return Expected("LoginError", "login", True, False, code)
         case "wrong code":
             return Expected("LoginError", "login", False, False, "protocol.error")
         case "5xx" | "invalid UTF-8" | "escapes":
@@ -230,7 +231,8 @@ def _refused(step: str, fault: str, mode: str) -> Expected:
     code = "server.trouble" if temporary else "send.refused"
     ends = fault == "421" or step == "content"
     if fault == "421":
-        return Expected("Throttled", "accepted" if step in ("content", "final") else "message", True, False, code)
+        where = "accepted" if step in ("content", "final") else "message"
+        return Expected("Throttled", where, True, False, "server.not-now")
     if step == "rcpt":
         return Expected(
             "RecipientsRefused",
