@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sqlite3
@@ -187,3 +188,22 @@ def test_what_is_asked_all_the_time_goes_by_an_index(query: str, box: Store) -> 
     wanted = {name: values[name] for name in re.findall(r":(\w+)", query)}
     plan = [row["detail"] for row in box.database.rows(f"EXPLAIN QUERY PLAN {query}", wanted)]
     assert [step for step in plan if step.startswith("SCAN entries") or "USING INDEX entries_state" in step] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc")
+def test_a_file_that_nobody_closed_is_closed_with_its_owner(box: Store) -> None:
+    def held() -> int:
+        return sum(os.path.realpath(each) == str(box.database.path) for each in Path("/proc/self/fd").iterdir())
+
+    box.close()
+    assert held() == 0
+    mailer = franking.connect("shop")
+    mailer.queue(message(1))
+    assert held() == 1
+    connection = mailer._outbox.database._connection  # type: ignore[union-attr]
+    mailer.close()
+    del mailer
+    gc.collect()
+    assert held() == 0
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):  # by us, not by the collector, which warns of it
+        connection.execute("SELECT 1")  # type: ignore[union-attr]

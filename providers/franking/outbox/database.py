@@ -131,6 +131,10 @@ class Database:
             if connection is not None and self._opened_by == os.getpid():
                 connection.close()
 
+    def __del__(self) -> None:
+        if getattr(self, "_connection", None) is not None:  # whoever queues a message need not know of a file
+            self.close()
+
     def _own_lock(self) -> threading.RLock:
         """Return the lock; in a forked child a new one, for a thread that is not there may hold the parent's."""
         if self._process != os.getpid():
