@@ -14,15 +14,17 @@ import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote, quote_plus
 
 from franking.errors import FrankingError
 
-__all__ = ["RUN", "everything", "found", "runs", "shapes", "variables"]
+__all__ = ["RUN", "TESTS", "everything", "found", "leaks", "runs", "shapes", "variables"]
 
 RUN = 8
 """Characters of a secret in a row, or of one of its forms, that may not come out: what was cut off is a part of it."""
 CLAIMS = 80
+TESTS = str(Path(__file__).parent)
 
 
 def shapes(secret: str) -> set[str]:
@@ -96,6 +98,46 @@ def variables(error: BaseException) -> str:
             if "tests" not in Path(frame.filename).parts:
                 parts.append(f"{frame.filename} {frame.name} {frame.locals}")
     return "\n".join(parts)
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Yield the frames of an exception, its causes and its contexts, but for the test's own."""
+    for link in _chain(error):
+        trace = link.__traceback__
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_filename.startswith(TESTS):
+                yield trace.tb_frame
+            trace = trace.tb_next
+
+
+def parts(value: object) -> Iterator[object]:
+    """Yield what stands in an object's attributes."""
+    yield from getattr(value, "__dict__", {}).values()
+    for kind in type(value).__mro__:
+        for name in getattr(kind, "__slots__", ()):
+            yield getattr(value, name, None)
+
+
+def shown(frame: FrameType) -> str:
+    told = []
+    for name, value in frame.f_locals.items():
+        for one in (value, *parts(value)):
+            try:
+                told.append(f"{name}={one!r}")
+            except Exception as problem:
+                told.append(f"{name}: {problem!r}")
+    return "\n".join(told)
+
+
+def leaks(error: BaseException, secrets: set[str]) -> list[str]:
+    """Return which frames show what of the secrets, of an exception that passed through us."""
+    hits: list[str] = []
+    if not any(str(frame.f_globals.get("__name__")).startswith("franking") for frame in frames(error)):
+        return hits
+    for frame in frames(error):
+        if told := found(shown(frame), *secrets):
+            hits.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name} {told[:2]}")
+    return hits
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -32,7 +32,7 @@ KINDS: dict[type[FrankingError], tuple[type[Exception], str | None, bool, bool]]
 
 
 def test_every_error_is_here() -> None:
-    assert {kind.__name__ for kind in KINDS} == set(errors.__all__) - {"Evidence"}
+    assert {kind.__name__ for kind in KINDS} == set(errors.__all__) - {"Evidence", "discreet"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,3 +128,74 @@ def test_the_variables_of_finished_frames_are_forgotten_and_lines_stay() -> None
         assert [frame.f_code.co_name for frame in frames][-3:] == ["outer", "outer", "inner"]
         assert not any("canary" in frame.f_locals.values() for frame in frames if frame is not sys._getframe())
     assert list(generator) == []
+
+
+def test_whatever_comes_out_has_left_its_variables_behind() -> None:
+    class Strike(BaseException):
+        pass
+
+    def inner() -> None:
+        token = "canary"  # noqa: F841
+        raise Strike
+
+    def of_a_library() -> None:
+        password = "canary"  # noqa: F841
+        try:
+            inner()
+        except Strike:
+            raise KeyError("what") from None  # whose context stays, unseen
+
+    def ours() -> None:
+        with errors.discreet:
+            of_a_library()
+
+    with pytest.raises(KeyError) as caught:
+        ours()
+    links = (caught.value, caught.value.__context__)
+    names = []
+    for link in links:
+        trace = link.__traceback__ if link else None
+        while trace is not None:
+            if trace.tb_frame is not sys._getframe():
+                names.append(trace.tb_frame.f_code.co_name)
+                assert "canary" not in repr(trace.tb_frame.f_locals)
+            trace = trace.tb_next
+    assert names == ["ours", "of_a_library", "of_a_library", "inner"]
+
+
+def test_what_the_caller_was_handling_keeps_its_variables() -> None:
+    def of_the_application() -> None:
+        order = 114  # noqa: F841
+        raise KeyError("stock")
+
+    def ours() -> None:
+        with errors.discreet:
+            raise FrankingError("no")
+
+    try:
+        of_the_application()
+    except KeyError as problem:
+        with pytest.raises(FrankingError):
+            ours()
+        trace = problem.__traceback__
+    assert trace is not None and trace.tb_next is not None
+    assert trace.tb_next.tb_frame.f_locals == {"order": 114}
+
+
+def test_the_frame_of_a_generator_that_has_ended_stays_and_is_empty() -> None:
+    def generator() -> Any:
+        token = "canary"  # noqa: F841
+        yield 1
+        raise KeyError("x")
+
+    def ours() -> None:
+        with errors.discreet:
+            list(generator())
+
+    with pytest.raises(KeyError) as caught:
+        ours()
+    trace = caught.value.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    assert trace is not None
+    assert (trace.tb_frame.f_code.co_name, trace.tb_frame.f_locals) == ("generator", {})

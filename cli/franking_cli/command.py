@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from franking.errors import Evidence, FrankingError, SettingsError
+from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.redaction import redacted
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
@@ -103,7 +103,7 @@ def account_names(incomplete: str) -> list[str]:
 def _guarded(console: Console, act: Callable[[], Any]) -> int:
     with logging_to_stderr(console.verbose):
         try:
-            with on_ending(interrupt):
+            with on_ending(interrupt), discreet:
                 return int(act() or 0)
         except FrankingError as raised:
             error = raised

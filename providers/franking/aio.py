@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Receipt
+from franking.redaction import veiled
 from franking.sending.queue import SendResult
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def connect(
     Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer``
     is called in worker threads.
     """
+    secret = veiled(secret)
     return AsyncMailer(
         account, connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store
     )
@@ -74,6 +76,7 @@ async def send(
     account: str | Account | None, message: Sendable, *, envelope: Envelope | None = None, **options: Any
 ) -> Receipt:
     """Send one message and close; ``options`` are those of ``connect``. Raises as ``franking.send`` does."""
+    options["secret"] = veiled(options.get("secret"))
     async with connect(account, **options) as mailer:
         return await mailer.send(message, envelope=envelope)
 
@@ -86,6 +89,8 @@ async def send_test(
     observer: Observer | None = None,
 ) -> TestReport:
     """Send a test message; as ``franking.send_test`` it raises no delivery failure: the report says."""
+
+    secret = veiled(secret)
 
     def act(call: _Call[TestReport]) -> TestReport:
         from franking.sending import testsend
@@ -120,6 +125,7 @@ class AsyncMailer:
     """Hold a ``Mailer`` and the threads that it works in: as many as it has connections. Tasks may share it."""
 
     def __init__(self, account: str | Account | None = None, *, connections: int = 1, **options: Any) -> None:
+        options["secret"] = veiled(options.get("secret"))
         self._account, self._options = account, {"connections": connections, **options}
         self._mailer: Mailer | None = None
         self._making = threading.Lock()

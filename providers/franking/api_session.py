@@ -18,7 +18,7 @@ from email.parser import HeaderParser
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown
+from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, discreet
 from franking.message.address import Address, Envelope
 from franking.message.content import Content
 from franking.message.headers import read_addresses
@@ -234,7 +234,7 @@ class ApiSession(ABC, Generic[C, M]):
 
         An interruption (Ctrl-C) leaves with ``possibly_sent`` on it.
         """
-        with self._guard, self._interruptible():
+        with discreet, self._guard, self._interruptible():
             self._client.begin()
             self._check_count(envelope)
             header = self._check_recipients(envelope, content)

@@ -23,12 +23,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
     from franking.diagnosis.diagnosis import Diagnosis
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
     "SettingsError",
     "TLSError",
     "Throttled",
+    "discreet",
 ]
 
 
@@ -116,26 +120,84 @@ _GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYN
 
 
 def forget_locals(error: BaseException) -> None:
-    """Clear the variables of the finished frames that an error, its causes and contexts came through; lines and names
-    stay.
+    """Clear the variables of the finished frames that an exception, its causes and contexts came through; lines and
+    names stay.
 
-    Error trackers show variables, and the inner frames, the SDKs' too, hold tokens. A frame that still runs is left
-    alone, a generator's too: clearing one that rests would end it.
+    Error trackers show variables, and the inner frames, the SDKs' too, hold secrets. What still runs is left alone; a
+    generator that rests is taken out of the traceback, because clearing it would end it; and what the application was
+    handling when it called us is its own.
     """
+    running: set[FrameType] = set()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        running.add(frame)
+        frame = frame.f_back
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         link = waiting.pop()
-        if link is None or id(link) in seen:
+        if link is None or id(link) in seen or (link is not error and _handled_by_caller(link, running)):
             continue
         seen.add(id(link))
         waiting += (link.__cause__, link.__context__)
-        trace = link.__traceback__
-        while trace is not None:
-            if not trace.tb_frame.f_code.co_flags & _GENERATORS:
-                with suppress(RuntimeError):  # it runs
-                    trace.tb_frame.clear()
-            trace = trace.tb_next
+        _clear(link, running)
+
+
+def _handled_by_caller(link: BaseException, running: set[FrameType]) -> bool:
+    """Return whether an exception was caught by a frame that is not ours, and that runs: it called us to make up for
+    it.
+    """
+    trace = link.__traceback__
+    if trace is None or trace.tb_frame not in running:
+        return False
+    return not str(trace.tb_frame.f_globals.get("__name__")).startswith("franking")
+
+
+def _clear(link: BaseException, running: set[FrameType]) -> None:
+    above: TracebackType | None = None
+    trace = link.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame not in running:
+            if frame.f_code.co_flags & _GENERATORS and not _ended(frame):
+                if above is None:
+                    link.__traceback__ = trace.tb_next
+                else:
+                    above.tb_next = trace.tb_next
+                trace = trace.tb_next
+                continue
+            with suppress(RuntimeError):  # it runs in another thread
+                frame.clear()
+        above, trace = trace, trace.tb_next
+
+
+def _ended(frame: FrameType) -> bool:
+    """Return whether a generator's frame has ended: only then it holds its variables itself (CPython)."""
+    import gc
+
+    return frame.f_code in gc.get_referents(frame)
+
+
+class _Discreet:
+    """What ``with discreet:`` enters: whatever comes out of it has left its variables behind (``forget_locals``).
+
+    Also what is not ours: Ctrl-C, a cancellation, what a signal's handler raised in the middle of a library. It stands
+    where a secret comes to life; the frame that it stands in, and those that call it, hold none in plain.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            forget_locals(error)
+
+
+discreet = _Discreet()
 
 
 class SettingsError(FrankingError, ValueError):

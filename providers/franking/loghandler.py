@@ -22,6 +22,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from franking.redaction import veiled
+
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.sending.mailer import Mailer
@@ -52,6 +54,7 @@ class MailHandler(logging.Handler):
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
+        options["secret"] = veiled(options.get("secret"))
         super().__init__(level)
         self._account, self._options = account, options
         self._to = [to] if isinstance(to, str) else list(to)

@@ -10,11 +10,12 @@ with what has no bound, so that nothing is looked at twice (``tests/test_redacti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from franking.text import visible
 
-__all__ = ["HIDDEN", "RUN", "Redactor", "redacted", "without_queries"]
+__all__ = ["HIDDEN", "RUN", "Redactor", "Veiled", "redacted", "revealed", "veiled", "without_queries"]
 
 HIDDEN = "[hidden]"
 
@@ -184,6 +185,40 @@ def _forms(secret: str) -> Iterator[str]:
         if not before or len(whole) > RUN - 3:
             found |= {whole, whole.replace("+", "-").replace("/", "_")}
     yield from found
+
+
+_Secret = TypeVar("_Secret")
+
+
+class Veiled(Generic[_Secret]):
+    """A text, or a key, that nobody sees who looks at variables and attributes: collectors of errors do, and they show
+    what the library was handed, too.
+    """
+
+    __slots__ = ("reveal",)
+
+    def __init__(self, secret: _Secret) -> None:
+        self.reveal: Callable[[], _Secret] = lambda: secret
+
+    def __bool__(self) -> bool:
+        return bool(self.reveal())
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+
+def veiled(secret: Any) -> Any:
+    """Return a text as a ``Veiled`` one, and anything else as it is."""
+    if isinstance(secret, str):
+        return Veiled(secret)
+    return secret
+
+
+def revealed(secret: Veiled[str] | str | None) -> str | None:
+    """Return what ``veiled`` was given."""
+    if isinstance(secret, Veiled):
+        return secret.reveal()
+    return secret
 
 
 def without_queries(text: str) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "bounded",
     "escaped",
     "json_object",
+    "json_value",
     "nearest",
     "one_line",
     "page_text",
@@ -80,14 +81,21 @@ def page_text(content: bytes) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", content[:4000].decode("utf-8", "replace")).split())
 
 
-def json_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return the JSON object that another side or a file claims to be; None where it is no JSON or no object."""
+def json_value(text: str | bytes) -> Any:
+    """Return what a JSON text says; None where it is none. Nothing is raised: json's own error holds all of the text,
+    which may be a secret.
+    """
     import json  # most programs read none
 
     try:
-        read = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def json_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that another side or a file claims to be; None where it is no JSON or no object."""
+    read = json_value(text)
     if isinstance(read, dict):
         return read
     return None

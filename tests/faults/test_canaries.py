@@ -5,6 +5,7 @@ The sign-ins' own canaries (codes, verifiers, device codes, assertions, keys) ar
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -21,7 +22,7 @@ from urllib.parse import quote
 import pytest
 
 import franking
-from canaries import everything, found, shapes
+from canaries import everything, found, leaks, shapes
 from franking.auth.secret import Grant, Password
 from franking.auth.sources import secret_for
 from franking.auth.store import FileStore
@@ -165,6 +166,55 @@ def test_nothing_secret_comes_out_of_an_echo_that_is_another(
     out = everything(report.error) + json.dumps(report.as_dict(), ensure_ascii=False) + repr(report) + repr(steps)
     out += "".join(f"{record.getMessage()} {record.__dict__}" for record in loud.records) + "".join(capfd.readouterr())
     assert not found(out, secret)
+
+
+@pytest.mark.parametrize("way", ["send", "connect", "check", "send_many", "send_test", "aio.send", "aio.connect"])
+def test_an_ordinary_wrong_password_is_in_no_variable(way: str) -> None:
+    """Nor in an attribute of one: collectors of errors show the frames that an error came through."""
+    import franking.aio
+
+    secret = {"secret": PASSWORD}
+    with SmtpServer(users={"jana": "another"}) as server:
+        place = {"host": "127.0.0.1", "port": server.port, "security": "none", "username": "jana", "auth": "plain"}
+        account = franking.Account(name="shop", provider="smtp", sender="jana@example.cz", timeout=5, **place)
+
+        async def connected() -> None:
+            async with franking.aio.connect(account, **secret) as mailer:
+                await mailer.send(MESSAGE)
+
+        ways: dict[str, Callable[[], Any]] = {
+            "send": lambda: franking.send(account, MESSAGE, **secret),
+            "connect": lambda: franking.connect(account, **secret).send(MESSAGE),
+            "check": lambda: franking.connect(account, **secret).check(),
+            "send_many": lambda: next(franking.connect(account, **secret).send_many([MESSAGE])).error,
+            "send_test": lambda: franking.send_test(account, **secret).error,
+            "aio.send": lambda: asyncio.run(franking.aio.send(account, MESSAGE, **secret)),
+            "aio.connect": lambda: asyncio.run(connected()),
+        }
+        try:
+            error = ways[way]()
+        except FrankingError as raised:
+            error = raised
+    assert isinstance(error, franking.LoginError)
+    assert leaks(error, {PASSWORD}) == []
+
+
+@pytest.mark.parametrize("way", ["connect", "send", "send_test", "aio.connect"])
+def test_a_password_for_an_account_that_does_not_exist_is_in_no_variable(way: str) -> None:
+    import franking.aio
+
+    async def sent() -> None:
+        await franking.aio.connect("nobody", secret=PASSWORD).send(MESSAGE)
+
+    ways: dict[str, Callable[[], Any]] = {
+        "connect": lambda: franking.connect("nobody", secret=PASSWORD, rate=0),
+        "send": lambda: franking.send("nobody", MESSAGE, secret=PASSWORD),
+        "send_test": lambda: franking.send_test("nobody", secret=PASSWORD),
+        "aio.connect": lambda: asyncio.run(sent()),
+    }
+    with pytest.raises(franking.SettingsError) as caught:
+        ways[way]()
+    assert leaks(caught.value, {PASSWORD}) == []
 
 
 @pytest.mark.process

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from franking.errors import Evidence, SettingsError
+from franking.text import json_value
 
 __all__ = ["Grant", "Password", "Secret", "loads"]
 
@@ -150,12 +151,9 @@ def loads(text: str) -> Password | Grant:
 
 
 def _read(text: str, kind: str, what: str) -> Mapping[str, Any]:
-    import json
-
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _unreadable(f"This is not {what}: it is no JSON, or not all of it.") from None
+    record = json_value(text)
+    if record is None:
+        raise _unreadable(f"This is not {what}: it is no JSON, or not all of it.")
     if not isinstance(record, dict) or record.get("kind") != kind or not isinstance(record.get("version"), int):
         raise _unreadable(f"This is not {what}.")
     if record["version"] > VERSION:

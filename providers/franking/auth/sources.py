@@ -24,8 +24,9 @@ from franking.auth.bound import check_bound, check_named
 from franking.auth.secret import Grant, Password, Secret, loads
 from franking.auth.store import SecretStore
 from franking.auth.token import TokenSecret
-from franking.errors import Evidence, SendError, SettingsError
+from franking.errors import Evidence, SendError, SettingsError, discreet
 from franking.provider import Provider, SupportsLogin
+from franking.redaction import Veiled, revealed
 from franking.registry import provider as provider_named
 
 __all__ = ["FoundSecret", "Sources", "keyed_by_settings", "not_a_sign_in", "secret_for"]
@@ -45,7 +46,7 @@ def secret_for(
     provider: Provider,
     store: SecretStore,
     environ: Mapping[str, str],
-    explicit: str | Secret | None = None,
+    explicit: str | Veiled[str] | Secret | None = None,
     *,
     clock: Callable[[], float] | None = None,
 ) -> Secret:
@@ -54,7 +55,9 @@ def secret_for(
     Nothing is looked up before ``get``. ``explicit`` is a password, a client secret, what ``login --export`` printed,
     or a ready ``Secret``.
     """
-    if explicit is not None and not isinstance(explicit, str):
+    if isinstance(explicit, str):
+        explicit = Veiled(explicit)
+    if explicit is not None and not isinstance(explicit, Veiled):
         return explicit
     sources = Sources(account, store, environ, explicit)
     if isinstance(provider, SupportsLogin):
@@ -72,15 +75,15 @@ class Sources:
     account: Account
     store: SecretStore
     environ: Mapping[str, str] = dataclass_field(repr=False)
-    explicit: str | None = dataclass_field(default=None, repr=False)
+    explicit: str | Veiled[str] | None = dataclass_field(default=None, repr=False)
 
     def password(self) -> Password | None:
         """Find the password, the client secret, or the token that a command prints; None where there is none.
 
         Raises ``SettingsError`` where a source that somebody named fails; the next source is then not tried.
         """
-        if self.explicit is not None:
-            return Password(self.explicit, "argument")
+        if (given := revealed(self.explicit)) is not None:
+            return Password(given, "argument")
         variable = secret_variable(self.account.name)
         if value := self.environ.get(variable):
             check_named(self.account, self.environ, variable)
@@ -109,7 +112,7 @@ class Sources:
     def grant(self) -> Grant | None:
         """Read the sign-in that is provided from outside; None where only the store may have one."""
         variable = secret_variable(self.account.name)
-        text, where = self.explicit, "secret"
+        text, where = revealed(self.explicit), "secret"
         if text is None:
             text, where = self.environ.get(variable), variable
         if not text:
@@ -157,15 +160,19 @@ class FoundSecret:
         return f"FoundSecret({self._sources.account.name!r})"
 
     def get(self, *, renew_after: str | None = None) -> str:
+        with discreet:
+            return self._password(renew_after).value
+
+    def _password(self, refused: str | None) -> Password:
         with self._mutex:
             found = self._found
-            if found is None or found.value == renew_after or time.monotonic() > self._until:
+            if found is None or found.value == refused or time.monotonic() > self._until:
                 found = self._found = self._sources.password()
                 if any(setting.credential == "token" for setting in self._sources.settings()):
                     self._until = time.monotonic() + TOKEN_SECONDS
         if found is None:
             raise no_password(self._sources.account)
-        return found.value
+        return found
 
 
 def no_password(account: Account) -> SettingsError:

@@ -32,6 +32,8 @@ from franking.atomic import held, locked, make_private, not_made, sweep, unusabl
 from franking.auth import encryption
 from franking.auth.secret import Grant, Password
 from franking.errors import Evidence, SettingsError
+from franking.redaction import Veiled, revealed, veiled
+from franking.text import json_object
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -66,14 +68,14 @@ class MemoryStore:
     """Keep secrets for as long as the object lives: for tests, and where nothing may be written."""
 
     def __init__(self, values: Mapping[str, str] | None = None, *, wait: float = LOCK_SECONDS) -> None:
-        self._values, self._wait = dict(values or {}), wait
+        self._values, self._wait = {key: Veiled(value) for key, value in (values or {}).items()}, wait
         self._locks: dict[str, threading.Lock] = {}
 
     def load(self, key: str) -> str | None:
-        return self._values.get(key)
+        return revealed(self._values.get(key))
 
     def save(self, key: str, value: str) -> None:
-        self._values[key] = value
+        self._values[key] = Veiled(value)
 
     def delete(self, key: str) -> None:
         self._values.pop(key, None)
@@ -110,9 +112,9 @@ class FileStore:
         if mode not in MODES:
             raise SettingsError(f"FRANKING_STORE: {mode!r} is not one of {', '.join(MODES)}.", field="FRANKING_STORE")
         self.directory, self.mode = Path(directory), mode
-        self._passphrase = passphrase
+        self._passphrase = veiled(passphrase)
         self._wait, self._cost = wait, cost
-        self._keys: dict[str, bytes] = {}  # by keyring entry: that is slow, once per file is enough
+        self._keys: dict[str, Veiled[bytes]] = {}  # by keyring entry: that is slow, once per file is enough
         self._told: set[str] = set()
 
     def __repr__(self) -> str:
@@ -247,18 +249,16 @@ class FileStore:
                 text = file.read(_LARGEST)
         finally:
             os.close(handle)
-        import json  # most deliveries find no file here
-
+        record = json_object(text) or {}
         try:
-            record = json.loads(text)
             version, store = int(record["version"]), record["store"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             raise unusable(path, "is damaged: it is not what Franking writes", "damaged") from None
         if version > VERSION or store not in MODES[1:]:
             raise unusable(path, "was written by a newer Franking; upgrade this one", "newer")
         if record.get("key") != key:
             raise unusable(path, f"belongs to the account {record.get('key')!r}, not to {key!r}", "damaged")
-        return dict(record)
+        return record
 
     def _record(self, key: str, value: str, old: Mapping[str, Any], path: Path) -> dict[str, Any]:
         """Make what goes into the file.
@@ -298,19 +298,19 @@ class FileStore:
 
     def _new_entry(self, key: str) -> str:
         entry = f"{key} {os.urandom(8).hex()}"
-        self._keys[entry] = encryption.new_keyring_key(entry)
+        self._keys[entry] = Veiled(encryption.new_keyring_key(entry))
         return entry
 
     def _key_of(self, record: Mapping[str, Any], path: Path) -> bytes:
         if record["store"] == "keyring":
             source = str(record["entry"])
             if source not in self._keys:
-                self._keys[source] = encryption.keyring_key(source, path)
-            return self._keys[source]
+                self._keys[source] = Veiled(encryption.keyring_key(source, path))
+            return self._keys[source].reveal()
         source = str(record["salt"])
         if not self._passphrase:
             raise unusable(path, "is encrypted; set FRANKING_STORE_KEY to the key that it was written with", "no-key")
-        return encryption.derived_key(self._passphrase, source, encryption.cost_of(record))
+        return encryption.derived_key(self._passphrase.reveal(), source, encryption.cost_of(record))
 
     def _forget(self, record: Mapping[str, Any]) -> None:
         """Remove the key of an old file from the keyring, if it had one there."""

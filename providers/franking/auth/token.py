@@ -20,7 +20,7 @@ from franking.account.binding import binding_of, difference
 from franking.account.repair import login_command
 from franking.auth.bound import check_bound
 from franking.auth.secret import Grant, Password, loads
-from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError
+from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError, discreet
 from franking.provider import SupportsLogin, SupportsPreparedRefresh
 from franking.text import json_object
 
@@ -60,6 +60,10 @@ class TokenSecret:
         return f"TokenSecret({self._key!r})"
 
     def get(self, *, renew_after: str | None = None) -> str:
+        with discreet:
+            return self._token(renew_after)
+
+    def _token(self, renew_after: str | None) -> str:
         held = self._held
         if held and self._usable(held, renew_after):
             return held.access_token

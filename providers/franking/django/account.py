@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from franking.django.message import PLACEHOLDERS
 from franking.errors import SettingsError
+from franking.redaction import veiled
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -58,7 +59,7 @@ def account_of(value: str | Mapping[str, Any] | Account | None) -> Account:
 
 def configured(
     account: str | Mapping[str, Any] | Account | None, options: Mapping[str, Any], alias: str | None
-) -> tuple[Account, str | None]:
+) -> tuple[Account, Any]:
     """Return the account to send with, and its password where the settings hold one.
 
     ``options`` are those of Django's SMTP backend, None where not given; ``alias`` is None without ``MAILERS``. Raises
@@ -84,7 +85,7 @@ def configured(
     password = here.get("password")
     if isinstance(chosen, Mapping) and (password is None or not key):
         password = chosen.get("password")
-    return made, password
+    return made, veiled(password)
 
 
 def _has_server() -> bool:

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 
 from franking.django.account import configured
 from franking.django.errors import as_smtplib
 from franking.django.message import mime_of, recipients_of
-from franking.errors import FrankingError, LoginRequired, MessageError, SendError, forget_locals
+from franking.errors import FrankingError, LoginRequired, MessageError, SendError, discreet
 from franking.message.address import Envelope
+from franking.redaction import veiled
 from franking.sending.mailer import Mailer, connect
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         ssl_certfile: str | None = None,
         **options: Any,
     ) -> None:
+        password = veiled(password)
+        if isinstance(account, Mapping) and "password" in account:
+            account = {**account, "password": veiled(account["password"])}
         alias = options.get("alias")
         # Django before 6.1 drops them in silence: a misspelt account would become the default one
         if alias is None and options:
@@ -70,13 +73,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
             "host": host, "port": port, "username": username, "password": password, "use_tls": use_tls,
             "use_ssl": use_ssl, "timeout": timeout, "ssl_keyfile": ssl_keyfile, "ssl_certfile": ssl_certfile,
         }  # fmt: skip
-        try:
+        with discreet:
             self.account, self._secret = configured(account, server, alias)
-        except ImproperlyConfigured as problem:
-            forget_locals(problem)
-            account = password = None  # an error tracker shows this frame too
-            server.clear()
-            raise
         self._mailer: Mailer | None = None
         self._lock = threading.RLock()
 

@@ -14,7 +14,7 @@ from franking.account.account import Account
 from franking.account.fields import Field, https_address
 from franking.auth.secret import Grant, Secret
 from franking.diagnosis.rules import Rule
-from franking.errors import SettingsError
+from franking.errors import SettingsError, discreet
 from franking.gmail.facts import _FIELDS, _HOST, API, FACTS, SMTP
 from franking.message.address import Address
 from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
@@ -106,7 +106,8 @@ class GmailProvider:
     def login(self, account: Account, ui: LoginUI) -> Grant:
         from franking.gmail import login
 
-        return login.sign_in(account, ui, self._scopes(account))
+        with discreet:
+            return login.sign_in(account, ui, self._scopes(account))
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         from franking.gmail import login
@@ -116,7 +117,8 @@ class GmailProvider:
     def revoke(self, account: Account, grant: Grant) -> str:
         from franking.gmail import login
 
-        return login.revoke(account, grant)
+        with discreet:
+            return login.revoke(account, grant)
 
     def who(self, grant: Grant) -> str | None:
         return grant.who

@@ -16,7 +16,7 @@ from franking.account.account import Account
 from franking.account.fields import https_address
 from franking.auth.secret import Grant, Secret
 from franking.diagnosis.rules import Rule
-from franking.errors import LoginError, SettingsError
+from franking.errors import LoginError, SettingsError, discreet
 from franking.message.address import Address
 from franking.message.content import Content
 from franking.outlook.facts import (
@@ -131,7 +131,8 @@ class OutlookProvider:
         """Lead a person through Microsoft's sign-in."""
         from franking.outlook.login import login
 
-        return login(account, ui)
+        with discreet:
+            return login(account, ui)
 
     def refresh(self, account: Account, grant: Grant | None, secret: str | None) -> Grant:
         """Make a fresh access token for the account's route."""

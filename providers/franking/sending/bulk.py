@@ -27,6 +27,7 @@ from franking.errors import (
     OutcomeUnknown,
     RecipientsRefused,
     Refused,
+    discreet,
     exhausted,
 )
 from franking.message.address import Envelope
@@ -196,16 +197,17 @@ class _Worker:
             outcomes = self._one_by_one(session, drawn)
         while True:
             try:
-                for job, outcome in outcomes:
-                    if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
-                        self._failures, self._carried = 0, True  # nearly every message: nothing to decide
-                        result = self._result(job, "accepted", outcome, None)
-                        # between this and the yield no interruption can come: they come with calls
-                        del drawn.unsettled[job.index]
-                        yield result
-                    else:
-                        del drawn.unsettled[job.index]
-                        yield from self._settle(job, outcome)
+                with discreet:
+                    for job, outcome in outcomes:
+                        if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
+                            self._failures, self._carried = 0, True  # nearly every message: nothing to decide
+                            result = self._result(job, "accepted", outcome, None)
+                            # between this and the yield no interruption can come: they come with calls
+                            del drawn.unsettled[job.index]
+                            yield result
+                        else:
+                            del drawn.unsettled[job.index]
+                            yield from self._settle(job, outcome)
                 break
             except ConnectError as closed:
                 lost = closed  # the server had closed it while it rested

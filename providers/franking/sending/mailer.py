@@ -16,9 +16,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import resolve
-from franking.errors import ConnectError, FrankingError, LoginError, Refused, exhausted, forget_locals, mark, scarcity
+from franking.errors import (
+    ConnectError,
+    FrankingError,
+    LoginError,
+    Refused,
+    discreet,
+    exhausted,
+    forget_locals,
+    mark,
+    scarcity,
+)
 from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
+from franking.redaction import veiled
 from franking.registry import provider as find_provider
 from franking.sending.pool import Pool
 from franking.sending.watched_secret import WatchedSecret
@@ -68,6 +79,7 @@ def connect(
     ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is
     told each step. Raises ``SettingsError`` for an unknown account or wrong settings.
     """
+    secret = veiled(secret)
     return Mailer(
         account_for(account),
         connections=connections,
@@ -94,6 +106,7 @@ def account_for(account: str | Account | None, message: Any = None) -> Account:
 
 def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
     """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send``."""
+    options["secret"] = veiled(options.get("secret"))
     envelope = options.pop("envelope", None)
     with connect(account_for(account, message), **options) as mailer:
         return mailer.send(message, envelope=envelope)
@@ -118,6 +131,7 @@ class Mailer:
         store: SecretStore | None = None,
         falls_over: bool = True,
     ) -> None:
+        secret = veiled(secret)
         if (connections, window, rate) != (1, 1, None):
             from franking.sending.limits import check_numbers
 
@@ -340,7 +354,7 @@ class Mailer:
             raise switched_off(self.account)
         if capturing is not None:
             return capturing.session(self)
-        with scarcity("connect"):
+        with discreet, scarcity("connect"):
             if needs_secret(self.account, self.provider):
                 with Steps(self.observer)("secret"):
                     self._secret_in_use().get()
@@ -350,7 +364,8 @@ class Mailer:
         """Get a newer token than the last one, which a server has refused; sessions opened with it are closed."""
         self.pool.drop_idle()
         secret = self._secret_in_use()
-        secret.get(renew_after=secret.last)
+        with discreet:
+            secret.get(renew_after=secret.last)
 
     def password(self) -> str | None:
         """Return the password that was used, for hints about it; None before it was needed, and for tokens."""
@@ -401,31 +416,34 @@ class Mailer:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Attach its diagnosis to every Franking error that passes through, and tell the observer of it."""
+        """Attach its diagnosis to every Franking error that passes through, and tell the observer of it; whatever
+        passes leaves its variables behind.
+        """
         try:
             yield
         except BaseException as broken:
-            error = exhausted(broken) or broken
-            self.failed(error)
-            if isinstance(error, FrankingError):
-                self.explain(error)
-            if error is broken:
-                raise
-            raise error from broken
+            with discreet:
+                error = exhausted(broken) or broken
+                self.failed(error)
+                if isinstance(error, FrankingError):
+                    self.explain(error)
+                if error is broken:
+                    raise
+                raise error from broken
 
     def explain(self, error: FrankingError) -> None:
         """Attach its diagnosis to an error, with what is known of the sign-in.
 
         A secret that the other side repeated does not come out.
         """
-        signed_in, secrets = {}, []
+        signed_in = {}
         try:
             from franking.sending.explain import explain  # and all the texts: only a failure needs them
 
             if (watched := self._watched).secret is not None:
                 signed_in = {"who": watched.who, "scopes": watched.scopes}
-                secrets = [watched.last] if watched.last else []
-            found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=secrets)
+            with discreet:
+                found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=watched.given())
             self._short_lines = self._short_lines or found.code == "message.line-too-long"
         except (MemoryError, OSError) as problem:  # no file can be opened now, not even that of the texts
             if exhausted(problem) is None:

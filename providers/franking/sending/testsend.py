@@ -18,10 +18,11 @@ from typing import Any
 from franking.account.account import Account
 from franking.auth.secret import Secret
 from franking.diagnosis.diagnosis import Diagnosis, Hint
-from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown
+from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown, discreet
 from franking.message.address import Address
 from franking.message.message import Message
 from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, destination_of, silent
+from franking.redaction import veiled
 from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer, account_for
 
@@ -106,11 +107,13 @@ def send_test(
     cannot be read. ``made`` is told the mailer before it is used, so that its ``abort`` can be called; ``options`` are
     those of ``connect``.
     """
+    secret = veiled(secret)
     chosen = account_for(account)
     address = Address.parse(to) if to else chosen.sender
     message = compose(chosen, address)
     options["falls_over"] = False  # it proves this account, not another
-    return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
+    with discreet:
+        return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
 
 
 def check(
@@ -121,7 +124,9 @@ def check(
     **options: Any,
 ) -> TestReport:
     """Take the same steps up to the login and send nothing."""
-    return _watch(account_for(account), None, None, (), secret, observer, options)
+    secret = veiled(secret)
+    with discreet:
+        return _watch(account_for(account), None, None, (), secret, observer, options)
 
 
 def send_watched(
@@ -134,8 +139,9 @@ def send_watched(
     **options: Any,
 ) -> TestReport:
     """Send any message and report in the same form; what ``franking send`` shows."""
-    chosen = account_for(account)
-    return _watch(chosen, message, envelope, (), secret, observer, options, testing=False)
+    secret = veiled(secret)
+    with discreet:
+        return _watch(account_for(account), message, envelope, (), secret, observer, options, testing=False)
 
 
 def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from franking.redaction import Veiled, revealed, veiled
+
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.auth.secret import Secret
@@ -24,9 +26,10 @@ class WatchedSecret:
     ) -> None:
         """``given`` is a password or a secret; without it the usual sources are asked, ``store`` among them."""
         self._account, self._provider = account, provider
-        self._given, self._store = given, store
+        self._given: Veiled[str] | Secret | None = veiled(given)
+        self._store = store
         self.secret: Secret | None = None
-        self.last: str | None = None
+        self._last: Veiled[str] | None = None
 
     def found(self) -> Secret:
         """Return the secret itself, which is found when it is first asked for."""
@@ -35,13 +38,22 @@ class WatchedSecret:
         return self.secret
 
     def _find(self) -> Secret:
-        if self._given is not None and not isinstance(self._given, str):
+        if self._given is not None and not isinstance(self._given, Veiled):
             return self._given
         from franking.auth.sources import secret_for
         from franking.auth.store import open_store
 
         store = self._store or open_store(os.environ)
         return secret_for(self._account, self._provider, store, os.environ, self._given)
+
+    @property
+    def last(self) -> str | None:
+        """Return the password or token that was last given."""
+        return revealed(self._last)
+
+    def given(self) -> tuple[str, ...]:
+        """Return what has to be hidden: the same, where there was any."""
+        return () if self._last is None else (self._last.reveal(),)
 
     @property
     def who(self) -> str | None:
@@ -59,5 +71,5 @@ class WatchedSecret:
         return secret.scopes if isinstance(secret, KnowsScopes) else ()
 
     def get(self, *, renew_after: str | None = None) -> str:
-        self.last = self.found().get(renew_after=renew_after)
-        return self.last
+        self._last = Veiled(self.found().get(renew_after=renew_after))
+        return self._last.reveal()

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from franking.account.account import Account
 from franking.auth.redirect import open_in_background
 from franking.django.checks import backends
-from franking.errors import FrankingError, LoginRequired
+from franking.errors import FrankingError, LoginRequired, discreet
 from franking.sending.explain import explain
 
 __all__ = ["Command"]
@@ -41,12 +41,13 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         account = self._account(using)
         kind = provider(account.provider)
         try:
-            if not needs_secret(account, kind) or keyed_by_settings(account):
-                self.stdout.write(f"{account.name} needs no sign-in and no password.")
-            elif isinstance(kind, SupportsLogin) and kind.needs_login(account):
-                self._sign_in(account, kind, Screen(self, no_browser=no_browser, device=device))
-            else:
-                self._store_password(account, account.get(kind.facts.login_key) or account.name)
+            with discreet:
+                if not needs_secret(account, kind) or keyed_by_settings(account):
+                    self.stdout.write(f"{account.name} needs no sign-in and no password.")
+                elif isinstance(kind, SupportsLogin) and kind.needs_login(account):
+                    self._sign_in(account, kind, Screen(self, no_browser=no_browser, device=device))
+                else:
+                    self._store_password(account, account.get(kind.facts.login_key) or account.name)
         except FrankingError as problem:
             diagnosis = explain(problem, account, kind)
             lines = [str(problem), f"{diagnosis.title}. {diagnosis.cause}"]
