@@ -87,3 +87,5 @@ def test_every_claim_of_the_security_page_names_a_test() -> None:
 def test_the_page_on_reporting_says_how() -> None:
     text = (ROOT / ".github" / "SECURITY.md").read_text("utf-8")
     assert "Report a vulnerability" in text
+    named = re.findall(r"`(tests/[\w/]+\.py)`", text)
+    assert len(named) > 10 and [file for file in named if not (ROOT / file).is_file()] == []
