@@ -62,6 +62,7 @@ ACCESS: tuple[Says, ...] = (
     Says(
         "client.no-reverse-dns",
         "can|could not find your ?reverse hostname|host_name",
+        "reverse dns for ~ failed|missing",
         "reverse dns|hostname|lookup|record|mapping",
         "no|missing ptr|rdns",
         "ptr ?resource record|records",
@@ -190,6 +191,8 @@ ACCESS: tuple[Says, ...] = (
         "protocol violation|error",
         "already authenticated",
         "nested mail",
+        "must precede data",
+        "sender not ?yet given|specified",
         "neznamy prikaz",
         "unbekannter|unbekanntes befehl|kommando",
         "commande inconnue",

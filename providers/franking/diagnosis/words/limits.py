@@ -135,6 +135,10 @@ LIMITS: tuple[Says, ...] = (
         "too fast|quickly|frequently|often",
         "slow down",
         "unusual rate",
+        "max|maximum|many message|messages per connection|session",
+        "max|maximum number ~ messages per connection|session",
+        "too many requests",
+        "failure sending mail try again later",  # GMX, to a mailbox that sent too much within minutes
         "rate of unsolicited mail",
         "rate ~ exceeded|exceeds",
         "excessive|high volume|rate|number",

@@ -150,6 +150,14 @@ LOGIN: tuple[Says, ...] = (
     ),
     Says(
         "login.missing",
+        "authentication failed|rejected|failure",
+        details={"what": ("sender",)},
+        step=_MESSAGE,
+        temporary=False,
+        note="P12",
+    ),
+    Says(
+        "login.missing",
         "authentication|auth|login|authorization|authorisation ?is|credentials required|needed|necessary|mandatory",
         "authentication|login|auth ~ required|needed",
         "require|requires ~ authentication|login|authorization|smtp_auth",

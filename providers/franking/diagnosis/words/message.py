@@ -170,7 +170,7 @@ TROUBLE: tuple[Says, ...] = (
         "unable|can_not|could_not|failed ?to write|queue|process|connect|open|store",
         "not accepting ~ network messages",
         "maintenance",
-        "temporarily rejected",
+        "server temporarily rejected",
         "docasn* ~ chyba|nedostupn*|problem",
         "vorubergehend*|voruebergehend* ~ fehler|nicht|storung|problem",
         "erreur|panne temporaire|interne",
