@@ -27,6 +27,7 @@ from franking.outbox.notice import put_notice
 from franking.outbox.outcome import Attempt, after, is_the_accounts
 from franking.outbox.stamp import Stamps
 from franking.outbox.store import Store
+from franking.provider import Step
 from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
@@ -34,7 +35,6 @@ from franking.sending.retry import NEVER
 
 if TYPE_CHECKING:
     from franking.outbox.entry import OutboxEntry
-    from franking.provider import Step
 
 __all__ = ["Runner", "Summary"]
 
@@ -326,6 +326,9 @@ class _Lane:
     def _finish(self, result: SendResult) -> None:
         with self._lock:
             row = self._drawn.pop(result.index)
+            if result.receipt is not None and self._runner.observer is not None:
+                (entry,) = self._runner.store.entries([row["number"]])
+                self._runner.observer(entry, Step("accepted", "ok", result.receipt.ms, result.receipt.reply))
             self._settle(row, result)
             error = result.error
             if error is not None and is_the_accounts(error):
