@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -79,7 +81,20 @@ def sendmail(*arguments: str, text: bytes = b"", env: dict[str, str] | None = No
                 assert isinstance(ended.code, int)
                 return ended.code
 
-    return _ended(act, Stream(text), Stream(), Stream(), env)
+    with _loggers_as_they_were():
+        return _ended(act, Stream(text), Stream(), Stream(), env)
+
+
+@contextmanager
+def _loggers_as_they_were() -> Iterator[None]:
+    """Put back what ``-v`` sets up for a whole process: here others follow."""
+    wire, root = logging.getLogger("franking.wire"), logging.getLogger()
+    level, handlers = wire.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        wire.setLevel(level)
+        root.handlers[:] = handlers
 
 
 def _ended(act: Callable[[], int], stdin: Stream, stdout: Stream, stderr: Stream, env: dict[str, str] | None) -> Ended:
