@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[Fault, Verdict, Verdict, Verdict]] = {
     ),
     "a proxy's page": (
         lambda _: sends(reply(403, b"<html>Blocked</html>")),
-        REFUSED, ("Refused", False, False, "microsoft.access-denied"), UNREADABLE,
+        REFUSED, ("Refused", False, False, "api.bad-request"), UNREADABLE,
     ),
     "a gateway's page": (lambda _: sends(reply(502, b"<html>Bad gateway</html>")), UNKNOWN, UNKNOWN, TROUBLE),
     "500": (lambda _: sends(reply(500)), UNKNOWN, UNKNOWN, TROUBLE),

@@ -62,7 +62,7 @@ def bounded() -> Iterator[None]:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2_000_000, f"{peak} octets for an endless answer"
+    assert peak < 3_000_000, f"{peak} octets for an endless answer"  # several copies of what one read may give
 
 
 @pytest.mark.parametrize(("step", "kind", "mode"), [cell for cell in cells() if cell[0] != "connect"])
