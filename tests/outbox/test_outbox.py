@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 import franking
 from franking.outbox.database import Database
+from franking.outbox.entry import read_diagnosis, write_value
 from servers.smtp import Fault, SmtpServer, hangs_up, says
 
 
@@ -447,3 +449,17 @@ def test_one_mail_a_day_tells_of_what_needs_a_person(box: franking.Outbox, clock
             box.run(once=True)
         assert len(told()) == 2
         assert later.id.encode() in told()[1] and refused.id.encode() not in told()[1]
+
+
+def test_what_a_diagnosis_is_filled_with_survives_being_written_down() -> None:
+    values = {
+        "names": {"b", "a"},
+        "more": MappingProxyType({"x": 1}),
+        "odd": Path("/x"),
+        "words": ("a", "b"),
+        "hints": (),
+    }
+    read = read_diagnosis(write_value(franking.Diagnosis("outcome.unknown", values)))
+    assert read is not None
+    assert read.values == {"names": ("a", "b"), "more": {"x": 1}, "odd": "/x", "words": ("a", "b")}
+    assert read_diagnosis(write_value(None)) is None

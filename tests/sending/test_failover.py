@@ -258,3 +258,68 @@ def test_each_row_of_the_table(row: Any) -> None:
         assert not falls_over(error)
     for error in no:
         assert not falls_over(error)
+
+
+def test_many_messages_of_which_none_can_leave_end_as_they_would_alone() -> None:
+    Path(os.environ["FRANKING_CONFIG"]).write_text(
+        _table("shop", "a@example.cz", 1, "fallback = ['spare']\n") + _table("spare", "b@example.cz", 1)
+    )
+    with franking.connect("shop") as mailer:
+        results = list(mailer.send_many([message() for _ in range(2)]))
+    assert [result.outcome for result in results] == ["failed", "failed"]
+    assert all(isinstance(result.error, franking.ConnectError) for result in results)
+
+
+def test_many_messages_that_need_nobody_else(second: SmtpServer) -> None:
+    with SmtpServer(refused={"no@example.com": "550 5.1.1 unknown"}) as first:
+        Two(first, second)
+        letters = [message(), franking.Message(to="no@example.com", text="x")]
+        with franking.connect("shop") as mailer:
+            outcomes = [result.outcome for result in mailer.send_many(letters)]
+    assert outcomes == ["accepted", "refused"]
+    assert second.messages == []
+
+
+def test_what_stops_the_one_that_stands_in_is_told(second: SmtpServer) -> None:
+    """Its refusal of the recipient is the last word: somebody answered."""
+    second.refused = {"jana@example.com": "550 5.1.1 unknown", "tajny@example.com": "550 5.1.1 unknown"}
+    Two(None, second)
+    with franking.connect("shop") as mailer:
+        with pytest.raises(franking.RecipientsRefused):
+            mailer.send(message())
+        (result,) = mailer.send_many([message()])
+    assert isinstance(result.error, franking.RecipientsRefused)
+
+
+def test_resting_and_nobody_stands_in_the_account_itself_is_asked(second: SmtpServer) -> None:
+    Two(None, second)
+    send()  # it rests now
+    path = Path(os.environ["FRANKING_CONFIG"])
+    path.write_text(path.read_text().replace(f"port = {second.port}", "port = 1"))
+    with pytest.raises(franking.ConnectError):
+        send()
+
+
+def test_a_memory_that_cannot_be_kept_costs_nothing_but_time(
+    second: SmtpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Two(None, second)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("franking.sending.failover.write_whole", fail)
+        assert send().account == "spare"
+    assert "No space left" in caplog.text
+    assert send().account == "spare"
+    (known,) = (Path(os.environ["FRANKING_STATE_DIR"]) / "failover").iterdir()
+    known.write_text("[no json")
+    assert send().account == "spare"
+    known.write_text("[]")
+    with SmtpServer() as first:
+        Two(first, second)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", fail)
+            assert send().account == "shop"
+    assert "cannot be removed" in caplog.text
