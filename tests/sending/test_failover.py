@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 import os
 from collections.abc import Iterator
 from email.message import Message as Parsed
@@ -214,6 +215,8 @@ def test_many_messages_fall_over_one_by_one(connections: int, second: SmtpServer
     assert {result.receipt.account for result in results if result.receipt} == {"spare"}
     assert sorted(result.index for result in results) == list(range(5))
     assert len(second.messages) == 5
+    (known,) = (Path(os.environ["FRANKING_STATE_DIR"]) / "failover").iterdir()
+    assert json.loads(known.read_text())["failures"] <= connections  # one failure, not one for each message
 
 
 def test_the_outbox_says_who_sent(second: SmtpServer) -> None:

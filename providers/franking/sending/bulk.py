@@ -280,7 +280,7 @@ class _Worker:
         end = ended(job, error)
         pause = self.run.policy.pause_after(error, self._failures, self.run.chance())
         if pause is None or self.jobs.stopping:
-            if not may_retry(error):
+            if not may_retry(error) or self.run.policy.goes_elsewhere(error):
                 self.jobs.fatal = error  # a wrong password does not become right; asking on and on locks accounts
             return (self._finish(job, end),)
         self.jobs.again(replace(end, following=job, pause=pause))

@@ -29,6 +29,7 @@ from franking.message.address import Address, Envelope
 from franking.message.prepare import Prepared, own_author
 from franking.message.raw import from_bytes
 from franking.sending.queue import SendResult
+from franking.sending.retry import Policy
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -94,6 +95,7 @@ class Failover:
         """Raises ``SettingsError`` for a name that no account has, for itself and for a circle."""
         self._mailer = mailer
         self._clock = clock
+        self._noted: FrankingError | None = None  # one failure ends many messages of a run
         self._file = state_directory(os.environ) / "failover" / f"{mailer.account.name}.json"
         self._others = [_beside(mailer, account) for account in _accounts(mailer.account)]
         mailer.pool.beside = [other.pool for other in self._others]
@@ -117,6 +119,10 @@ class Failover:
         else:
             failed = None
         return self._stand_in(prepared, reason, failed) or first(prepared)
+
+    def policy(self, policy: Policy | None) -> Policy:
+        """Return what a run of many messages tries again: not what another account makes up for."""
+        return replace(policy or Policy(), elsewhere=falls_over)
 
     def results(self, results: Iterator[SendResult]) -> Iterator[SendResult]:
         """Send with another account what the results say that this one cannot."""
@@ -168,6 +174,9 @@ class Failover:
 
     def _note(self, error: FrankingError) -> str:
         """Remember that the account cannot send now; return why."""
+        if error is self._noted:
+            return error.diagnosis.title if error.diagnosis else error.message
+        self._noted = error
         now, failures = self._clock(), int(self._known().get("failures", 0)) + 1
         reason = error.message
         if error.diagnosis is None:

@@ -245,7 +245,7 @@ class Mailer:
             window=window or self.window,
             rate=rate or self.rate,
             per_day=per_day,
-            policy=policy,
+            policy=self.failover.policy(policy) if self.falls_over else policy,
             started=started,
             stop=stop or threading.Event(),
         )

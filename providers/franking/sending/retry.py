@@ -48,12 +48,14 @@ class Policy:
     ``attempts`` counts the first one too. Pauses double from ``first`` to ``longest`` seconds, each shortened by up to
     half at random, so that many senders do not come back in step. A server's own Retry-After is honoured up to
     ``patience`` seconds; beyond it the message is given back as temporarily failed rather than held for hours.
+    ``elsewhere`` tells what another account makes up for at once, so that it is not tried again here.
     """
 
     attempts: int = 5
     first: float = 2.0
     longest: float = 120.0
     patience: float = 900.0
+    elsewhere: Callable[[FrankingError], bool] | None = None
 
     def pause(self, attempt: int, chance: float, retry_after: float | None = None) -> float | None:
         """Return the seconds to wait before attempt number ``attempt + 1``, or None to give up.
@@ -68,11 +70,15 @@ class Policy:
 
     def pause_after(self, error: FrankingError, attempt: int, chance: float) -> float | None:
         """Return the seconds to wait before what met with ``error`` is tried again, or None where it may not be."""
-        if not may_retry(error):
+        if not may_retry(error) or self.goes_elsewhere(error):
             return None
         if isinstance(error, Throttled):
             return self.pause(attempt, chance, error.retry_after)
         return self.pause(attempt, chance)
+
+    def goes_elsewhere(self, error: FrankingError) -> bool:
+        """Return whether another account makes up for an error."""
+        return self.elsewhere is not None and self.elsewhere(error)
 
 
 NEVER = Policy(attempts=1)
