@@ -321,6 +321,8 @@ def test_a_lock_file_that_is_removed_meanwhile_lets_no_two_in(tmp_path: Path) ->
 
 
 def test_where_there_is_no_flock_filelock_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import filelock  # noqa: F401  (while there is fcntl: without it filelock warns)
+
     monkeypatch.setitem(sys.modules, "fcntl", None)
     (tmp_path / "other").symlink_to(tmp_path)
     with locked(tmp_path / "x", "It", 1.0), pytest.raises(SendError, match="in use by another program"):

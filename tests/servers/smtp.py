@@ -95,8 +95,9 @@ def drips(peer: Peer, reply: str) -> None:
 
 
 def twice(peer: Peer, reply: str) -> None:
-    """Send the reply two times."""
-    peer.send((reply + "\r\n").encode() * 2)
+    """Send the reply two times, in one segment with those to the commands that are there already."""
+    peer.reply(reply)
+    peer.reply(reply)
 
 
 def then(*acts: Act) -> Act:

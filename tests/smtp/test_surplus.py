@@ -10,7 +10,7 @@ import pytest
 import franking
 from franking.errors import OutcomeUnknown
 from servers.certificates import Certificates
-from servers.smtp import EXTENSIONS, Act, Fault, Peer, SmtpServer, hangs_up, says, sends, then
+from servers.smtp import EXTENSIONS, Act, Fault, Peer, SmtpServer, hangs_up, says, sends, then, twice
 from smtp.sessions import Start
 
 PIPES = tuple(word for word in EXTENSIONS if word != "CHUNKING")
@@ -44,7 +44,7 @@ SURPLUS: list[tuple[str, Act]] = [
     ("body", sends(b"250 2.0.0 ok\r\n25")),
     ("body", sends(b"250 2.0.0 ok\r\nwhat\r\n")),
 ]
-ENVELOPES: list[tuple[str, Act]] = [("mail", says(OK, OK)), ("rcpt", says(OK, OK))]
+ENVELOPES: list[tuple[str, Act]] = [("mail", twice), ("rcpt", twice)]
 IDS = ["yes", "no", "closing", "half a line", "no reply"]
 
 
