@@ -20,7 +20,7 @@ from franking.outbox.outcome import Attempt, after, is_the_accounts
 from franking.outbox.store import Store
 from franking.provider import Receipt, Step
 from franking.sending.queue import SendResult
-from outbox.test_outbox import message, save
+from outbox.test_outbox import message, message_id, save
 from servers.smtp import Fault, Peer, SmtpServer, silence, wait_until
 
 
@@ -190,7 +190,58 @@ def test_a_bug_of_one_account_is_not_the_others(
         box.run(once=True)
         assert "cannot go on with the account 'shop'" in caplog.text
         monkeypatch.undo()
-    assert box.get(entry.id).state in ("queued", "unknown")
+        assert len(server.messages) == 1
+    assert box.get(entry.id).state == "unknown"
+
+
+def test_what_was_begun_and_never_told_of_is_unknown_and_the_rest_waits(
+    box: franking.Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a result cannot be written down: nothing that may have left goes back to the queue."""
+    with SmtpServer() as server:
+        save(server.port)
+        entries = queue(6)
+        real = Claims.claim
+        full = threading.Event()
+
+        def claim(self: Claims, *given: Any, **more: Any) -> Any:
+            if server.messages and not full.is_set():
+                full.set()  # the disk is full, for a moment
+                raise SendError("full", temporary=True)
+            return real(self, *given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Claims, "claim", claim)
+            box.run(once=True, window=4)
+        assert server.messages and full.is_set()
+        box.run(once=True)
+    ids = [message_id(received.data) for received in server.messages]
+    assert len(ids) == len(set(ids))  # none twice
+    assert {box.get(entry.id).state for entry in entries} <= {"accepted", "unknown"}
+
+
+def test_a_running_runner_outlives_a_full_disk(box: franking.Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, failed = threading.Event(), threading.Event()
+    real = Claims.take_over
+
+    def take_over(self: Claims, now: float) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise SendError("full", temporary=True)
+        return real(self, now)
+
+    monkeypatch.setattr(Claims, "take_over", take_over)
+    with SmtpServer() as server:
+        save(server.port)
+        queue(1)
+        runner = threading.Thread(target=box.run, args=(stop,))
+        runner.start()
+        try:
+            wait_until(lambda: len(server.messages) == 1)
+        finally:
+            stop.set()
+            runner.join()
+    assert failed.is_set()
 
 
 # -- what an attempt leads to ------------------------------------------------------------------------------------------

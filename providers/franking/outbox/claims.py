@@ -58,9 +58,11 @@ class Claims:
 
     def close(self) -> None:
         """Give back whatever this runner still has, and end."""
-        with self.database.transaction() as connection:
-            _take_over(connection, self.runner, time.time())
-        self._alive.release()
+        try:
+            with self.database.transaction() as connection:
+                _take_over(connection, self.runner, time.time())
+        finally:  # where that failed, who finds the lock free does it
+            self._alive.release()
         self._path.unlink(missing_ok=True)
 
     def _lock_file(self, runner: str) -> Path:

@@ -99,6 +99,6 @@ def _changed(store: Store, id: str, states: tuple[str, ...], change: Change, wha
             raise SettingsError(f"{id} is {row['state']}; only {' or '.join(states)} mail can be {what}.", field="id")
         change(connection, row)
         entry = store.entry(numbered(connection, number)[0])
-    if entry.state == "accepted":
-        store.forget_file(number)
+    if entry.state == "accepted" and (path := store.file_of(row)) is not None:
+        path.unlink(missing_ok=True)
     return entry

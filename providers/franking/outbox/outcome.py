@@ -20,7 +20,7 @@ from franking.errors import (
     TLSError,
 )
 from franking.outbox.claims import Settlement
-from franking.outbox.entry import read_receipt
+from franking.outbox.entry import about, read_receipt, written
 from franking.outbox.holds import pause
 from franking.sending.retry import merge, without
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from franking.provider import Receipt
     from franking.sending.queue import SendResult
 
-__all__ = ["Attempt", "after", "is_the_accounts"]
+__all__ = ["Attempt", "after", "interrupted", "is_the_accounts"]
 
 _BEFORE_A_MESSAGE = ("settings", "secret", "resolve", "connect", "tls", "greet", "login")
 
@@ -81,6 +81,12 @@ def after(attempt: Attempt) -> Settlement:
     elif error.temporary:
         return _put_off(attempt, _waiting(row), earlier)
     return _over(attempt, result.outcome, earlier)
+
+
+def interrupted(row: Any) -> Settlement:
+    """Return what is written down of a message that was begun, and of which nobody told what became."""
+    diagnosis = about("interrupted", entry=written(row["number"], row["mark"]))
+    return Settlement(row["number"], "unknown", _waiting(row), read_receipt(row["receipt"]), diagnosis)
 
 
 def _accepted(attempt: Attempt, receipt: Receipt) -> Settlement:

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import FrankingError, LoginRequired
+from franking.errors import FrankingError, LoginRequired, SendError
 from franking.message.address import Envelope
 from franking.message.prepare import Prepared
 from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
 from franking.outbox.notice import put_notice
-from franking.outbox.outcome import Attempt, after, is_the_accounts
+from franking.outbox.outcome import Attempt, after, interrupted, is_the_accounts
 from franking.outbox.stamp import Stamps
 from franking.outbox.store import Store
 from franking.provider import Step
@@ -34,6 +34,8 @@ from franking.sending.queue import SendResult
 from franking.sending.retry import NEVER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from franking.outbox.entry import OutboxEntry
 
 __all__ = ["Runner", "Summary"]
@@ -92,20 +94,19 @@ class Runner:
         self.holds = Holds(store.database, self.stamps)
         self.summary = Summary()
         self.lock = threading.Lock()
+        self._kept_house = 0.0
         self._lanes: dict[str, _Lane] = {}
 
     def run(self, stop: threading.Event, *, once: bool = False) -> Summary:
         """Deliver until ``stop`` is set; with ``once`` what is due now, once each. Return what was done."""
         try:
-            purged = 0.0
             while not stop.is_set():
-                now = self.clock()
-                for number in self.claims.take_over(now):
-                    self.finished(number)
-                if abs(now - purged) > PURGE_SECONDS:
-                    self._keep_house()
-                    purged = now
-                self._start_lanes(now, once=once)
+                try:
+                    self._look(once=once)
+                except SendError as problem:  # a full disk, a file in use: a service goes on when that is over
+                    if once or not problem.temporary:
+                        raise
+                    _log.warning("%s", problem)
                 if once:
                     break
                 stop.wait(POLL_SECONDS)
@@ -118,6 +119,19 @@ class Runner:
             self.claims.close()
         return self.summary
 
+    def _look(self, *, once: bool) -> None:
+        """Take over what the dead had, and begin what is due."""
+        now = self.clock()
+        for lane in self._lanes.values():
+            if not lane.busy:
+                lane.write_down()
+        for number in self.claims.take_over(now):
+            self.finished(number, "unknown")
+        if abs(now - self._kept_house) > PURGE_SECONDS:
+            self._keep_house()
+            self._kept_house = now
+        self._start_lanes(now, once=once)
+
     def _keep_house(self) -> None:
         """Remove what is past its keeping, and tell of what needs a person; neither stops the mail."""
         try:
@@ -126,14 +140,13 @@ class Runner:
         except FrankingError as problem:
             _log.warning("%s", problem)
 
-    def finished(self, number: int) -> None:
-        """Tell of a row whose attempt is over."""
-        rows = self.store.entries([number])
-        for entry in rows:
-            with self.lock:
-                self.summary.count(entry.state)
-            _log.info("%s (%s): %s", entry.id, entry.account, entry.state)
-            if self.attempted is not None:
+    def finished(self, number: int, state: str) -> None:
+        """Tell of a row whose attempt is over, and what state it is in now."""
+        with self.lock:
+            self.summary.count(state)
+        _log.info("Message %d: %s", number, state)
+        if self.attempted is not None:
+            for entry in self.store.entries([number]):
                 self.attempted(entry)
 
     # -- lanes -------------------------------------------------------------------------------------------------------
@@ -165,7 +178,8 @@ class Runner:
 
     def _end_lanes(self, *, idle: bool) -> None:
         for account, lane in list(self._lanes.items()):
-            if not idle or (not lane.busy and time.monotonic() - lane.since > LINGER_SECONDS):
+            rests = not lane.busy and not lane.owes and time.monotonic() - lane.since > LINGER_SECONDS
+            if rests or not idle:
                 lane.join(PATIENCE_SECONDS)
                 lane.close()
                 del self._lanes[account]
@@ -185,7 +199,10 @@ class _Lane:
         self._ready: deque[Any] = deque()  # rows that were taken and not drawn
         self._drawn: dict[int, Any] = {}  # by the index of the mailer's run: rows under way
         self._marked: set[int] = set()
+        self._begun: set[int] = set()  # of those, the ones that a session has asked for
         self._settled: list[Settlement] = []
+        self._unbegun: list[int] = []  # rows that go back
+        self._files: dict[int, Path] = {}  # of rows that were accepted
         self._committed = 0.0
         self._trial = False
         self._until: float | None = None
@@ -194,6 +211,11 @@ class _Lane:
     @property
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def owes(self) -> bool:
+        """Return whether something is known that could not be written down."""
+        return bool(self._settled or self._unbegun)
 
     def start(self, *, on_trial: bool, until: float | None) -> None:
         """Begin to send; on trial one message first, and rows that became due after ``until`` are another run's."""
@@ -252,10 +274,26 @@ class _Lane:
                 self._finish(result)
         finally:
             with self._lock:
-                self._commit()
-                self._runner.claims.give_back([row["number"] for row in (*self._ready, *self._drawn.values())])
-                self._ready.clear()
-                self._drawn.clear()
+                self._end()
+
+    def _end(self) -> None:
+        """Let what was not begun wait again; what was begun and never told of may have been accepted."""
+        rows = [*self._ready, *self._drawn.values()]
+        self._ready.clear()
+        self._drawn.clear()
+        self._unbegun += [row["number"] for row in rows if row["number"] not in self._begun]
+        self._settled += [interrupted(row) for row in rows if row["number"] in self._begun]
+        self._marked.clear()
+        self._begun.clear()
+        self.write_down()
+
+    def write_down(self) -> None:
+        """Write down what is known and was not written yet: a disk may have been full."""
+        with self._lock:
+            self._commit()
+            if self._unbegun:
+                self._runner.claims.give_back(self._unbegun)
+                self._unbegun.clear()
 
     def _rows(self) -> Iterator[Prepared]:
         """Return what is due, as it is drawn."""
@@ -305,7 +343,8 @@ class _Lane:
             row = self._drawn[index]
             self._note(row)
             if row["number"] in self._marked:
-                return  # another attempt of the same
+                self._begun.add(row["number"])
+                return  # it left with others, or this is another attempt
             together = [row["number"]]
             if self._together:
                 together += [other["number"] for other in self._ready]
@@ -314,6 +353,7 @@ class _Lane:
             self._told()
             if row["number"] not in marked:
                 raise RuntimeError(f"The message {message_id} is another runner's now; nothing of it was sent.")
+            self._begun.add(row["number"])
 
     @property
     def _together(self) -> bool:
@@ -325,11 +365,12 @@ class _Lane:
 
     def _finish(self, result: SendResult) -> None:
         with self._lock:
-            row = self._drawn.pop(result.index)
+            row = self._drawn[result.index]
             if result.receipt is not None and self._runner.observer is not None:
                 (entry,) = self._runner.store.entries([row["number"]])
                 self._runner.observer(entry, Step("accepted", "ok", result.receipt.ms, result.receipt.reply))
             self._settle(row, result)
+            del self._drawn[result.index]
             error = result.error
             if error is not None and is_the_accounts(error):
                 self._commit()
@@ -342,8 +383,12 @@ class _Lane:
                     self._commit()
 
     def _settle(self, row: Any, result: SendResult) -> None:
+        settlement = after(Attempt(row, result, self._runner.clock(), self._runner.chance()))
         self._marked.discard(row["number"])
-        self._settled.append(after(Attempt(row, result, self._runner.clock(), self._runner.chance())))
+        self._begun.discard(row["number"])
+        self._settled.append(settlement)
+        if settlement.state == "accepted" and (path := self._runner.store.file_of(row)) is not None:
+            self._files[row["number"]] = path
 
     def _commit(self) -> None:
         """Write down what became of messages, where nothing else is to be written with it."""
@@ -356,9 +401,9 @@ class _Lane:
         settled, self._settled = self._settled, []
         self._committed = time.monotonic()
         for settlement in settled:
-            if settlement.state == "accepted":
-                self._runner.store.forget_file(settlement.number)
-            self._runner.finished(settlement.number)
+            if path := self._files.pop(settlement.number, None):
+                path.unlink(missing_ok=True)
+            self._runner.finished(settlement.number, settlement.state)
 
     def _hold(self, error: FrankingError) -> None:
         """Let the account wait; nothing more of it is begun."""
@@ -373,7 +418,7 @@ class _Lane:
                 runner.summary.sign_in.add(self.account)
         _log.warning("The account %r waits: %s", self.account, diagnosis.title)
         for number in over:
-            runner.finished(number)
+            runner.finished(number, "failed")
 
     # -- watching ----------------------------------------------------------------------------------------------------
 

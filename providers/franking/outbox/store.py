@@ -248,11 +248,9 @@ class Store:
         """Return where a row's octets lie, if they are a file."""
         return self._bodies / f"{written(row['number'], row['mark'])}.eml"
 
-    def forget_file(self, number: int) -> None:
-        """Remove the file of a message that was accepted, if it is one."""
-        for row in self.database.rows("SELECT number, mark, flags FROM entries WHERE number = ?", (number,)):
-            if row["flags"] & _IN_FILE:
-                self.body_path(row).unlink(missing_ok=True)
+    def file_of(self, row: Any) -> Path | None:
+        """Return the file in which a row's octets lie, or None where they lie in the database."""
+        return self.body_path(row) if row["flags"] & _IN_FILE else None
 
     @property
     def _bodies(self) -> Path:
