@@ -1,5 +1,7 @@
 """The public API as a user types it: read by mypy and pyright in strict mode, never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
@@ -75,6 +77,18 @@ def recover() -> str | None:
     except (franking.SettingsError, franking.MessageError) as error:
         return error.field
     return None
+
+
+def misspelt() -> None:
+    """What is no option, and what is in another's place: each is an error to both checkers, or its comment is."""
+    franking.connect("shop", sercet="x")  # type: ignore[call-arg]
+    franking.send("shop", compose(), secrt="x")  # type: ignore[call-arg]
+    franking.send(compose(), "shop")  # type: ignore[arg-type]
+    franking.send_test("shop", two="me@example.cz")  # type: ignore[call-arg]
+    franking.send_test("me@example.cz", to=franking.connect("shop").account)  # type: ignore[arg-type]
+    franking.Message(to="jana@example.cz", subjct="x")  # type: ignore[call-arg]
+    franking.recommend("smtp.gmail.com", ofline=True)  # type: ignore[call-arg]
+    aio.connect("shop", conections=2)  # type: ignore[call-arg]
 
 
 def recommend() -> str | None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from franking import errors as errors  # at once: where no file can be opened any more, that is still told as ours
+
 if TYPE_CHECKING:
     from franking.account.account import Account as Account
     from franking.diagnosis.diagnosis import Diagnosis as Diagnosis
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     from franking.outbox.outbox import Outbox as Outbox
     from franking.provider import Receipt as Receipt
     from franking.provider import Step as Step
+    from franking.sending.connect import connect as connect
+    from franking.sending.connect import send as send
     from franking.sending.mailer import Mailer as Mailer
-    from franking.sending.mailer import connect as connect
-    from franking.sending.mailer import send as send
     from franking.sending.queue import SendResult as SendResult
     from franking.sending.testsend import TestReport as TestReport
     from franking.sending.testsend import send_test as send_test
@@ -76,9 +78,9 @@ _HOMES = {
     "TLSError": "errors",
     "TestReport": "sending.testsend",
     "Throttled": "errors",
-    "connect": "sending.mailer",
+    "connect": "sending.connect",
     "recommend": "discovery.recommend",
-    "send": "sending.mailer",
+    "send": "sending.connect",
     "send_test": "sending.testsend",
 }
 
@@ -91,7 +93,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'franking' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"franking.{home}"), name)
+    with errors.scarcity("settings"):
+        value = getattr(import_module(f"franking.{home}"), name)
     globals()[name] = value
     return value
 

@@ -19,12 +19,15 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError as SourceCancelled
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Receipt
 from franking.redaction import veiled
+from franking.sending.connect import account_for, explained
+from franking.sending.connect import connect as connect_mailer
 from franking.sending.queue import SendResult
 
 if TYPE_CHECKING:
@@ -63,6 +66,9 @@ def connect(
 ) -> AsyncMailer:
     """Make an asynchronous mailer; everything as in ``franking.connect``.
 
+        async with franking.aio.connect("shop") as mailer:
+            receipt = await mailer.send(message)
+
     Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer``
     is called in worker threads.
     """
@@ -73,12 +79,29 @@ def connect(
 
 
 async def send(
-    account: str | Account | None, message: Sendable, *, envelope: Envelope | None = None, **options: Any
+    account: str | Account | None,
+    message: Sendable,
+    *,
+    envelope: Envelope | None = None,
+    secret: str | Secret | None = None,
+    observer: Observer | None = None,
+    store: SecretStore | None = None,
 ) -> Receipt:
-    """Send one message and close; ``options`` are those of ``connect``. Raises as ``franking.send`` does."""
-    options["secret"] = veiled(options.get("secret"))
-    async with connect(account, **options) as mailer:
-        return await mailer.send(message, envelope=envelope)
+    """Send one message and close; everything as in ``franking.send``.
+
+        receipt = await franking.aio.send("shop", message)
+
+    Raises as ``franking.send`` does.
+    """
+    secret = veiled(secret)
+
+    def act(call: _Call[Receipt]) -> Receipt:
+        with explained():
+            chosen = account_for(account, message)
+        with connect_mailer(chosen, secret=secret, observer=observer, store=store) as mailer:
+            return call.uses(mailer).send(message, envelope=envelope)
+
+    return await _once(act, message)
 
 
 async def send_test(
@@ -87,21 +110,22 @@ async def send_test(
     *,
     secret: str | Secret | None = None,
     observer: Observer | None = None,
+    store: SecretStore | None = None,
 ) -> TestReport:
-    """Send a test message; as ``franking.send_test`` it raises no delivery failure: the report says."""
+    """Send a test message; everything as in ``franking.send_test``.
 
+        print(await franking.aio.send_test("shop", to="me@example.cz"))
+
+    Raises no delivery failure: the report says.
+    """
     secret = veiled(secret)
 
     def act(call: _Call[TestReport]) -> TestReport:
         from franking.sending import testsend
 
-        return testsend.send_test(account, to, secret=secret, observer=observer, made=call.uses)
+        return testsend.send_test(account, to, secret=secret, observer=observer, store=store, made=call.uses)
 
-    pool = _threads(1)
-    try:
-        return await _run(pool, act, None)
-    finally:
-        pool.shutdown(wait=False)
+    return await _once(act, None)
 
 
 def result_of(error: BaseException) -> SendResult | None:
@@ -122,11 +146,38 @@ def result_of(error: BaseException) -> SendResult | None:
 
 
 class AsyncMailer:
-    """Hold a ``Mailer`` and the threads that it works in: as many as it has connections. Tasks may share it."""
+    """Hold a ``Mailer`` and the threads that it works in: as many as it has connections.
 
-    def __init__(self, account: str | Account | None = None, *, connections: int = 1, **options: Any) -> None:
-        options["secret"] = veiled(options.get("secret"))
-        self._account, self._options = account, {"connections": connections, **options}
+        async with franking.aio.connect("shop", connections=2) as mailer:
+            async for result in mailer.send_many(messages):
+                print(result.outcome)
+
+    Tasks may share it.
+    """
+
+    def __init__(
+        self,
+        account: str | Account | None = None,
+        *,
+        connections: int = 1,
+        window: int = 1,
+        rate: float | None = None,
+        secret: str | Secret | None = None,
+        observer: Observer | None = None,
+        store: SecretStore | None = None,
+    ) -> None:
+        secret = veiled(secret)
+        self._window = window
+        self._make = partial(
+            connect_mailer,
+            account,
+            connections=connections,
+            window=window,
+            rate=rate,
+            secret=secret,
+            observer=observer,
+            store=store,
+        )
         self._mailer: Mailer | None = None
         self._making = threading.Lock()
         self._closed = False
@@ -134,12 +185,10 @@ class AsyncMailer:
 
     def _made(self) -> Mailer:
         """Make the mailer, in a worker thread: reading settings is I/O."""
-        from franking.sending.mailer import connect as connect_mailer
-
         with self._making:
             self._refuse_closed()
             if self._mailer is None:
-                self._mailer = connect_mailer(self._account, **self._options)
+                self._mailer = self._make()
             return self._mailer
 
     def _refuse_closed(self) -> None:
@@ -205,7 +254,7 @@ class AsyncMailer:
         stop = stop or threading.Event()
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[Any] = asyncio.Queue()
-        room = threading.Semaphore(max(16, 2 * (window or self._options.get("window") or 1)))
+        room = threading.Semaphore(max(16, 2 * (window or self._window)))
         left = threading.Event()  # nobody makes room any more
         source: Any = _Drawn(messages, loop) if isinstance(messages, AsyncIterable) else messages
 
@@ -233,7 +282,8 @@ class AsyncMailer:
                 put(_END)
 
         thread = threading.Thread(target=work, name="franking send_many", daemon=True)
-        thread.start()
+        with explained():
+            thread.start()
         ended = False
         try:
             while (item := await results.get()) is not _END:
@@ -280,7 +330,10 @@ class AsyncMailer:
         """Close every session."""
         self._closed = True
         if self._mailer is not None:
-            await asyncio.to_thread(self._mailer.close)
+            try:
+                await asyncio.to_thread(self._mailer.close)
+            except RuntimeError:  # no thread can be started
+                self._mailer.close()
         self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> AsyncMailer:
@@ -328,9 +381,19 @@ class _Call(Generic[Result]):
             return self._at is not None and self._at[0].abort(thread=self._at[1])
 
 
+async def _once(act: Callable[[_Call[Result]], Result], message: Any) -> Result:
+    """Do one thing in a thread of its own."""
+    pool = _threads(1)
+    try:
+        return await _run(pool, act, message)
+    finally:
+        pool.shutdown(wait=False)
+
+
 async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result], message: Any) -> Result:
     call = _Call(act)
-    work = pool.submit(call)
+    with explained():  # perhaps no thread can be started
+        work = pool.submit(call)
     future = asyncio.wrap_future(work)
     try:
         return await asyncio.shield(future)

@@ -16,7 +16,8 @@
 
 An error answers questions, so that nobody parses its text: ``step`` (at which step of a send), ``temporary`` (may the
 same request succeed later), ``possibly_sent``, ``evidence`` (what was seen on the wire) and ``diagnosis`` (what it
-means and who can mend it; filled in by the mailer). This module explains nothing and knows no provider.
+means and who can mend it; filled in by the mailer), which a traceback ends in. This module explains nothing and knows
+no provider.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -110,10 +111,67 @@ class FrankingError(Exception):
         if possibly_sent is not None:
             self.possibly_sent = possibly_sent
         self.evidence = evidence
-        self.diagnosis = diagnosis
+        self._diagnosis = diagnosis
+        self._later: Callable[[FrankingError], None] | None = None
+        self._notes: list[str] = []
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Return what it means and who can mend it; None where nobody has looked yet."""
+        if self._later is not None:
+            later, self._later = self._later, None
+            try:
+                later(self)
+            except (ImportError, MemoryError, OSError) as problem:  # no file can be opened now: perhaps later
+                self._later = later
+                if exhausted(problem) is None:
+                    raise
+        return self._diagnosis
+
+    @diagnosis.setter
+    def diagnosis(self, found: Diagnosis | None) -> None:
+        self._diagnosis, self._later = found, None
+
+    def explained_by(self, later: Callable[[FrankingError], None]) -> None:
+        """Let its diagnosis be set when somebody asks for it: most errors are caught, and nobody does."""
+        if self._diagnosis is None:
+            self._later = later
+
+    @property
+    def __notes__(self) -> list[str]:
+        """Return what a traceback ends in: the diagnosis, put in words when somebody reads them, then the notes of
+        others.
+        """
+        notes = self._notes  # the same list each time: add_note appends to it
+        notes[:] = self._notes_of_others()
+        with suppress(ImportError, MemoryError, OSError):  # no file can be opened now, not even that of the texts
+            if self.diagnosis is not None:
+                words = str(self.diagnosis).splitlines()
+                notes.insert(0, _Told("\n".join(line for line in words if line != self.message)))
+        if not notes:
+            raise AttributeError("__notes__")
+        return notes
+
+    @__notes__.setter
+    def __notes__(self, notes: list[str]) -> None:
+        self._notes = notes
+
+    def _notes_of_others(self) -> list[str]:
+        return [note for note in self._notes if not isinstance(note, _Told)]
+
+    def __reduce__(self) -> Any:
+        """Do what was put off, and leave the note out: it is made anew."""
+        own = {"_diagnosis": self.diagnosis, "_later": None, "_notes": self._notes_of_others()}
+        return type(self), self.args, {**self.__dict__, **own}
+
+
+class _Told(str):
+    """The note that tells a diagnosis, so that it is found again and stands there once."""
+
+    __slots__ = ()
 
 
 _GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR

@@ -135,7 +135,7 @@ class MailHandler(logging.Handler):
             self._due = max(self._due, self._earliest)
 
     def _mail(self, records: list[tuple[int, str, str]], dropped: int, last: logging.LogRecord | None) -> None:
-        from franking.sending.mailer import connect
+        from franking.sending.connect import connect
 
         try:
             if self._mailer is None:

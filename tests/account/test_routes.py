@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from email.message import EmailMessage
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import franking
+import franking.aio
 from commandline import franking as run
 from franking.account.config import load, resolve
 from franking.account.routes import account_by_author
@@ -94,6 +96,7 @@ def test_send_finds_the_account_by_from(message: Any) -> None:
     save()
     assert franking.send(None, message).account == "shop"
     assert franking.send("rest", message).account == "rest"
+    assert asyncio.run(franking.aio.send(None, message)).account == "shop"
 
 
 def test_a_message_that_says_no_sender_goes_by_the_default() -> None:

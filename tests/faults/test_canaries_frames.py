@@ -118,9 +118,9 @@ def in_asyncio(account: franking.Account) -> None:
 
 
 CALLS: dict[str, tuple[Callable[[franking.Account], Any], str]] = {
-    "send": (lambda account: franking.send(account, MESSAGE, secret=PASSWORD), "sending.mailer.send"),
+    "send": (lambda account: franking.send(account, MESSAGE, secret=PASSWORD), "sending.connect.send"),
     "send_test": (lambda account: franking.send_test(account, secret=PASSWORD), "sending.testsend.send_test"),
-    "send_many": (send_many, "sending.mailer.connect"),
+    "send_many": (send_many, "sending.connect.connect"),
     "aio.send": (in_asyncio, "aio.send"),
 }
 

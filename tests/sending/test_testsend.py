@@ -336,3 +336,30 @@ def test_evidence_of_the_error_is_kept(account: franking.Account, scripted: Scri
     assert report.error is not None and report.error.evidence is not None
     assert report.error.evidence.reason == "reset"
     assert report.outcome == "failed"
+
+
+# -- what print() shows ------------------------------------------------------------------------------------------------
+
+
+def test_a_report_that_is_printed_is_the_verdict_and_the_steps(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    assert str(send_test(account, "me@example.com", secret="x")).splitlines() == [
+        "sent: me@example.com (250 ok)",
+        "  ok       settings  A script, scripted",
+        "  ok       secret",
+        "  ok       connect",
+    ]
+    assert str(check(account, secret="x")).splitlines()[0] == "checked: ready to send with the account s"
+
+
+def test_a_red_report_that_is_printed_ends_in_the_remedies(
+    account: franking.Account, scripted: ScriptedProvider
+) -> None:
+    scripted.raised = franking.LoginError("refused", evidence=Evidence("smtp", code=535, text="5.7.8 no\x1b[31m"))
+    report = send_test(account, "me@example.com", secret="x")
+    told = str(report)
+    assert report.diagnosis is not None
+    assert told.startswith(f"failed: {report.diagnosis.title}\n  ok       settings")
+    assert told.endswith(report.diagnosis.remedies[-1]) and told.count(report.diagnosis.cause) == 1
+    assert "\x1b" not in told

@@ -16,7 +16,8 @@ from franking.message.message import Message
 from franking.message.prepare import Prepared
 from franking.provider import SupportsPlan
 from franking.sending import testsend
-from franking.sending.mailer import Mailer, account_for, connect
+from franking.sending.connect import account_for, connect
+from franking.sending.mailer import Mailer
 from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code

@@ -18,8 +18,9 @@ import typer
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import FrankingError, MessageError, SettingsError
 from franking.message.message import Message
+from franking.sending.connect import connect
 from franking.sending.explain import explain
-from franking.sending.mailer import Mailer, connect
+from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
 from franking_cli.batch.input import InputLine, Templates, read_input
 from franking_cli.batch.journal import Journal

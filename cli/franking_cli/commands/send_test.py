@@ -13,7 +13,7 @@ from franking.account.account import Account
 from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.sending import testsend
-from franking.sending.mailer import connect
+from franking.sending.connect import connect
 from franking_cli.command import command
 from franking_cli.commands.send import predict
 from franking_cli.console import Console, visible

@@ -89,7 +89,7 @@ def inspect_secret(account: Account, *, verify: bool = False) -> tuple[SecretSta
 
 def _use(account: Account, kind: Provider, store: FileStore) -> None:
     """Renew the token, or log in with the password; raises what sending would raise."""
-    from franking.sending.mailer import connect
+    from franking.sending.connect import connect
 
     secret = secret_for(account, kind, store, os.environ)
     if isinstance(secret, TokenSecret):

@@ -58,7 +58,7 @@ def _interrupted(broken: KeyboardInterrupt) -> int:
 
 def _run(options: Options) -> int:
     from franking.errors import FrankingError
-    from franking.sending.mailer import account_for, connect
+    from franking.sending.connect import account_for, connect
     from franking_cli.sendmail.aliases import Aliases
     from franking_cli.sendmail.deliver import deliver
 
@@ -97,7 +97,7 @@ def _run(options: Options) -> int:
 
 
 def _dialogue(options: Options) -> int:
-    from franking.sending.mailer import connect
+    from franking.sending.connect import connect
     from franking_cli.sendmail.aliases import Aliases
     from franking_cli.sendmail.smtp_server import Dialogue
 

@@ -22,6 +22,10 @@ __all__ = ["Account"]
 class Account:
     """Hold one way to send mail, frozen and validated; settings read as attributes (``account.host``).
 
+        account = franking.Account(
+            name="shop", provider="smtp", sender="info@novak.cz", host="smtp.novak.cz", username="info@novak.cz"
+        )
+
     ``name`` is free text without slashes or control characters. ``sender`` is the From: ``info@novak.cz`` or ``Jan
     Novák <info@novak.cz>``. All other keys are the provider's fields (docs: accounts). Raises ``SettingsError`` that
     names the key, and the nearest known key for an unknown one. Two accounts are equal when their name, provider, From

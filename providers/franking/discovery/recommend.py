@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from franking.discovery.input import Target, parse_target
 from franking.discovery.recommendation import Candidate, Recommendation, Recommender, mx_provider
+from franking.errors import FrankingError, SettingsError
 from franking.registry import providers
 from franking.smtp.services import Server, Service, find, table
 
@@ -42,13 +43,22 @@ def recommend(
 ) -> Recommendation:
     """Recommend provider, route and settings for a host, a mail address or a domain.
 
+        franking.recommend("info@novak.cz").settings    # route, host, port, security, username
+
     ``offline`` decides by the name alone. Otherwise DNS (``resolver``, a ``dns.resolver.Resolver``; by default the
     system's) and the settings that the domain publishes (``fetch(url, seconds) -> bytes``) are asked, all at once, for
     at most ``timeout`` seconds. A provider's own hosts and mail domains are recognised without asking anybody. Failed
     look-ups are told in the evidence and the warnings, never raised. ``language`` chooses the words. Raises
     ``SettingsError`` where nothing was typed.
     """
-    target = parse_target(text)
+    given: Any = text
+    if not isinstance(given, str):
+        raise TypeError(f"recommend takes a host, an address or a domain, as text, not {type(given).__name__}.")
+    try:
+        target = parse_target(text)
+    except SettingsError as problem:
+        problem.explained_by(_explain)
+        raise
     recommender = Recommender(text, target, language)
     if target.ip:
         return recommender.unknown("ip")
@@ -64,6 +74,13 @@ def recommend(
 
     results = look_up(target.name, resolver=resolver, fetch=fetch, timeout=timeout)
     return recommender.conclude([*_by_results(target, results), *candidates], results)
+
+
+def _explain(error: FrankingError) -> None:
+    from franking.diagnosis.generic import GENERIC
+    from franking.diagnosis.rules import diagnose
+
+    error.diagnosis = diagnose(error, GENERIC, {})
 
 
 def better_provider(host: str) -> Provider | None:

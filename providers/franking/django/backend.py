@@ -18,7 +18,8 @@ from franking.django.message import mime_of, recipients_of
 from franking.errors import FrankingError, LoginRequired, MessageError, SendError, discreet
 from franking.message.address import Envelope
 from franking.redaction import veiled
-from franking.sending.mailer import Mailer, connect
+from franking.sending.connect import connect
+from franking.sending.mailer import Mailer
 
 if TYPE_CHECKING:
     from django.core.mail import EmailMessage

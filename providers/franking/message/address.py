@@ -100,6 +100,8 @@ class Address:
 class Envelope:
     """The sender and the recipients that are actually used, as distinct from the headers.
 
+        mailer.send(message, envelope=franking.Envelope("bounces@novak.cz", ["jana@example.cz"]))
+
     Strings without display names, as SMTP carries them (domains as A-labels). ``sender`` may be empty (a bounce).
     Raises ``MessageError`` for anything that is no address, and when there is no recipient.
     """

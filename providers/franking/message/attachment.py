@@ -33,6 +33,8 @@ _seeking = threading.Lock()  # one file object may be in several messages, sent 
 class Attachment:
     """A file to attach: ``path``, ``data`` or an open binary ``file`` (re-readable: seekable; the whole of it is sent).
 
+        franking.Attachment(data=octets, name="logo.png", cid="logo")
+
     ``name`` is what the recipient sees (default: the file's own), ``content_type`` a media type (default: guessed from
     the name). With ``cid`` it is inline (``<img src="cid:logo">``). Raises ``MessageError`` for what cannot be read, is
     no ordinary file, or has a name that would mislead. The file is opened only when it is sent, and must then still

@@ -30,6 +30,10 @@ _PARAMETERS = {"from": "sender", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to
 class Message:
     """A message as an application means it. Everything is checked at once: ``MessageError`` names the field.
 
+        message = franking.Message(
+            to=["Jana <jana@example.cz>"], subject="Faktura", text="Dobrý den …", attachments=["faktura.pdf"]
+        )
+
     One text is one address (``"Jana <jana@example.cz>"``); several go in a list. ``headers`` are further header fields;
     those that have a parameter here, and those of MIME's structure, are refused. ``sender`` is the header From, by
     default the account's. Date and Message-ID are made anew each time the message is sent, unless ``message_id``, or

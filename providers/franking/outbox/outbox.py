@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from franking.outbox import decisions
 from franking.outbox.store import Store
+from franking.sending.connect import account_for, explained
 from franking.sending.enqueue import draft
-from franking.sending.mailer import Mailer, account_for
+from franking.sending.mailer import Mailer
 
 if TYPE_CHECKING:
     from franking.outbox.entry import OutboxEntry
@@ -28,6 +29,9 @@ _BATCH_OCTETS = 8 * 1024 * 1024
 class Outbox(Store):
     """Hold an outbox: the default one (``FRANKING_OUTBOX``, else in the state directory), or that of ``directory``.
 
+        for entry in franking.Outbox().list(state="unknown"):
+            print(entry.id, entry.to)
+
     Nothing is opened until first used. Safe to share between threads; any number of processes may use one.
     """
 
@@ -37,7 +41,8 @@ class Outbox(Store):
 
         Raises as ``Mailer.queue`` does, for the first message that cannot be put in; those yielded before are in.
         """
-        mailer = Mailer(account_for(account))
+        with explained():
+            mailer = Mailer(account_for(account))
         source = iter(messages)
         while batch := list(islice(source, _BATCH)):
             drafts = [draft(mailer, *_pair(item)) for item in batch]

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from franking.account.config import resolve
 from franking.errors import (
     ConnectError,
     FrankingError,
@@ -54,66 +53,19 @@ if TYPE_CHECKING:
     from franking.sending.told_steps import ToldSteps
     from franking.testing.capture import Outbox
 
-__all__ = ["Mailer", "account_for", "connect", "send"]
+__all__ = ["Mailer"]
 
 
 capturing: Outbox | None = None
 """Set while an application's tests run: it stands in the place of accounts, sessions and time, and nothing leaves."""
 
 
-def connect(
-    account: str | Account | None = None,
-    *,
-    connections: int = 1,
-    window: int = 1,
-    rate: float | None = None,
-    secret: str | Secret | None = None,
-    observer: Observer | None = None,
-    store: SecretStore | None = None,
-) -> Mailer:
-    """Make a mailer for an account's name, an ``Account`` or an account URL; None is the default account. Nothing is
-    opened yet.
-
-    ``connections`` is the most sessions at once, ``window`` how many messages may be unanswered on each
-    (``send_many``), ``rate`` the most messages per minute (by default the provider's own limit; ``math.inf`` for none).
-    ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts). ``observer`` is
-    told each step. Raises ``SettingsError`` for an unknown account or wrong settings.
-    """
-    secret = veiled(secret)
-    return Mailer(
-        account_for(account),
-        connections=connections,
-        window=window,
-        rate=rate,
-        secret=secret,
-        observer=observer,
-        store=store,
-    )
-
-
-def account_for(account: str | Account | None, message: Any = None) -> Account:
-    """Find the account that is meant; where nobody names one, the one that ``[routes]`` names for the message's From,
-    or the default one. Raises ``SettingsError``.
-    """
-    if capturing is not None:
-        return capturing.account(account)
-    if account is None and message is not None:
-        from franking.message.prepare import own_author
-
-        return resolve(None, author=own_author(message))
-    return resolve(account)
-
-
-def send(account: str | Account | None, message: Message | EmailMessage | bytes, **options: Any) -> Receipt:
-    """Send one message and close; ``options`` are those of ``connect`` and ``envelope``. Raises as ``Mailer.send``."""
-    options["secret"] = veiled(options.get("secret"))
-    envelope = options.pop("envelope", None)
-    with connect(account_for(account, message), **options) as mailer:
-        return mailer.send(message, envelope=envelope)
-
-
 class Mailer:
     """Hold what an application needs to send: opens sessions when needed, recovers, is shared by threads.
+
+        with franking.connect("shop", connections=4) as mailer:
+            for result in mailer.send_many(messages):
+                print(result.outcome)
 
     Each thread borrows a session for each send; at most ``connections`` are open. May live as long as the program.
     After a fork, the child opens its own.
@@ -276,13 +228,14 @@ class Mailer:
         ``key`` names the message: the same key with the same content is the same entry. ``not_before`` is the earliest
         time, ``give_up`` for how many seconds it is tried. Raises as ``send`` does before it connects.
         """
-        from franking.outbox.store import Store
-        from franking.sending.enqueue import draft
+        with self.explained():
+            from franking.outbox.store import Store
+            from franking.sending.enqueue import draft
 
-        made = draft(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
-        if self._outbox is None:
-            self._outbox = Store()
-        return self._outbox.add([made])[0]
+            made = draft(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
+            if self._outbox is None:
+                self._outbox = Store()
+            return self._outbox.add([made])[0]
 
     @property
     def limits(self) -> RouteFacts:

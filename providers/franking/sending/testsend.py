@@ -17,14 +17,17 @@ from typing import Any
 
 from franking.account.account import Account
 from franking.auth.secret import Secret
+from franking.auth.store import SecretStore
 from franking.diagnosis.diagnosis import Diagnosis, Hint
-from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown, discreet
+from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown, SettingsError, discreet
 from franking.message.address import Address
 from franking.message.message import Message
 from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, destination_of, silent
 from franking.redaction import veiled
+from franking.sending.connect import account_for, explained
 from franking.sending.explain import better_for, explain, in_commands
-from franking.sending.mailer import Mailer, account_for
+from franking.sending.mailer import Mailer
+from franking.text import visible
 
 __all__ = ["TestReport", "check", "compose", "hints_for", "interrupted", "send_test", "send_watched"]
 
@@ -54,6 +57,26 @@ class TestReport:
     diagnosis: Diagnosis | None = None
     hints: tuple[Hint, ...] = ()
     error: FrankingError | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """Return what a person wants to read: the verdict, the steps, and what to do."""
+        lines = [f"{self.outcome}: {self._verdict()}"]
+        lines += [f"  {step.status:<8} {step.name:<9} {visible(step.detail)}".rstrip() for step in self.steps]
+        if self.receipt is not None:
+            lines += [f"{one} was refused: {visible(why['reply'])}" for one, why in self.receipt.refused.items()]
+            lines += self.receipt.warnings
+        if self.diagnosis is not None:
+            lines += str(self.diagnosis).splitlines()[1:]
+        elif self.ok:  # a password that was taken is right
+            lines += [hint.text for hint in self.hints if not hint.code.startswith("secret.")]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        if self.diagnosis is not None:
+            return self.diagnosis.title
+        if self.receipt is None:
+            return f"ready to send with the account {self.account}"
+        return f"{', '.join(self.receipt.accepted)} ({visible(self.receipt.reply)})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, ready for JSON."""
@@ -98,22 +121,39 @@ def send_test(
     *,
     secret: str | Secret | None = None,
     observer: Observer | None = None,
+    store: SecretStore | None = None,
     made: Callable[[Mailer], object] | None = None,
-    **options: Any,
 ) -> TestReport:
     """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
 
+        report = franking.send_test("shop", to="me@example.cz")
+        print(report)
+
     Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or
-    cannot be read. ``made`` is told the mailer before it is used, so that its ``abort`` can be called; ``options`` are
-    those of ``connect``.
+    cannot be read. ``made`` is told the mailer before it is used, so that its ``abort`` can be called; the other
+    options are as in ``connect``.
     """
     secret = veiled(secret)
-    chosen = account_for(account)
-    address = Address.parse(to) if to else chosen.sender
-    message = compose(chosen, address)
-    options["falls_over"] = False  # it proves this account, not another
+    with explained():
+        given: Any = to
+        if not (given is None or isinstance(given, str)):
+            raise TypeError(f"to is one address, as text, not {type(given).__name__}; the account comes first.")
+        chosen = _chosen(account, to)
+        address = Address.parse(to) if to else chosen.sender
+        message = compose(chosen, address)
+    options = {"store": store, "falls_over": False}  # it proves this account, not another
     with discreet:
         return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
+
+
+def _chosen(account: str | Account | None, to: str | None) -> Account:
+    """Find the account that is meant; an address alone is where the test should go, which is told."""
+    try:
+        return account_for(account)
+    except SettingsError as problem:
+        if to is None and isinstance(account, str) and "@" in account and "://" not in account:
+            problem.message += f'. To send a test to an address, name it: send_test("ACCOUNT", to="{account}")'
+        raise
 
 
 def check(
@@ -121,12 +161,14 @@ def check(
     *,
     secret: str | Secret | None = None,
     observer: Observer | None = None,
-    **options: Any,
+    store: SecretStore | None = None,
 ) -> TestReport:
     """Take the same steps up to the login and send nothing."""
     secret = veiled(secret)
+    with explained():
+        chosen = account_for(account)
     with discreet:
-        return _watch(account_for(account), None, None, (), secret, observer, options)
+        return _watch(chosen, None, None, (), secret, observer, {"store": store})
 
 
 def send_watched(
@@ -136,12 +178,14 @@ def send_watched(
     envelope: Any = None,
     secret: str | Secret | None = None,
     observer: Observer | None = None,
-    **options: Any,
+    store: SecretStore | None = None,
 ) -> TestReport:
     """Send any message and report in the same form; what ``franking send`` shows."""
     secret = veiled(secret)
+    with explained():
+        chosen = account_for(account)
     with discreet:
-        return _watch(account_for(account), message, envelope, (), secret, observer, options, testing=False)
+        return _watch(chosen, message, envelope, (), secret, observer, {"store": store}, testing=False)
 
 
 def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
