@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import franking
+from franking.outbox import decisions
 from franking.outbox.database import Database
 from franking.outbox.entry import read_diagnosis, write_value
 from servers.smtp import Fault, SmtpServer, hangs_up, says
@@ -362,6 +363,59 @@ def test_a_running_runner_sees_new_mail_within_a_second(box: franking.Outbox, cl
             stop.set()
             runner.join()
     assert len(server.messages) == 1
+
+
+def test_a_runner_that_is_woken_looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself this one would look once a minute."""
+    monkeypatch.setattr("franking.outbox.runner.POLL_SECONDS", 60.0)
+    with SmtpServer() as server:
+        save(server.port)
+        mailer = franking.connect("shop")
+        stop, awake, gone = threading.Event(), threading.Event(), threading.Semaphore(0)
+        options = {"attempted": lambda entry: gone.release(), "awake": awake}
+        runner = threading.Thread(target=franking.Outbox().run, args=(stop,), kwargs=options)
+        runner.start()
+        for number in range(20):
+            mailer.queue(message(number))
+            awake.set()
+            assert gone.acquire(timeout=10)
+        stop.set()
+        awake.set()
+        runner.join()
+    assert len(server.messages) == 20
+
+
+def test_what_was_withdrawn_is_gone_and_what_may_have_left_is_not(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer(
+        refused={"no@example.com": "550 5.1.1 nobody"}, faults=[Fault("body", hangs_up, executed=True)]
+    ) as server:
+        save(server.port)
+        mailer = franking.connect("shop")
+        unknown = mailer.queue(message())
+        clock.now = time.time() + 1
+        box.run(once=True)
+        assert (box.get(unknown.id).state, decisions.withdraw(box, unknown.id)) == ("unknown", False)
+        big = franking.Message(to="no@example.com", text="x" * 70 + "\n" * 300_000)
+        refused = mailer.queue(big)
+        assert len(list((box.directory / "bodies").iterdir())) == 1
+        clock.now += 1
+        box.run(once=True)
+        assert box.get(refused.id).state == "refused"
+        assert decisions.withdraw(box, refused.id)
+        assert not decisions.withdraw(box, refused.id)
+        assert list((box.directory / "bodies").iterdir()) == []
+        waiting = mailer.queue(message())
+        assert decisions.withdraw(box, waiting.id)
+        assert box.counts()["unknown"] == sum(box.counts().values())
+
+
+def test_a_key_can_be_taken_away_in_the_commit_of_others(box: franking.Outbox) -> None:
+    save(1)
+    mailer = franking.connect("shop")
+    first = mailer.queue(message(), key="k")
+    box.add([], unkeyed=[first.id])
+    assert box.find("k") is None
+    assert mailer.queue(message(), key="k").id != first.id
 
 
 def test_a_throttling_server_is_left_in_peace_for_as_long_as_it_says(box: franking.Outbox, clock: Clock) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Change = Callable[[sqlite3.Connection, Any], object]
 
-__all__ = ["DECISIONS", "cancel", "resolve", "retry"]
+__all__ = ["DECISIONS", "cancel", "resolve", "retry", "withdraw"]
 
 DECISIONS = ("sent", "resend", "drop")
 
@@ -47,6 +47,23 @@ def retry(store: Store, id: str) -> OutboxEntry:
 def cancel(store: Store, id: str) -> OutboxEntry:
     """Take a queued message back. Raises ``SettingsError`` for an unknown id or another state."""
     return _changed(store, id, ("queued",), _finish(store, "cancelled"), "cancelled")
+
+
+def withdraw(store: Store, id: str) -> bool:
+    """Take a message out of the outbox, of which nothing was accepted and nothing may have been: who handed it in is
+    about to be told so, and has it still. Return whether it is out; what a runner has at this moment is not.
+    """
+    number, mark = parsed(id)
+    with store.database.transaction() as connection:
+        row = connection.execute("SELECT * FROM entries WHERE number = ? AND mark = ?", (number, mark)).fetchone()
+        receipt = read_receipt(row["receipt"]) if row else None
+        if row is None or row["state"] not in ("queued", "refused", "failed") or (receipt and receipt.accepted):
+            return False
+        connection.execute("DELETE FROM entries WHERE number = ?", (number,))
+        connection.execute("DELETE FROM bodies WHERE number = ?", (number,))
+    if path := store.file_of(row):
+        path.unlink(missing_ok=True)
+    return True
 
 
 def resolve(store: Store, id: str, decision: str) -> OutboxEntry:

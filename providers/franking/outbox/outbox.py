@@ -76,16 +76,24 @@ class Outbox(Store):
         *,
         window: int = 1,
         attempted: Callable[[OutboxEntry], None] | None = None,
+        awake: threading.Event | None = None,
     ) -> Summary:
         """Deliver what is due until ``stop`` is set; with ``once`` what is due now, once each. Return what was done.
 
         ``connections`` and ``window`` are each account's. ``observer`` is told each step of each message,
-        ``attempted`` each entry after an attempt; both in the threads that send.
+        ``attempted`` each entry after an attempt; both in the threads that send. Setting ``awake`` has it look for new
+        messages at once, instead of twice a second.
         """
         from franking.outbox.runner import Runner
 
         runner = Runner(
-            self, connections=connections, window=window, observer=observer, attempted=attempted, clock=self.clock
+            self,
+            connections=connections,
+            window=window,
+            observer=observer,
+            attempted=attempted,
+            awake=awake,
+            clock=self.clock,
         )
         return runner.run(stop or threading.Event(), once=once)
 

@@ -82,13 +82,17 @@ class Runner:
         window: int = 1,
         observer: Callable[[OutboxEntry, Step], None] | None = None,
         attempted: Callable[[OutboxEntry], None] | None = None,
+        awake: threading.Event | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] | None = None,
     ) -> None:
-        """``observer`` is told each step of a message, ``attempted`` each entry after an attempt."""
+        """``observer`` is told each step of a message, ``attempted`` each entry after an attempt. Who sets ``awake``
+        has it look for new rows at once.
+        """
         self.store, self.clock, self.chance = store, clock, chance or SystemRandom().random
         self.connections, self.window = connections, window
         self.observer, self.attempted = observer, attempted
+        self.awake = awake
         self.claims = Claims(store.database)
         self.stamps = Stamps(os.environ)
         self.holds = Holds(store.database, self.stamps)
@@ -109,7 +113,7 @@ class Runner:
                     _log.warning("%s", problem)
                 if once:
                     break
-                stop.wait(POLL_SECONDS)
+                self._rest(stop)
                 self._end_lanes(idle=True)
             self._wait(stop)
         finally:
@@ -118,6 +122,14 @@ class Runner:
             self._end_lanes(idle=False)
             self.claims.close()
         return self.summary
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Wait until there may be something to do; who stops a runner with ``awake`` sets that too."""
+        if self.awake is None:
+            stop.wait(POLL_SECONDS)
+        else:
+            self.awake.wait(POLL_SECONDS)
+            self.awake.clear()
 
     def _look(self, *, once: bool) -> None:
         """Take over what the dead had, and begin what is due."""
@@ -255,6 +267,8 @@ class _Lane:
             _log.exception("The outbox cannot go on with the account %r for now.", self.account)
         finally:
             self.since = time.monotonic()
+            if self._runner.awake is not None:  # a row may have come while this thread was about to end
+                self._runner.awake.set()
 
     def _opened(self) -> Mailer:
         """Return the account's mailer. Raises ``SettingsError`` for one that is unknown or wrong."""

@@ -87,8 +87,10 @@ class Store:
 
     # -- putting -----------------------------------------------------------------------------------------------------
 
-    def add(self, drafts: Sequence[Draft]) -> list[OutboxEntry]:
+    def add(self, drafts: Sequence[Draft], unkeyed: Sequence[str] = ()) -> list[OutboxEntry]:
         """Write messages down, all or none; they are on disk when this returns.
+
+        The messages of the ids ``unkeyed`` lose their keys in the same commit.
 
         A key that is there already, with the same content, gives the entry that is there. Raises ``MessageError`` for
         a key with other content, a temporary ``SendError`` where there is no room, ``SettingsError`` for a directory
@@ -101,6 +103,7 @@ class Store:
                 for draft in drafts:
                     bodies.append(self._body(draft))
             with self.database.transaction() as connection:
+                connection.executemany(_UNKEY, map(parsed, unkeyed))
                 return [self._put(connection, *put, named) for put in zip(drafts, bodies, strict=True)]
         except BaseException:
             self._remove_unnamed(named)
@@ -310,6 +313,9 @@ _COLUMNS = (
     "created_at", "not_before", "next_at", "expires_at",
 )  # fmt: skip
 _INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+
+
+_UNKEY = "UPDATE entries SET key = NULL, digest = NULL WHERE number = ? AND mark = ?"
 
 
 def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
