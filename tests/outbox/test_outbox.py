@@ -450,7 +450,7 @@ def test_an_interruption_just_behind_the_commit_loses_no_body(
         mailer.queue(large(b"x" * 400_000))
     (entry,) = box.list()
     assert b"".join(box.octets(entry.id))
-    monkeypatch.setattr("franking.outbox.store.place", lambda draft, path: draft.rename(path) and 1 / 0)
+    monkeypatch.setattr("franking.outbox.rows.place", lambda draft, path: draft.rename(path) and 1 / 0)
     with pytest.raises(ZeroDivisionError):
         mailer.queue(large(b"y" * 400_000))
     assert [path.stem for path in (box.directory / "bodies").iterdir()] == [entry.id]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.outbox.entry import about, write_value, written
 from franking.outbox.holds import FAR
+from franking.outbox.rows import ENDED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -77,7 +78,7 @@ class Claims:
         import filelock
 
         unknown: list[int] = []
-        found = self.database.rows("SELECT DISTINCT runner FROM entries WHERE state = 'sending'")
+        found = self.database.rows(f"SELECT DISTINCT runner FROM entries WHERE {ENDED} AND state = 'sending'")
         for runner in [row["runner"] for row in found if row["runner"] != self.runner]:
             path = self._lock_file(runner)
             lock = filelock.FileLock(path, mode=0o600, thread_local=False)
@@ -159,7 +160,8 @@ _SETTLE = (
 
 def _take_over(connection: sqlite3.Connection, runner: str, now: float) -> list[int]:
     unknown = connection.execute(
-        "UPDATE entries SET state = 'unknown', finished_at = ? WHERE state = 'sending' AND runner = ? AND started "
+        f"UPDATE entries SET state = 'unknown', finished_at = ? WHERE {ENDED} AND state = 'sending' "
+        "AND runner = ? AND started "
         "RETURNING number, mark",
         (now, runner),
     ).fetchall()
@@ -167,6 +169,7 @@ def _take_over(connection: sqlite3.Connection, runner: str, now: float) -> list[
         diagnosis = write_value(about("interrupted", entry=written(row["number"], row["mark"])))
         connection.execute("UPDATE entries SET diagnosis = ? WHERE number = ?", (diagnosis, row["number"]))
     connection.execute(
-        "UPDATE entries SET state = 'queued', runner = NULL WHERE state = 'sending' AND runner = ?", (runner,)
+        f"UPDATE entries SET state = 'queued', runner = NULL WHERE {ENDED} AND state = 'sending' AND runner = ?",
+        (runner,),
     )
     return [row["number"] for row in unknown]

@@ -14,10 +14,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from franking.atomic import make_private
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["Database"]
 
@@ -29,7 +32,7 @@ SCHEMA = (
     # version 1
     """
     CREATE TABLE entries (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         mark TEXT NOT NULL,
         key TEXT,
         digest BLOB,
@@ -53,7 +56,7 @@ SCHEMA = (
         receipt TEXT,
         diagnosis TEXT
     );
-    CREATE INDEX entries_state ON entries (state, number);
+    CREATE INDEX entries_state ON entries (state, number) WHERE state <> 'queued';
     CREATE INDEX entries_account ON entries (account, state, number);
     CREATE INDEX entries_due ON entries (account, next_at) WHERE state = 'queued';
     CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL;
@@ -96,20 +99,9 @@ class Database:
         self._process = self._opened_by = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> _Transaction:
         """Hold the file for writing: all that is done inside is there afterwards, on disk, or none of it."""
-        with self._own_lock(), self._translated():
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                raise
+        return _Transaction(self)
 
     @contextmanager
     def ready(self) -> Iterator[None]:
@@ -218,11 +210,15 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as problem:
+        except (sqlite3.Error, OSError) as problem:
+            self.tell(problem)
+            raise
+
+    def tell(self, problem: BaseException) -> None:
+        """Raise an error of SQLite or of the file system in the outbox's words; anything else is not told here."""
+        if isinstance(problem, sqlite3.Error):
             raise self._explained(problem) from problem
-        except OSError as problem:
-            if isinstance(problem, FrankingError):
-                raise
+        if isinstance(problem, OSError) and not isinstance(problem, FrankingError):
             raise self._unwritable(problem) from problem
 
     def _explained(self, problem: sqlite3.Error) -> FrankingError:
@@ -264,6 +260,51 @@ class Database:
             field="FRANKING_OUTBOX",
             evidence=_evidence("unwritable", where, problem.strerror or ""),
         )
+
+
+class _Transaction:
+    """What ``Database.transaction`` enters; a class, for a generator takes longer than all else around a commit."""
+
+    __slots__ = ("_connection", "_database", "_lock")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        lock = self._lock = self._database._own_lock()
+        try:
+            lock.acquire()
+            connection = self._connection = self._database._open()
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException as problem:
+            with suppress(RuntimeError):  # an interruption came before
+                lock.release()
+            self._database.tell(problem)
+            raise
+        return connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+            else:
+                self._roll_back()
+                self._database.tell(error)
+        except sqlite3.Error as problem:
+            self._roll_back()
+            self._database.tell(problem)
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._lock.release()
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

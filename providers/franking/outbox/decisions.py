@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
 from franking.outbox.entry import about, read_receipt, write_value
-from franking.outbox.store import Store, no_entry, numbered, parsed
+from franking.outbox.rows import listed, numbered, read_entry
+from franking.outbox.store import Store, no_entry, parsed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,7 +92,7 @@ def _again(connection: sqlite3.Connection, row: Any, store: Store) -> None:
     receipt = read_receipt(row["receipt"])
     accepted = receipt.accepted if receipt else ()
     waiting = [one for one in json.loads(row["recipients"]) if one not in accepted]
-    values = {"now": now, "until": now + store.settings.give_up, "waiting": json.dumps(waiting, ensure_ascii=False)}
+    values = {"now": now, "until": now + store.settings.give_up, "waiting": listed(waiting)}
     connection.execute(_AGAIN, {**values, "number": row["number"]})
 
 
@@ -115,7 +116,7 @@ def _changed(store: Store, id: str, states: tuple[str, ...], change: Change, wha
         if row["state"] not in states:
             raise SettingsError(f"{id} is {row['state']}; only {' or '.join(states)} mail can be {what}.", field="id")
         change(connection, row)
-        entry = store.entry(numbered(connection, number)[0])
+        entry = read_entry(numbered(connection, number)[0])
     if entry.state == "accepted" and (path := store.file_of(row)) is not None:
         path.unlink(missing_ok=True)
     return entry

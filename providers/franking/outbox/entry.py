@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from franking.diagnosis.diagnosis import Diagnosis
@@ -28,11 +30,16 @@ FINISHED = ("accepted", "refused", "failed", "cancelled")
 """States from which nothing follows by itself; ``unknown`` waits for a person."""
 
 
-def moment(seconds: float | None) -> str | None:
+def moment(seconds: float) -> str:
     """Return a point in time (seconds since 1970) as ISO 8601 in UTC, such as ``2026-11-02T10:00:00.123Z``."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = math.floor(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """Return a whole second without its zone. Kept: many messages are put down within one."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True)

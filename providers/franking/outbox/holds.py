@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from franking.outbox.entry import write_value
+from franking.outbox.rows import WAITING
 
 if TYPE_CHECKING:
     from franking.diagnosis.diagnosis import Diagnosis
@@ -83,18 +84,10 @@ _OVER = (
 )
 _END = "SELECT min(expires_at) FROM entries WHERE state = 'queued' AND account = ?"
 
-# each account once by the index, however many messages it has
-_WAITING = """
-WITH RECURSIVE names(account) AS (
-    SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued'
-    UNION ALL
-    SELECT (
-        SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued' AND account > names.account
-    ) FROM names WHERE names.account IS NOT NULL
-)
+_WAITING = f"""
 SELECT names.account AS account, held, since, next_at, coalesce(stamp, '') AS stamp
-FROM names LEFT JOIN accounts ON accounts.account = names.account
-WHERE names.account IS NOT NULL AND (
+FROM ({WAITING}) AS names LEFT JOIN accounts ON accounts.account = names.account
+WHERE (
     EXISTS (
         SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account AND due.next_at <= :now
     )

@@ -12,6 +12,7 @@ from franking.account.config import load
 from franking.errors import MessageError
 from franking.message.message import Message
 from franking.outbox.entry import OutboxEntry, moment
+from franking.outbox.rows import ENDED
 from franking.sending.enqueue import draft
 from franking.sending.mailer import Mailer
 
@@ -24,11 +25,11 @@ DAY = 86400.0
 _MOST = 50
 _KEY = "franking-notice-"
 _ENDED = (
-    "SELECT number FROM entries WHERE state IN ('refused', 'failed', 'unknown') AND finished_at > ? "
+    f"SELECT number FROM entries WHERE {ENDED} AND state IN ('refused', 'failed', 'unknown') AND finished_at > ? "
     "AND (key IS NULL OR key NOT LIKE 'franking-notice-%') ORDER BY number DESC LIMIT ?"
 )
 _LAST = "SELECT max(created_at) FROM entries WHERE key LIKE 'franking-notice-%'"
-_WORKS = "SELECT account FROM entries WHERE state = 'accepted' ORDER BY finished_at DESC LIMIT 1"
+_WORKS = f"SELECT account FROM entries WHERE {ENDED} AND state = 'accepted' ORDER BY finished_at DESC LIMIT 1"
 
 
 def put_notice(store: Store) -> OutboxEntry | None:
@@ -49,7 +50,7 @@ def put_notice(store: Store) -> OutboxEntry | None:
         return None
     made = draft(Mailer(load().account(name)), _letter(store.entries(numbers), to))
     try:
-        return store.add([replace(made, key=f"{_KEY}{(moment(now) or '')[:10]}", digest=b"")])[0]
+        return store.add([replace(made, key=f"{_KEY}{moment(now)[:10]}", digest=b"")])[0]
     except MessageError:  # another runner has just put it
         return None
 

@@ -11,31 +11,25 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import load
-from franking.errors import FrankingError, MessageError, SettingsError
-from franking.outbox.body import SMALL, Stored, missing, orphans, place, write_draft
+from franking.errors import FrankingError, SettingsError
+from franking.outbox.body import SMALL, Stored, missing, orphans, write_draft
 from franking.outbox.database import Database
-from franking.outbox.entry import FINISHED, STATES, OutboxEntry, moment, read_diagnosis, read_receipt, written
+from franking.outbox.entry import FINISHED, STATES, written
+from franking.outbox.rows import EIGHT_BIT, ENDED, IN_FILE, SELECT, SMTPUTF8, WAITING, Insertion, read_entry
 from franking.outbox.settings import OutboxSettings, read_settings
 
 if TYPE_CHECKING:
-    import sqlite3
+    from franking.outbox.entry import OutboxEntry
+    from franking.outbox.rows import Draft
 
-    from franking.message.prepare import Prepared
-
-__all__ = ["Draft", "Store", "default_directory", "no_entry", "numbered", "parsed"]
+__all__ = ["Store", "default_directory", "no_entry", "parsed"]
 
 _ID = re.compile(r"(\d{12})-([0-9a-f]{8})\Z")
-_EIGHT_BIT, _SMTPUTF8, _IN_FILE = 1, 2, 4
-_SELECT = (
-    "SELECT entries.*, accounts.held AS held, accounts.next_at AS held_until "
-    "FROM entries LEFT JOIN accounts ON accounts.account = entries.account "
-)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
@@ -47,22 +41,6 @@ def default_directory(environ: Mapping[str, str]) -> Path:
     return state_directory(environ) / "outbox"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that was composed and checked, and is about to be written down.
-
-    ``digest`` is the fingerprint of what was given, where there is a ``key``. Times are seconds since 1970.
-    """
-
-    account: str
-    prepared: Prepared
-    subject: str = ""
-    key: str | None = None
-    digest: bytes | None = None
-    not_before: float | None = None
-    give_up: float | None = None
-
-
 class Store:
     """Hold an outbox's directory. Safe to share between threads; any number of processes may use one directory."""
 
@@ -70,6 +48,7 @@ class Store:
         self, directory: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self.directory = default_directory(os.environ) if directory is None else Path(directory).absolute()
+        self._bodies = self.directory / "bodies"
         self.database = Database(self.directory)
         self.clock = clock
 
@@ -98,13 +77,15 @@ class Store:
         """
         bodies: list[Path | bytes] = []
         named: list[Path] = []
+        settings = self.settings
         try:
-            with self.database.ready():
-                for draft in drafts:
-                    bodies.append(self._body(draft))
+            for draft in drafts:
+                bodies.append(self._body(draft))
             with self.database.transaction() as connection:
-                connection.executemany(_UNKEY, map(parsed, unkeyed))
-                return [self._put(connection, *put, named) for put in zip(drafts, bodies, strict=True)]
+                if unkeyed:
+                    connection.executemany(_UNKEY, map(parsed, unkeyed))
+                put = Insertion(connection, settings, self.clock(), self._bodies, named).put
+                return list(map(put, drafts, bodies))
         except BaseException:
             self._remove_unnamed(named)
             raise
@@ -123,69 +104,23 @@ class Store:
     def _body(self, draft: Draft) -> bytes | Path:
         content = draft.prepared.content
         if content.size_with_bcc() > SMALL:
-            return write_draft(self._bodies, content)
+            with self.database.ready():
+                return write_draft(self._bodies, content)
         return b"".join(content.chunks(bcc=True))
-
-    def _put(self, connection: sqlite3.Connection, draft: Draft, body: bytes | Path, named: list[Path]) -> OutboxEntry:
-        """Write one message down; the name that its file gets, if it is one, goes into ``named``."""
-        if draft.key is not None and (there := _same(connection, draft)) is not None:
-            return self.entry(numbered(connection, there)[0])
-        values = self._values(draft, body)
-        held = connection.execute("SELECT held, next_at FROM accounts WHERE account = ?", (draft.account,)).fetchone()
-        if held is not None:  # it is tried in time for this message's last attempt
-            until = "UPDATE accounts SET next_at = min(next_at, :expires_at) WHERE account = :account"
-            connection.execute(until, values)
-        number = connection.execute(_INSERT, values).lastrowid
-        assert number is not None
-        if isinstance(body, Path):
-            path = self._bodies / f"{written(number, values['mark'])}.eml"
-            named.append(path)
-            place(body, path)
-        else:
-            connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
-        return self.entry({
-            **values,
-            "number": number, "state": "queued", "attempts": 0, "receipt": None, "diagnosis": None,
-            "held": held and held["held"], "held_until": held and held["next_at"],
-        })  # fmt: skip
-
-    def _values(self, draft: Draft, body: bytes | Path) -> dict[str, Any]:
-        now = self.clock()
-        begin = now if draft.not_before is None else max(now, draft.not_before)
-        envelope, content = draft.prepared.envelope, draft.prepared.content
-        recipients = json.dumps(envelope.recipients, ensure_ascii=False)
-        flags = _EIGHT_BIT * content.eight_bit + _SMTPUTF8 * content.smtputf8 + _IN_FILE * isinstance(body, Path)
-        return {
-            "mark": os.urandom(4).hex(),
-            "key": draft.key,
-            "digest": draft.digest,
-            "account": draft.account,
-            "sender": envelope.sender,
-            "recipients": recipients,
-            "waiting": recipients,
-            "subject": draft.subject if self.settings.keep_subjects else "",
-            "message_id": content.message_id,
-            "bytes": content.size_with_bcc(),
-            "flags": flags,
-            "created_at": now,
-            "not_before": draft.not_before,
-            "next_at": begin,
-            "expires_at": begin + (draft.give_up or self.settings.give_up),
-        }
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def get(self, id: str) -> OutboxEntry:
         """Return one entry. Raises ``SettingsError`` where there is none."""
-        rows = self.database.rows(f"{_SELECT} WHERE number = ? AND mark = ?", parsed(id))
+        rows = self.database.rows(f"{SELECT} WHERE number = ? AND mark = ?", parsed(id))
         if not rows:
             raise no_entry(id)
-        return self.entry(rows[0])
+        return read_entry(rows[0])
 
     def find(self, key: str) -> OutboxEntry | None:
         """Return the entry of an idempotency key, or None."""
-        rows = self.database.rows(f"{_SELECT} WHERE key = ?", (key,))
-        return self.entry(rows[0]) if rows else None
+        rows = self.database.rows(f"{SELECT} WHERE key = ?", (key,))
+        return read_entry(rows[0]) if rows else None
 
     def list(
         self, state: str | None = None, account: str | None = None, limit: int = 100, before: str | None = None
@@ -193,34 +128,27 @@ class Store:
         """Return entries, newest first: of a state, of an account, older than the entry ``before``."""
         if state is not None and state not in STATES:
             raise SettingsError(f"state: {state!r} is not one of {', '.join(STATES)}.", field="state")
-        border = 1 << 62
-        if before is not None:
-            border = parsed(before)[0]
-        if account is None:
-            where, values = "", {}
+        if state == "queued" and account is None:  # no index leads to these, but one to each account's
+            names = [row["account"] for row in self.database.rows(WAITING)]
+            found = [entry for name in names for entry in self.list(state, name, limit, before)]
+            return sorted(found, key=lambda entry: entry.id, reverse=True)[:limit]
+        if account is not None:  # a page of each state holds the page of all
+            parts = [f"account = :account AND state = '{one}'" for one in (STATES if state is None else (state,))]
         else:
-            where, values = "AND entries.account = :account", {"account": account}
-        states = STATES if account is not None and state is None else (state,)
-        # by account and state there is an index, and by account alone a page of each state holds the page of all
-        found: dict[int, Any] = {}
-        for one in states:
-            of_state = "" if one is None else "AND state = :state"
-            query = f"{_SELECT} WHERE number < :border {where} {of_state} ORDER BY number DESC LIMIT :limit"
-            for row in self.database.rows(query, {**values, "border": border, "limit": limit, "state": one}):
-                found[row["number"]] = row
-        return [self.entry(found[number]) for number in sorted(found, reverse=True)[:limit]]
+            parts = ["true" if state is None else f"{ENDED} AND state = '{state}'"]
+        numbers = " UNION ALL ".join(_PAGE.format(part) for part in parts)
+        query = f"{SELECT} WHERE number IN ({numbers}) ORDER BY number DESC LIMIT :limit"
+        values = {"border": 1 << 62 if before is None else parsed(before)[0], "limit": limit, "account": account}
+        return [read_entry(row) for row in self.database.rows(query, values)]
 
     def entries(self, numbers: Sequence[int]) -> Sequence[OutboxEntry]:
         """Return the entries of rows."""
         marks = ",".join("?" * len(numbers))
-        return [self.entry(row) for row in self.database.rows(f"{_SELECT} WHERE number IN ({marks})", numbers)]
+        return [read_entry(row) for row in self.database.rows(f"{SELECT} WHERE number IN ({marks})", numbers)]
 
     def counts(self) -> dict[str, int]:
         """Return how many entries there are in each state, zeros included."""
-        found = {
-            row["state"]: row["n"]
-            for row in self.database.rows("SELECT state, count(*) AS n FROM entries GROUP BY state")
-        }
+        found = {row["state"]: row["n"] for row in self.database.rows(_COUNTS)}
         return {state: found.get(state, 0) for state in STATES}
 
     def octets(self, id: str) -> Iterator[bytes]:
@@ -234,7 +162,7 @@ class Store:
         """Return a row's message as content. Raises ``SendError`` where its octets are gone."""
         flags, path = row["flags"], self.body_path(row)
         source: bytes | Path = path
-        if not flags & _IN_FILE:
+        if not flags & IN_FILE:
             found = self.database.rows("SELECT data FROM bodies WHERE number = ?", (row["number"],))
             if not found:
                 raise missing(path)
@@ -243,8 +171,8 @@ class Store:
             source,
             message_id=row["message_id"],
             recipients=tuple(json.loads(row["recipients"])),
-            eight_bit=bool(flags & _EIGHT_BIT),
-            smtputf8=bool(flags & _SMTPUTF8),
+            eight_bit=bool(flags & EIGHT_BIT),
+            smtputf8=bool(flags & SMTPUTF8),
         )
 
     def body_path(self, row: Any) -> Path:
@@ -253,11 +181,7 @@ class Store:
 
     def file_of(self, row: Any) -> Path | None:
         """Return the file in which a row's octets lie, or None where they lie in the database."""
-        return self.body_path(row) if row["flags"] & _IN_FILE else None
-
-    @property
-    def _bodies(self) -> Path:
-        return self.directory / "bodies"
+        return self.body_path(row) if row["flags"] & IN_FILE else None
 
     # -- what goes ---------------------------------------------------------------------------------------------------
 
@@ -269,7 +193,8 @@ class Store:
         with self.database.transaction() as connection:
             older_than = self.settings.keep if older_than is None else older_than
             rows = connection.execute(
-                f"DELETE FROM entries WHERE state IN ({marks}) AND finished_at <= ? RETURNING number, mark, flags",
+                f"DELETE FROM entries WHERE {ENDED} AND state IN ({marks}) AND finished_at <= ? "
+                "RETURNING number, mark, flags",
                 (*FINISHED, self.clock() - older_than),
             ).fetchall()
             connection.executemany("DELETE FROM bodies WHERE number = ?", [(row["number"],) for row in rows])
@@ -281,60 +206,16 @@ class Store:
         return [written(row["number"], row["mark"]) for row in rows]
 
     def _named_files(self) -> set[str]:
-        rows = self.database.rows("SELECT number, mark FROM entries WHERE flags & ?", (_IN_FILE,))
+        rows = self.database.rows("SELECT number, mark FROM entries WHERE flags & ?", (IN_FILE,))
         return {self.body_path(row).name for row in rows}
 
-    def entry(self, row: Any) -> OutboxEntry:
-        queued = row["state"] == "queued"
-        next_at = max(row["next_at"], row["held_until"] or 0.0) if queued else None
-        return OutboxEntry(
-            id=written(row["number"], row["mark"]),
-            key=row["key"],
-            account=row["account"],
-            state=row["state"],
-            held=row["held"] if queued else None,
-            sender=row["sender"],
-            to=tuple(json.loads(row["recipients"])),
-            waiting=tuple(json.loads(row["waiting"])) if row["state"] in ("queued", "sending", "unknown") else (),
-            subject=row["subject"],
-            message_id=row["message_id"],
-            bytes=row["bytes"],
-            attempts=row["attempts"],
-            created_at=moment(row["created_at"]) or "",
-            next_at=moment(next_at),
-            expires_at=moment(row["expires_at"]) or "",
-            receipt=read_receipt(row["receipt"]),
-            diagnosis=read_diagnosis(row["diagnosis"]),
-        )
 
-
-_COLUMNS = (
-    "mark", "key", "digest", "account", "sender", "recipients", "waiting", "subject", "message_id", "bytes", "flags",
-    "created_at", "not_before", "next_at", "expires_at",
-)  # fmt: skip
-_INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
-
-
+_PAGE = "SELECT * FROM (SELECT number FROM entries WHERE number < :border AND {} ORDER BY number DESC LIMIT :limit)"
+_COUNTS = (
+    f"SELECT state, count(*) AS n FROM entries WHERE {ENDED} GROUP BY state "
+    "UNION ALL SELECT 'queued', count(*) FROM entries INDEXED BY entries_due WHERE state = 'queued'"
+)
 _UNKEY = "UPDATE entries SET key = NULL, digest = NULL WHERE number = ? AND mark = ?"
-
-
-def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
-    """Return the row that a draft's key names already, or None. Raises ``MessageError`` for another content."""
-    row = connection.execute("SELECT number, mark, digest FROM entries WHERE key = ?", (draft.key,)).fetchone()
-    if row is None:
-        return None
-    if row["digest"] != draft.digest:
-        raise MessageError(
-            f"key: {draft.key!r} names another message already ({written(row['number'], row['mark'])}); "
-            "use a key of its own for each message.",
-            field="key",
-        )
-    return int(row["number"])
-
-
-def numbered(connection: sqlite3.Connection, number: int) -> list[Any]:
-    """Return the row of that number, with what holds its account."""
-    return connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchall()
 
 
 def parsed(id: str) -> tuple[int, str]:

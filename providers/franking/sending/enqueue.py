@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import MessageError, SettingsError
-from franking.outbox.store import Draft
+from franking.outbox.rows import Draft
 from franking.provider import SupportsPlan
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draft"]
 
 LONGEST_KEY = 200
+_SUBJECT = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 
 
 def draft(
@@ -31,47 +33,45 @@ def draft(
     envelope: Envelope | None = None,
 ) -> Draft:
     """Compose a message and check what can be checked before connecting. Raises as ``Mailer.queue`` does."""
-    _check_named(mailer)
-    with mailer.explained():
+    if mailer.secret_given or mailer.account.reference != mailer.account.name:
+        raise _unnamed()
+    try:
         prepared = mailer.prepare(message, envelope=envelope)
-        _check_size(mailer, prepared)
-    digest = None
+        if _plans(type(mailer.provider)):  # what the route cannot carry
+            provider: Any = mailer.provider
+            provider.plan(mailer.account, prepared.content)
+    except BaseException:
+        with mailer.explained():
+            raise
+    made = Draft(mailer.account.name, prepared, _subject(message, prepared))
     if key is not None:
-        _check_key(key)
-        from franking.outbox.fingerprint import fingerprint
+        made.key, made.digest = _checked_key(key), _digest(mailer.account.name, prepared.envelope, message)
+    if not_before is not None:
+        made.not_before = _seconds(not_before)
+    if give_up is not None:
+        made.give_up = _checked_give_up(give_up)
+    return made
 
-        digest = fingerprint(mailer.account.name, prepared.envelope, message)
-    return Draft(
-        mailer.account.name,
-        prepared,
-        subject=_subject(message, prepared),
-        key=key,
-        digest=digest,
-        not_before=_seconds(not_before),
-        give_up=_checked_give_up(give_up),
+
+def _unnamed() -> SettingsError:
+    """Make the error of an account that no later process could find."""
+    return SettingsError(
+        "The outbox sends with the settings and the secret that are there at that time: it needs the name of "
+        "an account that is saved, not an Account, a URL or secret=. Save it with: franking accounts add",
+        field="account",
     )
 
 
-def _check_named(mailer: Mailer) -> None:
-    """Refuse an account that no later process could find."""
-    if mailer.secret_given or mailer.account.reference != mailer.account.name:
-        raise SettingsError(
-            "The outbox sends with the settings and the secret that are there at that time: it needs the name of "
-            "an account that is saved, not an Account, a URL or secret=. Save it with: franking accounts add",
-            field="account",
-        )
-
-
-def _check_key(key: str) -> None:
+def _checked_key(key: str) -> str:
     if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable() or key != key.strip():
         raise MessageError(f"key: {key!r} is no key; use 1 to {LONGEST_KEY} visible characters.", field="key")
+    return key
 
 
-def _check_size(mailer: Mailer, prepared: Prepared) -> None:
-    """Refuse what the route cannot carry. Raises ``MessageError``."""
-    if _plans(type(mailer.provider)):
-        provider: Any = mailer.provider
-        provider.plan(mailer.account, prepared.content)
+def _digest(account: str, envelope: Envelope, message: Any) -> bytes:
+    from franking.outbox.fingerprint import fingerprint
+
+    return fingerprint(account, envelope, message)
 
 
 @lru_cache(maxsize=16)
@@ -80,16 +80,14 @@ def _plans(kind: type) -> bool:
     return issubclass(kind, SupportsPlan)
 
 
-def _checked_give_up(give_up: float | None) -> float | None:
-    if give_up is None:
-        return None
+def _checked_give_up(give_up: float) -> float:
     if not (math.isfinite(give_up) and give_up > 0):
         raise SettingsError(f"give_up: {give_up!r} is no number of seconds above 0.", field="give_up")
     return float(give_up)
 
 
-def _seconds(moment: datetime | float | None) -> float | None:
-    if moment is None or isinstance(moment, int | float):
+def _seconds(moment: datetime | float) -> float:
+    if isinstance(moment, int | float):
         return moment
     if moment.tzinfo is None:
         raise SettingsError(
@@ -104,15 +102,13 @@ def _subject(message: Any, prepared: Prepared) -> str:
     known = getattr(message, "subject", None)
     if isinstance(known, str):
         return known
-    from franking.message.raw import read_header
+    data = next(prepared.content.chunks(bcc=False), b"")
+    found = _SUBJECT.search(data, 0, data.find(b"\r\n\r\n") + 2)
+    if found is None:
+        return ""
+    value = found[1]
+    if value.isascii() and b"=?" not in value and b"\r\n" not in value:
+        return value.decode().strip()
+    from franking.message.parser import decoded  # and the standard library's, which is slow
 
-    head = next(prepared.content.chunks(bcc=False), b"")
-    for name, line in read_header(head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")[0]:
-        if name == b"subject":
-            value = line.partition(b":")[2]
-            if value.isascii() and b"=?" not in value and b"\r\n" not in value:
-                return value.decode().strip()
-            from franking.message.parser import decoded  # and the standard library's, which is slow
-
-            return decoded("subject", value.decode("utf-8", "surrogateescape"))
-    return ""
+    return decoded("subject", value.decode("utf-8", "surrogateescape"))

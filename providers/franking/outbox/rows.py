@@ -1,0 +1,189 @@
+"""How a message stands in the outbox's database: a draft becomes a row, and a row an entry. It commits nothing.
+
+A row is put in by what ``store.py`` holds open; everything here is on the way of each message, so it is counted in
+microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from franking.errors import MessageError
+from franking.outbox.body import place
+from franking.outbox.entry import OutboxEntry, moment, read_diagnosis, read_receipt, written
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from franking.message.prepare import Prepared
+    from franking.outbox.settings import OutboxSettings
+
+__all__ = [
+    "EIGHT_BIT",
+    "ENDED",
+    "IN_FILE",
+    "SELECT",
+    "SMTPUTF8",
+    "WAITING",
+    "Draft",
+    "Insertion",
+    "listed",
+    "numbered",
+    "read_entry",
+]
+
+EIGHT_BIT, SMTPUTF8, IN_FILE = 1, 2, 4
+"""What ``flags`` say of a message: what it needs of a server, and whether its octets are a file."""
+
+SELECT = (
+    "SELECT entries.*, accounts.held AS held, accounts.next_at AS held_until "
+    "FROM entries LEFT JOIN accounts ON accounts.account = entries.account "
+)
+
+ENDED = "state <> 'queued'"
+"""What the index of states covers, and so must stand in a query that goes by it: putting in is spared its page."""
+
+WAITING = """
+WITH RECURSIVE names(account) AS (
+    SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued'
+    UNION ALL
+    SELECT (
+        SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued' AND account > names.account
+    ) FROM names WHERE names.account IS NOT NULL
+)
+SELECT account FROM names WHERE account IS NOT NULL
+"""
+"""The accounts that have mail waiting: each once by the index, however many messages it has."""
+
+_COLUMNS = (
+    "mark", "key", "digest", "account", "sender", "recipients", "waiting", "subject", "message_id", "bytes", "flags",
+    "created_at", "not_before", "next_at", "expires_at",
+)  # fmt: skip
+_INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message that was composed and checked, and is about to be written down.
+
+    ``digest`` is the fingerprint of what was given, where there is a ``key``. Times are seconds since 1970.
+    """
+
+    account: str
+    prepared: Prepared
+    subject: str = ""
+    key: str | None = None
+    digest: bytes | None = None
+    not_before: float | None = None
+    give_up: float | None = None
+
+
+class Insertion:
+    """Put messages in, within one transaction: what they have in common is looked up once."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, settings: OutboxSettings, now: float, bodies: Path, named: list[Path]
+    ) -> None:
+        """The names that files get in the directory ``bodies`` are added to ``named``."""
+        self._connection, self._settings, self._now = connection, settings, now
+        self._bodies, self._named = bodies, named
+        self._held: dict[str, tuple[str | None, float]] = {}
+
+    def put(self, draft: Draft, body: bytes | Path) -> OutboxEntry:
+        """Write one message down; with a key that is there already, return the entry that is there. Raises
+        ``MessageError`` for a key with other content.
+        """
+        connection, now = self._connection, self._now
+        if draft.key is not None and (there := _same(connection, draft)) is not None:
+            return read_entry(numbered(connection, there)[0])
+        envelope, content = draft.prepared.envelope, draft.prepared.content
+        begin = now if draft.not_before is None else max(now, draft.not_before)
+        expires_at = begin + (draft.give_up or self._settings.give_up)
+        held, held_until = self._hold(draft.account, expires_at)
+        mark, recipients = os.urandom(4).hex(), listed(envelope.recipients)
+        subject = draft.subject if self._settings.keep_subjects else ""
+        in_file = type(body) is not bytes
+        flags = EIGHT_BIT * content.eight_bit + SMTPUTF8 * content.smtputf8 + IN_FILE * in_file
+        size = content.size_with_bcc()
+        number: Any = connection.execute(_INSERT, (
+            mark, draft.key, draft.digest, draft.account, envelope.sender, recipients, recipients, subject,
+            content.message_id, size, flags, now, draft.not_before, begin, expires_at,
+        )).lastrowid  # fmt: skip
+        name = written(number, mark)
+        if isinstance(body, Path):
+            path = self._bodies / f"{name}.eml"
+            self._named.append(path)
+            place(body, path)
+        else:
+            connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
+        return OutboxEntry(
+            name, draft.key, draft.account, "queued", held, envelope.sender, envelope.recipients, envelope.recipients,
+            subject, content.message_id, size, 0, moment(now), moment(max(begin, held_until)), moment(expires_at),
+        )  # fmt: skip
+
+    def _hold(self, account: str, expires_at: float) -> tuple[str | None, float]:
+        """Return by what and until when an account is held; it is tried in time for this message's last attempt."""
+        if account not in self._held:
+            query = "SELECT held, next_at FROM accounts WHERE account = ?"
+            row = self._connection.execute(query, (account,)).fetchone()
+            self._held[account] = (None, 0.0) if row is None else (row["held"], row["next_at"])
+        held, until = self._held[account]
+        if until > expires_at:
+            self._connection.execute("UPDATE accounts SET next_at = ? WHERE account = ?", (expires_at, account))
+            self._held[account] = held, expires_at
+        return self._held[account]
+
+
+def listed(addresses: Sequence[str]) -> str:
+    """Return addresses as they are written down: a JSON list."""
+    return f"[{', '.join(map(encode_basestring, addresses))}]"  # json.dumps makes an encoder each time
+
+
+def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
+    """Return the row that a draft's key names already, or None. Raises ``MessageError`` for another content."""
+    row = connection.execute("SELECT number, mark, digest FROM entries WHERE key = ?", (draft.key,)).fetchone()
+    if row is None:
+        return None
+    if row["digest"] != draft.digest:
+        raise MessageError(
+            f"key: {draft.key!r} names another message already ({written(row['number'], row['mark'])}); "
+            "use a key of its own for each message.",
+            field="key",
+        )
+    return int(row["number"])
+
+
+def numbered(connection: sqlite3.Connection, number: int) -> list[Any]:
+    """Return the row of that number, with what holds its account."""
+    return connection.execute(f"{SELECT} WHERE number = ?", (number,)).fetchall()
+
+
+def read_entry(row: Any) -> OutboxEntry:
+    """Return a row, with what holds its account (``SELECT``), as an entry."""
+    queued = row["state"] == "queued"
+    next_at = max(row["next_at"], row["held_until"] or 0.0) if queued else None
+    return OutboxEntry(
+        id=written(row["number"], row["mark"]),
+        key=row["key"],
+        account=row["account"],
+        state=row["state"],
+        held=row["held"] if queued else None,
+        sender=row["sender"],
+        to=tuple(json.loads(row["recipients"])),
+        waiting=tuple(json.loads(row["waiting"])) if row["state"] in ("queued", "sending", "unknown") else (),
+        subject=row["subject"],
+        message_id=row["message_id"],
+        bytes=row["bytes"],
+        attempts=row["attempts"],
+        created_at=moment(row["created_at"]),
+        next_at=None if next_at is None else moment(next_at),
+        expires_at=moment(row["expires_at"]),
+        receipt=read_receipt(row["receipt"]),
+        diagnosis=read_diagnosis(row["diagnosis"]),
+    )
