@@ -181,6 +181,16 @@ def test_the_first_is_left_alone_for_a_while_and_then_tried_again(
     assert seen == [("spare", 1), ("spare", 1), ("spare", 2), ("spare", 2), ("shop", 3), ("shop", 4)]
 
 
+def test_sends_that_fail_together_count_once(second: SmtpServer) -> None:
+    Two(None, second)
+    with franking.connect("shop") as mailer:
+        for _ in range(3):
+            reason = mailer.failover.note(franking.ConnectError("refused", step="connect"))
+            assert reason == mailer.failover.resting()
+    (known,) = (Path(os.environ["FRANKING_STATE_DIR"]) / "failover").iterdir()
+    assert json.loads(known.read_text())["failures"] == 1
+
+
 def test_the_last_of_several_has_the_last_word(second: SmtpServer) -> None:
     Path(os.environ["FRANKING_CONFIG"]).write_text(
         _table("shop", "a@example.cz", 1, "fallback = ['off', 'dead', 'spare']\n")
@@ -204,19 +214,6 @@ def test_names_that_cannot_stand_in_are_wrong_settings(names: str, said: str, se
     with pytest.raises(franking.SettingsError, match=said):
         send()
     assert second.messages == []
-
-
-@pytest.mark.parametrize("connections", [1, 3])
-def test_many_messages_fall_over_one_by_one(connections: int, second: SmtpServer) -> None:
-    Two(None, second)
-    with franking.connect("shop") as mailer:
-        results = list(mailer.send_many([message() for _ in range(5)], connections=connections))
-    assert [result.outcome for result in results] == ["accepted"] * 5
-    assert {result.receipt.account for result in results if result.receipt} == {"spare"}
-    assert sorted(result.index for result in results) == list(range(5))
-    assert len(second.messages) == 5
-    (known,) = (Path(os.environ["FRANKING_STATE_DIR"]) / "failover").iterdir()
-    assert json.loads(known.read_text())["failures"] <= connections  # one failure, not one for each message
 
 
 def test_the_outbox_says_who_sent(second: SmtpServer) -> None:
@@ -261,16 +258,6 @@ def test_each_row_of_the_table(row: Any) -> None:
         assert not falls_over(error)
     for error in no:
         assert not falls_over(error)
-
-
-def test_many_messages_of_which_none_can_leave_end_as_they_would_alone() -> None:
-    Path(os.environ["FRANKING_CONFIG"]).write_text(
-        _table("shop", "a@example.cz", 1, "fallback = ['spare']\n") + _table("spare", "b@example.cz", 1)
-    )
-    with franking.connect("shop") as mailer:
-        results = list(mailer.send_many([message() for _ in range(2)]))
-    assert [result.outcome for result in results] == ["failed", "failed"]
-    assert all(isinstance(result.error, franking.ConnectError) for result in results)
 
 
 def test_many_messages_that_need_nobody_else(second: SmtpServer) -> None:

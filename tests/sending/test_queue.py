@@ -12,6 +12,7 @@ import franking
 from franking.errors import Refused, Throttled
 from franking.sending.queue import Job, Limit, Queue, Run
 from franking.sending.retry import Decision
+from franking.sending.source import Source
 from servers.scripted import Clock, messages
 
 pytestmark = [
@@ -32,7 +33,8 @@ def mailer(account: franking.Account) -> Iterator[franking.Mailer]:
 
 
 def queue(mailer: franking.Mailer, clock: Clock, items: Any, **options: Any) -> Queue:
-    return Queue(Run(mailer, clock=clock, wait=clock.wait, **options), items)
+    run = Run(mailer, clock=clock, wait=clock.wait, **options)
+    return Queue(run, Source(items, run.stop))
 
 
 def drawn(jobs: Queue) -> list[Job]:
@@ -220,8 +222,8 @@ def test_what_the_iterable_raises_ends_the_drawing(
 
     jobs = queue(mailer, clock, broken())
     assert len(drawn(jobs)) == 1
-    assert jobs.broken is problem
-    assert jobs.halted == (not isinstance(problem, Exception))
+    assert jobs.source.broken is problem
+    assert jobs.source.halted == (not isinstance(problem, Exception))
     jobs.settled()
     assert jobs.done()
 
@@ -229,9 +231,9 @@ def test_what_the_iterable_raises_ends_the_drawing(
 def test_the_first_interruption_is_the_one_that_is_raised(mailer: franking.Mailer, clock: Clock) -> None:
     jobs = queue(mailer, clock, messages(1))
     first = KeyboardInterrupt()
-    jobs.halt(first)
-    jobs.halt(SystemExit())
-    assert jobs.broken is first
+    jobs.source.halt(first)
+    jobs.source.halt(SystemExit())
+    assert jobs.source.broken is first
     assert jobs.draw() is None
 
 
@@ -247,12 +249,12 @@ def test_an_interruption_while_a_message_is_prepared_fails_it(
     result = jobs.unprepared()
     assert result is not None
     assert (result.index, result.outcome) == (0, "failed")
-    assert isinstance(jobs.broken, KeyboardInterrupt)
+    assert isinstance(jobs.source.broken, KeyboardInterrupt)
 
 
 def test_close_draws_no_more(mailer: franking.Mailer, clock: Clock) -> None:
     jobs = queue(mailer, clock, messages(2))
-    jobs.close()
+    jobs.source.end()
     assert jobs.draw() is None
     assert jobs.done()
 

@@ -10,6 +10,7 @@ import pytest
 import franking
 from franking.errors import (
     ConnectError,
+    Evidence,
     FrankingError,
     LoginError,
     OutcomeUnknown,
@@ -99,6 +100,43 @@ def test_what_an_error_leads_to(
     assert decision.following is not None
     assert decision.following.attempt == attempt + 1
     assert decision.following.prepared is before.prepared, "the very same message for the same recipients"
+
+
+ELSEWHERE = Policy(attempts=3, elsewhere=lambda error: isinstance(error, ConnectError | Throttled))
+SAID = Evidence("smtp", code=450, details={"what": "recipient"})
+
+
+@pytest.mark.parametrize(
+    ("error", "there"),
+    [(ConnectError("refused"), True), (Throttled("tomorrow", retry_after=900.0), True), (STALE, False),
+     (TEMPORARY, False), (OutcomeUnknown("cut"), False)],
+)  # fmt: skip
+def test_what_another_account_makes_up_for_follows_there_at_once(error: FrankingError, there: bool) -> None:
+    before = job()
+    decision = decide(before, error, ELSEWHERE, 0.0)
+    assert decision.elsewhere is there
+    if there:
+        assert (decision.following, decision.pause, decision.error) == (before, 0.0, error)
+        assert not decide(job(answered=True), error, ELSEWHERE, 0.0).elsewhere
+        assert not decide(before, error, POLICY, 0.0).elsewhere
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answered"),
+    [
+        (Refused("greylisted", temporary=True, evidence=SAID), True),
+        (Refused("greylisted", temporary=True, evidence=Evidence("smtp", details={"what": "sender"})), False),
+        (Refused("no words", temporary=True), False), (Throttled("429", evidence=Evidence("http", code=429)), False),
+        (ConnectError("reset"), False), (everybody(a=LATER), True), (receipt("a@x.cz", b=LATER), True),
+        (receipt("a@x.cz", b=FULL), True),
+    ],
+)  # fmt: skip
+def test_who_was_answered_is_remembered(outcome: FrankingError | Receipt, answered: bool) -> None:
+    decision = decide(job(), outcome, POLICY, 0.0)
+    assert decision.answered is answered
+    assert decision.following is not None and decision.following.answered is answered
+    later = decide(decision.following, TEMPORARY, POLICY, 0.0).following
+    assert later is not None and later.answered is answered
 
 
 def test_a_policy_of_none_still_replaces_a_dead_connection_and_a_dead_token_once() -> None:

@@ -1,5 +1,6 @@
 """Another account that sends when this one surely did not and cannot now: which failures count, whose turn it is, how
-the message is put on. It opens nothing itself: every account sends over a mailer of its own.
+the message is put on. It opens nothing itself: every account sends over a mailer of its own. Many messages at once are
+``failover_many.py``'s.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,14 @@ from franking.errors import (
 from franking.message.address import Address, Envelope
 from franking.message.prepare import Prepared, own_author
 from franking.message.raw import from_bytes
-from franking.sending.queue import SendResult
-from franking.sending.retry import Policy
+from franking.sending.retry import INSTEAD
 
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.provider import Receipt
     from franking.sending.mailer import Mailer
 
-__all__ = ["PAUSES", "ROWS", "Failover", "falls_over"]
+__all__ = ["PAUSES", "ROWS", "Failover", "falls_over", "put_on", "taken_off"]
 
 PAUSES = (60.0, 120.0, 300.0, 900.0)
 """Seconds after which the first account is tried again, after its first, second … failure in a row."""
@@ -93,97 +93,81 @@ class Failover:
 
     def __init__(self, mailer: Mailer, *, clock: Callable[[], float] = time.time) -> None:
         """Raises ``SettingsError`` for a name that no account has, for itself and for a circle."""
-        self._mailer = mailer
-        self._clock = clock
-        self._noted: FrankingError | None = None  # one failure ends many messages of a run
+        self.mailer = mailer
+        self.clock = clock
+        self._remembers = True  # there may be a file
         self._file = state_directory(os.environ) / "failover" / f"{mailer.account.name}.json"
-        self._others = [_beside(mailer, account) for account in _accounts(mailer.account)]
-        mailer.pool.beside = [other.pool for other in self._others]
+        self.others = [_beside(mailer, account) for account in _accounts(mailer.account)]
+        mailer.pool.beside = [other.pool for other in self.others]
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, prepared: Prepared, first: Callable[[Prepared], Receipt]) -> Receipt:
         """Send with the account itself (``first``), or with the first of the others that can."""
-        reason = self._resting()
+        reason = self.resting()
         if reason is None:
             try:
                 receipt = first(prepared)
             except FrankingError as error:
                 if not falls_over(error):
                     raise
-                reason = self._note(error)
+                reason = self.note(error)
                 failed: FrankingError | None = error
             else:
-                self._well()
+                self.well()
                 return receipt
         else:
             failed = None
         return self._stand_in(prepared, reason, failed) or first(prepared)
 
-    def policy(self, policy: Policy | None) -> Policy:
-        """Return what a run of many messages tries again: not what another account makes up for."""
-        return replace(policy or Policy(), elsewhere=falls_over)
-
-    def results(self, results: Iterator[SendResult]) -> Iterator[SendResult]:
-        """Send with another account what the results say that this one cannot."""
-        for result in results:
-            error = result.error
-            if error is None or not falls_over(error):
-                if result.outcome == "accepted":
-                    self._well()
-                yield result
-                continue
-            reason = self._note(error)
-            try:
-                receipt = self._stand_in(self._mailer.prepare(result.message), reason, error)
-            except FrankingError as failure:
-                yield replace(result, outcome=_outcome(failure), error=failure)
-            else:
-                yield replace(result, outcome="accepted", receipt=receipt, error=None)
-
     def _stand_in(self, prepared: Prepared, reason: str, failed: FrankingError | None) -> Receipt | None:
         """Send with the first of the others that can. None of them: raise the account's own error, or return None."""
-        for other in self._others:
-            self._mailer.made_up_for(f"The account {other.account.name!r} sends instead.")
+        for other in self.others:
+            self.mailer.made_up_for(INSTEAD)
             try:
-                receipt = other.send(_put_on(prepared, other.account))
+                receipt = other.send(put_on(prepared, other.account))
             except FrankingError as error:
                 if not falls_over(error):
                     raise
                 _log.warning("The account %r cannot stand in for %r: %s", other.account.name, self._name, error)
                 continue
-            words = f"The account {other.account.name!r} sent it, because {self._name!r} could not: {reason}"
-            _log.warning("%s", words)
-            return replace(receipt, warnings=(*receipt.warnings, words))
+            receipt = self.stood_in(receipt, other, reason)
+            _log.warning("%s", receipt.warnings[-1])
+            return receipt
         if failed is not None:
             raise failed
         return None
 
+    def stood_in(self, receipt: Receipt, other: Mailer, reason: str) -> Receipt:
+        """Return a receipt of another account that says why it was not this one's."""
+        words = f"The account {other.account.name!r} sent it, because {self._name!r} could not: {reason}"
+        return replace(receipt, warnings=(*receipt.warnings, words))
+
     @property
     def _name(self) -> str:
-        return self._mailer.account.name
+        return self.mailer.account.name
 
     # -- whose turn it is --------------------------------------------------------------------------------------------
 
-    def _resting(self) -> str | None:
+    def resting(self) -> str | None:
         """Return why the account itself is not tried now, or None where it is."""
         known = self._known()
-        if not known or not known["since"] <= self._clock() < known["until"]:
+        if not known or not known["since"] <= self.clock() < known["until"]:
             return None
         return str(known["reason"])
 
-    def _note(self, error: FrankingError) -> str:
+    def note(self, error: FrankingError) -> str:
         """Remember that the account cannot send now; return why."""
-        if error is self._noted:
-            return error.diagnosis.title if error.diagnosis else error.message
-        self._noted = error
-        now, failures = self._clock(), int(self._known().get("failures", 0)) + 1
         reason = error.message
         if error.diagnosis is None:
-            self._mailer.explain(error)
+            self.mailer.explain(error)
         if error.diagnosis is not None:
             reason = error.diagnosis.title
+        if self.resting() is not None:
+            return reason  # sends that were under way together fail together: that counts once
+        now, failures = self.clock(), int(self._known().get("failures", 0)) + 1
         until = now + PAUSES[min(failures, len(PAUSES)) - 1]
+        self._remembers = True
         state = {"version": 1, "failures": failures, "since": now, "until": until, "reason": reason}
         try:
             make_private(self._file.parent)
@@ -192,16 +176,23 @@ class Failover:
             _log.warning("%s cannot be written: %s", self._file, problem.strerror)
         return reason
 
-    def _well(self) -> None:
+    def well(self) -> None:
         """Remember that the account can send."""
+        if not self._remembers:
+            return
+        self._remembers = False
         try:
             self._file.unlink(missing_ok=True)
         except OSError as problem:
             _log.warning("%s cannot be removed: %s", self._file, problem.strerror)
 
     def _known(self) -> dict[str, Any]:
+        self._remembers = True
         try:
             known = json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            self._remembers = False
+            return {}
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) and {"since", "until", "reason"} <= known.keys() else {}
@@ -233,16 +224,25 @@ def _accounts(account: Account) -> list[Account]:
     return found
 
 
-def _put_on(prepared: Prepared, account: Account) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class _PutOn(Prepared):
+    """A message as an account that stands in sends it."""
+
+    original: Prepared
+
+
+def put_on(prepared: Prepared, account: Account) -> Prepared:
     """Return the message as the other account sends it: From its address with the name that was there, Reply-To the
     original address where there is none, the same Message-ID.
     """
-    octets = b"".join(prepared.content.chunks(bcc=True))
+    original = taken_off(prepared)
+    octets = b"".join(original.content.chunks(bcc=True))
     author = own_author(octets)
     sender = Address(account.sender.address, (author and author.name) or account.sender.name)
     content = from_bytes(octets, sender=sender, rewrite_from=True)
-    return Prepared(Envelope(account.sender, prepared.envelope.recipients), content)
+    return _PutOn(Envelope(account.sender, original.envelope.recipients), content, original)
 
 
-def _outcome(error: FrankingError) -> str:
-    return "unknown" if error.possibly_sent else "failed"
+def taken_off(prepared: Prepared) -> Prepared:
+    """Return the message as it was before it was put on for another account."""
+    return prepared.original if isinstance(prepared, _PutOn) else prepared

@@ -190,18 +190,17 @@ class Mailer:
         """
         from franking.sending.bulk import send_many
 
-        results = send_many(
+        return send_many(
             self,
             messages,
             connections=connections or self.pool.connections,
             window=window or self.window,
             rate=rate or self.rate,
             per_day=per_day,
-            policy=self.failover.policy(policy) if self.falls_over else policy,
+            policy=policy,
             started=started,
             stop=stop or threading.Event(),
         )
-        return self.failover.results(results) if self.falls_over else results
 
     @cached_property
     def failover(self) -> Failover:

@@ -1,7 +1,7 @@
 """What leaves next, and when: new messages, those whose pause is over, the pace, the limit of the day. It opens no
 session and sends nothing.
 
-``bulk.py`` drives sessions with it; all workers of a run share one queue.
+A ``worker.py`` drives sessions with it; all workers of a run share one queue.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -22,17 +22,16 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import ConnectError, Evidence, FrankingError, Throttled, exhausted
 from franking.message.prepare import Prepared
 from franking.provider import Receipt
-from franking.sending.retry import Policy
+from franking.sending.retry import Decision, Policy
+from franking.sending.source import INTERRUPTIONS, Source
 
 if TYPE_CHECKING:
     from franking.sending.mailer import Mailer
-    from franking.sending.retry import Decision
 
 __all__ = ["Job", "Limit", "Queue", "Run", "SendResult"]
 
 MINUTE = 60.0
 DAY = 86400.0
-INTERRUPTIONS = (KeyboardInterrupt, SystemExit)  # Ctrl-C, or the exit that a handler of SIGTERM asks for
 PATIENCE = 0.05  # seconds that a worker waits while another draws from a slow iterable, before it looks elsewhere
 
 _NOT_BEGUN = "Interrupted before this message was begun."
@@ -63,7 +62,7 @@ class Run:
     ``rate`` is the most messages in any minute, ``per_day`` in any 24 hours of this run: further ones fail, for now.
     ``started`` is called with index and Message-ID before anything of a message leaves. ``wait`` sleeps for some
     seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished, and those
-    that wait for another attempt get the result of the last one.
+    that wait for another attempt get the result of the last one. ``prepare`` is the mailer's, where none is given.
     """
 
     mailer: Mailer
@@ -77,6 +76,7 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     wait: Callable[[float], Any] | None = None
     chance: Callable[[], float] = SystemRandom().random
+    prepare: Callable[[Any], Prepared] | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +90,7 @@ class Job:
     receipt: Receipt | None = None
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     begun: bool = False  # a session has it
+    answered: bool = False  # a server has answered to a recipient or to the message
     since: int = -1  # the last session of the run that was open when one turned it away: it needs a later one
 
 
@@ -133,38 +134,44 @@ class Queue:
     between threads.
     """
 
-    def __init__(self, run: Run, messages: Iterable[Any]) -> None:
+    def __init__(self, run: Run, source: Source) -> None:
         self._run = run
-        self.source = iter(messages)
-        self._index = count()
-        self._ahead: deque[tuple[int, Any]] = deque()  # at most one message, drawn while the pace let none leave
+        self.source = source
+        self.policy = run.policy
+        self._prepare = run.prepare or run.mailer.prepare
         self._lock = threading.Lock()
-        self._drawing = threading.Lock()  # apart: a slow iterable must not hold up the results of other connections
         self._paused: list[tuple[float, int, Decision]] = []
         self._order = count()
         self._pace = Limit.per_minute(run.rate)
         self._day = Limit(run.per_day, DAY)
         self._out = 0  # jobs that workers have
-        self._exhausted = False
         self._not_before = 0.0
         self._successes = 0
         self._unprepared: deque[SendResult] = deque()
+        self._turn: Callable[[], bool] | None = None
+        self._over = False  # it is another account's turn: what is new is not for this one
         self.allowed = run.connections  # how many connections the server seems to like
         self.fatal: FrankingError | None = None  # nothing can be sent any more
-        self.halted = False
+        self.closed: FrankingError | None = None  # nor can it here, but another account goes on
         self.sessions = 0  # how many were opened so far
-        self.broken: BaseException | None = None  # raised when every result is out
         self.abandoned = False  # nobody reads results any more, or a worker died of a bug: all workers end
+
+    def begin(self, policy: Policy, left: Iterable[Decision], turn: Callable[[], bool]) -> None:
+        """Begin anew, where accounts stand in for each other: with what another one ``left``, then with what is drawn
+        while it is this one's ``turn``.
+        """
+        self.policy, self._turn = policy, turn
+        self.fatal = self.closed = None
+        self.abandoned = self._over = False
+        for decision in left:
+            job = decision.following
+            if job is not None and (job := self._prepared(job.index, job.message, job.prepared)) is not None:
+                self._put(replace(decision, following=job, pause=0.0))
 
     @property
     def stopping(self) -> bool:
         """Return whether nothing new is begun any more."""
-        return self.halted or self.abandoned or self._run.stop.is_set()
-
-    def halt(self, problem: BaseException) -> None:
-        """End the run of the only worker because of an interruption, which is raised when every result is out."""
-        self._exhausted = self.halted = True
-        self.broken = self.broken or problem
+        return self.abandoned or self.source.stopping
 
     def draw(self, session: float = math.inf) -> Job | None:
         """Return the next job that may leave now on the ``session`` of that number, or None.
@@ -173,7 +180,7 @@ class Queue:
         """
         with self._lock:
             now = self._run.clock()
-            if self.abandoned or now < self._not_before or self._pace.wait(now) > 0:
+            if self.abandoned or self.closed is not None or now < self._not_before or self._pace.wait(now) > 0:
                 return None
             job = None
             if self._paused and self._paused[0][0] <= now:
@@ -181,12 +188,12 @@ class Queue:
                 if job is not None and job.since >= session:
                     return None
                 heapq.heappop(self._paused)
-            elif (self._exhausted and not self._ahead) or self.stopping:
+            elif self.source.ended or self.stopping or self._turn_is_over():
                 return None
             self._out += 1  # before one is drawn, so that others do not take the same place
             self._pace.take(now)
         if job is None:
-            job = self._new(now)
+            job = self._new()
         if job is None:
             with self._lock:
                 self._out -= 1
@@ -196,59 +203,52 @@ class Queue:
     def look_ahead(self) -> None:
         """Draw the next message while the pace lets none leave, so that a run with no further one ends at once."""
         with self._lock:
-            early = not (self._ahead or self._paused) and self._pace.wait(self._run.clock()) > 0
-        if early and (drawn := self._next(wait=0)) is not None:
-            self._ahead.append(drawn)
+            early = not (self.source.ahead or self._paused) and self._pace.wait(self._run.clock()) > 0
+        if early and (drawn := self.source.next(wait=0)) is not None:
+            self.source.ahead.append(drawn)
 
-    def _next(self, wait: float) -> tuple[int, Any] | None:
-        """Draw a message from the caller's iterable, if no other worker does for longer than ``wait``."""
-        if not self._drawing.acquire(timeout=wait):
-            return None
-        try:
-            if self._ahead:
-                return self._ahead.popleft()
-            if self._exhausted or self.stopping:
-                return None
-            message = next(self.source)
-            return next(self._index), message
-        except StopIteration:
-            self._exhausted = True
-        except INTERRUPTIONS as interruption:
-            self.halt(interruption)
-        except Exception as problem:  # noqa: BLE001  (the iterable is the caller's; its error goes back to them)
-            self._exhausted, self.broken = True, problem  # what is under way is finished first
-        finally:
-            self._drawing.release()
-        return None
+    def _turn_is_over(self) -> bool:
+        self._over = self._over or (self._turn is not None and not self._turn())
+        return self._over
 
-    def _new(self, now: float) -> Job | None:
-        drawn = self._next(PATIENCE)
-        if drawn is None:
-            return None
-        index, message = drawn
+    def _new(self) -> Job | None:
+        drawn = self.source.next(PATIENCE)
+        return None if drawn is None else self._prepared(*drawn)
+
+    def _prepared(self, index: int, message: Any, form: Any = None) -> Job | None:
+        """Return a message as a job, prepared from the ``form`` that an earlier run gave it, if one did. None: it
+        failed, or it is for another account.
+        """
+        job = None
         try:
-            prepared = self._run.mailer.prepare(message)
+            job = Job(index, message, self._prepare(message if form is None else form))
             if self._run.per_day is not None:
-                self._count_for_the_day(now)
-            return Job(index, message, prepared)
+                self._count_for_the_day()
+            return job
         except INTERRUPTIONS as interruption:
-            self.halt(interruption)
+            self.source.halt(interruption)
             failure: FrankingError = ConnectError(_NOT_BEGUN)
         except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
             error = exhausted(problem) or problem
             if not isinstance(error, FrankingError):
                 raise
             failure = error
-        self._unprepared.append(self._failed(index, message, failure))
+        if job is not None and self.policy.goes_elsewhere(failure):
+            with self._lock:
+                self._put(Decision("failed", None, failure, following=job))
+            self.close_for(failure)
+        else:
+            self._unprepared.append(self._failed(index, message, failure))
         return None
 
     def _failed(self, index: int, message: Any, failure: FrankingError) -> SendResult:
         self._run.mailer.explain(failure)
         return SendResult(index, message, "failed", None, failure)
 
-    def _count_for_the_day(self, now: float) -> None:
+    def _count_for_the_day(self) -> None:
         """Count a message of today; raise ``Throttled`` for one too many."""
         with self._lock:
+            now = self._run.clock()
             wait = self._day.wait(now)
             if not wait:
                 self._day.take(now)
@@ -267,12 +267,19 @@ class Queue:
             return self.sessions
 
     def given_up(self) -> Decision | None:
-        """Return what would have been tried again later, when the run is stopping: it has had its last attempt."""
+        """Return what would have been tried again later, when it has had its last attempt: the run is stopping, or this
+        account can send nothing now and another may not, as a server has answered.
+        """
+        if not self.stopping and self.closed is None:
+            return None
         with self._lock:
-            if not self._paused or not self.stopping:
-                return None
-            self._out += 1
-            return heapq.heappop(self._paused)[2]
+            for entry in self._paused:
+                if self.stopping or entry[2].answered:
+                    self._paused.remove(entry)
+                    heapq.heapify(self._paused)
+                    self._out += 1
+                    return entry[2]
+        return None
 
     def unprepared(self) -> SendResult | None:
         """Return the result of a message that did not get as far as a job."""
@@ -280,7 +287,7 @@ class Queue:
             return self._unprepared.popleft()
         if self.stopping and not self.abandoned:
             with suppress(IndexError):
-                return self._failed(*self._ahead.popleft(), ConnectError(_NOT_BEGUN))
+                return self._failed(*self.source.ahead.popleft(), ConnectError(_NOT_BEGUN))
         return None
 
     def delay(self) -> float:
@@ -288,16 +295,21 @@ class Queue:
         with self._lock:
             now = self._run.clock()
             waits = [self._not_before - now, self._pace.wait(now)]
-            if self._paused and self._exhausted:
+            if self._paused and (self.source.exhausted or self._over):
                 waits.append(self._paused[0][0] - now)
             return max(0.0, *waits)
 
     def done(self) -> bool:
         """Return whether nothing is left to draw and nothing is under way."""
         with self._lock:
-            waiting = self._paused or self._unprepared or self._ahead
-            ended = (self._exhausted or self.stopping) and not waiting
-            return self.abandoned or (ended and (self.halted or not self._out))
+            if self.abandoned:
+                return True
+            if self._unprepared or any(self.closed is None or paused[2].answered for paused in self._paused):
+                return False
+            ended = self._over or self.closed is not None or self.source.ended
+            if self.stopping:
+                ended = not self.source.ahead
+            return ended and (self.source.halted or not self._out)
 
     def settled(self, *, success: bool = False) -> None:
         """Take note that a drawn job has got its result."""
@@ -311,7 +323,20 @@ class Queue:
         """Take a drawn job back, as it follows after a pause."""
         with self._lock:
             self._out -= 1
-            heapq.heappush(self._paused, (self._run.clock() + decision.pause, next(self._order), decision))
+            self._put(decision)
+
+    def _put(self, decision: Decision) -> None:
+        heapq.heappush(self._paused, (self._run.clock() + decision.pause, next(self._order), decision))
+
+    def close_for(self, error: FrankingError) -> None:
+        """Take note that this account can send nothing now: what is left is for another one."""
+        self.closed = self.closed or error
+
+    def left(self) -> list[Decision]:
+        """Return what is for another account, in its order, now that this one sends no more."""
+        left = [decision for _, _, decision in sorted(self._paused, key=lambda paused: paused[1])]
+        self._paused.clear()
+        return left
 
     def slow_down(self, pause: float) -> None:
         """Hold everything for a while, and use half as many connections: the server wants less."""
@@ -321,7 +346,3 @@ class Queue:
         _log.info(
             "The server wants less: nothing is sent for %.0f s, then over at most %d connections.", pause, self.allowed
         )
-
-    def close(self) -> None:
-        """Draw no more."""
-        self._exhausted = True  # without the lock: in a forked child a thread of the parent may hold it for ever

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from franking.sending.queue import Job
 
 __all__ = [
+    "INSTEAD",
     "NEVER",
     "Decision",
     "Policy",
     "decide",
+    "elsewhere",
     "ended",
     "may_retry",
     "merge",
@@ -48,7 +50,7 @@ class Policy:
     ``attempts`` counts the first one too. Pauses double from ``first`` to ``longest`` seconds, each shortened by up to
     half at random, so that many senders do not come back in step. A server's own Retry-After is honoured up to
     ``patience`` seconds; beyond it the message is given back as temporarily failed rather than held for hours.
-    ``elsewhere`` tells what another account makes up for at once, so that it is not tried again here.
+    ``elsewhere`` tells what another account makes up for, so that it is not tried again here.
     """
 
     attempts: int = 5
@@ -70,7 +72,7 @@ class Policy:
 
     def pause_after(self, error: FrankingError, attempt: int, chance: float) -> float | None:
         """Return the seconds to wait before what met with ``error`` is tried again, or None where it may not be."""
-        if not may_retry(error) or self.goes_elsewhere(error):
+        if not may_retry(error):
             return None
         if isinstance(error, Throttled):
             return self.pause(attempt, chance, error.retry_after)
@@ -82,6 +84,7 @@ class Policy:
 
 
 NEVER = Policy(attempts=1)
+INSTEAD = "Another account sends instead."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class Decision:
 
     ``outcome``, ``receipt`` and ``error`` are those of the message's ``SendResult``, should this attempt be its last.
     ``following`` is the job as it is tried again after ``pause`` seconds, or None. Before that ``renew`` asks for a
-    newer token than the refused one, and ``slow_down`` lets the whole run wait and use fewer connections.
+    newer token than the refused one, and ``slow_down`` lets the whole run wait and use fewer connections. What goes
+    ``elsewhere`` follows with another account, and so does all that this one has not begun.
     """
 
     outcome: str
@@ -100,6 +104,12 @@ class Decision:
     pause: float = 0.0
     renew: bool = False
     slow_down: bool = False
+    elsewhere: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Return whether a server has answered to a recipient or to the message: no other account may have that job."""
+        return self.following is not None and self.following.answered
 
 
 def decide(
@@ -116,7 +126,7 @@ def decide(
     if isinstance(outcome, RecipientsRefused):
         return _after_refusal(job, outcome, policy, chance)
     end = ended(job, outcome)
-    again = replace(job, attempt=job.attempt + 1)
+    again = replace(job, attempt=job.attempt + 1, answered=job.answered or _answers(outcome))
     if isinstance(outcome, LoginError) and outcome.token_refused and job.attempt == 1:
         return replace(end, following=again, renew=True)
     if isinstance(outcome, ConnectError) and outcome.stale:
@@ -126,10 +136,28 @@ def decide(
             return replace(end, following=again)
     if (rewritten := shorter(job.prepared, outcome)) is not None:  # the same attempt goes on
         return replace(end, following=replace(job, prepared=rewritten))
+    if (handed_on := elsewhere(job, outcome, policy)) is not None:
+        return handed_on
     pause = policy.pause_after(outcome, job.attempt, chance)
     if pause is None:
         return end
     return replace(end, following=again, pause=pause, slow_down=isinstance(outcome, Throttled))
+
+
+def elsewhere(job: Job, error: FrankingError, policy: Policy) -> Decision | None:
+    """Return that another account goes on with a job; None where this error is none that it makes up for, or a server
+    has answered to a recipient or to the message.
+    """
+    if job.answered or not policy.goes_elsewhere(error):
+        return None
+    return Decision("failed", None, error, following=job, elsewhere=True)
+
+
+def _answers(error: FrankingError) -> bool:
+    """Return whether a server has said this to a recipient or to the message."""
+    if not isinstance(error, Refused) or error.evidence is None:
+        return False
+    return error.evidence.kind == "smtp" and error.evidence.details.get("what") != "sender"
 
 
 def ended(job: Job, error: FrankingError) -> Decision:
@@ -146,7 +174,8 @@ def _after_receipt(job: Job, receipt: Receipt, policy: Policy, chance: float) ->
     merged = merge(job.receipt, receipt)
     end = Decision("accepted", merged)
     if rest := too_many(receipt):  # the same attempt goes on
-        return replace(end, following=replace(job, receipt=merged, prepared=narrowed(job.prepared, rest)))
+        further = replace(job, receipt=merged, prepared=narrowed(job.prepared, rest), answered=True)
+        return replace(end, following=further)
     return _for_later(end, replace(job, receipt=merged), receipt.refused, policy, chance)
 
 
@@ -170,7 +199,7 @@ def _for_later(
     pause = policy.pause(job.attempt, chance)
     if not later or pause is None:
         return end
-    following = replace(job, attempt=job.attempt + 1, prepared=narrowed(job.prepared, later))
+    following = replace(job, attempt=job.attempt + 1, prepared=narrowed(job.prepared, later), answered=True)
     return replace(end, following=following, pause=pause)
 
 
