@@ -185,6 +185,14 @@ def forget_locals(error: BaseException) -> None:
     generator that rests is taken out of the traceback, because clearing it would end it; and what the application was
     handling when it called us is its own.
     """
+    try:
+        _forget(error)
+    except BaseException:  # what strikes here leaves nothing half done
+        _forget(error)
+        raise
+
+
+def _forget(error: BaseException) -> None:
     running: set[FrameType] = set()
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

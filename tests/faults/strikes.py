@@ -4,13 +4,21 @@ any two lines of ours, and at any call within the libraries below. It is raised 
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Place", "Strike", "places", "strike"]
+from canaries import leaks
+
+__all__ = ["Place", "Strike", "entering", "places", "strike", "struck"]
+
+STRIKES = 12
+"""In each act, at places evenly apart; with FRANKING_FUZZ=explore at every place."""
 
 Place = tuple[str, int | str]
 """A file and a line of ours, or a file and a function of a library."""
@@ -19,6 +27,7 @@ LIBRARIES = frozenset(
     {"google", "google_auth_oauthlib", "googleapiclient", "httplib2", "http", "json", "msal", "oauthlib", "requests",
     "requests_oauthlib", "subprocess", "urllib3", "uritemplate", "cryptography"}
 )  # fmt: skip
+OURS = ("franking", "franking_cli")
 
 
 class Strike(Exception):
@@ -26,7 +35,7 @@ class Strike(Exception):
 
 
 class _Tracer:
-    """Note every place that one thread comes to, or raise at one of them, when it is met for the first time."""
+    """Note every place that a program's threads come to, or raise at one of them, when it is met for the first time."""
 
     def __init__(self, at: Place | None = None) -> None:
         self.at, self.met = at, dict[Place, int]()
@@ -34,9 +43,9 @@ class _Tracer:
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         name = str(frame.f_globals.get("__name__", ""))
         package = name.partition(".")[0]
-        if package == "franking":
+        if package in OURS:
             return self._line
-        if package in LIBRARIES:
+        if package in LIBRARIES and _called_by_us(frame):
             self._note((frame.f_code.co_filename, frame.f_code.co_name))
         return None
 
@@ -51,14 +60,27 @@ class _Tracer:
             raise Strike
 
 
+def _called_by_us(frame: FrameType) -> bool:
+    """Return whether one of ours waits for this call: the servers of the tests use the same libraries."""
+    caller = frame.f_back
+    while caller is not None:
+        if str(caller.f_globals.get("__name__")).partition(".")[0] in OURS:
+            return True
+        caller = caller.f_back
+    return False
+
+
 @contextmanager
 def _tracing(tracer: _Tracer) -> Iterator[None]:
+    """Trace this thread, and those that are started meanwhile."""
     before = sys.gettrace()
+    threading.settrace(tracer)
     sys.settrace(tracer)
     try:
         yield
     finally:
         sys.settrace(before)
+        threading.settrace(None)  # type: ignore[arg-type]
 
 
 def places(act: Callable[[], Any]) -> list[Place]:
@@ -69,11 +91,58 @@ def places(act: Callable[[], Any]) -> list[Place]:
     return list(tracer.met)
 
 
-def strike(act: Callable[[], Any], at: Place) -> BaseException | None:
-    """Let a ``Strike`` meet an act; return what comes out of it, None where nothing did."""
+def strike(act: Callable[[], Any], at: Place) -> list[BaseException]:
+    """Let a ``Strike`` meet an act; return what comes out of it, and of its threads."""
+    out: list[BaseException] = []
+    before = threading.excepthook
+    threading.excepthook = lambda ended: out.append(ended.exc_value) if ended.exc_value else None
     try:
         with _tracing(_Tracer(at)):
             act()
     except BaseException as error:
-        return error
-    return None
+        out.append(error)
+    finally:
+        threading.excepthook = before
+    return out
+
+
+def struck(
+    act: Callable[[], Any],
+    secrets: Callable[[], set[str]],
+    *,
+    entry: str = "",
+    before: Callable[[], Any] = lambda: None,
+    strikes: int = STRIKES,
+) -> list[str]:
+    """Let an exception strike everywhere in an act; return what it brought out.
+
+    ``entry`` is the public function that is handed a secret: the caller's own variable is on its way into it until its
+    first statement is done, which takes what the caller handed over out of sight.
+    """
+    before()
+    act()
+    before()
+    met = places(act)
+    assert len(met) > 30
+    hits = []
+    every = 1
+    if os.environ.get("FRANKING_FUZZ") != "explore":
+        every = max(len(met) // strikes, 1)
+    for at in met[::every]:
+        before()
+        for error in strike(act, at):
+            if (told := leaks(error, secrets())) and not entering(error, entry):
+                hits.append(f"{Path(at[0]).name}:{at[1]}: {'; '.join(told)}")
+    return hits
+
+
+def entering(error: BaseException, entry: str) -> bool:
+    """Return whether an exception struck before the first statement of a function was done."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if f"{trace.tb_frame.f_globals['__name__']}.{code.co_qualname}" == entry:
+            lines = {line for _, _, line in code.co_lines() if line is not None}
+            return trace.tb_lineno <= min(lines - {code.co_firstlineno})
+        trace = trace.tb_next
+    return False

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import pytest
 
 import franking
 import franking.aio
-from canaries import TESTS, found, leaks
+from canaries import TESTS, found
 from faults.oauth_flows import FLOWS, MESSAGE, World
-from faults.strikes import places, strike
+from faults.strikes import places, strike, struck
 from franking.auth.store import FileStore, MemoryStore, save_password
 from servers.certificates import Certificates
 from servers.smtp import SmtpServer
@@ -31,49 +30,6 @@ pytestmark = [
 
 PASSWORD = "Canary-Žluť 7%&+pass"
 KEY = "canary-key-of-the-store_0123456789"
-STRIKES = 12
-"""In each act, at places evenly apart; with FRANKING_FUZZ=explore at every place."""
-
-
-def struck(
-    act: Callable[[], Any],
-    secrets: Callable[[], set[str]],
-    *,
-    entry: str = "",
-    before: Callable[[], Any] = lambda: None,
-) -> list[str]:
-    """Let an exception strike everywhere in an act; return what it brought out.
-
-    ``entry`` is the public function that is handed a secret: the caller's own variable is on its way into it until its
-    first statement is done, which takes what the caller handed over out of sight.
-    """
-    before()
-    act()
-    before()
-    met = places(act)
-    assert len(met) > 30
-    hits = []
-    every = 1
-    if os.environ.get("FRANKING_FUZZ") != "explore":
-        every = max(len(met) // STRIKES, 1)
-    for at in met[::every]:
-        before()
-        error = strike(act, at)
-        if error is not None and (told := leaks(error, secrets())) and not entering(error, entry):
-            hits.append(f"{Path(at[0]).name}:{at[1]}: {'; '.join(told)}")
-    return hits
-
-
-def entering(error: BaseException, entry: str) -> bool:
-    """Return whether an exception struck before the first statement of a function was done."""
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if f"{trace.tb_frame.f_globals['__name__']}.{code.co_qualname}" == entry:
-            lines = {line for _, _, line in code.co_lines() if line is not None}
-            return trace.tb_lineno <= min(lines - {code.co_firstlineno})
-        trace = trace.tb_next
-    return False
 
 
 def known(world: World) -> Callable[[], set[str]]:
@@ -225,7 +181,7 @@ def test_sentry_finds_nothing_and_would_have(account: franking.Account, monkeypa
         with sentry.isolation_scope() as scope:
             scope.set_client(client)
             for at in at_login:
-                if error := strike(act, at):
+                for error in strike(act, at):
                     scope.capture_exception(error)
         client.flush()
         told = "\n".join(told_by(json.loads(event.splitlines()[2])) for event in events)
