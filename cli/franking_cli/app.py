@@ -26,6 +26,7 @@ COMMANDS = {
     "logout": "Forget a password or a sign-in.",
     "status": "Tell where each secret is, how old, and what repairs it.",
     "accounts": "List, show, add, remove, enable or disable accounts.",
+    "settings": "Set accounts up and test them, in a browser.",
     "outbox": "What waits to be sent, what became of it; deliver it.",
 }
 

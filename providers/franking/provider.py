@@ -240,8 +240,8 @@ class Facts:
     ``login_key`` is the key of the account that names who logs in with a password.
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
-    and the settings that they stand for. ``numbers`` are what the answers of its sign-in are told by: regular
-    expressions, by the name of the evidence's detail.
+    and the settings that they stand for. ``device``: one may sign in with a code on another device. ``numbers`` are
+    what the answers of its sign-in are told by: regular expressions, by the name of the evidence's detail.
     """
 
     routes: tuple[RouteFacts, ...]
@@ -254,6 +254,7 @@ class Facts:
     speaks: str = ""
     sent_folder: str = ""
     oauth: bool = False
+    device: bool = False
     client: ClientFacts | None = None
     login_key: str = "username"
     url_form: str = "mailbox"

@@ -23,7 +23,7 @@ from franking.account.environment import secret_names
 from franking.errors import Evidence, LoginRequired
 from franking.provider import LoginUI
 
-__all__ = ["SIGN_IN_SECONDS", "Listener", "authorization_response", "open_in_background", "pasted"]
+__all__ = ["SIGN_IN_SECONDS", "Listener", "authorization_response", "open_in_background", "open_page", "pasted"]
 
 BROWSER_SECONDS = 3.0
 """How long the start of a browser may take before it counts as one that runs in the foreground."""
@@ -287,8 +287,11 @@ def open_in_background(open_browser: Callable[[str], bool], url: str) -> bool:
     the page that this side shows at the end: nobody waits for it here. It inherits our environment without the secrets
     in it; while it starts they are out of ``os.environ``, so this is for programs that do nothing else meanwhile.
     """
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        return False
+    return url.startswith(("https://", "http://127.0.0.1", "http://localhost")) and open_page(open_browser, url)
+
+
+def open_page(open_browser: Callable[[str], bool], url: str) -> bool:
+    """Do the same for an address that is our own."""
     opened: list[bool] = []
 
     def run() -> None:

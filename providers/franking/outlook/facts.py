@@ -146,6 +146,7 @@ NUMBER = r"\bAADSTS(\d{4,9})\b"
 FACTS = Facts(
     numbers={"aadsts": NUMBER},
     oauth=True,
+    device=True,
     sent_folder="save_to_sent",
     speaks=r"\.prod\.(?:protection\.)?(?:outlook|exchangelabs)\.com\b|\baka\.ms/|\b5\.7\.139\b"
     r"|SmtpClientAuthentication is disabled|\bbasic authentication is (?:disabled|not supported for client submission)",

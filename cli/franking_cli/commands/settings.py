@@ -1,0 +1,116 @@
+"""``franking settings``: the settings and the test in a browser, on this computer alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from franking.account.config import load
+from franking.auth.redirect import open_page
+from franking.auth.store import state_directory
+from franking.errors import SettingsError
+from franking_cli.command import command
+from franking_cli.console import Console
+from franking_cli.options import AccountName, NoBrowser
+
+__all__ = ["run"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@command
+def run(
+    console: Console,
+    account: AccountName = None,
+    *,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 0,
+    idle: Annotated[
+        str, typer.Option("--idle", metavar="TIME", help="End when unused so long: 30s, 60m, 2h; 0 never.")
+    ] = "60m",
+    no_browser: NoBrowser = False,
+    language: Annotated[str | None, typer.Option("--language", metavar="cs|en", help="Language of the page.")] = None,
+) -> int:
+    """Set accounts up and test them in a browser: for example franking settings shop.
+
+    Serves the page on this computer only and prints its address; ends with Ctrl-C, or when nobody has used it for a
+    while.
+    """
+    from franking.web.local import LocalPage, write_door
+    from franking_cli.settings_server import SettingsServer
+
+    seconds = _seconds(idle)
+    chosen = language or os.environ.get("FRANKING_LANGUAGE")
+    try:
+        server = SettingsServer(port)
+    except OSError as problem:
+        raise SettingsError(f"Port {port} cannot be used: {problem.strerror}; choose another with --port.") from None
+    door = None
+    with server:
+        page = LocalPage(server.server_port, account=account or _first(), language=_known(chosen))
+        page.look  # noqa: B018  (a missing package is told before anything is served)
+        serving = threading.Thread(target=server.serve, args=(page.wsgi,), name="franking settings", daemon=True)
+        serving.start()
+        try:
+            if console.json_output:
+                console.answer({"url": page.url, "port": page.port, "pid": os.getpid()})
+            else:
+                console.data(page.url)
+            if not no_browser:
+                door = write_door(page.url, state_directory(os.environ))
+            if door is None or not _opened(door):
+                _say_how(console, page.port)
+            while not seconds or time.monotonic() - page.used < seconds:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            server.shutdown()
+            if door is not None:
+                door.unlink(missing_ok=True)
+    return 0
+
+
+def _seconds(text: str) -> float:
+    """Read a length of time; 0 is for ever."""
+    found = re.fullmatch(r"(\d{1,6})([smh])|0", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"--idle: {text!r} is not a time such as 30s, 60m or 2h")
+    return float(found[1] or 0) * _UNITS.get(found[2], 0)
+
+
+def _known(language: str | None) -> str | None:
+    """Return the language that was asked for. Raises what a wrong option raises."""
+    from franking.web.words import languages, spoken
+
+    if language and spoken(language) is None:
+        raise typer.BadParameter(f"--language: {language!r} is not one of {', '.join(languages())}")
+    return language
+
+
+def _first() -> str | None:
+    """Return the account that is shown first; a settings file that cannot be read is told on the page."""
+    try:
+        return load().chosen
+    except SettingsError:
+        return None
+
+
+def _opened(door: Path) -> bool:
+    """Open the browser on a file that leads to the page: an address in its arguments would be seen by all."""
+    import webbrowser
+
+    return open_page(webbrowser.open, door.as_uri())
+
+
+def _say_how(console: Console, port: int) -> None:
+    """Say how a browser, also one on another computer, gets here."""
+    if not console.json_output:
+        console.say("Open this address in a browser on this computer. Is the browser on another one? Run there first:")
+        console.raw(f"  ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}")

@@ -1,0 +1,71 @@
+"""What tests of the page share: the page of this user, served by the command's own server, and a browser on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from franking.web.local import LocalPage
+from franking_cli.settings_server import SettingsServer
+from servers.smtp import SmtpServer
+from web.browser import Browser
+
+
+class Served:
+    """A page, the port that it is served at, and as many browsers as one wants."""
+
+    def __init__(self, page: Any, port: int) -> None:
+        self.page, self.port = page, port
+
+    def browser(self, **options: Any) -> Browser:
+        """Return a browser that has opened the page by its address."""
+        made = Browser(self.port, **options)
+        made.open(self.page.url)
+        return made
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[..., Served]]:
+    """Serve the page of this user: ``served(account="shop")``."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Served:
+            server = stack.enter_context(SettingsServer(0))
+            page = LocalPage(server.server_port, **options)
+            thread = threading.Thread(target=server.serve, args=(page.wsgi,))
+            thread.start()
+            stack.callback(thread.join, 10)
+            stack.callback(server.shutdown)
+            return Served(page, server.server_port)
+
+        yield start
+
+
+@pytest.fixture
+def browser(served: Callable[..., Served]) -> Browser:
+    return served().browser()
+
+
+@pytest.fixture
+def mailbox(smtp_server: Callable[..., SmtpServer]) -> SmtpServer:
+    """A mail server with one user."""
+    return smtp_server(users={"info@novak.cz": "correct-horse"})
+
+
+def settings(server: SmtpServer, **changed: str) -> dict[str, str]:
+    """Return what a person types for this server."""
+    return {
+        "from": "Jan Novák <info@novak.cz>",
+        "host": "127.0.0.1",
+        "port": str(server.port),
+        "security": "none",
+        "authentication": "on",
+        "username": "info@novak.cz",
+        "password": "correct-horse",
+        "to": "me@example.cz",
+        **changed,
+    }
