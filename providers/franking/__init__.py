@@ -93,10 +93,21 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'franking' has no attribute {name!r}")
     from importlib import import_module
 
-    with errors.scarcity("settings"):
+    try:
         value = getattr(import_module(f"franking.{home}"), name)
+    except (ImportError, MemoryError, OSError) as problem:
+        if (error := errors.exhausted(problem, "settings")) is None:
+            raise
+        error.explained_by(_explain)
+        raise error from problem
     globals()[name] = value
     return value
+
+
+def _explain(error: FrankingError) -> None:
+    from franking.sending.explain import explain  # when there is room again
+
+    explain(error)
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from franking.errors import FrankingError, SettingsError
+from franking.errors import ConnectError, FrankingError, SettingsError
 from franking.provider import Receipt
 from franking.redaction import veiled
 from franking.sending.connect import account_for, explained
@@ -330,10 +330,11 @@ class AsyncMailer:
         """Close every session."""
         self._closed = True
         if self._mailer is not None:
+            close = self._mailer.close
             try:
-                await asyncio.to_thread(self._mailer.close)
-            except RuntimeError:  # no thread can be started
-                self._mailer.close()
+                await _once(lambda call: close(), None)
+            except ConnectError:  # no thread can be started
+                close()
         self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> AsyncMailer:

@@ -142,9 +142,7 @@ class FrankingError(Exception):
 
     @property
     def __notes__(self) -> list[str]:
-        """Return what a traceback ends in: the diagnosis, put in words when somebody reads them, then the notes of
-        others.
-        """
+        """Return what a traceback ends in: the diagnosis, put in words only now, then the notes of others."""
         notes = self._notes  # the same list each time: add_note appends to it
         notes[:] = self._notes_of_others()
         with suppress(ImportError, MemoryError, OSError):  # no file can be opened now, not even that of the texts
@@ -397,6 +395,8 @@ def exhausted(problem: BaseException, step: str = "message") -> SendError | None
     number = _number(link)
     text = os.strerror(number) if number is not None else str(link) or "out of memory"
     evidence = Evidence("machine", text=text, reason="exhausted", details={"errno": number})
+    if isinstance(problem, ConnectError) and problem.evidence == evidence:  # it was told already
+        return problem
     if getattr(problem, "possibly_sent", False):
         words = f"This computer ran out of open files, memory or threads after the message had left: {text}."
         return OutcomeUnknown(words, evidence=evidence)
@@ -409,14 +409,27 @@ def scarcity(step: str) -> Iterator[None]:
     """Raise what ``exhausted`` says instead of what this machine has run out of."""
     try:
         yield
-    except (FrankingError, MemoryError, OSError, RuntimeError) as problem:
-        if (error := exhausted(problem, step)) is None:
+    except (FrankingError, ImportError, MemoryError, OSError, RuntimeError) as problem:
+        if (error := exhausted(problem, step)) in (None, problem):
             raise
         raise error from problem
 
 
+def room(descriptors: int) -> None:
+    """Raise ``OSError`` where so many cannot be opened: some libraries do not say that this is what they lack."""
+    held: list[int] = []
+    try:
+        while len(held) < descriptors:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for one in held:
+            os.close(one)
+
+
 def _number(problem: BaseException) -> int | None:
-    """Return the system's number of an error, also of one of ours that tells what it saw."""
+    """Return the system's number of an error, of one of ours that tells what it saw, of a library not loaded."""
+    if isinstance(problem, ImportError):
+        return next((number for number in _SCARCE if os.strerror(number) in str(problem)), None)
     if isinstance(problem, FrankingError):
         return problem.evidence.details.get("errno") if problem.evidence is not None else None
     return problem.errno if isinstance(problem, OSError) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from franking.errors import SettingsError
+from franking.errors import SettingsError, scarcity
 from franking.text import suggestion
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def _loaded(name: str) -> Provider:
     from importlib import import_module
 
     module, _, kind = found.partition(":")
-    made: Provider = getattr(import_module(module), kind)()
+    with scarcity("settings"):
+        made: Provider = getattr(import_module(module), kind)()
     if _PROVIDERS[name] is found:  # another thread may have been quicker, and a provider is one object
         _PROVIDERS[name] = made
     return _loaded(name)

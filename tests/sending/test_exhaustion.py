@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 import errno
+import importlib
 import os
 import selectors
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +20,7 @@ from typing import Any
 import pytest
 
 import franking
+import franking.aio
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown
 from franking.message.address import Envelope
 from franking.message.prepare import Prepared
@@ -81,6 +86,7 @@ class Scarce(Raw):
         raise self.make()
 
 
+OURS = {"smtp": "franking.smtp.provider:SmtpProvider", "gmail": "franking.gmail.provider:GmailProvider"}
 PLACES = [(selectors, "DefaultSelector"), (socket, "socket")]
 
 
@@ -223,6 +229,133 @@ def test_what_is_no_scarcity_stays_what_it_is(
     with franking.connect(account, secret="x") as mailer, pytest.raises(type(error)) as caught:
         mailer.send(message())
     assert caught.value is error
+
+
+@pytest.mark.parametrize("make", [lambda: OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+    lambda: ImportError(f"x.so: cannot open shared object file: {os.strerror(errno.EMFILE)}"),
+    lambda: ImportError(f"x.so: failed to map segment: {os.strerror(errno.ENOMEM)}"), MemoryError],
+    ids=["descriptors", "a library", "a library, memory", "memory"])  # fmt: skip
+@pytest.mark.parametrize("way", ["first", "connect", "provider", "recommend", "send_many", "queue"])
+def test_what_is_imported_late(monkeypatch: pytest.MonkeyPatch, make: Callable[[], BaseException], way: str) -> None:
+    """The first thing that an application asks for, before there is a mailer."""
+    given = franking.Account(name="t", provider="smtp", sender="jan@example.com", host="127.0.0.1", security="none")
+    mailer = franking.connect(given)
+    wanted = {
+        "first": ("franking.sending.connect", lambda: franking.__getattr__("connect")),
+        "connect": ("franking.account.url", lambda: franking.connect("smtp://127.0.0.1?from=a@b.cz&security=none")),
+        "provider": ("franking.gmail.provider", lambda: franking.connect("gmail://me@gmail.com")),
+        "recommend": ("dns.resolver", lambda: franking.recommend("info@nowhere.invalid")),
+        "send_many": ("franking.sending.bulk", lambda: mailer.send_many([message()])),
+        "queue": ("franking.outbox.store", lambda: mailer.queue(message())),
+    }
+    module, act = wanted[way]
+    imported = builtins.__import__
+    problem = make()
+
+    def scarce_import(name: str, *rest: Any, **more: Any) -> Any:
+        if name == module:
+            raise problem
+        return imported(name, *rest, **more)
+
+    def scarce_module(name: str) -> Any:
+        return scarce_import(name, fromlist=("x",))
+
+    monkeypatch.setattr("franking.registry._PROVIDERS", dict(OURS))
+    monkeypatch.setattr(importlib, "import_module", scarce_module)
+    monkeypatch.setattr(builtins, "__import__", scarce_import)
+    with pytest.raises(FrankingError) as caught:
+        act()
+    assert caught.value.__cause__ is problem
+    monkeypatch.undo()
+    ours(caught.value)
+
+
+def test_no_thread_for_asyncio(monkeypatch: pytest.MonkeyPatch, smtp_server: Start) -> None:
+    """A temporary error of ours, and a mailer that can be closed all the same."""
+    server = smtp_server()
+
+    async def act() -> None:
+        with pytest.raises(FrankingError) as caught:
+            await franking.aio.send(account(server), message())
+        ours(caught.value)
+        async with franking.aio.connect(account(server)) as mailer:
+            with pytest.raises(FrankingError) as caught:
+                await mailer.send(message())
+            ours(caught.value)
+            with pytest.raises(FrankingError) as caught:
+                async for _ in mailer.send_many([message()]):
+                    pass
+            ours(caught.value)
+            mailer._mailer = franking.connect(account(server))
+
+    monkeypatch.setattr(threading.Thread, "start", Broken(lambda: RuntimeError("can't start new thread")))
+    asyncio.run(act())
+
+
+def test_an_outbox_that_no_descriptor_is_left_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite only says that it cannot open the file."""
+
+    def cannot_open(*place: Any, **options: Any) -> Any:
+        problem = sqlite3.OperationalError("unable to open database file")
+        problem.sqlite_errorname = "SQLITE_CANTOPEN"
+        raise problem
+
+    monkeypatch.setattr("franking.outbox.database.room", Broken(SCARCE["descriptors"]))
+    monkeypatch.setattr(sqlite3, "connect", cannot_open)
+    box = franking.Outbox()
+    with pytest.raises(ConnectError) as caught:
+        box.list()
+    assert caught.value.temporary
+
+
+COLD = """
+import os, resource, sys
+import franking
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+for _ in range(int(sys.argv[1])):
+    os.close(held.pop())
+url = "smtp://127.0.0.1:" + sys.argv[2] + "?from=jan@example.com&security=none&timeout=10"
+octets = b"To: a@example.com" + bytes([13, 10, 13, 10])
+ways = {
+    "connect": lambda: franking.connect("nobody"),
+    "send": lambda: franking.send(url, octets),
+    "send_test": lambda: franking.send_test(url).error,
+    "recommend": lambda: franking.recommend("info@nowhere.invalid"),
+    "account": lambda: franking.Account(name="x", provider="smtp", sender="a@b.cz", host="x"),
+    "message": lambda: franking.Message(to="a@b.cz", text="x"),
+    "send_many": lambda: list(franking.connect(url).send_many([octets] * 3)),
+}
+for name, act in ways.items():
+    try:
+        done = act()
+        if name == "send_many":
+            assert len(done) == 3, done
+    except franking.FrankingError as error:
+        assert error.temporary or name == "connect", repr(error)
+        for one in held[:20]:
+            os.close(one)
+        assert error.diagnosis or name == "account", repr(error)
+        held[:20] = []
+        while len(held) < 40:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("free", [0, 1, 2, 4])
+def test_a_program_that_never_had_a_descriptor_for_us(smtp_server: Start, free: int) -> None:
+    """Nothing is loaded yet but ``import franking`` itself."""
+    command = [sys.executable, "-c", COLD, str(free), str(smtp_server().port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 CHILD = """

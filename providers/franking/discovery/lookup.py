@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.discovery.input import host_name
+from franking.errors import room, scarcity
 from franking.net.deadline import gather
 from franking.net.fetch import MAX_DOCUMENT, fetch_https
 from franking.smtp.services import Server
@@ -65,6 +66,10 @@ class Published:
     oauth: bool = False
 
 
+_DESCRIPTORS = 8
+"""A socket for each of the five look-ups, and the files that they read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LookupResult:
     """What one look-up brought: host names or servers, the best first, or the ``problem``.
@@ -99,6 +104,10 @@ def look_up(domain: str, *, resolver: Resolver | None, fetch: Fetch | None, time
     """Look a domain (A-labels) up: everything at once, for at most ``timeout`` seconds altogether. Never raises for the
     network.
     """
+    with scarcity("resolve"):
+        import dns.resolver  # noqa: F401  (not by several threads at once, each of which might fail)
+
+        room(_DESCRIPTORS)  # an answer that nobody could ask for is no answer
     names = resolver or _SystemResolver()
     get = fetch or fetch_https
     urls = (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.discovery.input import Target, parse_target
 from franking.discovery.recommendation import Candidate, Recommendation, Recommender, mx_provider
-from franking.errors import FrankingError, SettingsError
+from franking.errors import FrankingError, SettingsError, exhausted
 from franking.registry import providers
 from franking.smtp.services import Server, Service, find, table
 
@@ -59,6 +59,26 @@ def recommend(
     except SettingsError as problem:
         problem.explained_by(_explain)
         raise
+    try:
+        return _recommended(text, target, offline, resolver, timeout, fetch, language)
+    except (FrankingError, ImportError, MemoryError, OSError, RuntimeError) as problem:
+        if (error := exhausted(problem, "resolve")) is None:
+            raise
+        error.explained_by(_explain)
+        if error is problem:
+            raise
+        raise error from problem
+
+
+def _recommended(
+    text: str,
+    target: Target,
+    offline: bool,
+    resolver: Resolver | None,
+    timeout: float,
+    fetch: Fetch | None,
+    language: str,
+) -> Recommendation:
     recommender = Recommender(text, target, language)
     if target.ip:
         return recommender.unknown("ip")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.atomic import make_private
-from franking.errors import Evidence, FrankingError, SendError, SettingsError
+from franking.errors import Evidence, FrankingError, SendError, SettingsError, exhausted, room
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Database"]
 
 FILE = "outbox.sqlite3"
+DESCRIPTORS = 4  # the file, its log, its index of the log, and one to look
 BUSY_SECONDS = 30.0
 """How long a commit of another process is waited for; one takes milliseconds."""
 
@@ -229,6 +230,11 @@ class Database:
                 step="settings",
                 evidence=_evidence("damaged", self.path, str(problem)),
             )
+        if name.startswith("SQLITE_CANTOPEN"):
+            try:
+                room(DESCRIPTORS)
+            except OSError as lack:
+                return self._unwritable(lack)
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
             return SettingsError(
                 f"{self.path} cannot be written: {problem}.",
@@ -247,8 +253,10 @@ class Database:
     def _unwritable(self, problem: OSError) -> FrankingError:
         import errno
 
+        if (scarce := exhausted(problem, "settings")) is not None:
+            return scarce
         where = problem.filename or self.directory
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return SendError(
                 f"{where}: {problem.strerror}. Nothing was put into the outbox; try again when there is room.",
                 step="settings",

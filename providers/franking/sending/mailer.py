@@ -188,7 +188,8 @@ class Mailer:
         is finished. Raises only what the iterable or ``started`` itself raises, or an interruption, after the results
         under way.
         """
-        from franking.sending.bulk import send_many
+        with self.explained():
+            from franking.sending.bulk import send_many
 
         return send_many(
             self,
@@ -397,10 +398,11 @@ class Mailer:
             with discreet:
                 found = explain(error, self.account, self.provider, signed_in=signed_in, secrets=watched.given())
             self._short_lines = self._short_lines or found.code == "message.line-too-long"
-        except (MemoryError, OSError) as problem:  # no file can be opened now, not even that of the texts
+        except (ImportError, MemoryError, OSError) as problem:  # no file can be opened now, not even that of the texts
             if exhausted(problem) is None:
                 raise
             forget_locals(error)
+            error.explained_by(self.explain)
 
 
 def _info(text: str, *values: object) -> None:
