@@ -25,7 +25,8 @@ from franking.errors import Evidence, FrankingError, LoginRequired, SendError
 from franking.message.address import Address, Envelope
 from franking.message.prepare import prepare
 from franking.registry import provider
-from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader, command, parse_ehlo, path
+from franking.smtp.protocol import AHEAD_LIMIT, Capabilities, Reply, ReplyReader, command, parse_ehlo
+from franking.smtp.transaction import path
 from franking_cli.batch.input import Templates, read_input
 
 EXPLORING = settings().max_examples > 1_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from franking.errors import MessageError
 from franking.smtp import protocol
-from franking.smtp.protocol import DotStuffer, Reply, ReplyReader, command, parse_ehlo, path, readable
+from franking.smtp.protocol import DotStuffer, Reply, ReplyReader, command, parse_ehlo, readable
 from servers.dialogue import offers
 
 
@@ -144,30 +144,6 @@ def test_no_ehlo_answer_breaks_the_parser(octets: bytes) -> None:
 def test_no_command_carries_a_second_one(char: str) -> None:
     with pytest.raises(MessageError):
         command(f"EHLO a{char}MAIL FROM:<x@y.test>")
-    with pytest.raises(MessageError):
-        path(f"a{char}b@example.test")
-
-
-@pytest.mark.parametrize(
-    "address", ["a b@c.test", "a@b.test> SIZE=1", "<a@b.test", "a@b.test\t", '"a"b"@c.test', '"a\\', "a@b\x7f.test"]
-)
-def test_no_address_ends_its_path_early(address: str) -> None:
-    with pytest.raises(MessageError):
-        path(address)
-
-
-@pytest.mark.parametrize(
-    ("address", "octets", "utf8"),
-    [
-        ("", b"", False),
-        ("a+b@c.test", b"a+b@c.test", False),
-        ('"a b>c"@d.test', b'"a b>c"@d.test', False),
-        ("jana@bücher.test", b"jana@xn--bcher-kva.test", False),
-        ("jiří@háčky.test", "jiří@háčky.test".encode(), True),
-    ],
-)
-def test_addresses_as_they_stand_on_the_wire(address: str, octets: bytes, utf8: bool) -> None:
-    assert path(address) == (octets, utf8)
 
 
 def unstuff(octets: bytes) -> bytes:

@@ -8,7 +8,7 @@ from franking.errors import ConnectError, MessageError, Refused
 from franking.message.address import Envelope
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Reply
-from franking.smtp.transaction import MAIL, RCPT, Asked, Transaction
+from franking.smtp.transaction import MAIL, RCPT, Asked, Transaction, path
 from servers.dialogue import Raw, offers
 from smtp.dialogues import ALL, FROM_TO, TWO
 
@@ -153,3 +153,27 @@ def test_421_to_a_guarded_message_on_a_connection_that_had_died_is_stale() -> No
     assert transaction.cut_off(MAIL, Reply(421, (b"4.3.0 bye",)), used=False).stale
     transaction.hear(MAIL, Reply(250, (b"ok",)))
     assert not isinstance(transaction.cut_off(RCPT, Reply(421, (b"4.3.0 bye",)), used=True), ConnectError)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a b@c.test", "a@b.test> SIZE=1", "<a@b.test", "a@b.test\t", '"a"b"@c.test', '"a\\', "a@b\x7f.test", "a\rb@c.test",
+     "a\nb@c.test", "a\0b@c.test", "a\r\nb@c.test", "a\ud800b@c.test"],
+)  # fmt: skip
+def test_no_address_ends_its_path_early(address: str) -> None:
+    with pytest.raises(MessageError):
+        path(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "octets", "utf8"),
+    [
+        ("", b"", False),
+        ("a+b@c.test", b"a+b@c.test", False),
+        ('"a b>c"@d.test', b'"a b>c"@d.test', False),
+        ("jana@bücher.test", b"jana@xn--bcher-kva.test", False),
+        ("jiří@háčky.test", "jiří@háčky.test".encode(), True),
+    ],
+)
+def test_addresses_as_they_stand_on_the_wire(address: str, octets: bytes, utf8: bool) -> None:
+    assert path(address) == (octets, utf8)

@@ -52,12 +52,18 @@ class Composed:
     )
     eight_bit = False
 
-    def __init__(
-        self, message: Message, origin: Address, reply_to: tuple[Address, ...], date: str, message_id: str
-    ) -> None:
+    def __init__(self, message: Message, origin: Address, reply_to: tuple[Address, ...]) -> None:
         self._message, self._origin, self._reply_to = message, origin, reply_to
-        self._date, self.message_id = date, message_id
-        head, self._bcc = _head(message, origin, reply_to, date, message_id)
+        date, own = "", ""
+        for name, value in message.headers:
+            if name.lower() == "date":
+                date = date or value
+            else:
+                own += custom_field(name, value)
+        head = _addressed(message, origin, reply_to)
+        self._date, self.message_id = date or date_now(), message.message_id or new_id(origin)
+        head += f"Date: {self._date}\r\nMessage-ID: {self.message_id}\r\n{own}MIME-Version: 1.0\r\n"
+        self._bcc = address_field("Bcc", message.bcc) if message.bcc else ""
         self.smtputf8 = not (head.isascii() and self._bcc.isascii())
         first, *self._rest = body(message.text, message.html, message.attachments)
         assert isinstance(first, bytes)
@@ -121,13 +127,11 @@ def compose(message: Message, sender: Address, *, rewrite_from: bool) -> Compose
     origin, reply_to = message.sender or sender, message.reply_to
     if rewrite_from and origin.wire != sender.wire:
         origin, reply_to = sender, reply_to or (origin,)
-    date = next((value for name, value in message.headers if name.lower() == "date"), None)
-    return Composed(message, origin, reply_to, date or date_now(), message.message_id or new_id(origin))
+    return Composed(message, origin, reply_to)
 
 
-def _head(
-    message: Message, origin: Address, reply_to: tuple[Address, ...], date: str, message_id: str
-) -> tuple[str, str]:
+def _addressed(message: Message, origin: Address, reply_to: tuple[Address, ...]) -> str:
+    """Return the fields of addresses, and the subject."""
     lines = [address_field("From", (origin,))]
     if reply_to:
         lines.append(address_field("Reply-To", reply_to))
@@ -137,12 +141,7 @@ def _head(
         lines.append(address_field("Cc", message.cc))
     if message.subject:
         lines.append(text_field("Subject", message.subject))
-    lines.append(f"Date: {date}\r\nMessage-ID: {message_id}\r\n")
-    for name, value in message.headers:
-        if name.lower() != "date":
-            lines.append(custom_field(name, value))
-    lines.append("MIME-Version: 1.0\r\n")
-    return "".join(lines), address_field("Bcc", message.bcc) if message.bcc else ""
+    return "".join(lines)
 
 
 _LINE = 57  # octets that make 76 characters of base64

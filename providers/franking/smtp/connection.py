@@ -177,7 +177,12 @@ class Connection:
 
     def quiet(self) -> bool:
         """Return, cheaply, whether nothing came and nothing has ended; under TLS only reading shows it."""
-        return self.tls is None and self.reader.idle and not self._wait(0)[0]
+        return self.tls is None and not (self.unheard or self._wait(0)[0])
+
+    @property
+    def unheard(self) -> bool:
+        """Return whether something has come that nobody has taken."""
+        return bool(self.reader.replies or self.reader.partial)
 
     def fill(self, seconds: float | None = None) -> None:
         """Wait until something arrives, and read it. Raises ``ConnectTimeout`` after ``seconds`` (by default the
@@ -303,7 +308,7 @@ class Connection:
             line = next(dialogue)
             while True:
                 if line is not None:
-                    if not self.reader.idle:
+                    if self.unheard:
                         raise self.failure("unexpected-reply", kind="smtp", text=readable(self._unread(), 200))
                     self.log_said(line.shown)
                     self.write(line.data)
@@ -325,7 +330,7 @@ class Connection:
 
         from franking.smtp import tls
 
-        if not self.reader.idle:
+        if self.unheard:
             raise tls.injected(self.place, self._unread())
         try:
             self._sock.settimeout(self.timeout)

@@ -51,7 +51,7 @@ class Pipeline:
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()  # what replies are owed for
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
-        self._script: Iterator[bytes] | None = None  # of the last message, until it is written
+        self.script: Iterator[bytes] | None = None  # what is left of the last message to write
         # the last reply to what leaves at once, where all is well
         self._last_yes = range(200, 300) if self.chunking else range(354, 355)
 
@@ -64,14 +64,14 @@ class Pipeline:
         """
         transaction = Transaction(self._capabilities, tag, envelope, content, guarded=guarded)
         self.unfinished.append(transaction)
-        self._script = self._writer.script(transaction)
+        self.script = self._writer.script(transaction)
         return transaction
 
     def room(self, window: int) -> bool:
         """Return whether a further message may be taken. With PIPELINING alone an envelope rides behind the content
         before it.
         """
-        if self._script is not None or self.closing or self.spent:
+        if self.script is not None or self.closing or self.spent:
             return False
         if not self._writer.pipelining:
             return not self.unfinished
@@ -90,10 +90,10 @@ class Pipeline:
         """Return the next octets that may leave, or ``b""`` until a reply comes. Octets returned before count as handed
         to the kernel.
         """
-        if self._script is None or self.closing:
+        if self.script is None or self.closing:
             return b""
         try:
-            octets = next(self._script, None)
+            octets = next(self.script, None)
         except FrankingError as problem:
             self._unreadable(problem)
         except (MemoryError, OSError, RuntimeError) as problem:
@@ -106,7 +106,7 @@ class Pipeline:
             if octets is not None:
                 self._writer.offset += len(octets)
                 return octets
-        self._script = None
+        self.script = None
         return b""
 
     def _unreadable(self, problem: FrankingError) -> None:
@@ -142,9 +142,10 @@ class Pipeline:
         for _ in range(expected):
             self._outstanding.popleft()
             replies.popleft()
-        transaction.hear_all(last)
         if self.chunking:
-            self._accept(transaction, last)
+            self._accept(transaction, last, all_well=True)
+        else:
+            transaction.hear_all(last)
         return True
 
     def receive(self, reply: Reply) -> None:
@@ -165,11 +166,12 @@ class Pipeline:
         else:
             transaction.hear(asked, reply)
 
-    def _accept(self, transaction: Transaction, reply: Reply) -> None:
+    def _accept(self, transaction: Transaction, reply: Reply, *, all_well: bool = False) -> None:
         if self.chunking and transaction is self.unfinished[-1]:
             self._writer.dirty = False
         self.used = True
-        transaction.accept(reply, route=self._route, account=self._account, now=self._clock())
+        now = self._clock()
+        transaction.accept(reply, all_well=all_well, route=self._route, account=self._account, now=now)
         self.done.append(self.unfinished.popleft())
 
     @property

@@ -1,6 +1,6 @@
 """SMTP as bytes and values: replies, capabilities, command lines, dot-stuffing.
 
-No sockets, no clock, no decisions: what a reply means for a message is decided in ``pipeline.py``, for a login in
+No sockets, no clock, no decisions: what a reply means for a message is decided in ``transaction.py``, for a login in
 ``sasl.py``. RFC 5321 (SMTP), 1870 (SIZE), 2034 (enhanced codes), 3030 (CHUNKING), 4954 (AUTH), 6152 (8BITMIME), 6531
 (SMTPUTF8).
 """
@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from franking.errors import Evidence, MessageError
-from franking.message.address import Address
 from franking.redaction import without_queries
 from franking.text import visible
 
@@ -29,7 +28,6 @@ __all__ = [
     "ReplyReader",
     "command",
     "parse_ehlo",
-    "path",
     "readable",
 ]
 
@@ -44,8 +42,6 @@ _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 _MARKS = (b" ", b"-", b"\r", b"")
 _new = tuple.__new__  # a named tuple's own constructor takes as long as all the rest of a reply
 _CODES = {b"%d" % code: code for code in range(200, 600)}
-_PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
-_QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
 
 
 class BadReply(Exception):
@@ -119,11 +115,12 @@ class ReplyReader:
     them (a server that echoes a secret, or folds it into several lines); it keeps the line ends.
     """
 
-    __slots__ = ("_code", "_lines", "_rest", "_size", "fault", "redact", "replies")
+    __slots__ = ("_code", "_lines", "_rest", "_size", "fault", "partial", "redact", "replies")
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
         self.fault: BadReply | None = None
+        self.partial = False  # something came that is no reply: its beginning, or the fault
         self.redact: Callable[[bytes], bytes] | None = None
         self._rest = b""
         self._lines: list[bytes] = []
@@ -137,16 +134,6 @@ class ReplyReader:
 
     def _redacted(self, octets: bytes) -> bytes:
         return octets if self.redact is None else self.redact(octets)
-
-    @property
-    def partial(self) -> bool:
-        """Return whether a reply has begun and not ended."""
-        return bool(self._rest or self._lines)
-
-    @property
-    def idle(self) -> bool:
-        """Return whether nothing at all is waiting to be read."""
-        return not (self.replies or self._lines or self._rest or self.fault)
 
     def feed(self, data: bytes) -> None:
         """Take octets as they arrive, cut anywhere."""
@@ -179,6 +166,7 @@ class ReplyReader:
         except BadReply as fault:
             self._rest = b""
             self.fault = fault
+        self.partial = bool(self._rest or self._lines or self.fault)
 
     def _fault(self, line: bytes) -> BadReply:
         reason = "line-too-long" if len(line) > LINE_LIMIT else "not-smtp"
@@ -261,27 +249,6 @@ def command(text: str) -> bytes:
     if b"\r" in line or b"\n" in line or b"\0" in line:
         raise MessageError("A command for the mail server would contain a line break or a NUL.", field="command")
     return line + b"\r\n"
-
-
-def path(address: str) -> tuple[bytes, bool]:
-    """Return an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
-    bounce.
-
-    Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside
-    quotes.
-    """
-    utf8 = False
-    if not address.isascii():
-        parsed = Address(address)
-        address, utf8 = parsed.wire, parsed.smtputf8
-    if not _PLAIN_PATH.match(address) and not _QUOTED_PATH.match(address):
-        words = f"{address!r} cannot be used as an address: it contains signs that no address may."
-        raise MessageError(words, field="address")
-    try:
-        return address.encode(), utf8
-    except UnicodeEncodeError:
-        words = f"{address!r} cannot be used as an address: it contains half a character."
-        raise MessageError(words, field="address") from None
 
 
 class DotStuffer:

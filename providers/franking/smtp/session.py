@@ -231,7 +231,7 @@ class SmtpSession:
         try:
             while connection.take():
                 pass
-            if connection.reader.idle:
+            if not connection.unheard:
                 return
             words = "The server sent something unasked."
             evidence = connection.failure("unexpected-reply", kind="smtp").evidence
@@ -281,12 +281,13 @@ class SmtpSession:
 
     def _gather(self) -> None:
         """Take what may leave now; only what is as large as a flight is handed over at once."""
-        while octets := self._pipeline.outgoing():
+        pipeline = self._pipeline
+        while pipeline.script is not None and (octets := pipeline.outgoing()):
             self._held.append(octets)
             self._weight += len(octets)
             if self._weight >= FLIGHT:
                 self._hand_over()
-        if self._pipeline.closing:
+        if pipeline.closing:
             self._drop()
 
     def _hand_over(self) -> None:
@@ -355,7 +356,7 @@ class SmtpSession:
             connection.take_rest()
             self._take_replies()
         reader = connection.reader
-        if not reader.idle:
+        if reader.replies or reader.partial:
             text = readable(reader.pending, 200) if reader.fault is None else reader.fault.text
             problem = connection.failure("unexpected-reply", kind="smtp", text=text)
             self._pipeline.doubt(problem, None)

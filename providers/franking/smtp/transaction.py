@@ -26,17 +26,21 @@ Any other reply is a ``Misfit``: what the others said proves nothing any more.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any
 
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused
-from franking.message.address import Envelope
+from franking.message.address import Address, Envelope
 from franking.message.content import Content
 from franking.provider import Receipt
-from franking.smtp.protocol import Capabilities, Reply, path
+from franking.smtp.protocol import Capabilities, Reply
 from franking.smtp.replies import recipient_refused, refusal
 
-__all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction"]
+__all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction", "path"]
+
+_PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
+_QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
 
 
 class Asked(Enum):
@@ -215,8 +219,10 @@ class Transaction:
         """Let it have failed."""
         self.result = problem
 
-    def accept(self, reply: Reply, *, route: str, account: str, now: float) -> None:
-        """Let it have been accepted with ``reply``."""
+    def accept(self, reply: Reply, *, all_well: bool, route: str, account: str, now: float) -> None:
+        """Let it have been accepted with ``reply``; where ``all_well``, all that it asked was."""
+        if all_well:
+            self.hear_all(reply)
         self.result = Receipt(
             self.content.message_id,
             route,
@@ -285,6 +291,27 @@ def _envelope_lines(capabilities: Capabilities, envelope: Envelope, content: Con
         utf8 = utf8 or needs
     lines[0] = b"MAIL FROM:<%b>%b\r\n" % (sender, _parameters(capabilities, content, utf8 or content.smtputf8))
     return lines
+
+
+def path(address: str) -> tuple[bytes, bool]:
+    """Return an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
+    bounce.
+
+    Raises ``MessageError`` for anything that could end the path early: control characters, blanks and brackets outside
+    quotes.
+    """
+    utf8 = False
+    if not address.isascii():
+        parsed = Address(address)
+        address, utf8 = parsed.wire, parsed.smtputf8
+    if not _PLAIN_PATH.match(address) and not _QUOTED_PATH.match(address):
+        words = f"{address!r} cannot be used as an address: it contains signs that no address may."
+        raise MessageError(words, field="address")
+    try:
+        return address.encode(), utf8
+    except UnicodeEncodeError:
+        words = f"{address!r} cannot be used as an address: it contains half a character."
+        raise MessageError(words, field="address") from None
 
 
 def _parameters(capabilities: Capabilities, content: Content, utf8: bool) -> bytes:

@@ -57,12 +57,12 @@ class Writer:
         """
         small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
         if self.chunking and small and not transaction.guarded:
-            return self._flight(transaction)
+            return map(self._flight, (transaction,))  # when it is its turn
         if self.chunking:
             return chain(self._envelope(transaction), self._chunk(transaction))
         return chain(self._envelope(transaction), self._data(transaction))
 
-    def _flight(self, transaction: Transaction) -> Iterator[bytes]:
+    def _flight(self, transaction: Transaction) -> bytes:
         """Everything at once: most messages go this way."""
         content = b"".join(transaction.content.chunks(bcc=False))
         size = len(content)
@@ -73,7 +73,7 @@ class Writer:
         lines.append(content)
         flight = b"".join(lines)
         transaction.leave(self._clock(), len(asked), self.offset + len(flight), size)
-        yield flight
+        return flight
 
     def _commands(self, transaction: Transaction) -> tuple[list[bytes], list[Asked]]:
         """Return the lines of the envelope and what each of them asks; RSET first where a transaction may be open."""
