@@ -6,6 +6,7 @@ A page is added by a function that gives its text and a line in ``PAGES``.
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 import tomllib
@@ -418,7 +419,24 @@ def architecture() -> str:
     return f"{before}{LAYERS[0]}\n{table}\n{LAYERS[1]}{after}"
 
 
+LISTED = ("<!-- pages: made by docs/generate.py from .mkdocs.yml -->\n", "<!-- end of pages -->\n")
+
+
+def index() -> str:
+    """Return the first page with the list of all others, as the navigation has them; the rest is written by hand."""
+    navigation = (FOLDER.parent / ".mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    lines: list[str] = []
+    for depth, title, page in re.findall(r"^( +)- ([^:\n]+):(?: ([\w-]+\.md))?$", navigation, re.MULTILINE):
+        if page:
+            lines[-1] += f"{': ' if lines[-1].endswith('**') else ' · '}[{title}]({page})"
+        elif len(depth) == 2:
+            lines.append(f"- **{title}**")
+    before, _, rest = (FOLDER / "index.md").read_text("utf-8").partition(LISTED[0])
+    return before + LISTED[0] + "\n" + "\n".join(lines) + "\n\n" + LISTED[1] + rest.partition(LISTED[1])[2]
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "index.md": index,
     "architecture.md": architecture,
     "troubleshooting.md": troubleshooting,
     "what-servers-say.md": what_servers_say,

@@ -41,15 +41,16 @@ def wheel(dist: Path) -> zipfile.ZipFile:
 
 
 def sources() -> set[str]:
-    return {
+    code = {
         f"{package}/{path.relative_to(root)}"
         for package, root in SOURCES.items()
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    return code | {f"franking_cli/manual/{page.name}" for page in (ROOT / "docs").glob("*.md")}
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_the_two_packages_with_the_manual_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     info = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
     metadata = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
@@ -86,7 +87,7 @@ def test_the_wheel_installs_its_programs(wheel: zipfile.ZipFile) -> None:
         wheel.read(next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))).decode()
     )
     assert dict(points["console_scripts"]) == {
-        "franking": "franking_cli.app:main",
+        "franking": "franking_cli.__main__:main",
         "franking-sendmail": "franking_cli.sendmail.main:main",
     }
     for target in points["console_scripts"].values():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import commandline
+from franking_cli.app import COMMANDS, load
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "providers" / "franking"
@@ -128,3 +133,33 @@ def test_every_module_of_the_library_has_its_layer() -> None:
     listed = {".".join(one.split(".")[:2]) for one in named}  # a package may span several layers
     here = {path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert listed == {f"franking.{one}" for one in here - {"__init__"}}
+
+
+# --- help screens -----------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[tuple[str, Any]]:
+    """Return every command with its words, those of groups too."""
+    found = []
+    for name in COMMANDS:
+        made = load(name)
+        inner = getattr(made, "commands", {})
+        found += [(f"{name} {word}", each) for word, each in inner.items()] or [(name, made)]
+    return found
+
+
+ALL = commands()
+
+
+@pytest.mark.parametrize(("words", "made"), ALL, ids=[words for words, _ in ALL])
+def test_help_begins_with_an_example_and_five_usual_options(words: str, made: Any) -> None:
+    """Examples are the lines of the docstring that begin with "franking"; an option has a ``rich_help_panel`` unless it
+    is among the five that most people need.
+    """
+    done = commandline.franking(*words.split(), "-h")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"franking {words}"), "the docstring has no line with an example"
+    usual = done.out.partition("Usual options:\n")[2].partition("\n\n")[0]
+    assert len(re.findall(r"^  -", usual, re.MULTILINE)) <= 5, "give the rarer options a rich_help_panel"
+    assert "<" not in done.out.partition("Usage:")[2].replace("<info@novak.cz>", ""), "a type where a word should stand"
+    assert done.out == commandline.franking("help", *words.split()).out

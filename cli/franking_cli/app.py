@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+
+from franking_cli.help import Command, Group
 
 __all__ = ["COMMANDS", "load", "main", "run"]
 
@@ -28,10 +29,22 @@ COMMANDS = {
     "accounts": "List, show, add, remove, enable or disable accounts.",
     "settings": "Set accounts up and test them, in a browser.",
     "outbox": "What waits to be sent, what became of it; deliver it.",
+    "docs": "Show a page of the manual, here in the terminal.",
+    "help": "Show the help of a command.",
+    "version": "Show the version.",
+}
+
+# under which heading ``franking --help`` shows them; one that is not named here stands under the last
+_PANELS = {
+    "Start": ("setup", "register", "recommend", "settings"),
+    "Send": ("send-test", "check", "send", "send-many", "outbox"),
+    "Accounts and sign-in": ("accounts", "login", "logout", "status", "store"),
+    "When it fails": ("explain", "check-domain", "health"),
+    "More": (),
 }
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Know all commands by name and help, and load only the one that is asked for: ``franking --help`` imports none of
     them.
     """
@@ -41,24 +54,30 @@ class _Commands(TyperGroup):
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
+    def panels(self) -> dict[str, list[str]]:
+        """Return all commands by heading."""
+        panels = {heading: [name for name in COMMANDS if name in names] for heading, names in _PANELS.items()}
+        *_, last = panels
+        panels[last] = [name for name in COMMANDS if not any(name in names for names in _PANELS.values())]
+        return panels
+
 
 def load(name: str) -> Any:
     """Import one command and make it ready to run."""
     module = import_module(f"franking_cli.commands.{name.replace('-', '_')}")
     app = getattr(module, "app", None)
     if app is None:
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)  # its boxes cut long flags off in 80 columns
+        app = typer.Typer(add_completion=False)
         app.command(name, help=module.run.__doc__)(module.run)
+    app.rich_markup_mode = None
+    app.info.cls = Group
     for registered in app.registered_commands:
+        registered.cls = Command
         callback: Any = registered.callback
         callback.sign()
     loaded = typer.main.get_command(app)
     loaded.name = name
     return loaded
-
-
-def _markup() -> Any:
-    return "rich" if sys.stdout.isatty() else None
 
 
 def _version(value: bool) -> None:
@@ -71,10 +90,12 @@ def _version(value: bool) -> None:
 
 def build() -> Any:
     """Make the command group, its commands still unloaded."""
-    app = typer.Typer(name="franking", cls=_Commands, rich_markup_mode=_markup(), no_args_is_help=True)
+    app = typer.Typer(name="franking", cls=_Commands, rich_markup_mode=None, no_args_is_help=True)
 
     @app.callback(
-        help="Send mail through the mailbox that you already have.", epilog="Start with: franking setup you@example.com"
+        help="franking setup you@example.com\n\nSend mail through the mailbox that you already have.",
+        epilog="More of one command: franking help send-test. The manual: franking docs.",
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     def root(
         version: bool = typer.Option(
@@ -83,9 +104,9 @@ def build() -> Any:
     ) -> None: ...
 
     group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
+    assert isinstance(group, Group)
     for name, help_text in COMMANDS.items():
-        group.commands[name] = TyperCommand(name=name, help=help_text, rich_markup_mode=_markup())
+        group.commands[name] = Command(name=name, help=help_text, rich_markup_mode=None)
     return group
 
 

@@ -15,6 +15,7 @@ from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.redaction import redacted
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
+from franking_cli.help import EVERY
 from franking_cli.logs import logging_to_stderr
 from franking_cli.screen import show_diagnosis, show_error
 from franking_cli.signals import interrupt, on_ending
@@ -24,10 +25,15 @@ __all__ = ["account_names", "command", "internal_error", "usage_error"]
 Verbose = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="Say more; twice for the dialogue with the server."
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Say more; twice for the dialogue with the server.",
+        rich_help_panel=EVERY,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.", rich_help_panel=EVERY)]
 
 _ADDED = [
     inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
@@ -44,7 +50,7 @@ def command(
 
     With ``reports`` its JSON is a test report on every ending. With ``settings`` it also gets every key of every
     provider as a flag, collected in a dict ``settings``. It returns an exit code or None. An argument that names an
-    account is completed with the saved names.
+    account is completed with the saved names. What the docstring and the options' panels show is told in ``help.py``.
     """
     if function is None:
         return functools.partial(command, settings=settings, reports=reports)

@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -125,6 +125,17 @@ class Console:
         with _reader_may_leave(sys.stdout):
             sys.stdout.write(_encodable(text, sys.stdout) + "\n")
             sys.stdout.flush()
+
+    def page(self, text: str, laid_out: Callable[..., str]) -> None:
+        """Show a page of text: laid out and by the pager on a terminal, elsewhere as it is."""
+        if not sys.stdout.isatty():
+            self.data(text)
+            return
+        import pydoc
+
+        os.environ.setdefault("LESS", "-FRX")  # ends by itself where all fits, keeps colours and the screen
+        colour = os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+        pydoc.pager(_encodable(laid_out(text, self.width, colour=colour), sys.stdout))
 
     def no_more_data(self) -> None:
         """Let go of stdout, which takes nothing any more: what is left of it goes nowhere."""

@@ -8,7 +8,7 @@ import getpass
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -37,19 +37,40 @@ __all__ = [
     "password_from_stdin",
 ]
 
+SIGNING_IN, SAVING = "Signing in", "Saving"
+
 AccountName = Annotated[
     str | None, typer.Argument(help="A saved account's name, or an account URL; the default account without.")
 ]
 PasswordStdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+    bool,
+    typer.Option(
+        "--password-stdin", help="Read the password from the first line of stdin.", rich_help_panel=SIGNING_IN
+    ),
 ]
-Transcript = Annotated[bool, typer.Option("--transcript", help="Show the dialogue with the server, without secrets.")]
-Device = Annotated[bool, typer.Option("--device", help="Sign in with a code on another device (Microsoft).")]
+Transcript = Annotated[
+    bool,
+    typer.Option(
+        "--transcript", help="Show the dialogue with the server, without secrets.", rich_help_panel="When it fails"
+    ),
+]
+Device = Annotated[
+    bool,
+    typer.Option("--device", help="Sign in with a code on another device (Microsoft).", rich_help_panel=SIGNING_IN),
+]
 NoBrowser = Annotated[
-    bool, typer.Option("--no-browser", help="Show the address, and take the one that the browser ended at.")
+    bool,
+    typer.Option(
+        "--no-browser",
+        help="Show the address, and take the one that the browser ended at.",
+        rich_help_panel=SIGNING_IN,
+    ),
 ]
-Replace = Annotated[bool, typer.Option("--replace", help="Write over an account of this name.")]
-Default = Annotated[bool, typer.Option("--default", help="Make it the account that is meant when nobody names one.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Write over an account of this name.", rich_help_panel=SAVING)]
+Default = Annotated[
+    bool,
+    typer.Option("--default", help="Make it the account that is meant when nobody names one.", rich_help_panel=SAVING),
+]
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
@@ -157,6 +178,8 @@ def _first_line() -> str:
 
 _FLAGS = {"sender": "--from"}  # all others are called as their keys are
 _METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "list": "A,B", "names": "A,B"}
+# what a form for e-mail settings asks, in its order: shown before all else
+_FORM = ("provider", "sender", "host", "port", "security", "username", "no_auth")
 
 
 def parameters(own: set[str]) -> dict[str, inspect.Parameter]:
@@ -165,9 +188,11 @@ def parameters(own: set[str]) -> dict[str, inspect.Parameter]:
 
     Keys in ``own`` are the command's own and are left out.
     """
-    kinds = ", ".join(each.name for each in providers())
+    kinds = [each.name for each in providers()]
     flags = {
-        "provider": _flag("--provider", f"What kind of mailbox it is: {kinds}.", metavar="WORD"),
+        "provider": _flag(
+            "--provider", f"What kind of mailbox it is: {', '.join(kinds)}.", metavar="WORD", choices=kinds
+        ),
         "sender": _flag(
             "--from",
             'Who sends: an address, with or without a name: "Jan Novák <info@novak.cz>".',
@@ -182,25 +207,46 @@ def parameters(own: set[str]) -> dict[str, inspect.Parameter]:
                 shared.setdefault(field.name, {})[each.name] = field
     for field in COMMON_FIELDS:
         shared[field.name] = {"": field}
-    flags |= {key: _field_flag(fields) for key, fields in shared.items()}
+    flags |= {key: _field_flag(key, fields) for key, fields in shared.items()}
+    ordered = {key: flags.pop(key) for key in _FORM if key in flags} | flags
     return {
         key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for key, annotation in flags.items()
+        for key, annotation in ordered.items()
         if key not in own
     }
 
 
 def _flag(
-    flag: str, help_text: str, *, panel: str = "Settings", switch: bool = False, metavar: str | None = "TEXT"
+    flag: str,
+    help_text: str,
+    *,
+    panel: str = "Settings",
+    switch: bool = False,
+    metavar: str | None = "TEXT",
+    choices: Collection[str] = (),
 ) -> Any:
     kind: Any = str
     if switch:
         kind, metavar = bool, None
-    option = typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, metavar=metavar)
+    option = typer.Option(
+        flag,
+        help=help_text,
+        rich_help_panel=panel,
+        show_default=False,
+        metavar=metavar,
+        autocompletion=_completion(tuple(choices)) if choices else None,
+    )
     return Annotated[kind | None, option]
 
 
-def _field_flag(fields: Mapping[str, Field]) -> Any:
+def _completion(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
+
+
+def _field_flag(key: str, fields: Mapping[str, Field]) -> Any:
     """Make the flag of one key; ``fields`` are what the providers that have it say of it, by their names."""
     # numbers are texts here and read by the field itself, which says better than a parser what is wrong with them
     (first, field), *_ = fields.items()
@@ -208,8 +254,11 @@ def _field_flag(fields: Mapping[str, Field]) -> Any:
     help_text, panel, flag = field.help, "Settings", field.flag
     if len({each.help for each in fields.values()}) > 1:
         help_text = " ".join(f"{name}: {each.help}" for name, each in fields.items())
-    if first not in ("", next(iter(providers())).name):
-        panel = f"Settings of {' and '.join(fields)}"
+    if first == "":
+        panel = "Settings of every account"
+    elif key not in _FORM:
+        *names, last = fields
+        panel = f"Settings of {', '.join(names)} and {last}" if names else f"Settings of {last}"
     if field.type == "bool":
         flag = f"{flag}/--no-{flag[2:]}"
     metavar = "|".join(choices) or _METAVARS.get(field.type, "TEXT")
@@ -217,7 +266,7 @@ def _field_flag(fields: Mapping[str, Field]) -> Any:
         metavar = "WORD"
         if any(choice not in help_text for choice in choices):
             help_text += f" One of: {', '.join(choices)}."
-    return _flag(flag, help_text, panel=panel, switch=field.type == "bool", metavar=metavar)
+    return _flag(flag, help_text, panel=panel, switch=field.type == "bool", metavar=metavar, choices=choices)
 
 
 def as_flags(settings: Mapping[str, Any], *, password_stdin: bool = False) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from franking.auth.store import MemoryStore
 from franking.discovery.recommend import recommend
 from franking.discovery.recommendation import Recommendation
 from franking.errors import SettingsError
+from franking.manual import page_reference
 from franking.message.address import Address
 from franking.provider import Provider
 from franking.registry import provider, providers
@@ -175,7 +176,7 @@ def _ask_client(console: Console, draft: Draft) -> None:
             console.say()
             for line in client.steps:
                 console.say(line, indent="  ", hang="     " if line[:1].isdigit() else "  ")
-            console.say(f"More: {client.page}", indent="  ")
+            console.say(f"More: {page_reference(client.page)}", indent="  ")
 
     def read(text: str) -> str:
         value = str(dropped_path(text)) if client.file else text.strip()

@@ -109,7 +109,7 @@ def contrast(colour: str, background: str) -> float:
     "at", [terminal, pytest.param(lambda *words: ended(spawned(*words)), marks=pytest.mark.process)]
 )
 def test_green(at: Any) -> None:
-    shown = at("send-test", "--embedded", "--to", ME)
+    shown = at("send-test", "--embedded", "--show-message", "--to", ME)
     assert shown.code == 0
     text = shown.text
     steps = re.findall(r"^  ✓ (\w+)", text, re.MULTILINE)
@@ -259,7 +259,8 @@ def piped(*arguments: str, **environment: str) -> subprocess.CompletedProcess[by
 
 
 def test_piped_output_is_plain_lines() -> None:
-    done = commandline.franking("send-test", "--embedded", "--to", ME, env={"TERM": "xterm-256color"})
+    words = ["send-test", "--embedded", "--show-message", "--to", ME]
+    done = commandline.franking(*words, env={"TERM": "xterm-256color"})
     assert done.code == 0
     assert "\x1b" not in done.err + done.out
     assert "\r" not in done.err

@@ -496,9 +496,17 @@ def test_the_built_in_server_prints_one_object(franking: Test) -> None:
     done = franking("send-test", "--embedded", "--to", ME, "--json", password=None)
     assert done.said == (0, "sent", None)
     shown = franking("send-test", "--embedded", "--to", ME, password=None)
-    assert shown.code == 0
-    assert "Subject: Test message from Franking" in shown.out
+    assert (shown.code, shown.out) == (0, "")
     assert "Message sent to me@example.cz" in shown.err
+    assert shown.err.endswith(f"\nNext, with your own mailbox: franking setup {ME}\n")
+    whole = franking("send-test", "--embedded", "--show-message", "--to", ME, password=None)
+    assert "Subject: Test message from Franking" in whole.out
+
+
+def test_only_the_built_in_server_can_show_what_it_received(franking: Test) -> None:
+    done = franking("send-test", "shop", "--show-message", "--to", ME, password=None)
+    assert done.code == 2
+    assert "--show-message: it goes with --embedded" in done.err
 
 
 # --- new users --------------------------------------------------------------------------------------------------------

@@ -293,7 +293,7 @@ def test_gmail(google: Google, tmp_path: Path) -> None:
     assert terminal.run() == 0, terminal.shown
     assert "1. Gmail and Google Workspace (recommended)" in terminal.shown
     assert "console.cloud.google.com" in terminal.shown
-    assert "docs/gmail.md" in terminal.shown
+    assert "franking docs gmail" in terminal.shown
     assert len(google.messages) == 1
     kept = Path(saved()["me"]["client_secrets"])
     assert kept.parent == Path(os.environ["FRANKING_CONFIG"]).parent

@@ -37,7 +37,10 @@ Name = Annotated[str, typer.Argument(help="The account's name.")]
 @app.command("list")
 @command
 def list_accounts(console: Console) -> None:
-    """List all accounts; the default one has a star."""
+    """List all accounts; the default one has a star.
+
+    franking accounts list
+    """
     saved = config.load()
     rows = []
     for name in saved.names:
@@ -73,7 +76,10 @@ def show(
     console: Console,
     name: Annotated[str | None, typer.Argument(help="The account's name; the default account without.")] = None,
 ) -> None:
-    """Show an account's settings, and its account URL."""
+    """Show an account's settings, and its account URL.
+
+    franking accounts show shop
+    """
     account = config.resolve(name)
     _encrypt(console, account.name)
     if console.json_output:
@@ -127,7 +133,7 @@ def add(
 ) -> None:
     """Add an account. Its password or sign-in comes afterwards: franking login NAME.
 
-    For example: franking accounts add shop --from info@example.com --host smtp.example.com --username info@example.com
+    franking accounts add shop --from info@example.com --host smtp.example.com --username info@example.com
     """
     if update:
         changes = {key: None if value == "" else value for key, value in settings.items()}
@@ -154,7 +160,10 @@ def remove(
         bool, typer.Option("--keep-secret", help="Leave its password or sign-in in the store.")
     ] = False,
 ) -> int:
-    """Remove an account, its password or sign-in included."""
+    """Remove an account, its password or sign-in included.
+
+    franking accounts remove shop
+    """
     saved = config.load()
     if name not in saved.names:
         raise saved.no_account(name)
@@ -175,21 +184,30 @@ def remove(
 @app.command("default")
 @command
 def default(console: Console, name: Name) -> None:
-    """Make an account the one that is meant when nobody names one."""
+    """Make an account the one that is meant when nobody names one.
+
+    franking accounts default shop
+    """
     _finish(console, editing.set_default(name).account(name), "now the default account")
 
 
 @app.command("enable")
 @command
 def enable(console: Console, name: Name) -> None:
-    """Let an account send."""
+    """Let an account send.
+
+    franking accounts enable shop
+    """
     _finish(console, editing.set_enabled(name, True).account(name), "switched on")
 
 
 @app.command("disable")
 @command
 def disable(console: Console, name: Name) -> None:
-    """Keep an account from sending; its settings and its secret stay."""
+    """Keep an account from sending; its settings and its secret stay.
+
+    franking accounts disable shop
+    """
     account = editing.set_enabled(name, False).account(name)
     if console.json_output:
         console.answer(_described(account))

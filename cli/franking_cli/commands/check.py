@@ -32,7 +32,10 @@ def run(
     transcript: Transcript = False,
     settings: dict[str, Any],
 ) -> int:
-    """Take the same steps as a send, up to the login; send nothing."""
+    """Take the same steps as a send, up to the login; send nothing.
+
+    franking check shop
+    """
     console.about["account"] = name_to_report(account)
     chosen = choose_account(account, settings, password_stdin=password_stdin)
     console.about["account"] = chosen.name

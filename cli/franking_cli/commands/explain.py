@@ -30,7 +30,10 @@ def run(
     host: Annotated[str | None, typer.Option("--host", help="The server that said it.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="The saved account, or URL, that met it.")] = None,
 ) -> int:
-    """Say what an error means that another program showed: a log line, a dialog's text, a traceback, JSON."""
+    """Say what an error means that another program showed: a log line, a dialog's text, a traceback, JSON.
+
+    franking explain "535 5.7.8 Error: authentication failed"
+    """
     words = " ".join(text or ()) or _piped(console)
     if not words.strip():
         evidence = Evidence("settings", reason="usage", details={"usage": (*console.path.split(), "--help")})

@@ -55,6 +55,8 @@ def run(
 ) -> None:
     """Sign in, or store a password.
 
+    franking login shop
+
     An OAuth account opens the browser; on a machine without one use --no-browser or --device. Any other account asks
     for its password.
     """

@@ -32,7 +32,10 @@ def run(
         bool, typer.Option("--revoke", help="Also end the sign-in at the provider, on every machine that shares it.")
     ] = False,
 ) -> None:
-    """Forget a password or a sign-in; the account's settings stay."""
+    """Forget a password or a sign-in; the account's settings stay.
+
+    franking logout shop
+    """
     store = open_store()
     name = account
     try:

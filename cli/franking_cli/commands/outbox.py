@@ -48,7 +48,10 @@ def list_entries(
     ] = None,
     counts: Annotated[bool, typer.Option("--counts", help="Only how many there are in each state.")] = False,
 ) -> None:
-    """List messages, the newest first."""
+    """List messages, the newest first.
+
+    franking outbox list --state failed
+    """
     box = Outbox()
     if counts:
         found = box.counts()
@@ -85,7 +88,10 @@ def show(
     *,
     eml: Annotated[bool, typer.Option("--eml", help="Write the message itself to stdout.")] = False,
 ) -> None:
-    """Show all that is known of a message."""
+    """Show all that is known of a message.
+
+    franking outbox show ID
+    """
     box = Outbox()
     entry = box.get(id)
     if eml:
@@ -114,7 +120,10 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Deliver what is due now, once each, and end.")] = False,
     connections: Annotated[int, typer.Option("--connections", min=1, metavar="NUMBER", help="Of each account.")] = 1,
 ) -> int:
-    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM)."""
+    """Deliver what is due, until it is stopped (Ctrl-C, SIGTERM).
+
+    franking outbox run
+    """
     stop = threading.Event()
     lock = threading.Lock()
 
@@ -151,7 +160,10 @@ def run(
 @app.command("retry")
 @command
 def retry(console: Console, ids: Ids = None, *, state: State = None) -> int:
-    """Try failed, refused or cancelled messages again, or queued ones at once."""
+    """Try failed, refused or cancelled messages again, or queued ones at once.
+
+    franking outbox retry --state failed
+    """
     box = Outbox()
     return _each(console, _chosen(box, ids, state), box.retry, "tried again")
 
@@ -159,7 +171,10 @@ def retry(console: Console, ids: Ids = None, *, state: State = None) -> int:
 @app.command("cancel")
 @command
 def cancel(console: Console, ids: Ids = None) -> int:
-    """Take queued messages back."""
+    """Take queued messages back.
+
+    franking outbox cancel ID
+    """
     return _each(console, _chosen(Outbox(), ids), Outbox().cancel, "cancelled")
 
 
@@ -174,7 +189,10 @@ def resolve(
     drop: Annotated[bool, typer.Option("--drop", help="Forget it.")] = False,
     yes: Yes = False,
 ) -> int:
-    """Say what became of messages that may have been accepted."""
+    """Say what became of messages that may have been accepted.
+
+    franking outbox resolve ID --sent
+    """
     chosen = [word for word, given in (("sent", sent), ("resend", resend), ("drop", drop)) if given]
     if len(chosen) != 1:
         raise typer.BadParameter("say one of --sent, --resend and --drop", param_hint="--sent")
@@ -194,7 +212,10 @@ def purge(
         str, typer.Option("--older-than", metavar="TIME", help="Ended at least so long ago: 30d, 12h.")
     ] = "30d",
 ) -> None:
-    """Remove what is finished; never what is unknown."""
+    """Remove what is finished; never what is unknown.
+
+    franking outbox purge --older-than 30d
+    """
     box = Outbox()
     ids = box.purge(duration(older_than, "--older-than"))
     if console.json_output:

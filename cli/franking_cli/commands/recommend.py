@@ -35,7 +35,10 @@ def run(
         float, typer.Option("--timeout", min=0.1, help="Seconds for all look-ups together, and for all ports.")
     ] = 10.0,
 ) -> None:
-    """Say which provider and settings suit a host or an address, with the evidence."""
+    """Say which provider and settings suit a host or an address, with the evidence.
+
+    franking recommend you@example.com
+    """
     found = recommend(what, offline=offline, timeout=timeout)
     if not probe:
         results, conclusion = [], ""

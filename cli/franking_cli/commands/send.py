@@ -26,9 +26,17 @@ from franking_cli.moments import moment
 from franking_cli.options import AccountName, PasswordStdin, Transcript, name_to_report, password_from_stdin
 from franking_cli.screen import answer_report, show_result, show_step
 
-__all__ = ["predict", "read_text", "run"]
+__all__ = ["given_or_read", "predict", "run"]
 
 _Many = list[str] | None
+
+
+def _part(flag: str, meaning: str, metavar: str | None = None) -> Any:
+    return typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel="The message")
+
+
+def _later(flag: str, meaning: str, metavar: str | None = None) -> Any:
+    return typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel="The outbox")
 
 
 @command(reports=True)
@@ -36,38 +44,36 @@ def run(
     console: Console,
     account: AccountName = None,
     *,
-    to: Annotated[_Many, typer.Option("--to", help="Recipient; may be repeated.")] = None,
-    cc: Annotated[_Many, typer.Option("--cc", help="Recipient of a copy; may be repeated.")] = None,
-    bcc: Annotated[_Many, typer.Option("--bcc", help="Hidden recipient; may be repeated.")] = None,
-    sender: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="ADDRESS", help="Header From, by default the account's; it also finds the account."
-        ),
-    ] = None,
-    reply_to: Annotated[str | None, typer.Option("--reply-to", help="Where answers go.")] = None,
+    to: Annotated[_Many, typer.Option("--to", metavar="ADDRESS", help="Recipient; may be repeated.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Subject.")] = None,
     text: Annotated[
-        str | None,
-        typer.Option("--text", help="Text; without --text, --text-file and --html-file it is read from stdin."),
+        str | None, typer.Option("--text", help="Text; without it and --text-file, --html, --html-file: from stdin.")
     ] = None,
-    text_file: Annotated[Path | None, typer.Option("--text-file", help="File with the text (UTF-8).")] = None,
-    html_file: Annotated[Path | None, typer.Option("--html-file", help="File with the HTML (UTF-8).")] = None,
-    attach: Annotated[_Many, typer.Option("--attach", help="File to attach; may be repeated.")] = None,
-    header: Annotated[_Many, typer.Option("--header", help="'Name: value'; may be repeated.")] = None,
-    eml: Annotated[Path | None, typer.Option("--eml", help="Send this .eml file as it is.")] = None,
+    attach: Annotated[_Many, typer.Option("--attach", metavar="FILE", help="File to attach; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the .eml to stdout and send nothing.")] = False,
-    queue: Annotated[bool, typer.Option("--queue", help="Put it into the outbox instead of sending it now.")] = False,
-    key: Annotated[
-        str | None, typer.Option("--key", metavar="KEY", help="With --queue: what names it, so that it goes only once.")
+    text_file: Annotated[Path | None, _part("--text-file", "File with the text (UTF-8).")] = None,
+    html: Annotated[str | None, _part("--html", "HTML, beside the text or alone.")] = None,
+    html_file: Annotated[Path | None, _part("--html-file", "File with the HTML (UTF-8).")] = None,
+    cc: Annotated[_Many, _part("--cc", "Recipient of a copy; may be repeated.", "ADDRESS")] = None,
+    bcc: Annotated[_Many, _part("--bcc", "Hidden recipient; may be repeated.", "ADDRESS")] = None,
+    sender: Annotated[
+        str | None, _part("--from", "Header From, by default the account's; it also finds the account.", "ADDRESS")
     ] = None,
+    reply_to: Annotated[str | None, _part("--reply-to", "Where answers go.", "ADDRESS")] = None,
+    header: Annotated[_Many, _part("--header", "A header of your own; may be repeated.", "'NAME: VALUE'")] = None,
+    eml: Annotated[Path | None, _part("--eml", "Send this .eml file as it is.")] = None,
+    queue: Annotated[bool, _later("--queue", "Put it into the outbox instead of sending it now.")] = False,
+    key: Annotated[str | None, _later("--key", "With --queue: names it, so that it goes only once.", "KEY")] = None,
     not_before: Annotated[
-        str | None, typer.Option("--not-before", metavar="TIME", help="With --queue: +2h, or ISO 8601 with a zone.")
+        str | None, _later("--not-before", "With --queue: +2h, or ISO 8601 with a zone.", "TIME")
     ] = None,
     password_stdin: PasswordStdin = False,
     transcript: Transcript = False,
 ) -> int:
-    """Send one message."""
+    """Send one message.
+
+    franking send shop --to jana@example.com --subject "Invoice" --attach invoice.pdf --text "Good morning"
+    """
     console.without_hints = True
     for flag, value in (("--key", key), ("--not-before", not_before)):
         if value and not queue:
@@ -80,6 +86,7 @@ def run(
         "--subject": subject,
         "--text": text,
         "--text-file": text_file,
+        "--html": html,
         "--html-file": html_file,
         "--attach": attach,
         "--header": header,
@@ -185,13 +192,8 @@ def _compose(
     """Make the message of what the flags gave; the text comes from stdin where no flag gave one."""
     if not any(recipients.values()):
         raise typer.BadParameter("give at least one recipient: --to jana@example.com", param_hint="--to")
-    text, html = composed["--text"], None
-    if composed["--text-file"]:
-        if text is not None:
-            raise typer.BadParameter("give either --text or --text-file", param_hint="--text-file")
-        text = read_text(composed["--text-file"])
-    if composed["--html-file"]:
-        html = read_text(composed["--html-file"])
+    text = given_or_read("--text", composed["--text"], composed["--text-file"])
+    html = given_or_read("--html", composed["--html"], composed["--html-file"])
     if text is None and html is None:
         if stdin_used:
             raise typer.BadParameter(
@@ -240,6 +242,13 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise MessageError(f"{path}: cannot be read: {problem.strerror}.") from None
+
+
+def given_or_read(flag: str, text: str | None, file: Path | None) -> str | None:
+    """Return what was given itself, or the file's text; None where neither was."""
+    if text is not None and file is not None:
+        raise typer.BadParameter(f"give either {flag} or {flag}-file", param_hint=f"{flag}-file")
+    return read_text(file) if file is not None else text
 
 
 def read_text(path: Path) -> str:

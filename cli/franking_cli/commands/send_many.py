@@ -26,13 +26,25 @@ from franking_cli.batch.input import InputLine, Templates, read_input
 from franking_cli.batch.journal import Journal
 from franking_cli.batch.progress import Progress, count_lines
 from franking_cli.command import command
-from franking_cli.commands.send import read_text
+from franking_cli.commands.send import given_or_read
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
 from franking_cli.screen import show_error
 from franking_cli.signals import on_ending
 
 __all__ = ["run"]
+
+
+def _template(flag: str, meaning: str) -> Any:
+    metavar = "FILE" if flag.endswith("-file") else "TEMPLATE"
+    return typer.Option(flag, help=meaning, metavar=metavar, rich_help_panel=_TEMPLATES)
+
+
+def _speed(flag: str, meaning: str, *, most: int) -> Any:
+    return typer.Option(flag, help=meaning, min=1, max=most, rich_help_panel="Speed")
+
+
+_TEMPLATES = "Templates for CSV (Jinja2: {{ name }} is the column name)"
 
 
 @command
@@ -48,21 +60,6 @@ def run(
         Path | None, typer.Argument(help="JSON lines (one message each), or CSV together with templates.")
     ] = None,
     *,
-    to: Annotated[
-        str | None, typer.Option("--to", help="Template of the recipient, for CSV; by default the column to.")
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="Template of the subject, for CSV; by default the column subject.")
-    ] = None,
-    text_file: Annotated[
-        Path | None, typer.Option("--text-file", help="Template of the text, for CSV (Jinja2).")
-    ] = None,
-    html_file: Annotated[
-        Path | None, typer.Option("--html-file", help="Template of the HTML, for CSV (Jinja2, escaped).")
-    ] = None,
-    attach: Annotated[
-        list[str] | None, typer.Option("--attach", help="Template of an attachment's path, for CSV; may be repeated.")
-    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Send at most so many in this run.")] = None,
     rate: Annotated[
         float | None,
@@ -76,39 +73,49 @@ def run(
             "--per-day", min=0, help="At most so many in 24 hours; by default the provider's own limit; 0 for no limit."
         ),
     ] = None,
-    connections: Annotated[
-        int | None,
-        typer.Option(
-            "--connections",
-            min=1,
-            max=64,
-            help="So many connections at once; by default what the provider is known to take, else 1.",
-        ),
-    ] = None,
-    window: Annotated[
-        int, typer.Option("--window", min=1, max=256, help="So many unanswered messages on each connection.")
-    ] = 1,
     resend_unknown: Annotated[
         bool, typer.Option("--resend-unknown", help="Send again what may have arrived already.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write .eml files to FILE.dry-run and send nothing.")
     ] = False,
+    to: Annotated[str | None, _template("--to", "Recipient; by default the column to.")] = None,
+    subject: Annotated[str | None, _template("--subject", "Subject; by default the column subject.")] = None,
+    text: Annotated[str | None, _template("--text", "Text.")] = None,
+    text_file: Annotated[Path | None, _template("--text-file", "File with the text.")] = None,
+    html: Annotated[str | None, _template("--html", "HTML; values are escaped.")] = None,
+    html_file: Annotated[Path | None, _template("--html-file", "File with the HTML; values are escaped.")] = None,
+    attach: Annotated[list[str] | None, _template("--attach", "Path of a file to attach; may be repeated.")] = None,
+    connections: Annotated[
+        int | None,
+        _speed("--connections", "So many at once; by default what the provider is known to take, else 1.", most=64),
+    ] = None,
+    window: Annotated[int, _speed("--window", "So many unanswered messages on each connection.", most=256)] = 1,
 ) -> int:
-    """Send many messages from JSON lines or CSV; print one JSON line per result; go on where an earlier run ended."""
+    """Send many messages from JSON lines or CSV; print one JSON line per result; go on where an earlier run ended.
+
+    franking send-many shop letters.jsonl
+    franking send-many shop people.csv --subject "Invoice for {{ name }}" --text-file letter.txt
+    """
     name, path = (account, file) if file is not None else (None, Path(account))
     if not path.is_file():
         raise SettingsError(
             f"{path}: there is no such file; give the file with the messages last: franking send-many ACCOUNT FILE."
         )
-    templates = None
+    templates = {
+        "--to": to,
+        "--subject": subject,
+        "--text": text,
+        "--text-file": text_file,
+        "--html": html,
+        "--html-file": html_file,
+        "--attach": attach,
+    }
     if _is_csv(path):
-        templates = _templates(to, subject, text_file, html_file, attach)
+        lines = read_input(path, _templates(templates))
     else:
-        _refuse_templates(
-            {"--to": to, "--subject": subject, "--text-file": text_file, "--html-file": html_file, "--attach": attach}
-        )
-    lines = read_input(path, templates)
+        _refuse(templates)
+        lines = read_input(path, None)
     with connect(name) as mailer:
         if dry_run:
             return _dry_run(console, mailer, itertools.islice(lines, limit), Path(f"{path}.dry-run"))
@@ -133,26 +140,26 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv")
 
 
-def _refuse_templates(flags: Mapping[str, Any]) -> None:
+def _refuse(flags: Mapping[str, Any]) -> None:
     for flag, value in flags.items():
         if value:
             raise typer.BadParameter("templates go with a .csv file; JSON lines hold whole messages", param_hint=flag)
 
 
-def _templates(
-    to: str | None, subject: str | None, text_file: Path | None, html_file: Path | None, attach: list[str] | None
-) -> Templates:
-    if text_file is None and html_file is None:
+def _templates(flags: Mapping[str, Any]) -> Templates:
+    text = given_or_read("--text", flags["--text"], flags["--text-file"])
+    html = given_or_read("--html", flags["--html"], flags["--html-file"])
+    if text is None and html is None:
         raise typer.BadParameter(
             "give the text of the messages: --text-file letter.txt, or --html-file letter.html",
             param_hint="--text-file",
         )
     return Templates(
-        to=to or "{{ to }}",
-        subject=subject or "{{ subject }}",
-        text=read_text(text_file) if text_file else None,
-        html=read_text(html_file) if html_file else None,
-        attach=tuple(attach or ()),
+        to=flags["--to"] or "{{ to }}",
+        subject=flags["--subject"] or "{{ subject }}",
+        text=text,
+        html=html,
+        attach=tuple(flags["--attach"] or ()),
     )
 
 

@@ -16,7 +16,7 @@ from franking.sending import testsend
 from franking.sending.connect import connect
 from franking_cli.command import command
 from franking_cli.commands.send import predict
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, shell, visible
 from franking_cli.exit_codes import exit_code
 from franking_cli.logs import show_dialogue
 from franking_cli.options import (
@@ -41,19 +41,24 @@ def run(
     console: Console,
     account: AccountName = None,
     *,
-    to: Annotated[str | None, typer.Option("--to", help="Where the test message goes; your own address.")] = None,
-    password_stdin: PasswordStdin = False,
-    embedded: Annotated[
-        bool, typer.Option("--embedded", help="Start a built-in mail server and show what it received.")
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ADDRESS", help="Where the test message goes; your own address.")
+    ] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Send it to a built-in server, just to see.")] = False,
+    show_message: Annotated[
+        bool, typer.Option("--show-message", help="With --embedded: show the message as the server received it.")
     ] = False,
-    transcript: Transcript = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the message to stdout and send nothing.")] = False,
+    password_stdin: PasswordStdin = False,
+    transcript: Transcript = False,
     settings: dict[str, Any],
 ) -> int:
     """Send a test message and say what is wrong, why, and who can mend it.
 
-    With a saved account: franking send-test shop --to you@example.com.
-    With unsaved settings: --provider smtp --from … --host … --port … --security … --username … --password-stdin.
+    franking send-test shop --to you@example.com
+    franking send-test --from you@example.com --host smtp.example.com --username you@example.com --to you@example.com
+
+    The first tests a saved account, the second settings that nobody saved.
     """
     console.about["account"] = name_to_report(account)
     if not to:
@@ -63,13 +68,21 @@ def run(
     except ValueError as problem:
         raise SettingsError(f"to: {problem}", field="to") from None
     console.about["to"] = (recipient.address,)
+    if show_message and not embedded:
+        raise typer.BadParameter("it goes with --embedded", param_hint="--show-message")
     if embedded:
         if account is not None:
             raise typer.BadParameter(
                 "the built-in server has an account of its own; leave the name out", param_hint="--embedded"
             )
         return _with_embedded_server(
-            console, recipient, settings, password_stdin=password_stdin, transcript=transcript, dry_run=dry_run
+            console,
+            recipient,
+            settings,
+            password_stdin=password_stdin,
+            transcript=transcript,
+            dry_run=dry_run,
+            show_message=show_message,
         )
     chosen = choose_account(account, settings, password_stdin=password_stdin)
     if dry_run:
@@ -86,6 +99,7 @@ def _with_embedded_server(
     password_stdin: bool,
     transcript: bool,
     dry_run: bool,
+    show_message: bool,
 ) -> int:
     from franking_cli.embedded_server import MailServer
 
@@ -99,7 +113,12 @@ def _with_embedded_server(
         where = "The built-in server has it; nothing left this computer."
         code = _test(console, account, recipient, secret, transcript=transcript, where=where)
         if code == 0 and not console.json_output:
-            _show_received(console, server)
+            if show_message:
+                _show_received(console, server)
+            console.say()
+            console.raw(
+                f"Next, with your own mailbox: {console.style(shell('franking', 'setup', recipient.address), 'strong')}"
+            )
         return code
 
 

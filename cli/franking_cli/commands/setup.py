@@ -56,7 +56,10 @@ def run(
     default: Default = False,
     settings: dict[str, Any],
 ) -> int:
-    """Set an account up: recommend, sign in, test, save. Nothing is written before the test has passed."""
+    """Set an account up: recommend, sign in, test, save. Nothing is written before the test has passed.
+
+    franking setup you@example.com
+    """
     draft = new_draft(console, address, settings, offline=offline)
     draft.name = ask_name(console, draft, name, replace=replace)
     screen = LoginScreen(console, no_browser=no_browser, device=device)

@@ -44,6 +44,8 @@ def run(
 ) -> int:
     """Tell where each account's secret is, how old it is, and what repairs it.
 
+    franking status --verify
+
     Exit code 4 when somebody has to sign in, 2 when a password is missing or a setting is wrong.
     """
     names = load().names if account is None else (account,)

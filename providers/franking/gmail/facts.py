@@ -56,7 +56,7 @@ FACTS = Facts(
             "2. Google Auth Platform: name the app; add yourself as a test user, or choose Internal (Workspace).",
             "3. Clients, Create client, type Desktop app: download the JSON file.",
         ),
-        page="docs/gmail.md",
+        page="gmail",
         check=_check_client,
         file=True,
         instead=("service_account",),

@@ -165,7 +165,7 @@ FACTS = Facts(
             ),
             "3. API permissions, Microsoft Graph, delegated: Mail.Send. Overview shows the Application (client) ID.",
         ),
-        page="docs/outlook.md",
+        page="outlook",
         check=_check_client,
     ),
     routes=(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from franking.account.account import Account
 from franking.auth.secret import Password
 from franking.errors import Evidence, FrankingError, SettingsError
+from franking.manual import page_reference
 from franking.net import http, http_errors
 from franking.outlook.certificate import pem
 from franking.outlook.facts import authority
@@ -49,8 +50,7 @@ def application(account: Account, secret: Password | None = None) -> Iterator[Ap
     if not account.client_id:
         raise SettingsError(
             "client_id: an Outlook account needs the Application (client) ID of an app registration "
-            "in Microsoft Entra; "
-            "docs/outlook.md shows where to get one.",
+            f"in Microsoft Entra. Where to get one: {page_reference('outlook')}",
             field="client_id",
         )
     try:
