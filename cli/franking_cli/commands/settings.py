@@ -37,7 +37,9 @@ def run(
     no_browser: NoBrowser = False,
     language: Annotated[str | None, typer.Option("--language", metavar="cs|en", help="Language of the page.")] = None,
 ) -> int:
-    """Set accounts up and test them in a browser: for example franking settings shop.
+    """Set accounts up and test them in a browser.
+
+    franking settings shop
 
     Serves the page on this computer only and prints its address; ends with Ctrl-C, or when nobody has used it for a
     while.
