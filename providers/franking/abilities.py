@@ -25,6 +25,7 @@ __all__ = [
     "KnowsScopes",
     "KnowsWho",
     "LoginUI",
+    "ShowsCodes",
     "SupportsBinding",
     "SupportsClosed",
     "SupportsDestination",
@@ -201,6 +202,14 @@ class LoginUI(Protocol):
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no."""
+
+
+@runtime_checkable
+class ShowsCodes(Protocol):
+    """A login's user interface that shows a device code by itself; another one is shown the issuer's message."""
+
+    def show_code(self, code: str, url: str) -> None:
+        """Show what is typed in on another device, and the address where."""
 
 
 @runtime_checkable

@@ -88,6 +88,7 @@ GENERIC: tuple[Rule, ...] = (
         temporary=False,
     ),
     _on("settings", "settings.ca-file", "ca-file"),
+    _on("settings", "settings.host-not-allowed", "host-not-allowed"),
     # a sign-in that did not come about
     _on("oauth", "login.required", "no-grant"),
     _on("oauth", "login.timeout", "sign-in-timeout", note="O23"),

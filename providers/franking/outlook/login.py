@@ -25,7 +25,7 @@ from franking.outlook.certificate import certificate_end
 from franking.outlook.facts import GRAPH, SMTP, authority, scopes
 from franking.outlook.issuer import Application, application, asked
 from franking.outlook.signin_errors import explained, numbers
-from franking.provider import LoginUI
+from franking.provider import LoginUI, ShowsCodes
 from franking.text import bounded
 
 __all__ = ["login", "prepared", "refresh", "revoke"]
@@ -234,7 +234,10 @@ def _device(
     flow: dict[str, Any] = asked(account, app.msal.initiate_device_flow, scopes=list(own))
     if "user_code" not in flow:
         return flow
-    ui.show(_instructions(flow))
+    if isinstance(ui, ShowsCodes):
+        ui.show_code(bounded(str(flow["user_code"]), 60), _where(flow))
+    else:
+        ui.show(_instructions(flow))
     left, pause = min(flow["expires_in"], DEVICE_SECONDS), max(1, flow["interval"])
     while left > 0:
         sleep(pause)
@@ -258,9 +261,14 @@ def _instructions(flow: Mapping[str, Any]) -> str:
     """Return the issuer's own message, or one like it."""
     if flow.get("message"):
         return bounded(str(flow["message"]), 600)
-    where = bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
+    where = _where(flow)
     code = bounded(str(flow["user_code"]), 60)
     return f"To sign in, open {where} in a browser, on any device, and type the code {code}."
+
+
+def _where(flow: Mapping[str, Any]) -> str:
+    """Return the address at which the code is typed in."""
+    return bounded(str(flow.get("verification_uri") or flow.get("verification_url") or ""), 300)
 
 
 def _grant(

@@ -29,7 +29,7 @@ from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer
 from franking.text import visible
 
-__all__ = ["TestReport", "check", "compose", "hints_for", "interrupted", "send_test", "send_watched"]
+__all__ = ["TestReport", "check", "compose", "hints_for", "interrupted", "send_test", "send_watched", "subject_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +215,16 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
     html = f"<p>{opening}</p><table>{cells}</table><p>Nobody needs to answer it.</p>"
     return Message(
         to=[to],
-        subject=f"Test message from Franking ({account.name})",
+        subject=subject_of(account.name),
         text=text,
         html=html,
         headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
     )
+
+
+def subject_of(name: str | None) -> str:
+    """Return the subject of the test messages of an account, by which one finds them."""
+    return f"Test message from Franking ({name})"
 
 
 def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:

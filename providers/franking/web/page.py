@@ -7,8 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,6 @@ class SettingsPage:
 
     remembers_passwords = False
     ways: tuple[str, ...] = ("device", "pasted")
-    refused_by_default = True
 
     def __init__(
         self,
@@ -72,9 +70,10 @@ class SettingsPage:
         self.sent: deque[float] = deque()
         self._templates = templates
 
-    @cached_property
+    @property
     def look(self) -> view.Look:
-        return view.Look(self._templates)
+        """Return the templates of this page."""
+        return view.look(self._templates)
 
     # -- for the adapters --------------------------------------------------------------------------------------------
 
@@ -84,6 +83,20 @@ class SettingsPage:
         from franking.web.wsgi import wsgi
 
         return wsgi(self)
+
+    @property
+    def asgi(self) -> Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]:
+        """Return the page as an ASGI application, to be mounted anywhere."""
+        from franking.web.asgi import asgi
+
+        return asgi(self)
+
+    @property
+    def django_urls(self) -> list[Any]:
+        """Return the page's URL patterns for Django's ``include``."""
+        from franking.web.django import urls
+
+        return urls(self)
 
     def permits(self, native: object) -> Any:
         """Ask the application whether this request may see the page; False where it raises."""

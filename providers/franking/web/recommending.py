@@ -40,22 +40,28 @@ class Advice:
 
 
 def advise(draft: Draft, *, offline: bool) -> Advice | None:
-    """Return what is recommended for the server, else for the From; None where nothing is known."""
-    found = None
-    for text in _known(draft):
-        try:
-            found = recommend(text, offline=offline, timeout=LOOK_UP_SECONDS, language=draft.words.language)
-        except SettingsError:
-            continue
-        if found.provider is not None:
-            break
-    if found is None or found.provider is None:
+    """Return what is recommended for the server, else for the From; None where nothing is known. DNS is asked only for
+    what no name tells.
+    """
+    found = _looked_up(draft, offline=True)
+    if found is None and not offline:
+        found = _looked_up(draft, offline=False)
+    if found is None:
         return None
     advice = Advice(found, same=False)
     same = draft.provider.name == found.provider and all(
         draft.texts.get(key, "").lower() == value.lower() for key, value in advice.settings.items()
     )
     return Advice(found, same)
+
+
+def _looked_up(draft: Draft, *, offline: bool) -> Recommendation | None:
+    for text in _known(draft):
+        with suppress(SettingsError):
+            found = recommend(text, offline=offline, timeout=LOOK_UP_SECONDS, language=draft.words.language)
+            if found.provider is not None:
+                return found
+    return None
 
 
 def _known(draft: Draft) -> list[str]:

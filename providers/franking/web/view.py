@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import Evidence, SettingsError
+from franking.sending.testsend import subject_of
 from franking.text import escaped
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from franking.sending.testsend import TestReport
     from franking.web.words import Words
 
-__all__ = ["NOW", "Look", "colour", "fields_named", "for_support", "result"]
+__all__ = ["NOW", "Look", "colour", "fields_named", "for_support", "look", "result", "static"]
 
 NOW = "\x00"
 """Stands in a template where the browser should get what there is so far."""
@@ -70,6 +71,12 @@ class Look:
                 yield "".join(waiting).replace(NOW, "")
                 waiting.clear()
         yield "".join(waiting)
+
+
+@cache
+def look(folder: str | Path | None) -> Look:
+    """Return the templates, read once for all pages that have the same."""
+    return Look(folder)
 
 
 @cache
@@ -126,6 +133,7 @@ def result(report: TestReport, say: Words) -> dict[str, Any]:
         "report": report,
         "colour": colour(report),
         "told": report.diagnosis.text(say.language) if report.diagnosis else None,
+        "subject": subject_of(report.account),
         "fields": fields_named(report),
         "hints": [
             hint.remedy(say.language)

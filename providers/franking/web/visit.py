@@ -93,7 +93,10 @@ class Visit:
             raise Refusal(400, "no-such-method-of-sending")
         draft = Draft(self.say, chosen, saved, name=name)
         if isinstance(self.accounts, KnowsDefaults):
-            draft.defaults = self.accounts.defaults(chosen.name)
+            try:
+                draft.defaults = self.accounts.defaults(chosen.name)
+            except FrankingError as problem:
+                self._problem = str(problem)
         if saved is None:
             draft.fill_new()
         elif saved.provider == chosen.name:
@@ -192,7 +195,7 @@ class Visit:
             return None
         return last if name or last.running else None
 
-    # -- who is signed in -----------------------------------------------------------------------------------------------
+    # -- who is signed in --------------------------------------------------------------------------------------------
 
     def signin_context(self, draft: Draft) -> dict[str, Any] | None:
         """Return what is shown of signing in: who is signed in, and the sign-in under way."""

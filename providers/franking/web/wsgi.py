@@ -10,15 +10,18 @@ from urllib.parse import parse_qsl
 
 from franking.web.request import Request, Response, read_form
 
-__all__ = ["Handles", "ended", "queried", "wsgi"]
+__all__ = ["Handles", "allowed", "ended", "queried", "wsgi"]
 
 
 class Handles(Protocol):
     """What an adapter needs of a page."""
 
+    authorize: Any
+
     def handle(self, request: Request) -> Response: ...
     def permits(self, native: object) -> Any: ...
     def speaks(self, native: object) -> Any: ...
+    def refused(self, problem: Exception) -> None: ...
 
 
 def wsgi(page: Handles) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
@@ -45,7 +48,7 @@ def wsgi(page: Handles) -> Callable[[dict[str, Any], Callable[..., Any]], Iterab
             ),
             secure=environ.get("wsgi.url_scheme") == "https",
             native=environ,
-            allowed=bool(ended(page.permits(environ))),
+            allowed=allowed(page, environ),
             language=ended(page.speaks(environ)),
         )
         response = page.handle(request)
@@ -63,6 +66,15 @@ def queried(text: str) -> dict[str, str]:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=20))
     except ValueError:
         return {}
+
+
+def allowed(page: Handles, native: object) -> bool:
+    """Ask the application whether this request may see the page; an exception is a refusal."""
+    try:
+        return bool(ended(page.permits(native)))
+    except Exception as problem:  # noqa: BLE001  (whatever it is, it is a refusal)
+        page.refused(problem)
+        return False
 
 
 def ended(answer: Any) -> Any:
