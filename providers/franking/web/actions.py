@@ -50,7 +50,10 @@ class Actions(Visit):
         with self.visitor.lock:
             if once in self.visitor.runs:
                 return self._again(once)
+            chosen = draft.name
             draft.read(fields)
+            if self.page.only is not None:  # a form names no other account
+                draft.name = chosen
             if action != "remove":
                 self.visitor.removing = None
             match action:
