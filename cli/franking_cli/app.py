@@ -29,6 +29,7 @@ COMMANDS = {
     "accounts": "List, show, add, remove, enable or disable accounts.",
     "settings": "Set accounts up and test them, in a browser.",
     "outbox": "What waits to be sent, what became of it; deliver it.",
+    "relay": "An SMTP server for old programs and devices.",
     "docs": "Show a page of the manual, here in the terminal.",
     "help": "Show the help of a command.",
     "version": "Show the version.",
@@ -37,7 +38,7 @@ COMMANDS = {
 # under which heading ``franking --help`` shows them; one that is not named here stands under the last
 _PANELS = {
     "Start": ("setup", "register", "recommend", "settings"),
-    "Send": ("send-test", "check", "send", "send-many", "outbox"),
+    "Send": ("send-test", "check", "send", "send-many", "outbox", "relay"),
     "Accounts and sign-in": ("accounts", "login", "logout", "status", "store"),
     "When it fails": ("explain", "check-domain", "health"),
     "More": (),
@@ -70,7 +71,7 @@ def load(name: str) -> Any:
         app = typer.Typer(add_completion=False)
         app.command(name, help=module.run.__doc__)(module.run)
     app.rich_markup_mode = None
-    app.info.cls = Group
+    app.info.cls = getattr(module, "Group", Group)
     for registered in app.registered_commands:
         registered.cls = Command
         callback: Any = registered.callback

@@ -1,5 +1,5 @@
-"""What a program tells the service manager that started it (sd_notify(3)): ready, stopping, still alive. Without one
-nothing is told.
+"""What a program tells the service manager that started it (sd_notify(3)): ready, stopping, still alive; and the
+sockets that it hands over (sd_listen_fds(3)). Without one nothing is told, and there are none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["notify", "served"]
+__all__ = ["handed_sockets", "notify", "served"]
+
+FIRST = 3
+"""The descriptor of the first socket that is handed over."""
+
+
+def handed_sockets() -> list[tuple[str, socket.socket]]:
+    """Return the listening sockets that the service manager opened for this very process, each with its name."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS") or 0)
+    names = (os.environ.get("LISTEN_FDNAMES") or "").split(":")
+    found = []
+    for place in range(count):
+        sock = socket.socket(fileno=FIRST + place)
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+        found.append((names[place] if place < len(names) else "smtp", sock))
+    return found
 
 
 def notify(state: str) -> None:

@@ -35,7 +35,7 @@ SYSTEM = "/etc/franking/accounts.toml"
 make directories at the top.
 """
 
-_SECTIONS = ("outbox", "routes")
+_SECTIONS = ("outbox", "relay", "routes")
 _TOP = ("default", "providers", "accounts", *_SECTIONS)
 _OWN = ("provider", "from")
 

@@ -19,7 +19,7 @@ from franking.registry import provider as provider_named
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["changeable", "remove", "save", "set_default", "set_enabled"]
+__all__ = ["Edit", "changeable", "edited", "remove", "save", "set_default", "set_enabled"]
 
 
 def save(
@@ -29,7 +29,7 @@ def save(
 
     The first account becomes the default. Raises ``SettingsError`` where the name is taken, unless ``replace``.
     """
-    with _edited(environ) as edit:
+    with edited(environ) as edit:
         name, config, document = account.name, edit.config, edit.document
         if name in config.tables and not replace:
             raise SettingsError(
@@ -68,7 +68,7 @@ def changeable(name: str, environ: Mapping[str, str] | None = None) -> Account:
 
 def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Take an account out of the settings file; its secret is another matter. It also stops being the default."""
-    with _edited(environ) as edit:
+    with edited(environ) as edit:
         document = edit.document
         _expected(edit.config, name)
         del document["accounts"][name]
@@ -81,7 +81,7 @@ def remove(name: str, environ: Mapping[str, str] | None = None) -> Config:
 
 def set_default(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Make an account the one that is meant when nobody names one."""
-    with _edited(environ) as edit:
+    with edited(environ) as edit:
         _expected(edit.config, name).account(name)
         edit.document = _put_default(edit.document, name)
     return load(environ)
@@ -89,7 +89,7 @@ def set_default(name: str, environ: Mapping[str, str] | None = None) -> Config:
 
 def set_enabled(name: str, enabled: bool, environ: Mapping[str, str] | None = None) -> Config:
     """Switch an account's sending on or off."""
-    with _edited(environ) as edit:
+    with edited(environ) as edit:
         config, document = edit.config, edit.document
         _expected(config, name).account(name)
         table = document["accounts"][name]
@@ -127,7 +127,7 @@ def _toml_values(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass
-class _Edit:
+class Edit:
     """The file while it is being changed."""
 
     config: Config
@@ -135,7 +135,7 @@ class _Edit:
 
 
 @contextmanager
-def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
+def edited(environ: Mapping[str, str] | None) -> Iterator[Edit]:
     """Lend the file as a document whose comments survive; write it back whole at the end, unless the work failed."""
     import tomlkit
 
@@ -151,7 +151,7 @@ def _edited(environ: Mapping[str, str] | None) -> Iterator[_Edit]:
             if real.exists():
                 like, data = real.stat(), real.read_bytes()
             config = parse(data, str(path), environ)
-            edit = _Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
+            edit = Edit(config, tomlkit.parse(data.decode("utf-8-sig")))
             yield edit
             text = tomlkit.dumps(edit.document)
             parse(text.encode(), str(path), environ)  # what is written can be read …

@@ -1,0 +1,249 @@
+"""``franking relay``: an SMTP server for old programs and devices; its users, made and removed."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from franking.account.config import load
+from franking.errors import SettingsError
+from franking.relay.devices import add_user as make_user
+from franking.relay.devices import remove_user as take_user
+from franking.relay.devices import users_of
+from franking.relay.events import Event
+from franking.relay.relay import Relay
+from franking.relay.settings import FIELDS
+from franking_cli.command import command
+from franking_cli.console import Console, visible
+from franking_cli.help import Group as PlainGroup
+from franking_cli.options import PasswordStdin, password_from_stdin
+from franking_cli.service import handed_sockets, served
+from franking_cli.signals import on_ending
+
+__all__ = ["app"]
+
+
+class Group(PlainGroup):
+    """Take ``franking relay`` with the flags of ``run`` for ``franking relay run``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h")):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    add_completion=False,
+    help="An SMTP server on this machine, so that old programs and devices keep mailing.",
+)
+
+
+_USUAL = ("account", "allow", "wait")
+_METAVARS = {"int": "NUMBER", "float": "SECONDS", "names": "A,B"}
+
+
+def _flags() -> list[inspect.Parameter]:
+    """Make a flag of each scalar key of ``[relay]``; numbers are read by the field itself, which says better what is
+    wrong with one.
+    """
+    found = []
+    for field in FIELDS:
+        metavar = "|".join(field.choices) or {"int": "NUMBER", "float": "SECONDS", "names": "A,B"}.get(
+            field.type, "TEXT"
+        )
+        panel = None if field.name in _USUAL else "Rarer settings"
+        option = typer.Option(field.flag, help=field.help, metavar=metavar, show_default=False, rich_help_panel=panel)
+        kind: Any = str
+        if field.type == "names":
+            kind = list[str]
+        found.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+            )
+        )
+    return found
+
+
+def _run(console: Console, *, listen: list[str] | None = None, no_run: bool = False, **keys: Any) -> int:
+    """Take mail over SMTP, and send it by an account, until it is stopped (Ctrl-C, SIGTERM).
+
+    franking relay run
+    franking relay run --listen 0.0.0.0:587
+    """
+    given: dict[str, Any] = {key: value for key, value in keys.items() if value}
+    if listen:
+        given["listen"] = listen
+    screen = _Screen(console)
+    relay = Relay.of_settings(given, run=not no_run, observer=screen.tell, sockets=handed_sockets())
+    stop = threading.Event()
+    with on_ending(lambda number, frame: stop.set()):
+        relay.start()
+        screen.advise(relay)
+        with served():
+            while not stop.wait(0.5):
+                if not relay.alive:
+                    raise SettingsError("The relay has ended by itself; its log says why (-v).", field="relay")
+        relay.stop()
+    return 0
+
+
+_LISTEN = Annotated[
+    list[str] | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; may be repeated.")
+]
+_NO_RUN = Annotated[bool, typer.Option("--no-run", help="Only receive: franking outbox run delivers elsewhere.")]
+_own = list(inspect.signature(_run, eval_str=True).parameters.values())[:1]
+_own.append(inspect.Parameter("listen", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_LISTEN))
+_own.append(inspect.Parameter("no_run", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_NO_RUN))
+_run.__signature__ = inspect.Signature([*_own, *_flags()])  # type: ignore[attr-defined]
+run: Callable[..., Any] = app.command("run", help=_run.__doc__)(command(_run))
+
+
+class _Screen:
+    """Show what happens: listening and messages on stdout, the rest on stderr. Called from the relay's thread."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+
+    def tell(self, event: Event) -> None:
+        with self._lock:
+            if self._console.json_output:
+                self._console.answer(event.as_dict())
+            else:
+                self._show(event)
+
+    def _show(self, event: Event) -> None:
+        console, values = self._console, event.values
+        match event.name:
+            case "listening":
+                console.data(f"listening  {values['address']}  {_TLS[values['tls']]}")
+                if values["fingerprint"]:
+                    console.say(f"Its certificate's fingerprint: {values['fingerprint']}")
+            case "message":
+                to = ", ".join(values["to"][:3])
+                if len(values["to"]) > 3:
+                    to += f" and {len(values['to']) - 3} more"
+                words = (values["outcome"], values["user"] or values["client"], values["from"], to, values["reply"])
+                console.data("  ".join(visible(str(word)) for word in words))
+            case "refused":
+                console.say(visible(f"refused at {values['stage']}: {values['client']}: {values['reply']}"), "warn")
+            case "login-failed":
+                said = [f"wrong login of {values['user']!r} from {values['client']}", values["hint"]]
+                console.say(visible("; ".join(filter(None, said))), "warn")
+            case "warning":
+                console.say(visible(values["text"]), "warn")
+            case _:
+                pass
+
+    def advise(self, relay: Relay) -> None:
+        """Say what to type into the device or program."""
+        if self._console.json_output:
+            return
+        port = relay.addresses[0][1]
+        local = all(listen.loopback for listen in relay.settings.listen)
+        where = "this machine's name or address"
+        if local:
+            where = "127.0.0.1 (programs on this machine)"
+        login = ", ".join(["none"] * bool(relay.settings.allow) + list(relay.settings.users))
+        with self._lock:
+            say = self._console.say
+            say("Type into the program or device:", "strong")
+            say(f"server    {where}", indent="  ")
+            say(f"port      {port}", indent="  ")
+            say(f"security  {_TLS[relay.settings.listen[0].tls]}", indent="  ")
+            say(f"login     {login.replace(', ', ', or ', 1)}", indent="  ")
+            if local:
+                say(
+                    "Devices elsewhere: franking relay add-user NAME, then franking relay --listen 0.0.0.0:587", "faint"
+                )
+            say("Ctrl-C ends it.", "faint")
+
+
+_TLS = {"none": "no encryption", "starttls": "STARTTLS", "implicit": "SSL/TLS"}
+
+
+# --- users ------------------------------------------------------------------------------------------------------------
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="What the device logs in as.")]
+
+
+@app.command("add-user")
+@command
+def add_user(
+    console: Console,
+    name: _Name,
+    *,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NAME", help="The account that sends for it.")
+    ] = None,
+    sender: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="ADDRESS", help="What it may send from (@novak.cz: a domain); may be repeated."),
+    ] = None,
+    on_blocked: Annotated[
+        str | None,
+        typer.Option("--on-blocked", metavar="refuse|hold", help="Refuse, or keep, what cannot be sent just now."),
+    ] = None,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Make a user, with a password of its own that is shown once.
+
+    franking relay add-user printer --from scanner@novak.cz
+    """
+    if on_blocked not in (None, "refuse", "hold"):
+        raise typer.BadParameter("say refuse or hold", param_hint="--on-blocked")
+    given = password_from_stdin() if password_stdin else None
+    password = make_user(name, account=account, senders=sender or (), on_blocked=on_blocked, password=given)
+    config = load()
+    user = users_of(config.sections.get("relay", {}))[name]
+    by = user.account or config.sections.get("relay", {}).get("account") or config.chosen
+    senders = list(user.senders)
+    if not senders and by in config.tables:
+        senders = [config.account(str(by)).sender.address]
+    if console.json_output:
+        console.answer({"name": name, "password": password, "account": by, "from": senders})
+        return
+    console.data(f"name      {name}")
+    console.data(f"password  {'(the one given)' if given else password}")
+    console.say(
+        f"The password is shown this once; it opens no mailbox. {visible(name)} may send from: "
+        f"{visible(', '.join(senders) or 'nothing yet; add an account: franking setup')}."
+    )
+
+
+@app.command("users")
+@command
+def users(console: Console) -> None:
+    """List the users; their passwords are not known here.
+
+    franking relay users
+    """
+    found = users_of(load().sections.get("relay", {}))
+    if console.json_output:
+        console.answer([
+            {"name": user.name, "account": user.account, "from": list(user.senders), "on_blocked": user.on_blocked}
+            for user in found.values()
+        ])  # fmt: skip
+        return
+    for user in found.values():
+        console.data(f"{user.name:<20}  {user.account or '-':<16}  {', '.join(user.senders) or '-'}")
+    if not found:
+        console.say("There is none yet; make one with: franking relay add-user NAME")
+
+
+@app.command("remove-user")
+@command
+def remove_user(console: Console, name: _Name) -> None:
+    """Remove a user; a relay that runs ends its sessions.
+
+    franking relay remove-user printer
+    """
+    take_user(name)
+    if console.json_output:
+        console.answer({"name": name, "removed": True})
+    else:
+        console.say(f"{visible(name)} is removed.", "good")

@@ -1,0 +1,228 @@
+"""From a whole message to the reply: who sends it, by which account, into the outbox, and what became of it.
+
+One for all connections. It knows no sockets and no dialogue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from franking.errors import FrankingError, MessageError, SettingsError
+from franking.outbox.store import Store, parsed
+from franking.provider import RouteFacts
+from franking.relay.access import Access, Denied
+from franking.relay.blocked import Blocked
+from franking.relay.incoming import Header, Unwanted, compose, received_line
+from franking.relay.intake import KEY, Intake, Outcomes
+from franking.relay.reply import reply
+from franking.relay.settings import DEFAULT_SIZE
+from franking.relay.verdict import Verdict, blocked_reply, queued, verdict
+from franking.sending.enqueue import draft
+from franking.sending.mailer import Mailer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from franking.account.account import Account
+    from franking.outbox.entry import OutboxEntry
+    from franking.relay.asked import End
+    from franking.relay.settings import User
+    from franking.relay.spool import Spool
+
+__all__ = ["Acceptance", "Client", "Taken"]
+
+ROOM = 16 * 1024 * 1024
+"""Octets that must stay free on the outbox's disk."""
+
+_FINAL = ("accepted", "refused", "failed", "unknown", "cancelled")
+
+
+@dataclass(slots=True)
+class Client:
+    """Who sends: ``user`` has logged in, or None for an address that is allowed. ``gone``: has it hung up?"""
+
+    address: str
+    user: User | None
+    sender: str
+    recipients: list[str]
+    protocol: str
+    helo: str
+    gone: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one message: its id in the outbox (None: it is not there), and what its client is told."""
+
+    outcome: str
+    reply: bytes
+    id: str | None = None
+    account: str | None = None
+    author: str = ""
+    mended: tuple[str, ...] = ()
+    size: int = 0
+    withdrawn: bool = False
+
+
+class Acceptance:
+    """Take messages."""
+
+    def __init__(self, access: Access, intake: Intake, outcomes: Outcomes, *, woken: Callable[[], object]) -> None:
+        """``woken`` has a runner in this process look at once."""
+        self.access = access
+        self.intake, self._outcomes, self._woken = intake, outcomes, woken
+        self.reading = Store(intake.store.directory)  # a connection of its own: no commit is waited for
+        self.blocked = Blocked(self.reading)
+        self._mailers: dict[str, tuple[Account, Mailer]] = {}
+
+    @property
+    def bodies(self) -> Path:
+        return self.reading.directory / "bodies"
+
+    def close(self) -> None:
+        self.reading.close()
+
+    def found(self, ids: Sequence[str]) -> list[OutboxEntry]:
+        """Return those messages of which an attempt is known, told by the outbox itself."""
+        entries = self.reading.entries([parsed(id)[0] for id in ids])
+        return [entry for entry in entries if entry.state in _FINAL or (entry.state == "queued" and entry.attempts)]
+
+    # -- before the message ------------------------------------------------------------------------------------------
+
+    @property
+    def largest(self) -> int:
+        """Return how many octets a message may have: as set, or what the account's largest route carries."""
+        if self.access.settings.max_message_size:
+            return self.access.settings.max_message_size
+        sizes = [self._mailer(self.access.config.account(name)).limits.size for name in self.access.accounts()]
+        return max(size or DEFAULT_SIZE for size in sizes)
+
+    def room_for(self, size: int) -> bool:
+        """Return whether the disk holds a message of that size."""
+        try:
+            found = os.statvfs(self.reading.directory)
+        except (OSError, AttributeError):  # Windows has no statvfs; writing tells
+            return True
+        return found.f_bavail * found.f_frsize >= 2 * size + ROOM
+
+    def at_mail(self, user: User | None, sender: str) -> bytes | None:
+        """Return the refusal of a sender, if it is known already; the header's From may say more."""
+        access = self.access
+        try:
+            account = access.account_for(user, sender)
+            if sender and not access.config.sections.get("routes"):
+                access.check(user, account, [sender])
+            if access.on_blocked(user) == "refuse" and (why := self.blocked.why(account)) is not None:
+                return blocked_reply(why)
+        except Denied as problem:
+            return reply(550, "5.7.1", str(problem))
+        except SettingsError as problem:
+            return reply(554, "5.3.5", str(problem))
+        except FrankingError as problem:
+            return reply(451, "4.3.0", str(problem))
+        return None
+
+    # -- the message -------------------------------------------------------------------------------------------------
+
+    async def take(self, client: Client, spool: Spool, end: End) -> Taken:
+        """Put a message that has come whole into the outbox, and return what is said to its client."""
+        begin = spool.finish()
+        try:
+            header = Header(begin)
+            author = next(iter(header.authors), "")
+            account = self.access.account_for(client.user, author or client.sender)
+            self.access.check(client.user, account, {*header.authors, client.sender})
+            on_blocked = self.access.on_blocked(client.user)
+            if on_blocked == "refuse" and (why := self.blocked.why(account)) is not None:
+                return Taken("refused", blocked_reply(why), account=account.name, author=author)
+            mailer = self._mailer(account)
+            mended = (*end.mended, *header.missing)
+            facts = mailer.provider.facts
+            prepared = compose(
+                header,
+                begin,
+                (spool.path, spool.size - len(begin)),
+                sender=client.sender,
+                recipients=client.recipients,
+                account=account.sender,
+                rewrite_from=account.rewrite_from,
+                route=next((route for route in facts.routes if route.name == mailer.route), RouteFacts(mailer.route)),
+                received=self._received(client),
+                eight_bit=end.eight_bit,
+            )
+            made = draft(mailer, prepared)
+        except (Unwanted, Denied, FrankingError) as problem:
+            return Taken("refused", _refusal(problem))
+        key = self._key(client, header, spool)
+        made = replace(made, subject=header.subject, key=key, digest=b"")
+        try:
+            entry = await self.intake.put(made)
+        except FrankingError as problem:
+            return Taken("refused", _not_written(problem), account=account.name, author=author, mended=mended)
+        said = await self._said(client, account, entry, on_blocked)
+        return Taken(said.outcome, said.reply, entry.id, account.name, author, mended, entry.bytes, said.withdraw)
+
+    async def _said(self, client: Client, account: Account, entry: OutboxEntry, on_blocked: str) -> Verdict:
+        """Return what is said of a message that is in the outbox; where that is a refusal, it is out of it by then."""
+        wait = 0.0 if self.blocked.rests(account) else self.access.settings.wait
+        if wait and entry.state not in _FINAL:
+            self._woken()
+            entry = await self._outcomes.wait(entry, wait) or entry
+        elif entry.state not in _FINAL:
+            return queued(entry)
+        self.blocked.note(entry)
+        said = verdict(entry, on_blocked)
+        if said.withdraw:
+            loop = asyncio.get_running_loop()
+            if client.gone() or not await loop.run_in_executor(None, self.intake.withdraw, entry.id):
+                return queued(entry)
+        return said
+
+    def _mailer(self, account: Account) -> Mailer:
+        """Return what composes and checks for an account; it never opens a session."""
+        known, mailer = self._mailers.get(account.name, (None, None))
+        if mailer is None or known != account:
+            mailer = Mailer(account)
+            self._mailers[account.name] = (account, mailer)
+        return mailer
+
+    def _received(self, client: Client) -> bytes:
+        told = ""
+        if self.access.settings.received == "full":
+            name = "".join(char for char in client.helo if char.isalnum() or char in ".-_[]:")[:255] or "unknown"
+            told = f"from {name} ([{client.address}])\r\n\t"
+        return received_line(client.protocol, "localhost", os.urandom(6).hex(), told)
+
+    def _key(self, client: Client, header: Header, spool: Spool) -> str:
+        """Return what a message is known by until its reply was given: user, envelope, Message-ID or all octets."""
+        digest = hashlib.sha256()
+        parts = (client.user.name if client.user else "", client.sender, *client.recipients, header.message_id)
+        for part in parts:
+            digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogateescape"))
+        if not header.message_id:
+            digest.update(spool.digest)
+        return KEY + digest.hexdigest()[:40]
+
+
+def _refusal(problem: Exception) -> bytes:
+    if isinstance(problem, Unwanted):
+        return reply(problem.code, problem.enhanced, problem.text)
+    if isinstance(problem, Denied):
+        return reply(550, "5.7.1", str(problem))
+    if isinstance(problem, MessageError):
+        return reply(554, "5.6.0", str(problem))
+    if isinstance(problem, SettingsError):
+        return reply(554, "5.3.5", str(problem))
+    return reply(451, "4.3.0", str(problem))
+
+
+def _not_written(problem: FrankingError) -> bytes:
+    """Return the refusal where the outbox could not take a message: a full disk, a file that is in use."""
+    if problem.temporary:
+        return reply(452, "4.3.1", str(problem))
+    return reply(451, "4.3.5", str(problem))

@@ -1,0 +1,180 @@
+"""What monitoring asks the relay over HTTP: /healthz (can it accept), /readyz (can it send), /metrics (Prometheus).
+
+Three fixed answers to GET, no bodies read, no addresses or subjects told; a request has 5 seconds and 8 KiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from franking.errors import FrankingError, SettingsError
+from franking.outbox.entry import STATES
+from franking.relay.settings import plain_address
+
+if TYPE_CHECKING:
+    from franking.relay.acceptance import Acceptance
+    from franking.relay.server import Server
+    from franking.relay.settings import Listen
+
+__all__ = ["Monitor"]
+
+SECONDS = 5.0
+LONGEST = 8192
+MOST = 20
+"""Requests at once."""
+
+_OLD_SECONDS = 3600.0
+_LEVELS = ("ok", "warning", "critical")
+
+
+class Monitor:
+    """Answer monitoring."""
+
+    def __init__(self, acceptance: Acceptance, server: Server) -> None:
+        self._acceptance, self._relay = acceptance, server
+        self._server: asyncio.Server | None = None
+        self._asked = 0
+
+    async def start(self, listen: Listen | None, handed: socket.socket | None) -> tuple[str, int] | None:
+        """Listen, and return where; None where nobody wants it. Raises ``SettingsError``."""
+        if handed is not None:
+            self._server = await asyncio.start_server(self._serve, sock=handed, limit=LONGEST)
+        elif listen is not None:
+            try:
+                self._server = await asyncio.start_server(self._serve, listen.host, listen.port, limit=LONGEST)
+            except OSError as problem:
+                raise SettingsError(
+                    f"relay.health: {listen} cannot be listened on: {problem.strerror}.", field="health"
+                ) from None
+        else:
+            return None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._asked += 1
+        try:
+            status, kind, body = "429 Too Many Requests", "text/plain", b""
+            if self._asked <= MOST:
+                async with asyncio.timeout(SECONDS):
+                    line = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0].decode("latin-1")
+                    status, kind, body = await self._answer(line, writer.get_extra_info("peername") or ("?",))
+            head = (
+                f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            self._asked -= 1
+            with suppress(OSError):
+                writer.close()
+
+    async def _answer(self, line: str, peer: tuple[Any, ...]) -> tuple[str, str, bytes]:
+        method, _, rest = line.partition(" ")
+        path = rest.partition(" ")[0].partition("?")[0]
+        if not self._may_ask(str(peer[0])):
+            return "403 Forbidden", "text/plain", b"not from this address\n"
+        if method != "GET":
+            return "405 Method Not Allowed", "text/plain", b"GET\n"
+        answers = {"/healthz": self.healthz, "/readyz": self.readyz, "/metrics": self.metrics}
+        if path not in answers:
+            return "404 Not Found", "text/plain", b"/healthz, /readyz, /metrics\n"
+        return await asyncio.get_running_loop().run_in_executor(None, answers[path])
+
+    def _may_ask(self, address: str) -> bool:
+        try:
+            plain = plain_address(address)
+        except ValueError:
+            return False
+        return plain.is_loopback or any(plain in network for network in self._relay.settings.allow_health)
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def healthz(self) -> tuple[str, str, bytes]:
+        """Say whether a message could be accepted: disk and outbox."""
+        why = ""
+        if self._relay.stopping:
+            why = "the relay is stopping"
+        elif not self._acceptance.room_for(0):
+            why = "the disk is full"
+        else:
+            try:
+                with self._acceptance.reading.database.transaction():
+                    pass
+            except FrankingError as problem:
+                why = str(problem)
+        status = "503 Service Unavailable" if why else "200 OK"
+        return status, "text/plain", f"{why or 'ok'}\n".encode()
+
+    def readyz(self) -> tuple[str, str, bytes]:
+        """Say whether what is accepted can leave, account by account."""
+        try:
+            found = self.report()
+        except FrankingError as problem:
+            found = {"level": "critical", "accounts": [], "outbox": {"level": "critical", "text": str(problem)}}
+        status = "503 Service Unavailable" if found["level"] == "critical" else "200 OK"
+        return status, "application/json", json.dumps(found, ensure_ascii=False).encode()
+
+    def report(self) -> dict[str, Any]:
+        """Return what is known of the accounts and of the outbox, by level."""
+        accounts = []
+        access = self._acceptance.access
+        for name in access.accounts():
+            why = self._acceptance.blocked.why(access.config.account(name))
+            findings: list[dict[str, Any]] = []
+            level = "ok"
+            if why is not None:
+                level = "critical"
+                findings.append({"code": why.code, "level": level, "text": why.title, "remedies": list(why.remedies)})
+            accounts.append({"account": name, "level": level, "findings": findings})
+        outbox = self._outbox()
+        every = [entry["level"] for entry in accounts] + [outbox["level"]]
+        return {"level": max(map(str, every), key=_LEVELS.index), "accounts": accounts, "outbox": outbox}
+
+    def _outbox(self) -> dict[str, Any]:
+        reading = self._acceptance.reading
+        oldest = reading.database.rows("SELECT min(created_at) AS at FROM entries WHERE state = 'queued'")[0]["at"]
+        waits = max(0.0, reading.clock() - oldest) if oldest is not None else 0.0
+        level = "ok"
+        if waits > _OLD_SECONDS:
+            level = "warning"
+        return {"level": level, "messages": reading.counts(), "oldest_seconds": round(waits, 1)}
+
+    def metrics(self) -> tuple[str, str, bytes]:
+        """Tell numbers in Prometheus' text form; no addresses, no subjects."""
+        found = self.report()
+        lines = ["# TYPE franking_account_level gauge"]
+        for entry in found["accounts"]:
+            label = _label(entry["account"])
+            lines.append(f'franking_account_level{{account="{label}"}} {_LEVELS.index(entry["level"])}')
+        lines.append("# TYPE franking_outbox_messages gauge")
+        messages = found["outbox"]["messages"]
+        lines += [f'franking_outbox_messages{{state="{state}"}} {messages[state]}' for state in STATES]
+        lines += [
+            "# TYPE franking_outbox_oldest_seconds gauge",
+            f"franking_outbox_oldest_seconds {found['outbox']['oldest_seconds']}",
+            "# TYPE franking_relay_connections gauge",
+            f"franking_relay_connections {len(self._relay.connections)}",
+            "# TYPE franking_relay_messages_total counter",
+        ]
+        totals = self._relay.totals
+        lines += [f'franking_relay_messages_total{{outcome="{name}"}} {totals[name]}' for name in sorted(totals)]
+        return "200 OK", "text/plain; version=0.0.4", ("\n".join(lines) + "\n").encode()
+
+
+def _label(name: str) -> str:
+    """Return an account's name for a label; one that is an address is hashed."""
+    if "@" in name:
+        return hashlib.sha256(name.encode()).hexdigest()[:12]
+    return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

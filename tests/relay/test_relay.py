@@ -1,0 +1,354 @@
+"""The relay as its clients meet it: smtplib in front, a scripted server behind, the outbox between."""
+
+from __future__ import annotations
+
+import base64
+import os
+import smtplib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import franking
+from franking.errors import SettingsError
+from franking.relay import Relay
+from franking.relay.users import hashed
+from relay.conftest import HEADER, MESSAGE, Watched, said, save
+from servers.certificates import Certificates
+from servers.smtp import Fault, SmtpServer, hangs_up, says, silence, wait_until
+
+Start = Callable[..., Watched]
+USERS = {"printer": {"password": hashed("tajne", chosen=False)}}
+
+
+def test_what_is_accepted_is_told_in_the_servers_words(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        box = relay("shop")
+        with box.client() as client:
+            assert said(client, "shop@example.cz", ["jana@example.com", "b@example.com"], MESSAGE + b"..\r\n.\r\n") == (
+                "250 2.0.0 accepted: queued as 1"
+            )
+    (received,) = server.messages
+    assert received.recipients == ["jana@example.com", "b@example.com"]
+    assert received.data.startswith(b"Received: by localhost (Franking relay) with ESMTP id ")
+    assert b"127.0.0.1" not in received.data
+    assert received.data.endswith(MESSAGE[len(HEADER) :] + b"..\r\n.\r\n")
+    (told,) = box.told("message")
+    assert told | {"id": 0, "ms": 0} == {
+        "id": 0, "client": "127.0.0.1", "user": None, "account": "shop", "from": "shop@example.cz",
+        "to": ["jana@example.com", "b@example.com"], "bytes": len(received.data), "outcome": "accepted",
+        "reply": "250 2.0.0 accepted: queued as 1", "mended": [], "ms": 0,
+    }  # fmt: skip
+    assert franking.Outbox().get(str(told["id"])).state == "accepted"
+
+
+def test_what_is_refused_is_out_of_the_outbox_before_it_is_said(relay: Start) -> None:
+    with SmtpServer(refused={"no@example.com": "550 5.1.1 nobody here"}) as server:
+        save(server.port)
+        with relay("shop").client() as client:
+            words = said(client, "shop@example.cz", "no@example.com", MESSAGE)
+            assert words.startswith("550 5.1.1 There is no such mailbox")
+            assert sum(franking.Outbox().counts().values()) == 0
+            some = said(client, "shop@example.cz", ["no@example.com", "b@example.com", "c@example.com"], MESSAGE)
+            assert some == "250 2.0.0 1 of 3 refused: no@example.com (550 5.1.1 nobody here)"
+    assert [message.recipients for message in server.messages] == [["b@example.com", "c@example.com"]]
+
+
+def test_what_is_unknown_or_put_off_is_queued(relay: Start) -> None:
+    faults = [
+        Fault("body", hangs_up, executed=True, connection=1),
+        Fault("rcpt", says("451 4.7.1 later"), connection=2),
+    ]
+    with SmtpServer(faults=faults) as server:
+        save(server.port)
+        box = relay("shop")
+        with box.client() as client:
+            for state in ("unknown", "queued"):
+                words = said(client, "shop@example.cz", "b@example.com", MESSAGE)
+                entry = franking.Outbox().get(words.rpartition(" ")[2])
+                assert (words, entry.state) == (f"250 2.0.0 queued as {entry.id}", state)
+    assert [told["outcome"] for told in box.told("message")] == ["queued", "queued"]
+
+
+def test_an_upstream_that_hangs_keeps_nobody_waiting_for_long(relay: Start) -> None:
+    with SmtpServer(faults=[Fault("greet", silence, nth=None)]) as server:
+        save(server.port, timeout=30)
+        with relay("shop", wait=0.2).client() as one:
+            assert said(one, "shop@example.cz", "b@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
+            assert said(one, "shop@example.cz", "c@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
+
+
+def test_a_dead_sign_in_is_refused_or_held(relay: Start) -> None:
+    with SmtpServer(users={"jan": "right"}) as server:
+        save(server.port, username="jan", allow_plain_login=True)
+        os.environ["FRANKING_SECRET_SHOP"] = "wrong"
+        try:
+            box = relay("shop", users={"fax": {**USERS["printer"], "on_blocked": "hold"}})
+            with box.client() as client:
+                words = said(client, "shop@example.cz", "b@example.com", MESSAGE)
+                assert words.startswith("451 4.3.0 The server refused the login")
+                assert "run: franking" in words
+                assert sum(franking.Outbox().counts().values()) == 0
+                wait_until(lambda: mail_alone(client).startswith("451"))  # known at MAIL
+                client.login("fax", "tajne")
+                assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
+        finally:
+            del os.environ["FRANKING_SECRET_SHOP"]
+    assert franking.Outbox().counts()["queued"] == 1
+    assert {told["stage"] for told in box.told("refused")} == {"mail"}
+
+
+def mail_alone(client: smtplib.SMTP) -> str:
+    code, words = client.mail("shop@example.cz")
+    client.rset()
+    return f"{code} {words.decode()}"
+
+
+def test_a_disabled_account_and_one_of_wrong_settings(relay: Start) -> None:
+    save(1, enabled=False)
+    save(1, "office")
+    save(1, "broken", username="jan", password_file="/nowhere/at/all", allow_plain_login=True)
+    users = {name: {**USERS["printer"], "account": name} for name in ("office", "broken")}
+    box = relay("shop", users=users)
+    with box.client() as client:
+        code, words = client.mail("shop@example.cz")
+        assert (code, words[:26]) == (550, b"5.7.1 This account is swit")
+    with box.client() as client:
+        client.login("office", "tajne")  # nothing listens there, which passes
+        assert said(client, "office@example.cz", "b@example.com", MESSAGE.replace(b"shop@", b"office@")).startswith(
+            "250"
+        )
+    with box.client() as client:
+        client.login("broken", "tajne")
+        words = said(client, "broken@example.cz", "b@example.com", MESSAGE.replace(b"shop@", b"broken@"))
+        assert words[:3] in ("451", "554")
+
+
+def test_who_may_send_as_whom(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        save(server.port, "office", rewrite_from=True)
+        users = {
+            "printer": {**USERS["printer"], "account": "shop", "from": ["scan@novak.cz", "@sub.novak.cz"]},
+            "cron": {**USERS["printer"], "account": "office"},
+        }
+        box = relay("shop", users=users)
+        with box.client() as client:
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+            assert said(client, "", "b@example.com", MESSAGE).startswith("250")
+            assert said(client, "other@example.cz", "b@example.com", MESSAGE).startswith("550 5.7.1")
+            other = MESSAGE.replace(b"From: shop@", b"From: other@")
+            words = said(client, "shop@example.cz", "b@example.com", other)
+            assert words.startswith("550 5.7.1 other@example.cz may not be sent from here")
+            assert words.endswith("may send from: shop@example.cz")
+            client.login("printer", "tajne")
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("550 5.7.1")
+            for sender in (b"scan@NOVAK.cz", b"any@sub.novak.cz"):
+                mail = MESSAGE.replace(b"shop@example.cz", sender)
+                assert said(client, sender.decode(), "b@example.com", mail).startswith("250")
+            wrong = MESSAGE.replace(b"shop@example.cz", b"any@novak.cz")
+            assert said(client, "scan@novak.cz", "b@example.com", wrong).startswith("550 5.7.1")
+        with box.client() as client:
+            client.login("cron", "tajne")
+            cron = b"From: root (Cron Daemon)\r\nTo: root\r\n\r\nhi\r\n"
+            assert said(client, "root@host", "b@example.com", cron).startswith("250")
+    last = server.messages[-1]
+    assert last.sender == "office@example.cz"
+    assert b"\r\nFrom: office@example.cz\r\n" in last.data
+    assert {"from", "date", "message-id"} <= set(box.told("message")[-1]["mended"])
+
+
+def test_routes_say_which_account_sends(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        save(server.port, "office", more='[routes]\n"@novak.cz" = "office"\n')
+        box = relay("shop")
+        with box.client() as client:
+            mail = MESSAGE.replace(b"shop@example.cz", b"info@novak.cz")
+            assert said(client, "info@novak.cz", "b@example.com", mail).startswith("250")
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+    assert [told["account"] for told in box.told("message")] == ["office", "shop"]
+
+
+def test_bcc_comes_off_and_the_envelope_counts(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        with relay("shop").client() as client:
+            mail = MESSAGE.replace(b"Subject:", b"Bcc: secret@example.com\r\nSubject:")
+            said(client, "shop@example.cz", "b@example.com", mail)
+    (received,) = server.messages
+    assert (received.recipients, b"secret" in received.data) == (["b@example.com"], False)
+
+
+def test_a_large_message_goes_through_a_file(relay: Start) -> None:
+    body = b"\r\n" + b"..x" * 20 + b"\r\n" + b"y" * 70
+    with SmtpServer() as server:
+        save(server.port)
+        box = relay("shop")
+        with box.client() as client:
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE + body * 9000).startswith("250")
+            assert client.mail("shop@example.cz", [f"SIZE={10**9}"])[0] == 552
+    assert server.messages[0].data.endswith(body * 9000 + b"\r\n")
+    assert list((franking.Outbox().directory / "bodies").iterdir()) == []
+
+
+def test_what_is_too_large_or_no_mail(relay: Start) -> None:
+    save(1)
+    box = relay(settings={"max_message_size": 2000, "max_recipients": 1, "messages_per_minute": 6})
+    with box.client() as client:
+        client.ehlo()
+        assert client.esmtp_features["size"] == "2000"
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE + b"x" * 3000).startswith("552 5.3.4")
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE + b"\0").startswith("554 5.6.0")
+        loop = b"Received: by x\r\n" * 31 + MESSAGE
+        assert said(client, "shop@example.cz", "b@example.com", loop).startswith("554 5.4.6")
+        assert said(client, "shop@example.cz", ["b@example.com", "c@example.com"], MESSAGE).startswith("452 4.5.3")
+        bad = MESSAGE.replace(b"Subject", b"Su\0bject")
+        assert said(client, "shop@example.cz", "b@example.com", bad).startswith("554")
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("450 4.7.1")
+
+
+def test_a_client_that_hung_up_and_comes_again_means_the_same_message(relay: Start) -> None:
+    with SmtpServer(faults=[Fault("body", silence, executed=False)]) as server:
+        save(server.port, final_timeout=30)
+        box = relay("shop", wait=0.6)
+        dialogue = b"EHLO x\r\nMAIL FROM:<shop@example.cz>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"
+        for _ in range(2):
+            with socket.create_connection(box.address) as hasty:
+                hasty.sendall(dialogue + MESSAGE + b".\r\n")
+                wait_until(lambda: sum(franking.Outbox().counts().values()) == 1)
+                time.sleep(0.1)
+        assert sum(franking.Outbox().counts().values()) == 1
+        with box.client() as client:
+            other = MESSAGE.replace(b"<1@", b"<2@")
+            assert said(client, "shop@example.cz", "b@example.com", other).startswith("250")
+        assert sum(franking.Outbox().counts().values()) == 2
+
+
+def test_the_same_message_after_its_reply_is_another_one(relay: Start) -> None:
+    """An alarm system says the same each time."""
+    with SmtpServer() as server:
+        save(server.port)
+        with relay("shop").client() as client:
+            for _ in range(3):
+                assert said(client, "shop@example.cz", "b@example.com", HEADER + b"\r\nalarm\r\n").startswith("250")
+    assert len(server.messages) == 3
+
+
+def test_encryption_and_logins(relay: Start, certificates: Certificates) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        listen = [
+            {"address": "127.0.0.1:0", "tls": "starttls"},
+            {"address": "127.0.0.1:0", "tls": "implicit"},
+        ]
+        box = relay("shop", listen=listen, users=USERS)
+        context = __import__("ssl")._create_unverified_context()
+        with box.client() as client:
+            client.starttls(context=context)
+            client.login("printer", "tajne")
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+        with smtplib.SMTP_SSL(*box.relay.addresses[1], context=context, timeout=20) as client:
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+    assert [b"with ESMTPSA id" in one.data for one in server.messages] == [True, False]
+    first, second = box.told("listening")
+    assert first["fingerprint"] == second["fingerprint"]
+    assert str(first["fingerprint"]).startswith("SHA256 ")
+    state = Path(os.environ["FRANKING_STATE_DIR"])
+    assert (state / "relay.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_wrong_logins_are_slowed_and_ended(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("franking.relay.logins.LONGEST_PAUSE", 0.01)
+    save(1)
+    box = relay("shop", users=USERS)
+    with box.client() as client:
+        wrong = [client.docmd("AUTH PLAIN", base64.b64encode(b"\0printer\0wrong").decode())[0] for _ in range(10)]
+    assert wrong == [535] * 9 + [421]
+    told = box.told("login-failed")
+    assert told[0] == {"client": "127.0.0.1", "user": "printer", "hint": None}
+    assert "wrong" not in str(box.events)
+
+
+def test_an_empty_name_and_where_no_login_is_needed(relay: Start) -> None:
+    save(1)
+    box = relay("shop", users=USERS)
+    with box.client() as client:
+        client.ehlo()
+        assert client.docmd("AUTH PLAIN", "AAA=")[0] == 535
+    assert "no login is needed" in str(box.told("login-failed")[0]["hint"])
+
+
+def test_stopping_lets_what_is_under_way_end(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        box = relay("shop")
+        with box.client() as client:
+            client.ehlo()
+            box.relay.stop()
+            assert not box.relay.alive
+            with pytest.raises(smtplib.SMTPServerDisconnected):
+                client.noop()
+                client.noop()
+    assert box.events[-1].name == "stopped"
+
+
+def test_new_settings_are_taken_and_wrong_ones_are_not(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("franking.relay.relay.REREAD_SECONDS", 0.05)
+    monkeypatch.setattr("franking.relay.server.TICK_SECONDS", 0.05)
+    save(1)
+    path = Path(os.environ["FRANKING_CONFIG"])
+    before = path.read_text()
+    box = relay(settings={})
+    with box.client() as client:
+        client.ehlo()
+        assert "auth" not in client.esmtp_features
+    path.write_text(before + "[relay]\nwait = 'long'\n")
+    wait_until(lambda: box.told("warning"))
+    path.write_text(before + f"[relay.users.fax]\npassword = '{USERS['printer']['password']}'\n")
+    wait_until(lambda: "fax" in box.relay.settings.users)
+    client = box.client()
+    client.login("fax", "tajne")
+    path.write_text(before)
+    wait_until(lambda: "fax" not in box.relay.settings.users)
+    wait_until(lambda: not client_lives(client))
+    client.close()
+
+
+def client_lives(client: smtplib.SMTP) -> bool:
+    try:
+        return client.noop()[0] == 250
+    except (smtplib.SMTPException, OSError):
+        return False
+
+
+def test_an_account_that_points_at_the_relay_itself() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    save(port)
+    with pytest.raises(SettingsError, match="circle"):
+        Relay("shop", listen=[f"localhost:{port}"]).start()
+
+
+def test_without_a_runner_here_another_one_tells(relay: Start) -> None:
+    with SmtpServer() as server:
+        save(server.port)
+        stop = threading.Event()
+        runner = threading.Thread(target=franking.Outbox().run, args=(stop,))
+        runner.start()
+        with relay("shop", run=False).client() as client:
+            assert said(client, "shop@example.cz", "b@example.com", MESSAGE) == "250 2.0.0 accepted: queued as 1"
+        stop.set()
+        runner.join()
+
+
+def test_without_waiting_it_is_queued(relay: Start) -> None:
+    save(1)
+    with relay("shop", run=False, wait=0).client() as client:
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
