@@ -34,7 +34,7 @@ SUBJECTS = {
     "The login": ("login",),
     "Sender and recipients": ("sender", "relay", "recipient", "address", "greylisted"),
     "The message": ("message",),
-    "Limits and accounts at mail services": ("quota", "rate", "service"),
+    "Limits and accounts at mail services": ("limit", "quota", "rate", "service"),
     "Google": ("google",),
     "Microsoft": ("microsoft",),
     "Sign-in servers and APIs": ("https", "api"),
@@ -308,13 +308,11 @@ def settings() -> str:
 
 def _row(field: Field) -> tuple[str, ...]:
     values = ", ".join(f"`{choice}`" for choice in field.choices) or _TYPES[field.type]
-    shown = (
-        str(field.default).lower()
-        if field.type == "bool"
-        else f"{field.default:g}"
-        if field.type == "float"
-        else str(field.default)
-    )
+    shown = str(field.default)
+    if field.type == "bool":
+        shown = shown.lower()
+    elif isinstance(field.default, float):
+        shown = f"{field.default:g}"
     default = "" if field.default in (None, "", ()) else f"`{shown}`"
     return field.name, values, default, _cell(field.help)
 

@@ -205,11 +205,11 @@ class Receipt:
 class RouteFacts:
     """One route to a provider: default settings, limits, scopes, and why one would choose it.
 
-    ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages;
-    None where unknown. ``per_day_personal`` is the smaller number of a mailbox in one of the provider's own consumer
-    domains. ``scopes`` are the OAuth scopes that this route needs. ``window`` tells whether many messages may be in
-    flight on one connection. ``api`` marks a route on which recipients come from the headers (so that Bcc must stay in
-    them).
+    ``size`` in octets, ``recipients`` per message, ``connections`` at once, ``per_minute`` and ``per_day`` messages,
+    ``recipients_per_day``; None where unknown. ``per_day_personal`` is the smaller number of a mailbox in one of the
+    provider's own consumer domains. ``scopes`` are the OAuth scopes that this route needs. ``window`` tells whether
+    many messages may be in flight on one connection. ``api`` marks a route on which recipients come from the headers
+    (so that Bcc must stay in them).
     """
 
     name: str
@@ -218,12 +218,18 @@ class RouteFacts:
     size: int | None = None
     recipients: int | None = None
     connections: int | None = None
-    per_minute: int | None = None
+    per_minute: float | None = None
     per_day: int | None = None
     per_day_personal: int | None = None
+    recipients_per_day: int | None = None
     window: bool = False
     api: bool = False
     why: str = ""
+
+    @property
+    def limited(self) -> bool:
+        """Return whether there is a limit that a program must keep to."""
+        return bool(self.per_minute or self.per_day or self.recipients_per_day or self.connections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,22 @@ def message(number: int = 0, to: str | list[str] = "jana@example.com") -> franki
     return franking.Message(to=to, subject=f"Faktura č. {number}", text="Dobrý den")
 
 
+def test_what_a_mailbox_may_not_send_now_waits_until_it_may(box: franking.Outbox, clock: Clock) -> None:
+    with SmtpServer() as server:
+        save(server.port, per_day=2)
+        entries = list(box.put_many("shop", [message(number) for number in range(4)]))
+        summary = box.run(once=True)
+        assert len(server.messages) == 2
+        assert summary.held == {"shop": "limit.per-day"}
+        waiting = box.list("queued")
+        assert [entry.id for entry in waiting] == [entries[3].id, entries[2].id]
+        assert {entry.held for entry in waiting} == {"limit.per-day"}
+        assert all(str(entry.next_at)[:10] > entries[0].created_at[:10] for entry in waiting)
+        clock.now += 60
+        assert box.run(once=True).outcomes == {}
+    assert len(server.messages) == 2
+
+
 def large(data: bytes, **more: str) -> franking.Message:
     return franking.Message(
         to="a@example.com", subject="x", attachments=[franking.Attachment(data=data, name="x.bin")], **more

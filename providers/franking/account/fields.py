@@ -169,6 +169,10 @@ COMMON_FIELDS = (
     ),
     Field("fallback", "names", (), help="Accounts that send, in this order, when this one cannot."),
     Field("queue", "bool", False, help="Put mail into the outbox instead of sending it at once."),
+    Field("per_minute", "float", minimum=0, help="The most messages in a minute, of all programs; 0: no limit."),
+    Field("per_day", "int", minimum=0, help="The most messages in 24 hours; 0: no limit."),
+    Field("recipients_per_day", "int", minimum=0, help="The most recipients in 24 hours; 0: no limit."),
+    Field("max_connections", "int", minimum=0, help="The most connections at once, of all programs; 0: no limit."),
     Field("ca_file", "path", help="Extra CA certificates (PEM) for every TLS connection of this account."),
     Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),
     Field(

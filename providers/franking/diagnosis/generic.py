@@ -100,8 +100,12 @@ GENERIC: tuple[Rule, ...] = (
     _on("oauth", "login.insecure-address", "insecure_transport", note="O21"),
     _on("oauth", "login.insecure-address", text="MUST utilize https", note="O21"),
     Rule("login.sign-in-refused", kind=("oauth",), when=lambda seen, _: bool(seen.reason)),
-    # many messages: a limit that we keep ourselves
-    _on("limit", "quota.exceeded", "per-day", temporary=True),
+    # a limit that we keep ourselves
+    _on("limit", "limit.per-minute", "per-minute", temporary=True),
+    _on("limit", "limit.per-day", "per-day", temporary=True),
+    _on("limit", "limit.recipients-per-day", "recipients-per-day", temporary=True),
+    _on("limit", "limit.connections", "connections", temporary=True),
+    _on("limit", "rate.limited", "retry-after", temporary=True),
     # the message, before anything left
     Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False),
     _on("message", "message.attachment", "attachment-unreadable", "attachment-changed", "changed"),

@@ -140,10 +140,11 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
                     self.close()
 
     def _send(self, mailer: Mailer, messages: Sequence[EmailMessage]) -> int:
-        from franking.sending.retry import NEVER  # somebody is waiting for the page
+        from franking.sending.retry import Policy
 
+        once = Policy(attempts=1, patience=mailer.account.timeout)  # somebody is waiting for the page
         failed: list[FrankingError] = []
-        for result in mailer.send_many(self._prepared(mailer, messages, failed), policy=NEVER):
+        for result in mailer.send_many(self._prepared(mailer, messages, failed), policy=once):
             if result.error is not None:
                 failed.append(result.error)
             elif result.receipt is not None and result.receipt.refused:

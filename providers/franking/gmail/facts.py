@@ -71,6 +71,7 @@ FACTS = Facts(
             per_minute=60,  # 6,000 quota units per user and minute, 100 for each message
             per_day=2_000,  # Workspace; 500 on trial
             per_day_personal=500,
+            recipients_per_day=10_000,
             api=True,
             why="Asks for the right to send and nothing else; needs no mail port.",
         ),
@@ -82,6 +83,7 @@ FACTS = Facts(
             recipients=100,
             per_day=2_000,
             per_day_personal=500,
+            recipients_per_day=10_000,
             window=True,
             why="Ordinary SMTP with many messages on one connection; asks for full access to the mailbox.",
         ),

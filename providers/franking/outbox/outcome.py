@@ -22,15 +22,13 @@ from franking.errors import (
 from franking.outbox.claims import Settlement
 from franking.outbox.entry import about, read_receipt, written
 from franking.outbox.holds import pause
-from franking.sending.retry import merge, without
+from franking.sending.retry import BEFORE_A_MESSAGE, merge, without
 
 if TYPE_CHECKING:
     from franking.provider import Receipt
     from franking.sending.queue import SendResult
 
 __all__ = ["Attempt", "after", "interrupted", "is_the_accounts"]
-
-_BEFORE_A_MESSAGE = ("settings", "secret", "resolve", "connect", "tls", "greet", "login")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def is_the_accounts(error: FrankingError) -> bool:
         return True
     if isinstance(error, ConnectError):
         return error.step != "message"
-    return type(error) is SendError and error.temporary and error.step in _BEFORE_A_MESSAGE
+    return type(error) is SendError and error.temporary and error.step in BEFORE_A_MESSAGE
 
 
 def after(attempt: Attempt) -> Settlement:

@@ -31,7 +31,7 @@ from franking.provider import Step
 from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
-from franking.sending.retry import NEVER
+from franking.sending.retry import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,9 @@ PATIENCE_SECONDS = 30.0
 """How long what is under way may take once a run is to stop."""
 
 PURGE_SECONDS = 3600.0
+
+ONCE = Policy(attempts=1, patience=60.0)
+"""The outbox itself tries again; a limit of the mailbox is waited for as long as a minute's takes, else it is held."""
 
 _log = logging.getLogger("franking.outbox")
 
@@ -284,7 +287,7 @@ class _Lane:
     def _send(self, mailer: Mailer) -> None:
         self._drawn.clear()
         try:
-            for result in mailer.send_many(self._rows(), policy=NEVER, started=self._started, stop=self.stop):
+            for result in mailer.send_many(self._rows(), policy=ONCE, started=self._started, stop=self.stop):
                 self._finish(result)
         finally:
             with self._lock:
@@ -373,7 +376,7 @@ class _Lane:
     def _together(self) -> bool:
         """Return whether what is ready leaves at once, so that one commit may mark it all."""
         assert self._mailer is not None
-        return self._mailer.rate is None and self._mailer.limits.per_minute is None
+        return self._mailer.turns is None
 
     # -- what became of it -------------------------------------------------------------------------------------------
 

@@ -178,6 +178,7 @@ FACTS = Facts(
             connections=4,  # concurrent requests per app and mailbox, more are answered 429
             per_minute=30,
             per_day=10_000,
+            recipients_per_day=10_000,
             api=True,
             why="Works where SMTP is switched off for the organisation or the mailbox, as it is by default since 2020.",
         ),
@@ -190,6 +191,7 @@ FACTS = Facts(
             connections=3,  # concurrent submissions per mailbox, more are answered 432 4.3.2
             per_minute=30,
             per_day=10_000,
+            recipients_per_day=10_000,
             window=True,
             why="Keeps every header as it is, but needs SMTP AUTH switched on for the mailbox.",
         ),

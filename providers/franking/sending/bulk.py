@@ -13,10 +13,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from franking.sending.limits import check_numbers, within_limits
+from franking.sending.limits import check_numbers
 from franking.sending.queue import Queue, Run, SendResult
 from franking.sending.retry import Policy
 from franking.sending.source import Source
+from franking.sending.turns import within_limits
 from franking.sending.workers import work_off
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def send_many(
     if connections > (limits.connections or connections):
         words = "%s takes at most %d connections at once, not %d."
         logging.getLogger("franking.mailer").warning(words, mailer.provider.title, limits.connections, connections)
+        connections = limits.connections or connections
     mailer.pool.after_fork()
     mailer.pool.widen(connections)
     run = Run(

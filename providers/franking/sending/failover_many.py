@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from franking.message.prepare import Prepared
 from franking.sending.failover import Failover, falls_over, put_on, taken_off
-from franking.sending.limits import within_limits
 from franking.sending.queue import Queue, Run, SendResult
 from franking.sending.source import Source
+from franking.sending.turns import within_limits
 from franking.sending.workers import work_off
 
 if TYPE_CHECKING:

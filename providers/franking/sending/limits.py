@@ -1,21 +1,27 @@
-"""How many: connections, window, rate, messages a day; what an application asks for and what a provider allows. What
-they do is in ``queue.py``.
+"""How many: connections, window, rate, messages a day; what an application asks for, what an account says and what a
+provider allows. What they do is in ``turns.py`` and ``queue.py``.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from franking.errors import SettingsError
 
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.provider import Provider, RouteFacts
-    from franking.sending.queue import Run
 
-__all__ = ["check_numbers", "limits_of", "within_limits"]
+__all__ = ["KEYS", "check_numbers", "limits_of"]
+
+KEYS = {
+    "per_minute": "per_minute",
+    "per_day": "per_day",
+    "recipients_per_day": "recipients_per_day",
+    "max_connections": "connections",
+}
+"""The account's keys, each with the name of the provider's own limit in whose place it stands."""
 
 
 def check_numbers(connections: int, window: int, rate: float | None, per_day: float | None = None) -> None:
@@ -30,21 +36,13 @@ def check_numbers(connections: int, window: int, rate: float | None, per_day: fl
 
 
 def limits_of(account: Account, provider: Provider, route: str) -> RouteFacts:
-    """Return what is known of a provider's limits on a route: connections at once, messages per minute and per day,
-    size, recipients. A mailbox in one of its own consumer domains may do less.
+    """Return what an account may do on a route: connections at once, messages per minute and per day, size, recipients.
+
+    What the account says counts, 0 for no limit, else what is known of the provider. A mailbox in one of its own
+    consumer domains may do less.
     """
     facts = provider.facts.route(route)
     if facts.per_day_personal is not None and account.sender.domain in provider.facts.mail_domains:
-        return replace(facts, per_day=facts.per_day_personal)
-    return facts
-
-
-def within_limits(run: Run) -> Run:
-    """Return a run that keeps its provider's own limits where the application asked for no others."""
-    limits = run.mailer.limits
-    return replace(run, rate=_finite(run.rate or limits.per_minute), per_day=_finite(run.per_day or limits.per_day))
-
-
-def _finite(limit: float | None) -> float | None:
-    """Return a limit as the queue knows it: infinity is none."""
-    return None if limit == math.inf else limit
+        facts = replace(facts, per_day=facts.per_day_personal)
+    own: dict[str, Any] = {name: account.get(key) or None for key, name in KEYS.items() if account.get(key) is not None}
+    return replace(facts, **own)

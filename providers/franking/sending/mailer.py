@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
     from franking.sending.told_steps import ToldSteps
+    from franking.sending.turns import Slot, Turns
     from franking.testing.capture import Outbox
 
 __all__ = ["Mailer"]
@@ -93,7 +94,7 @@ class Mailer:
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.window, self.rate = window, rate
-        self.pool = Pool(connections)
+        self.pool = Pool(connections, self._connection)
         self._told: ToldSteps | None = None
         if observer is not None:
             from franking.sending.told_steps import ToldSteps
@@ -124,7 +125,7 @@ class Mailer:
     def _send(self, prepared: Prepared) -> Receipt:
         """Send with this account, whatever comes of it."""
         with self.pool.under_way(threading.get_ident()):
-            receipt = self._transact(prepared)
+            receipt = self._transact(prepared) if self.turns is None else self._in_turn(self.turns, prepared)
             if receipt.refused:
                 from franking.sending.retry import sent_on
 
@@ -135,6 +136,15 @@ class Mailer:
                     raise
         _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
         return receipt
+
+    def _in_turn(self, turns: Turns, prepared: Prepared) -> Receipt:
+        """Send once the limits of the mailbox allow it."""
+        turn = turns.wait(len(prepared.envelope.recipients), self.pool.is_broken_off)
+        try:
+            return self._transact(prepared)
+        except BaseException as broken:
+            turns.ended(turn, broken)
+            raise
 
     def _transact(self, prepared: Prepared) -> Receipt:
         """Send in one transaction."""
@@ -209,6 +219,23 @@ class Mailer:
         from franking.sending.failover import Failover
 
         return Failover(self)
+
+    @cached_property
+    def turns(self) -> Turns | None:
+        """Return what this mailer keeps to together with every other program that sends by its mailbox, or None where
+        there are no limits: then nothing is counted.
+        """
+        account = self.account
+        own = account.per_minute or account.per_day or account.recipients_per_day or account.max_connections
+        if capturing is not None or not (own or self.provider.facts.route(self.route).limited):
+            return None
+        from franking.sending.turns import turns_of
+
+        return turns_of(self)
+
+    def _connection(self) -> Slot | None:
+        """Wait for one of the connections that the mailbox may have; None where any number may be had."""
+        return self.turns.connection() if self.turns is not None else None
 
     def time(self) -> dict[str, Any]:
         """Return the clock and the sleep that a run of many messages goes by, where they are not the machine's."""

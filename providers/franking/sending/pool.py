@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from franking.provider import Session
+    from franking.sending.turns import Slot
 
 __all__ = ["Pool", "is_over"]
+
+REST_SECONDS = 5.0
+"""How long an idle session keeps one of the connections that a mailbox may have from other programs."""
 
 
 def is_over(session: object) -> bool:
@@ -37,8 +42,10 @@ class Call:
 class Pool:
     """Have at most ``connections`` sessions in use at once; those that come back well wait for the next owner."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, lease: Callable[[], Slot | None] | None = None) -> None:
+        """``lease`` is asked before each opening: a mailbox may have only so many, of all programs."""
         self.connections = connections
+        self._lease = lease
         self.closed = False
         self.beside: list[Pool] = []  # those of accounts that stand in: closed and broken off with this one
         self.readers: list[int] = []  # threads that are in the middle of reading results of send_many
@@ -51,6 +58,9 @@ class Pool:
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # by whom each is used: a thread, or the stop event of a send_many
         self._calls: dict[object, Call] = {}  # what is under way, by the same keys
+        self._leases: dict[Session, Slot] = {}  # of sessions that are open
+        self._since: dict[Session, float] = {}  # when those among them became idle
+        self._tidies = False
         self._timed_out: ConnectTimeout | None = None  # how the latest opening ended, if the time was up
 
     @contextmanager
@@ -95,7 +105,7 @@ class Pool:
                     session = self._idle.pop()
             if session is not None and (fresh or is_over(session)):
                 worn, session = session, None
-                worn.close()
+                self._end(worn)
             if session is None and not call.broken_off:
                 session = self._open(make, before)
             with self.lock:
@@ -108,20 +118,35 @@ class Pool:
             )
         except BaseException:
             if session is not None:
-                session.close()
+                self._end(session)
             self._free.release()
             raise
 
     def _open(self, make: Callable[[], Session], before: ConnectTimeout | None) -> Session:
         if self._timed_out not in (None, before):
             raise copy(self._timed_out)
+        lease = self._lease() if self._lease is not None else None
         try:
             session = make()
-        except ConnectTimeout as problem:
-            self._timed_out = copy(problem)  # as it is now: notes are added on its way out
+        except BaseException as problem:
+            if lease is not None:
+                lease.release()
+            if isinstance(problem, ConnectTimeout):
+                self._timed_out = copy(problem)  # as it is now: notes are added on its way out
             raise
+        if lease is not None:
+            self._leases[session] = lease
         self._timed_out = None
         return session
+
+    def _end(self, session: Session) -> None:
+        """Close a session; another program may have its place."""
+        try:
+            session.close()
+        finally:
+            self._since.pop(session, None)
+            if (lease := self._leases.pop(session, None)) is not None:
+                lease.release()
 
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""
@@ -131,9 +156,12 @@ class Pool:
             keep = keep and used and not self.closed
             if keep:
                 self._idle.append(session)
+                if session in self._leases:
+                    self._since[session] = time.monotonic()
+                    self._tidy_later(REST_SECONDS)
         try:
             if not keep:
-                session.close()
+                self._end(session)
         finally:
             if used:
                 self._free.release()
@@ -143,7 +171,27 @@ class Pool:
         with self.lock:
             idle, self._idle = self._idle, []
         for session in idle:
-            session.close()
+            self._end(session)
+
+    def _tidy_later(self, seconds: float) -> None:
+        if not self._tidies:
+            tidy = threading.Timer(seconds, self._tidy)
+            tidy.daemon = True
+            with suppress(RuntimeError):  # this computer has no more threads
+                tidy.start()
+                self._tidies = True
+
+    def _tidy(self) -> None:
+        """Close the sessions that have been idle for a while: another program may wait for their places."""
+        border = time.monotonic() - REST_SECONDS
+        with self.lock:
+            self._tidies = False
+            over = [one for one in self._idle if self._since.get(one, border) < border]
+            self._idle = [one for one in self._idle if one not in over]
+            if resting := [self._since[one] for one in self._idle if one in self._since]:
+                self._tidy_later(min(resting) - border + 0.01)
+        for one in over:
+            self._end(one)
 
     def close(self) -> None:
         """Close every session; one that is in use is closed when it comes back."""
@@ -175,6 +223,12 @@ class Pool:
                     session.abort()
         return bool(calls) and not any(call.began for call in calls.values())
 
+    def is_broken_off(self) -> bool:
+        """Return whether what this thread is doing was broken off."""
+        with self.lock:
+            call = self._calls.get(threading.get_ident())
+        return call is not None and call.broken_off
+
     @contextmanager
     def under_way(self, owner: object) -> Iterator[None]:
         """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
@@ -201,8 +255,10 @@ class Pool:
         if os.getpid() != self._pid:
             from franking.abilities import SupportsFork
 
-            inherited = self._idle
+            inherited, leases = self._idle, self._leases
             self._begin()  # the parent's connections are the parent's: only the copies go
             for session in inherited:
                 if isinstance(session, SupportsFork) and session.quiet_after_fork:
                     session.close()
+            for lease in leases.values():
+                lease.release()

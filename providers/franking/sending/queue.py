@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import ConnectError, Evidence, FrankingError, Throttled, exhausted
 from franking.message.prepare import Prepared
 from franking.provider import Receipt
-from franking.sending.retry import Decision, Policy
+from franking.sending.counts import Turn
+from franking.sending.retry import Decision, Policy, ended
 from franking.sending.source import INTERRUPTIONS, Source
 
 if TYPE_CHECKING:
     from franking.sending.mailer import Mailer
+    from franking.sending.turns import Turns
 
 __all__ = ["Job", "Limit", "Queue", "Run", "SendResult"]
 
@@ -60,9 +62,10 @@ class Run:
     """One sending of many messages: the mailer that prepares messages and opens sessions, and the limits.
 
     ``rate`` is the most messages in any minute, ``per_day`` in any 24 hours of this run: further ones fail, for now.
-    ``started`` is called with index and Message-ID before anything of a message leaves. ``wait`` sleeps for some
-    seconds or until ``stop`` is set. ``stop`` ends the drawing of messages; those under way are finished, and those
-    that wait for another attempt get the result of the last one. ``prepare`` is the mailer's, where none is given.
+    ``turns`` is what the mailbox may do, all programs together. ``started`` is called with index and Message-ID before
+    anything of a message leaves. ``wait`` sleeps for some seconds or until ``stop`` is set. ``stop`` ends the drawing
+    of messages; those under way are finished, and those that wait for another attempt get the result of the last one.
+    ``prepare`` is the mailer's, where none is given.
     """
 
     mailer: Mailer
@@ -70,6 +73,7 @@ class Run:
     window: int = 1
     rate: float | None = None
     per_day: float | None = None
+    turns: Turns | None = None
     policy: Policy = field(default_factory=Policy)
     started: Callable[[int, str], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -90,6 +94,7 @@ class Job:
     receipt: Receipt | None = None
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     begun: bool = False  # a session has it
+    turn: Turn | None = None  # its place among what the mailbox may send
     answered: bool = False  # a server has answered to a recipient or to the message
     since: int = -1  # the last session of the run that was open when one turned it away: it needs a later one
 
@@ -148,6 +153,7 @@ class Queue:
         self._not_before = 0.0
         self._successes = 0
         self._unprepared: deque[SendResult] = deque()
+        self._turned_away: deque[Decision] = deque()  # by a limit of the mailbox, for too long to wait
         self._turn: Callable[[], bool] | None = None
         self._over = False  # it is another account's turn: what is new is not for this one
         self.allowed = run.connections  # how many connections the server seems to like
@@ -198,7 +204,31 @@ class Queue:
             with self._lock:
                 self._out -= 1
                 self._pace.give_back()
+        elif self._run.turns is not None and not self._has_turn(job, self._run.turns):
+            return None
         return job
+
+    def _has_turn(self, job: Job, turns: Turns) -> bool:
+        """Return whether a drawn job may leave now; one that may not waits, and all others with it."""
+        try:
+            turn = turns.take(len(job.prepared.envelope.recipients))
+        except FrankingError as problem:
+            self._turned_away.append(replace(ended(job, problem), following=job))
+            return False
+        if turn.wait <= 0:
+            job.turn = turn
+            return True
+        limited = turns.throttled(turn)
+        end = replace(ended(job, limited), following=job, pause=turn.wait)
+        if not job.answered and self.policy.goes_elsewhere(limited):
+            self.close_for(limited)
+        elif turn.wait > self.policy.patience:
+            self._turned_away.append(end)
+            return False
+        self.again(end)
+        with self._lock:
+            self._not_before = max(self._not_before, self._run.clock() + turn.wait)
+        return False
 
     def look_ahead(self) -> None:
         """Draw the next message while the pace lets none leave, so that a run with no further one ends at once."""
@@ -268,8 +298,10 @@ class Queue:
 
     def given_up(self) -> Decision | None:
         """Return what would have been tried again later, when it has had its last attempt: the run is stopping, or this
-        account can send nothing now and another may not, as a server has answered.
+        account can send nothing now and another may not, as a server has answered, or a limit turned it away.
         """
+        with suppress(IndexError):
+            return self._turned_away.popleft()
         if not self.stopping and self.closed is None:
             return None
         with self._lock:
@@ -304,7 +336,11 @@ class Queue:
         with self._lock:
             if self.abandoned:
                 return True
-            if self._unprepared or any(self.closed is None or paused[2].answered for paused in self._paused):
+            if (
+                self._unprepared
+                or self._turned_away
+                or any(self.closed is None or paused[2].answered for paused in self._paused)
+            ):
                 return False
             ended = self._over or self.closed is not None or self.source.ended
             if self.stopping:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from franking.sending.queue import Job
 
 __all__ = [
+    "BEFORE_A_MESSAGE",
     "INSTEAD",
     "NEVER",
     "Decision",
@@ -36,6 +37,10 @@ __all__ = [
     "with_short_lines",
     "without",
 ]
+
+
+BEFORE_A_MESSAGE = ("settings", "secret", "resolve", "connect", "tls", "greet", "login")
+"""The steps that come before anything of a message: what ends in them is no message's doing."""
 
 
 def may_retry(error: FrankingError) -> bool:

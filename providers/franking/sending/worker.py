@@ -71,6 +71,7 @@ class Worker:
                 if jobs.fatal is None:
                     yield from self._burst(job)
                 else:
+                    self._failed(job, jobs.fatal)
                     yield self._finish(job, ended(job, jobs.fatal))
             elif (given_up := jobs.given_up()) is not None and given_up.following is not None:
                 yield self._finish(given_up.following, given_up)
@@ -189,6 +190,7 @@ class Worker:
     def _unopened(self, job: Job, error: FrankingError) -> tuple[SendResult, ...]:
         """Do what follows for a job for which no session could be opened."""
         policy, jobs = self.jobs.policy, self.jobs
+        self._failed(job, error)
         handed_on = elsewhere(job, error, policy)
         if handed_on is not None and not jobs.stopping:
             return self._hand_on(handed_on)
@@ -219,6 +221,7 @@ class Worker:
             self._failures, self._carried = 0, True
         else:
             outcome = exhausted(outcome) or outcome
+            self._failed(job, outcome)
             if self._is_over(outcome):
                 self.close(keep=False)
         if type(outcome) is Refused:
@@ -244,6 +247,11 @@ class Worker:
             self.jobs.slow_down(decision.pause)
         self.jobs.again(decision)
         return ()
+
+    def _failed(self, job: Job, error: FrankingError) -> None:
+        """Take note of how a job's attempt failed, for all programs that send by this mailbox."""
+        if self.run.turns is not None:
+            self.run.turns.ended(job.turn, error)
 
     def _is_over(self, error: FrankingError) -> bool:
         """Return whether what is left of the session is not to be trusted after this error."""

@@ -1,0 +1,245 @@
+"""Whose turn it is: a mailer keeps to what its mailbox may do, together with every other program that sends by it.
+
+The limits are the account's keys ``per_minute``, ``per_day``, ``recipients_per_day`` and ``max_connections``, else the
+provider's facts (``limits.py``). Where the counts are kept is ``limit_files.py``'s business, or another place's that
+does the same (``SharedLimits``).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from franking.account.binding import binding_of
+from franking.errors import Evidence, FrankingError, MessageError, Throttled
+from franking.sending.counts import Counts, Turn
+from franking.sending.limits import KEYS, limits_of
+from franking.sending.retry import BEFORE_A_MESSAGE
+
+if TYPE_CHECKING:
+    from franking.account.account import Account
+    from franking.provider import Provider, RouteFacts
+    from franking.sending.mailer import Mailer
+    from franking.sending.queue import Run
+
+__all__ = ["SharedLimits", "Slot", "Turns", "mailbox_of", "turns_of", "within_limits"]
+
+GLANCE = 0.1
+"""Seconds between two looks, while waiting, at whether the sending was broken off."""
+
+_log = logging.getLogger("franking.limits")
+
+
+class Slot(Protocol):
+    """One of the connections that a mailbox may have."""
+
+    def release(self) -> None: ...
+
+
+class SharedLimits(Protocol):
+    """Where the counts of mailboxes are kept, for all who share it. ``mailbox`` is a text that names one."""
+
+    def take(self, mailbox: str, limits: RouteFacts, recipients: int) -> Turn:
+        """Count a message, or say how long there is no room for it."""
+        ...
+
+    def give_back(self, mailbox: str, turn: Turn) -> None: ...
+    def hold_off(self, mailbox: str, seconds: float) -> None: ...
+    def connection(self, mailbox: str, most: int) -> Slot | None: ...
+
+
+class Turns:
+    """Let one mailer's messages go when it is their turn. Safe to share between threads."""
+
+    def __init__(
+        self,
+        account: Account,
+        limits: RouteFacts,
+        shared: SharedLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.limits, self.mailbox = limits, mailbox_of(account)
+        self._shared, self._timeout = shared, account.timeout
+        self._required = any(account.get(key) for key in KEYS)  # somebody wrote it down
+        self._clock, self._sleep = clock, sleep
+
+    def take(self, recipients: int) -> Turn:
+        """Count a message, or say how long there is no room for it. Raises ``MessageError`` for one that never has."""
+        most = self.limits.recipients_per_day
+        if most and recipients > most:
+            raise MessageError(
+                f"The message has {recipients} recipients, and this mailbox may write to {most:g} a day.",
+                field="to",
+                evidence=Evidence("message", reason="too-many-recipients", details={"limit": most}),
+            )
+        try:
+            return self._shared.take(self.mailbox, self.limits, recipients)
+        except (FrankingError, OSError) as problem:
+            if self._required:
+                raise
+            _log.warning("Limits are kept by this program alone: %s", problem)
+            self._shared = _Alone()
+            return self._shared.take(self.mailbox, self.limits, recipients)
+
+    def wait(self, recipients: int, broken_off: Callable[[], bool]) -> Turn:
+        """Wait until a message may go, for as long as the account's ``timeout`` allows. Raises ``Throttled``."""
+        until = self._clock() + self._timeout
+        while (turn := self.take(recipients)).wait > 0:
+            left = until - self._clock()
+            if turn.wait > left or broken_off():
+                raise self.throttled(turn)
+            # looked at again just after: several may have waited for the same room
+            self._sleep(min(turn.wait + 0.001, GLANCE))
+        return turn
+
+    def throttled(self, turn: Turn) -> Throttled:
+        """Return the error of a message that has no turn now."""
+        most = getattr(self.limits, turn.limit.replace("-", "_"), None) or 0
+        then = f"The next can go in {_time(turn.wait)}." if turn.wait else "Try again."
+        return Throttled(
+            f"{_WHAT[turn.limit].format(most=most)}; it was not sent. {then}",
+            step="message",
+            retry_after=float(math.ceil(turn.wait)) or None,
+            evidence=Evidence("limit", reason=turn.limit, details={"limit": f"{most:g}"}),
+        )
+
+    def ended(self, turn: Turn | None, error: BaseException) -> None:
+        """Take note of how an attempt failed: room that was surely not used is free again, and what the server asks for
+        all obey.
+        """
+        try:
+            if isinstance(error, Throttled) and error.retry_after and not _ours(error):
+                self._shared.hold_off(self.mailbox, error.retry_after)
+            if turn is not None and _unused(error):
+                self._shared.give_back(self.mailbox, turn)
+        except (FrankingError, OSError) as problem:  # it counts as used
+            _log.warning("%s", problem)
+
+    def connection(self) -> Slot | None:
+        """Wait for one of the mailbox's connections, for as long as ``timeout`` allows; None where any number may be
+        had. Raises ``Throttled``.
+        """
+        most = self.limits.connections
+        if not most:
+            return None
+        until = self._clock() + self._timeout
+        while True:
+            try:
+                slot = self._shared.connection(self.mailbox, most)
+            except (FrankingError, OSError):
+                if self._required:
+                    raise
+                return None
+            if slot is not None:
+                return slot
+            if self._clock() >= until:
+                raise self.throttled(Turn(0.0, "connections"))
+            self._sleep(GLANCE)
+
+
+class _Alone:
+    """Counts in this process's memory: no directory can be written, and nobody wrote a limit down."""
+
+    def __init__(self) -> None:
+        self._lock, self._counts = threading.Lock(), Counts()
+
+    def take(self, mailbox: str, limits: RouteFacts, recipients: int) -> Turn:
+        with self._lock:
+            return self._counts.take(limits, recipients, time.time())
+
+    def give_back(self, mailbox: str, turn: Turn) -> None:
+        with self._lock:
+            self._counts.give_back(turn)
+
+    def hold_off(self, mailbox: str, seconds: float) -> None:
+        with self._lock:
+            self._counts.hold_off(time.time() + seconds)
+
+    def connection(self, mailbox: str, most: int) -> Slot | None:
+        return _Free()
+
+
+class _Free:
+    def release(self) -> None:
+        pass
+
+
+def turns_of(mailer: Mailer, *, rate: float | None = None, per_day: float | None = None) -> Turns | None:
+    """Return what a mailer keeps to, or None where its mailbox has no limits. A run's own ``rate`` and ``per_day`` take
+    the place of what is only known of the provider, not of what the account says.
+    """
+    account = mailer.account
+    limits = limits_of(account, mailer.provider, mailer.route)
+    if rate is not None and account.get("per_minute") is None:
+        limits = replace(limits, per_minute=None)
+    if per_day is not None and account.get("per_day") is None:
+        limits = replace(limits, per_day=None)
+    if not limits.limited:
+        return None
+    from franking.auth.store import state_directory
+    from franking.sending.limit_files import FileLimits
+
+    return Turns(account, limits, FileLimits(state_directory(os.environ) / "limits"))
+
+
+def within_limits(run: Run) -> Run:
+    """Return a run that keeps to what its mailbox may do; where an application's own tests run, nobody shares it."""
+    mailer, rate, per_day = run.mailer, run.rate, run.per_day
+    turns = mailer.turns
+    if turns is None:
+        rate, per_day = rate or mailer.limits.per_minute, per_day or mailer.limits.per_day
+    elif (rate, per_day) != (None, None):
+        turns = turns_of(mailer, rate=rate, per_day=per_day)
+    return replace(run, turns=turns, rate=_finite(rate), per_day=_finite(per_day))
+
+
+def _finite(limit: float | None) -> float | None:
+    """Return a limit as the queue knows it: infinity is none."""
+    return None if limit == math.inf else limit
+
+
+def mailbox_of(account: Account) -> str:
+    """Return what names the mailbox that an account sends by: where its secret belongs, and who logs in."""
+    provider: Provider = _provider(account)
+    who = account.get(provider.facts.login_key) or account.sender.address
+    return " ".join((*(f"{key}={value}" for key, value in sorted(binding_of(account).items())), str(who).lower()))
+
+
+def _provider(account: Account) -> Provider:
+    from franking.registry import provider
+
+    return provider(account.provider)
+
+
+_WHAT = {
+    "per-minute": "This mailbox may send {most:g} a minute and just did",
+    "per-day": "This mailbox may send {most:,.0f} a day and did",
+    "recipients-per-day": "This mailbox may write to {most:,.0f} recipients a day and did",
+    "connections": "All connections that this mailbox may have at once ({most:g}) are in use",
+    "retry-after": "The server wanted a pause",
+}
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _ours(error: FrankingError) -> bool:
+    return error.evidence is not None and error.evidence.kind == "limit"
+
+
+def _unused(error: BaseException) -> bool:
+    """Return whether nothing of a message can have reached the server."""
+    if not isinstance(error, FrankingError) or error.possibly_sent:
+        return False
+    return error.step in BEFORE_A_MESSAGE or _ours(error) or getattr(error, "stale", False)
