@@ -267,7 +267,7 @@ def test_the_connection(franking: Test) -> None:
 
 def test_silence(franking: Test) -> None:
     with SmtpServer(users=USERS, faults=[Fault("greet", silence)]) as server:
-        assert send_test(franking, server, "--timeout", "0.2").said == (1, "failed", "greet.silent")
+        assert send_test(franking, server, "--timeout", "0.2").said == (5, "failed", "greet.silent")
     with SmtpServer(users=USERS, faults=[Fault("ehlo", silence)]) as server:
         done = send_test(franking, server, "--timeout", "0.2")
         assert done.code == (5 if done.report["diagnosis"]["temporary"] else 1)

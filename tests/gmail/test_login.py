@@ -183,7 +183,7 @@ def test_an_error_from_the_consent_page(
     ("reply", "kind", "reason"),
     [
         (Reply(400, {"error": "invalid_grant", "error_description": "Bad Request"}), LoginRequired, "invalid_grant"),
-        (Reply(401, {"error": "invalid_client", "error_description": "Unauthorized"}), LoginRequired, "invalid_client"),
+        (Reply(401, {"error": "invalid_client", "error_description": "Unauthorized"}), SettingsError, "invalid_client"),
         (Reply(200, b"<html>Please log in to the Wi-Fi</html>"), LoginRequired, "unreadable-answer"),
         (Reply(200, {"token_type": "Bearer"}), LoginRequired, "unreadable-answer"),
         (Reply(503, b"busy", {"Retry-After": "5"}), ConnectError, None),
@@ -202,9 +202,10 @@ def test_a_refused_code(
 
 def test_a_wrong_client_secret(google: Google, account: Account) -> None:
     google.client_secret = "GOCSPX-another"
-    with pytest.raises(LoginRequired) as caught:
+    with pytest.raises(SettingsError) as caught:
         login(account, with_browser(google))
     assert seen(caught.value) == ("invalid_client", "The provided client secret is invalid.")
+    assert caught.value.field == "client_secrets"
 
 
 def test_our_trust_is_the_only_one(google: Google, account: Account, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ NETWORK = [
         seen("connect", "timeout", "timed out"),
         "greet",
         values={"port": 465},
+        temporary=True,
         error=ConnectTimeout,
     ),
     Row("N9", "greet.closed", seen("connect", "closed", "Connection unexpectedly closed"), "greet", temporary=True),

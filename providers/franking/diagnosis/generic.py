@@ -143,7 +143,7 @@ GENERIC: tuple[Rule, ...] = (
     # the connection
     _on("connect", "connect.refused", "refused", note="N5"),
     _on("connect", "connect.unreachable", "unreachable", temporary=True, note="N7"),
-    _on("connect", "greet.silent", "timeout", step=("greet",), when=_not_implicit_tls, note="N8"),
+    _on("connect", "greet.silent", "timeout", step=("greet",), when=_not_implicit_tls, temporary=True, note="N8"),
     _on("connect", "greet.closed", *_CUT, step=("connect", "greet"), temporary=True, note="N9 N10"),
     _on("connect", "connect.timeout", "timeout", step=("resolve", "connect"), temporary=True, note="N6"),
     _on("connect", "connect.stalled", "timeout", temporary=True),

@@ -39,6 +39,8 @@ _LONG_NAMES = {
     "https://www.googleapis.com/auth/userinfo.profile": "profile",
 }
 
+_CLIENT = ("invalid_client", "deleted_client", "disabled_client")
+
 Request = Callable[..., "requests.Response"]
 
 
@@ -102,9 +104,11 @@ def scope_names(scopes: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_LONG_NAMES.get(str(scope), str(scope)) for scope in scopes))
 
 
-def not_signed_in(reason: str, text: str) -> LoginRequired:
+def not_signed_in(reason: str, text: str) -> FrankingError:
     """Make the error of a sign-in that did not come about, in the issuer's words."""
     evidence = Evidence("oauth", text=bounded(text), reason=bounded(reason, 100))
+    if reason in _CLIENT:
+        return _wrong_client(evidence)
     return LoginRequired(f"The sign-in did not come about ({_said(evidence)}).", evidence=evidence)
 
 
@@ -121,9 +125,17 @@ def refused(content: bytes, account: Account) -> FrankingError:
     if account.service_account:
         message = f"Google refused the service account ({_said(evidence)})."
         return LoginError(message, step="secret", evidence=evidence)
+    if body["error"] in _CLIENT:
+        return _wrong_client(evidence)
     return LoginRequired(
         f"Google no longer accepts the sign-in of the account {account.name!r} ({_said(evidence)}).", evidence=evidence
     )
+
+
+def _wrong_client(evidence: Evidence) -> SettingsError:
+    """Make the error of a client that is none any more: no sign-in with it can succeed."""
+    message = f"Google does not take the OAuth client ({_said(evidence)})."
+    return SettingsError(message, field="client_secrets", step="secret", evidence=evidence)
 
 
 def _said(evidence: Evidence) -> str:
