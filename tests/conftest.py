@@ -115,6 +115,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             )
         ):
             monkeypatch.delenv(name)
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("PYTHONPATH", str(LOOPBACK))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)  # meant for this run, not for one that a test starts
     home = tmp_path / "home"

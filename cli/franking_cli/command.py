@@ -19,8 +19,17 @@ from franking_cli.help import EVERY
 from franking_cli.logs import logging_to_stderr
 from franking_cli.screen import show_diagnosis, show_error
 from franking_cli.signals import interrupt, on_ending
+from franking_cli.words import asked_language, languages
 
 __all__ = ["account_names", "command", "internal_error", "usage_error"]
+
+
+def _checked_language(value: str | None) -> str | None:
+    """Refuse a language that nobody wrote."""
+    if value is not None and asked_language(value, {}) is None:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(languages())}")
+    return value
+
 
 Verbose = Annotated[
     int,
@@ -35,10 +44,22 @@ Verbose = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.", rich_help_panel=EVERY)]
 
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        metavar="cs|en",
+        help="Language of what a person reads; by default FRANKING_LANGUAGE, else the locale's.",
+        callback=_checked_language,
+        rich_help_panel=EVERY,
+    ),
+]
+
 _ADDED = [
     inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
     inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
     inspect.Parameter("json_output", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json),
+    inspect.Parameter("language", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Language),
 ]
 
 
@@ -74,7 +95,10 @@ def command(
 
     @functools.wraps(function)
     def run(*, context: typer.Context, verbose: int = 0, json_output: bool = False, **values: Any) -> None:
-        console = Console(json_output=json_output, verbose=verbose, reports=reports, path=context.command_path)
+        language = values.pop("language", None)
+        console = Console(
+            json_output=json_output, verbose=verbose, reports=reports, path=context.command_path, language=language
+        )
         if settings:
             flags = {key: values.pop(key) for key in keys}
             values["settings"] = {key: value for key, value in flags.items() if value is not None}
@@ -167,6 +191,9 @@ def internal_error(error: BaseException, arguments: list[str]) -> None:
 def _failed(sentence: str, reason: str, path: str, arguments: list[str]) -> None:
     evidence = Evidence("settings", reason=reason, details={"usage": (*path.split(), "--help")})
     word = "".join(arguments[:1])
-    console = Console(json_output="--json" in arguments, reports=word in ("send-test", "check", "send"), path=path)
+    given = "".join(arguments[at + 1] for at, word in enumerate(arguments[:-1]) if word == "--language")
+    console = Console(
+        language=given, json_output="--json" in arguments, reports=word in ("send-test", "check", "send"), path=path
+    )
     console.without_hints = word == "send"
     show_error(console, SettingsError(redacted(sentence, limit=500), evidence=evidence))

@@ -16,13 +16,16 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from franking.errors import Evidence, SettingsError
 from franking.text import escaped
+from franking_cli.words import asked_language, language_of, words
 
 if TYPE_CHECKING:
     from franking.account.account import Account
+    from franking.diagnosis.languages import Sentences
 
 __all__ = ["Console", "LoginScreen", "shell", "visible"]
 
@@ -37,8 +40,15 @@ class Console:
     """Print for one command: ``say`` for the eye, ``data`` and ``answer`` for programs."""
 
     def __init__(
-        self, *, json_output: bool = False, verbose: int = 0, reports: bool = False, path: str = "franking"
+        self,
+        *,
+        json_output: bool = False,
+        verbose: int = 0,
+        reports: bool = False,
+        path: str = "franking",
+        language: str | None = None,
     ) -> None:
+        self._language = language
         self.json_output = json_output
         self.reports = reports  # this command's JSON is a test report, on every ending
         self.verbose = verbose
@@ -57,6 +67,21 @@ class Console:
         self._passing = False
         if self.colour and os.name == "nt":
             os.system("")  # noqa: S605, S607  (documented way to switch the Windows console to ANSI sequences)
+
+    @property
+    def asked_language(self) -> str | None:
+        """Return the language that the person asked for, which is not their computer's."""
+        return asked_language(self._language)
+
+    @cached_property
+    def language(self) -> str:
+        """Return the language to speak."""
+        return language_of(self._language)
+
+    @cached_property
+    def words(self) -> Sentences:
+        """Return the sentences of that language."""
+        return words(self.language)
 
     # -- for the eye ---------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 _SYMBOLS = {"ok": ("✓", "good"), "failed": ("✗", "bad"), "warning": ("!", "warn"), "skipped": ("–", "faint")}
-_WHO = {"you": "you can mend this", "admin": "for the administrator", "provider": "the provider has to mend this"}
 _DETAIL, _TOOK = 14, 9  # columns: where a step's detail begins, and what its time takes
 
 
@@ -88,7 +87,9 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
         if report.receipt:
             _show_receipt(console, report.receipt, report.steps)
         # a password that was taken is right
-        show_hints(console, (hint.text for hint in report.hints if not hint.code.startswith("secret.")))
+        show_hints(
+            console, (hint.say(console.language) for hint in report.hints if not hint.code.startswith("secret."))
+        )
     elif report.diagnosis:
         _show_failure(console, report, report.diagnosis)
 
@@ -96,13 +97,17 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
 def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -> None:
     """Show who was refused, what was warned of, and the server's reply where the last step had no room for it."""
     for address, refusal in receipt.refused.items():
-        console.say(f"! {address} was refused: {visible(str(refusal['reply']))}", "warn", hang="  ")
+        console.say(
+            f"! {console.words('screen.refused', address=address, reply=visible(str(refusal['reply'])))}",
+            "warn",
+            hang="  ",
+        )
     for warning in receipt.warnings:
         console.say(f"! {visible(warning)}", "warn", hang="  ")
     last = "".join(step.detail for step in steps[-1:])
     seen = last and last in receipt.reply and len(visible(last)) <= _room(console)
     if receipt.reply and not seen:
-        console.say(f"The server said: {visible(receipt.reply)}", indent="  ", hang="    ")
+        console.say(console.words("screen.said", reply=visible(receipt.reply)), indent="  ", hang="    ")
 
 
 def _show_failure(console: Console, report: TestReport, diagnosis: Diagnosis) -> None:
@@ -111,7 +116,7 @@ def _show_failure(console: Console, report: TestReport, diagnosis: Diagnosis) ->
         to, *_ = *report.to, diagnosis.values.get("to") or ""
         next_command = shell("franking", "send-test", *words, "--to", to)
     show_diagnosis(console, diagnosis, next_command=next_command)
-    better = [hint.text for hint in report.hints if hint.code.startswith("provider.")]
+    better = [hint.say(console.language) for hint in report.hints if hint.code.startswith("provider.")]
     if better and not _names(diagnosis, "franking setup"):
         console.say()  # another route helps whatever went wrong on this one
         show_hints(console, better)
@@ -141,22 +146,27 @@ def show_diagnosis(
 
     ``said`` is what the screen shows already: by default the error's sentence, which stands at its step.
     """
+    diagnosis = diagnosis.in_language(console.language)
     console.say(f"✗ {visible(diagnosis.title)}", "bad", hang="  ")
     console.say(diagnosis.cause, indent="  ")
     remedies = diagnosis.remedies
     if remedies:
-        console.say(f"\nWhat to do ({_WHO.get(diagnosis.who, diagnosis.who)}):", "strong", indent="  ")
+        console.say(
+            "\n" + console.words("screen.what-to-do", who=console.words(f"who.{diagnosis.who}")), "strong", indent="  "
+        )
         for number, remedy in enumerate(remedies, 1):
             _show_advice(console, f"{number}. {remedy}", indent="  ", hang="     ")
     if diagnosis.temporary:
-        console.say("\nThis may pass by itself: trying again later can help.", indent="  ")
+        console.say("\n" + console.words("screen.temporary"), indent="  ")
     if said is None:
         said = diagnosis.values.get("problem", "")
     if diagnosis.raw and not _is_ours(diagnosis.raw, f"{diagnosis.cause} {said}"):
-        console.say(f"\nSeen: {visible(diagnosis.raw)}", "faint", indent="  ", hang="        ")
+        console.say(
+            "\n" + console.words("screen.seen", raw=visible(diagnosis.raw)), "faint", indent="  ", hang="        "
+        )
     if next_command and not _names(diagnosis, "franking "):
         console.say()
-        _show_advice(console, f"Next: `{next_command}`", indent="  ", hang="    ")
+        _show_advice(console, console.words("screen.next", command=next_command), indent="  ", hang="    ")
 
 
 def _is_ours(raw: str, said: str) -> bool:
@@ -204,10 +214,10 @@ def show_error(console: Console, error: FrankingError) -> None:
         show_diagnosis(console, diagnosis, next_command=again, said="")
         return
     console.say(f"✗ {visible(str(error))}", "bad", hang="  ")
-    for remedy in diagnosis.remedies:
+    for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
     if not _names(diagnosis, "franking "):
-        _show_advice(console, f"Next: `{console.path} --help`", indent="  ", hang="    ")
+        _show_advice(console, console.words("screen.next", command=f"{console.path} --help"), indent="  ", hang="    ")
 
 
 def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) -> None:

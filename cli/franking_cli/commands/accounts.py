@@ -242,7 +242,7 @@ def _advise(console: Console, account: Account) -> None:
     """Point at what seems wrong in the settings, and at the next step."""
     from franking.sending.testsend import hints_for
 
-    show_hints(console, (hint.text for hint in hints_for(account)))
+    show_hints(console, (hint.say(console.language) for hint in hints_for(account)))
     state, _ = inspect_secret(account)
     if not account.enabled:
         console.say(f"It is switched off. Next: {repair_command('accounts', 'enable', account.reference)}")

@@ -103,7 +103,7 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Fi
     if not console.json_output:
         console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
         hints = hints_for(account, password)
-        show_hints(console, (hint.text for hint in hints if hint.code.startswith("secret.")))
+        show_hints(console, (hint.say(console.language) for hint in hints if hint.code.startswith("secret.")))
     _finish(console, account)
 
 

@@ -35,7 +35,6 @@ def run(
         str, typer.Option("--idle", metavar="TIME", help="End when unused so long: 30s, 60m, 2h; 0 never.")
     ] = "60m",
     no_browser: NoBrowser = False,
-    language: Annotated[str | None, typer.Option("--language", metavar="cs|en", help="Language of the page.")] = None,
 ) -> int:
     """Set accounts up and test them in a browser.
 
@@ -48,14 +47,13 @@ def run(
     from franking_cli.settings_server import SettingsServer
 
     seconds = _seconds(idle)
-    chosen = language or os.environ.get("FRANKING_LANGUAGE")
     try:
         server = SettingsServer(port)
     except OSError as problem:
         raise SettingsError(f"Port {port} cannot be used: {problem.strerror}; choose another with --port.") from None
     door = None
     with server:
-        page = LocalPage(server.server_port, account=account or _first(), language=_known(chosen))
+        page = LocalPage(server.server_port, account=account or _first(), language=console.asked_language)
         page.look  # noqa: B018  (a missing package is told before anything is served)
         serving = threading.Thread(target=server.serve, args=(page.wsgi,), name="franking settings", daemon=True)
         serving.start()
@@ -85,15 +83,6 @@ def _seconds(text: str) -> float:
     if found is None:
         raise typer.BadParameter(f"--idle: {text!r} is not a time such as 30s, 60m or 2h")
     return float(found[1] or 0) * _UNITS.get(found[2], 0)
-
-
-def _known(language: str | None) -> str | None:
-    """Return the language that was asked for. Raises what a wrong option raises."""
-    from franking.web.words import languages, spoken
-
-    if language and spoken(language) is None:
-        raise typer.BadParameter(f"--language: {language!r} is not one of {', '.join(languages())}")
-    return language
 
 
 def _first() -> str | None:

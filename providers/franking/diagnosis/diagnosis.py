@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from franking.diagnosis import texts
+from franking.diagnosis.languages import first_known
 
 __all__ = ["Diagnosis", "Hint", "Remedy", "Words"]
 
@@ -31,8 +32,8 @@ class Diagnosis:
     """What went wrong, why, and who can mend it (``you``, ``admin``, ``provider``).
 
     ``code`` names the remedy and is never renamed. ``values`` fill the texts. ``raw`` is what the other side said,
-    untouched but bounded and without secrets. ``title``, ``cause`` and ``remedies`` are read from the English texts;
-    ``text(language)`` gives another.
+    untouched but bounded and without secrets. ``title``, ``cause`` and ``remedies`` are in ``language``, English unless
+    ``in_language`` chose another; JSON is English always.
     """
 
     code: str
@@ -40,6 +41,16 @@ class Diagnosis:
     raw: str = ""
     who: str = "you"
     temporary: bool = False
+    language: str = field(default="en", compare=False)
+
+    def in_language(self, language: str) -> Diagnosis:
+        """Return the same diagnosis, to be read in another language (``cs``, ``cs-CZ``).
+
+        Raises ``ValueError``, which names the known ones, for a language that nobody wrote.
+        """
+        if (found := first_known((language,), texts.languages())) is None:
+            raise ValueError(f"{language!r} is not one of {', '.join(texts.languages())}")
+        return replace(self, language=found)
 
     @property
     def title(self) -> str:
@@ -63,8 +74,11 @@ class Diagnosis:
         advice = (f"{number}. {remedy}" for number, remedy in enumerate(self.remedies, 1))
         return "\n".join((self.title, self.cause, *advice))
 
-    def text(self, language: str = "en") -> Words:
-        """Return title, cause and remedies in a language, in English where it is not there; hints lead the remedies."""
+    def text(self, language: str | None = None) -> Words:
+        """Return title, cause and remedies in a language, by default its own, and in English where that is not there;
+        hints lead the remedies.
+        """
+        language = self.language if language is None else language
         words = texts.entry(self.code, language)
         own = (_remedy(text, self.values) for text in words["remedies"])
         return Words(

@@ -17,17 +17,17 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from franking.diagnosis.languages import base_language, in_folder
 from franking.text import visible
 
-__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "names"]
+__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages", "names"]
 
 Text = str | list[str]
 
-FOLDER = files("franking.diagnosis") / "texts"  # where the languages lie; a wheel carries them beside this module
+FOLDER: Any = files("franking.diagnosis") / "texts"  # where the languages lie; a wheel carries them beside this module
 
 _PLACE = re.compile(r"\{(\??)(\w+)\}")
 _CONDITION = re.compile(r"\{\?\w+\}")
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
 _OPTION = re.compile(r"--[a-z-]+")
 
 
@@ -36,11 +36,17 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
     """Return a language's texts by code: ``title``, ``cause`` and ``remedies`` of a diagnosis, ``text`` of a hint; with
     a ``prefix`` of the file's name those of another subject.
 
-    ``cs-CZ`` and ``cs_CZ`` are read as ``cs``; a language that is not there is empty, and its readers get English.
+    ``cs-CZ``, ``cs_CZ`` and ``sk`` are read as ``cs``; a language that is not there is empty, its readers get
+    English.
     """
-    base = (_LANGUAGE.match(language.lower()) or ("en",))[0]
+    base = base_language(language) or "en"
     file = FOLDER / f"{prefix}{base}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def languages() -> tuple[str, ...]:
+    """Return the languages in which diagnoses can be read."""
+    return in_folder(FOLDER)
 
 
 def entry(code: str, language: str = "en") -> Mapping[str, Any]:

@@ -1,0 +1,43 @@
+"""The sentences that commands say, and in which language a person reads them. Option names, JSON and logs are English
+whatever it is; the words of diagnoses and hints are the library's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from franking.diagnosis.languages import Sentences, first_known, in_folder
+
+__all__ = ["FOLDER", "asked_language", "language_of", "languages", "words"]
+
+FOLDER: Any = files("franking_cli") / "texts"
+
+_LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # POSIX: the first that is set counts
+
+
+@cache
+def words(language: str) -> Sentences:
+    """Return the sentences of one language."""
+    return Sentences(FOLDER, language)
+
+
+def languages() -> tuple[str, ...]:
+    """Return the languages that commands speak."""
+    return in_folder(FOLDER)
+
+
+def asked_language(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the language that somebody asked Franking for: by ``--language``, else by ``FRANKING_LANGUAGE``."""
+    environ = os.environ if environ is None else environ
+    return first_known((option, environ.get("FRANKING_LANGUAGE")), languages())
+
+
+def language_of(option: str | None, environ: Mapping[str, str] | None = None) -> str:
+    """Return the language to speak: what was asked for, else the locale's, else English."""
+    environ = os.environ if environ is None else environ
+    locale = next((environ[name] for name in _LOCALE if environ.get(name)), None)
+    return asked_language(option, environ) or first_known((locale,), languages()) or "en"

@@ -1,0 +1,80 @@
+"""Diagnoses in other languages: every text says the same with the same values and commands, and JSON stays English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from franking.diagnosis import texts
+from franking.diagnosis.diagnosis import Diagnosis, Hint
+from franking.diagnosis.languages import base_language
+
+OTHERS = [name for name in texts.languages() if name != "en"]
+TWINS = [(language, code) for language in OTHERS for code in texts.entries(language)]
+
+
+def templates(words: Any) -> Iterator[list[str]]:
+    """Return every text of an entry as its list of templates."""
+    for key in ("title", "cause", "text"):
+        if key in words:
+            yield texts._templates(words[key])
+    for text in words.get("remedies", ()):
+        yield texts._templates(text)
+
+
+@pytest.mark.parametrize(("language", "code"), TWINS)
+def test_a_twin_has_the_same_places_and_commands(language: str, code: str) -> None:
+    english, other = texts.entries()[code], texts.entries(language)[code]
+    assert set(other) == set(english)
+    pairs = list(zip(templates(english), templates(other), strict=True))
+    for ours, theirs in pairs:
+        for one, twin in zip(ours, theirs, strict=True):
+            assert sorted(re.findall(r"\{\??\w+\}", one)) == sorted(re.findall(r"\{\??\w+\}", twin)), twin
+            assert one.split("`")[1::2] == twin.split("`")[1::2], twin
+
+
+def test_czech_is_written_as_czech_is() -> None:
+    for code, words in texts.entries("cs").items():
+        for each in templates(words):
+            for text in each:
+                told = " ".join(text.split("`")[::2])
+                assert not re.search(r"(?<![\w{])[kosuvzKOSUVZ] (?=\w)", told), f"{code}: {told}"
+                assert '"' not in told and "..." not in told and told.count("„") == told.count("“"), f"{code}: {told}"
+                for command in text.split("`")[1::2]:
+                    assert "\u00a0" not in command
+
+
+def test_a_diagnosis_in_czech() -> None:
+    diagnosis = Diagnosis("login.refused", {"username": "info", "said": "535 no"})
+    czech = diagnosis.in_language("cs-CZ")
+    assert (diagnosis.title, czech.title) == ("The server refused the login", "Server odmítl přihlášení")
+    assert czech.remedies[0].startswith("Je heslo aktuální?")
+    assert str(czech).startswith("Server odmítl přihlášení\n")
+    assert czech == diagnosis and czech.as_dict() == diagnosis.as_dict()  # JSON stays English
+    assert replace(czech, raw="x").title == czech.title
+    assert diagnosis.in_language("sk").title == czech.title
+    assert Hint("secret.empty").say("cs") == "Heslo je prázdné."
+
+
+def test_what_nobody_translated_is_english() -> None:
+    missing = [code for code in texts.entries() if code not in texts.entries("cs") and "title" in texts.entry(code)]
+    for code in missing[:1]:
+        assert Diagnosis(code).in_language("cs").title == Diagnosis(code).title
+
+
+@pytest.mark.parametrize("language", ["xx", "", "czech"])
+def test_an_unknown_language_names_the_known(language: str) -> None:
+    with pytest.raises(ValueError, match="en, cs"):
+        Diagnosis("unknown").in_language(language)
+
+
+@pytest.mark.parametrize(
+    ("tag", "base"),
+    [("cs", "cs"), ("cs_CZ.UTF-8", "cs"), ("CS-cz", "cs"), ("sk_SK", "cs"), ("C", ""), ("POSIX", ""), ("", "")],
+)
+def test_what_a_tag_asks_for(tag: str, base: str) -> None:
+    assert base_language(tag) == base
