@@ -13,7 +13,7 @@ import typer
 
 from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.redaction import redacted
-from franking_cli.console import Console
+from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
 from franking_cli.help import EVERY
 from franking_cli.logs import logging_to_stderr
@@ -161,6 +161,9 @@ def _interrupted(console: Console, broken: BaseException) -> int:
         show_diagnosis(console, explain(error))
     else:
         console.say("Interrupted; nothing more was done.", "warn")
+    if console.go_on is not None and not console.json_output:
+        console.say("To go on from here:")
+        console.raw(f"  {visible(console.go_on())}")
     return 3 if error.possibly_sent else 130
 
 

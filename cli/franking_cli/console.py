@@ -56,6 +56,7 @@ class Console:
         self.path = path  # the command as it was typed: "franking send-test"
         self.about: dict[str, Any] = {}  # what is known for the report of an error: the account, the recipients
         self.account: Account | None = None  # whose errors these are, for their diagnosis
+        self.go_on: Callable[[], str] | None = None  # the command that goes on from here, where answers were given
         name = os.environ.get("TERM", "")
         terminal = sys.stderr.isatty() and name != "dumb"
         self.colour = terminal and not os.environ.get("NO_COLOR")

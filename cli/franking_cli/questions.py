@@ -1,73 +1,53 @@
-"""What ``franking setup`` asks, one question at a time; what is known is filled in. It fills a draft of an account, and
-writes nothing.
+"""What ``franking setup`` asks, one question at a time. Each fills in one answer of a draft; what is known already is
+not asked, and a wrong answer is asked again with its reason. What comes after a failed test is in ``changes.py``.
 
 Every question has a flag, so that it also runs without a terminal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from franking.account.account import Account
 from franking.account.config import load
 from franking.account.fields import Field
-from franking.account.url import write_url
-from franking.auth.store import MemoryStore
-from franking.discovery.recommend import recommend
+from franking.discovery.recommend import better_provider, nearest_address, recommend
 from franking.discovery.recommendation import Recommendation
 from franking.errors import SettingsError
-from franking.manual import page_reference
 from franking.message.address import Address
-from franking.provider import Provider
+from franking.provider import Errand, Provider
 from franking.registry import provider, providers
 from franking_cli.commands.recommend import show
 from franking_cli.console import Console, visible
-from franking_cli.options import as_flags
+from franking_cli.draft import Draft
 
-__all__ = ["Draft", "ask_name", "ask_recipient", "ask_what_next", "change_server", "dropped_path", "new_draft"]
+__all__ = [
+    "ask",
+    "ask_client",
+    "ask_field",
+    "ask_login",
+    "ask_name",
+    "ask_password",
+    "ask_provider",
+    "ask_recipient",
+    "ask_required",
+    "ask_sender",
+    "ask_server",
+    "dropped_path",
+    "password_road",
+    "show_errands",
+]
 
 Value = TypeVar("Value")
 
-
-@dataclass
-class Draft:
-    """An account that is being set up: what is known of it so far."""
-
-    sender: Address
-    provider: Provider
-    settings: dict[str, Any]
-    name: str = ""
-    client_file: Path | None = None
-    store: MemoryStore = field(default_factory=MemoryStore)
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """Return the provider's settings by their names."""
-        return {each.name: each for each in self.provider.fields}
-
-    @property
-    def has_server(self) -> bool:
-        """Return whether a server is chosen, as its provider has none of its own."""
-        return not self.provider.facts.oauth and "host" in self.fields
-
-    def account(self, name: str | None = None) -> Account:
-        """Make the account. Raises ``SettingsError`` for what is missing or wrong."""
-        account = load().build(
-            name=self.name if name is None else name,
-            provider=self.provider.name,
-            sender=self.sender,
-            **self.settings,
-        )
-        known = {key: value for key, value in self.settings.items() if value is not None}
-        flags = as_flags({"provider": self.provider.name, "sender": str(self.sender), **known})
-        return account.referred_to_as(write_url(account), flags)
+NO_LOGIN = "-"  # typed where a login name is asked for
+_ANEW, _AGAIN = "anew", "again"  # the address is typed anew, the domain is looked up again
 
 
-def _ask(
+def ask(
     console: Console,
     question: str,
     read: Callable[[str], Value],
@@ -81,70 +61,139 @@ def _ask(
     """
     if answer is None and default is not None and not console.interactive:
         answer = default
-    if answer is not None:
-        return read(answer)
     while True:
-        text = console.ask(question, default=default, flag=flag)
+        text = answer
+        if text is None:
+            text = console.ask(question, default=default, flag=flag)
         try:
             return read(text)
         except ValueError as problem:
+            if not console.interactive:
+                raise
             console.say(visible(str(problem)), "warn")
+            answer = None
 
 
-# --- who sends, by which provider -------------------------------------------------------------------------------------
+# --- who sends --------------------------------------------------------------------------------------------------------
 
 
-def new_draft(console: Console, address: str | None, settings: Mapping[str, Any], *, offline: bool) -> Draft:
-    """Find out who sends, by which provider, and what that needs."""
-    known = dict(settings)
-    sender = _ask(
-        console, "Your mail address", Address.parse, answer=known.pop("sender", None) or address, flag="ADDRESS"
-    )
-    found = recommend(known.get("host") or sender.address, offline=offline)
-    if not console.json_output:
-        show(console, found)
-    kind = _choose_provider(console, found, known.pop("provider", None), has_host=bool(known.get("host")))
-    known = {**_recommended(found, kind, sender), **known}
-    if known.pop("no_auth", False):
-        known["username"] = None
-    draft = Draft(sender, kind, known)
-    _ask_client(console, draft)
-    _ask_required(console, draft)
-    if draft.has_server:
-        _ask_server(console, draft)
-    return draft
+def ask_sender(console: Console, draft: Draft, answer: str | None = None) -> None:
+    """Ask who sends. Another address than before takes along what followed from the old one."""
+    if console.interactive and answer is None:
+        console.say("A name may stand before it: Jan Novák <info@novak.cz>", "faint")
+    before = draft.asked
+    default = str(before or "") or None
+    sender = ask(console, "Your mail address", Address.parse, answer=answer, default=default, flag="ADDRESS")
+    change_sender(draft, sender)
 
 
-def _choose_provider(console: Console, found: Recommendation, wanted: str | None, *, has_host: bool) -> Provider:
-    """Let the person choose the provider, the recommended one first; a flag chooses without a question."""
-    likeliest = found.provider
-    if has_host:
+def change_sender(draft: Draft, sender: Address) -> None:
+    """Put another sender in, and where the old address stood for something else too, there as well."""
+    before, draft.asked = draft.asked, sender
+    if before is None or before.address == sender.address:
+        return
+    if draft.to == before.address:
+        draft.to = ""
+    if draft.settings.get("username") == before.address:
+        draft.settings["username"] = sender.address
+    if not draft.named:
+        draft.name = ""
+    draft.forget()
+
+
+# --- by which provider ------------------------------------------------------------------------------------------------
+
+
+def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, again: bool = False) -> None:
+    """Find out which provider has the mailbox: by itself where that is certain and there is one road, else by asking.
+
+    ``wanted`` is the answer of a flag; ``again`` asks in any case.
+    """
+    while True:
+        found = recommend(draft.settings.get("host") or draft.address, offline=draft.offline)
+        if not console.json_output:
+            show(console, found, brief=True)
+        kind = None
+        if wanted:
+            kind = provider(wanted)
+        elif not again:
+            kind = _obvious(console, found, draft)
+        if kind is None:
+            way = _choose(console, found, draft)
+            if isinstance(way, Address):
+                change_sender(draft, way)
+                continue
+            if isinstance(way, str):
+                if way == _ANEW:
+                    ask_sender(console, draft)
+                continue
+            kind, draft.chosen = way, True
+        draft.kind, draft.chosen = kind, draft.chosen or wanted is not None
+        draft.recommended = _recommended(found, kind, draft.address)
+        return
+
+
+def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider | None:
+    """Return the provider where nothing needs to be asked."""
+    if draft.settings.get("host") and found.provider is None:
         # takes a name and a password, as a server that nobody knows does
-        plain = next(each.name for each in providers() if not each.facts.oauth)
-        likeliest = likeliest or plain
-        if not console.interactive:
-            wanted = wanted or plain
-    if wanted is not None:
-        return provider(wanted)
-    choices = sorted(providers(), key=lambda each: each.name != likeliest)
-    default = likeliest
+        return next(each for each in providers() if not each.facts.oauth)
+    if found.provider is None:
+        return None
+    kind = provider(found.provider)
+    if not console.interactive:
+        return kind
+    # a server that the domain itself names, in records that nobody signs, gets no password unasked (RFC 6186 §6)
+    sure = found.confidence == "certain" or not (found.warnings or found.why in ("srv", "autoconfig"))
+    if sure and kind.facts.app_password is None:
+        return kind
+    return None
+
+
+def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider | Address | str:
+    """Let the person choose: a provider, the address that was meant, or ``_ANEW`` or ``_AGAIN``."""
+    ways, default = list(_ways(found, draft)), "1"
+    if found.provider is None and found.why != "no-such-domain" and isinstance(ways[0][0], Address):
+        default = ""  # somebody else's domain may well be called nearly so
     if console.interactive:
         console.say()
-        for number, each in enumerate(choices, 1):
-            console.say(f"{number}. {each.title}{' (recommended)' * (each.name == found.provider)}", indent="  ")
-        default = likeliest and "1"
+        for number, (_, label) in enumerate(ways, 1):
+            console.say(f"{number}. {label}", indent="  ", hang="     ")
 
-    def read(text: str) -> Provider:
-        if text.isascii() and text.isdigit() and 0 < int(text) <= len(choices):
-            return choices[int(text) - 1]
+    def read(text: str) -> Provider | Address | str:
+        if text.isascii() and text.isdigit() and 0 < int(text) <= len(ways):
+            return ways[int(text) - 1][0]
         if not text or text.isdigit():
-            raise SettingsError(f"Please type a number from 1 to {len(choices)}.")
+            raise SettingsError(f"Please type a number from 1 to {len(ways)}.")
         return provider(text)
 
-    return _ask(console, "Which one", read, default=default, flag="--provider")
+    if not console.interactive:
+        default = found.provider or ""
+    return ask(console, "Which one", read, default=default or None, flag="--provider")
 
 
-def _recommended(found: Recommendation, kind: Provider, sender: Address) -> dict[str, Any]:
+def _ways(found: Recommendation, draft: Draft) -> Iterator[tuple[Provider | Address | str, str]]:
+    """Return what can be chosen, with its label, the likeliest first."""
+    plain = next(each for each in providers() if not each.facts.oauth)
+    if found.provider is None and (meant := nearest_address(draft.address)):
+        yield Address(meant, draft.sender.name), f"I meant {meant}"
+    if found.why == "no-such-domain":
+        yield _ANEW, "Type the address anew"
+    if found.why == "unreachable":
+        yield _AGAIN, "Look it up again (is this computer online?)"
+    likeliest = found.provider or plain.name
+    for kind in sorted(providers(), key=lambda each: each.name != likeliest):
+        mark = " (recommended)" * (kind.name == found.provider)
+        if kind.name == found.provider and kind.facts.app_password and kind.facts.client:
+            yield plain, f"{kind.title}, an app password. {kind.facts.app_password.price}"
+            yield kind, f"{kind.title}, a sign-in (OAuth). {kind.facts.client.price}"
+        elif kind is plain and found.provider and provider(found.provider).facts.app_password:
+            continue
+        else:
+            yield kind, f"{kind.title}{mark}"
+
+
+def _recommended(found: Recommendation, kind: Provider, address: str) -> dict[str, object]:
     """Take the recommended settings over where a server and a login name are what the provider needs, another route to
     the same mailbox included.
     """
@@ -153,40 +202,57 @@ def _recommended(found: Recommendation, kind: Provider, sender: Address) -> dict
     settings = {
         key: found.settings[key] for key in ("host", "port", "security", "username") if found.settings[key] is not None
     }
-    if found.kind != "address":
-        settings.setdefault("username", sender.address)
+    if found.kind != "address" and found.why != "known-host":
+        settings.setdefault("username", address)
     return settings
 
 
 # --- what the provider needs ------------------------------------------------------------------------------------------
 
 
-def _ask_client(console: Console, draft: Draft) -> None:
+def show_errands(console: Console, errands: tuple[Errand, ...]) -> None:
+    """Show what to do on which page, each address on a line of its own, whole."""
+    for number, errand in enumerate(errands, 1):
+        console.say(f"{number}. {errand.do}", indent="  ", hang="     ")
+        if errand.link:
+            console.raw(f"     {console.style(errand.link, 'strong')}")
+        for label, value in errand.values:
+            console.say(f"{label}: {value}", indent="       ", hang="         ")
+
+
+def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
     """Ask for what makes this program known to the provider, where it wants that and nobody gave it yet."""
     client = draft.provider.facts.client
-    if client is None or any(draft.settings.get(key) for key in client.instead):
+    if client is None or any(draft.known.get(key) for key in client.instead):
         return
-    answer = draft.settings.get(client.key)
-    if answer is None:
+    before = draft.settings.get(client.key)
+    answer = before
+    if again:
+        answer = None
+    if answer is None and not again:
         default = load().defaults_of(draft.provider).get(client.key)
         if default is not None:
             client.check(str(default))  # it stands in the settings file or the environment, and stays there
             return
         if console.interactive:
-            console.say()
-            for line in client.steps:
-                console.say(line, indent="  ", hang="     " if line[:1].isdigit() else "  ")
-            console.say(f"More: {page_reference(client.page)}", indent="  ")
+            console.say("\nThe provider wants every program to be known. Once, free of charge:")
+            show_errands(console, client.steps)
+            if client.letter:
+                console.say("Only an administrator may do that in your organisation? Send them this:", indent="  ")
+                console.say(client.letter, "faint", indent="     ")
+            console.say(f"Step by step: franking register {draft.provider.name}", indent="  ")
 
     def read(text: str) -> str:
-        value = str(dropped_path(text)) if client.file else text.strip()
+        value = text.strip()
+        if client.file:
+            value = str(dropped_path(text))
         client.check(value)
         return value
 
-    value = _ask(console, client.question, read, answer=answer, flag="--" + client.key.replace("_", "-"))
+    before = draft.settings.get(client.key) if again else None
+    value = ask(console, client.question, read, answer=answer, default=before, flag="--" + client.key.replace("_", "-"))
     draft.settings[client.key] = value
-    if client.file:
-        draft.client_file = Path(value)
+    draft.client_file = Path(value) if client.file else None
 
 
 def dropped_path(text: str) -> Path:
@@ -205,77 +271,89 @@ def dropped_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _ask_required(console: Console, draft: Draft) -> None:
-    """Ask for the settings without which there is no account: the provider's own checks say which."""
+def ask_required(console: Console, draft: Draft) -> None:
+    """Ask for the settings without which there is no account, and for those that a flag gave wrongly: the provider's
+    own checks say which.
+    """
     while True:
         try:
-            draft.account("new")
+            draft.account()
         except SettingsError as problem:
-            missing = draft.fields.get(problem.field or "")
-            if missing is None or draft.settings.get(missing.name) is not None:
+            wanted = draft.fields.get(problem.field or "")
+            if wanted is None:
                 raise
-            _ask_field(console, draft, missing)
+            if draft.known.get(wanted.name) is not None:
+                if not console.interactive:
+                    raise
+                console.say(visible(str(problem)), "warn")
+                draft.settings.pop(wanted.name, None)
+                draft.recommended.pop(wanted.name, None)
+            ask_field(console, draft, wanted)
         else:
             return
 
 
-def _ask_field(console: Console, draft: Draft, wanted: Field, default: str | None = None) -> None:
-    draft.settings[wanted.name] = _ask(console, wanted.help.rstrip("."), wanted.read, default=default, flag=wanted.flag)
+def ask_field(console: Console, draft: Draft, wanted: Field, default: str | None = None) -> None:
+    """Ask for one setting, whatever it is."""
+    question = wanted.help.partition(";")[0].rstrip(".")
+    if wanted.choices:
+        question = f"{wanted.name.replace('_', ' ').capitalize()} ({', '.join(wanted.choices)})"
+    draft.settings[wanted.name] = ask(console, question, wanted.read, default=default, flag=wanted.flag)
 
 
 # --- its server -------------------------------------------------------------------------------------------------------
 
 
-def change_server(console: Console, draft: Draft) -> None:
-    """Ask once more for the server and what belongs to it; what was said before is filled in."""
-    before = {key: draft.settings.pop(key, None) for key in ("host", "security", "port", "username")}
-    _ask_field(console, draft, draft.fields["host"], before["host"])
-    _ask_server(console, draft, before)
-
-
-def _ask_server(console: Console, draft: Draft, before: Mapping[str, Any] | None = None) -> None:
-    """Ask for what is not known of a server: security, port and login name. ``before`` is what was said of it the last
-    time.
-    """
-    settings = draft.settings
-    known = dict(before or {})
-    found = recommend(settings["host"], offline=True)
+def ask_server(console: Console, draft: Draft) -> None:
+    """Find out how to reach a server: what is known of it, else what its ports say, else by asking."""
+    host = draft.known["host"]
+    found = recommend(host, offline=True)
     if found.provider == draft.provider.name:
-        known = dict(found.settings)
-    _ask_transport(console, draft, "security", known)
-    if before and settings["security"] != before["security"]:
-        known["port"] = None  # the port goes with the security
-    _ask_transport(console, draft, "port", known)
-    if "username" in settings:
-        return
-    login = known.get("username")
-    if login or console.confirm("Does the server want a login?", default=True, flag="--username or --no-auth"):
-        settings["username"] = _ask(
-            console,
-            "Login name",
-            draft.fields["username"].read,
-            default=login or draft.sender.address,
-            flag="--username",
-        )
+        draft.recommended |= {**_recommended(found, draft.provider, draft.address), **draft.recommended, "host": host}
+    elif not draft.offline and not {"security", "port"} & draft.known.keys():
+        _look_at_ports(console, draft, host)
+    for key in ("security", "port"):
+        if draft.known.get(key) is None:
+            ask_field(console, draft, draft.fields[key], str(draft.account().settings[key]))
+    if "username" not in draft.known:
+        ask_login(console, draft, draft.address)
 
 
-def _ask_transport(console: Console, draft: Draft, key: str, known: Mapping[str, Any]) -> None:
-    """Ask for the security or the port, unless it is known."""
-    if key in draft.settings:
+def ask_login(console: Console, draft: Draft, default: str | None) -> None:
+    """Ask for the login name; a server inside a company may want none."""
+    question = f"Login name ({NO_LOGIN} if the server wants none)"
+
+    def read(text: str) -> str | None:
+        if text == NO_LOGIN:
+            return None
+        return str(draft.fields["username"].read(text))
+
+    if not console.interactive:
+        console.ask(question, flag="--username or --no-auth")
+    draft.settings["username"] = ask(console, question, read, default=default, flag="--username or --no-auth")
+
+
+def _look_at_ports(console: Console, draft: Draft, host: str) -> None:
+    """Try the usual ports of a server that nobody knows, and take the best of them over."""
+    from franking.discovery.probe import advice, probe_ports
+
+    if not console.interactive:
         return
-    wanted = draft.fields[key]
-    question = key.capitalize()
-    if wanted.choices:
-        question += f" ({', '.join(wanted.choices)})"
-    default = str(known.get(key) or draft.account("new").settings[key])
-    draft.settings[key] = _ask(console, question, wanted.read, default=default, flag=wanted.flag)
+    console.passing(f"  … trying the usual ports of {visible(host)}")
+    results = probe_ports(host, ca_file=draft.known.get("ca_file"), timeout=5.0)
+    if results and results[0].usable:
+        best = results[0]
+        draft.recommended |= {"port": best.port, "security": best.security}
+        if not best.auth:
+            draft.recommended["username"] = None
+    console.say(visible(advice(results)))
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
-def ask_name(console: Console, draft: Draft, answer: str | None, *, replace: bool) -> str:
-    """Ask what to call the account."""
+def ask_name(console: Console, draft: Draft, answer: str | None, *, replace: bool, again: bool = False) -> None:
+    """Take the account's name, or make one of the address; it is asked for only where the person wants another."""
     taken = load().names
 
     def read(text: str) -> str:
@@ -286,13 +364,19 @@ def ask_name(console: Console, draft: Draft, answer: str | None, *, replace: boo
             )
         return draft.account(text).name
 
-    return _ask(console, "Name of the account", read, answer=answer, default=_free_name(draft, taken), flag="--name")
+    if answer is None and not again:
+        draft.name = _free_name(draft, taken)
+        return
+    default = draft.name or _free_name(draft, taken)
+    draft.name = ask(console, "Name of the account", read, answer=answer, default=default, flag="--name")
+    draft.named = True
 
 
-def _free_name(draft: Draft, taken: Container[str]) -> str:
+def _free_name(draft: Draft, taken: tuple[str, ...]) -> str:
     """Make a name of the address: of its domain, or in a domain that many share of what stands before the @."""
-    stem, _, domain = draft.sender.address.rpartition("@")
-    if domain.lower() not in draft.provider.facts.mail_domains:
+    stem, _, domain = draft.address.rpartition("@")
+    shared = {name for each in providers() for name in each.facts.mail_domains}
+    if domain.lower() not in shared:
         stem = domain.partition(".")[0]
     stem = "".join(char for char in stem if char.isalnum() or char in "-_.") or "mail"
     name, number = stem, 1
@@ -302,25 +386,28 @@ def _free_name(draft: Draft, taken: Container[str]) -> str:
     return name
 
 
-def ask_recipient(console: Console, answer: str | None, account: Account) -> str:
+def password_road(console: Console, draft: Draft) -> None:
+    """Show how to come by a password that the provider takes of programs, where it has such a road."""
+    better = better_provider(str(draft.known.get("host") or ""))
+    if better is not None and better.facts.app_password is not None:
+        console.say(f"\nAn app password of {better.title}:")
+        show_errands(console, better.facts.app_password.steps)
+
+
+def ask_password(console: Console, draft: Draft, account: Account) -> None:
+    """Ask for the password, or the client secret, without showing it."""
+    question = f"Password of {visible(account.get('username') or account.name)}"
+    if draft.provider.facts.oauth:
+        question = "Client secret"
+    while not (password := console.ask(question, hidden=True, flag="--password-stdin")):
+        console.say("Nothing was typed.", "warn")
+    draft.password = password
+
+
+def ask_recipient(console: Console, draft: Draft, answer: str | None = None, *, again: bool = False) -> None:
     """Ask where the test message goes."""
-    question, default = "Send the test message to", account.sender.address
-    return _ask(console, question, Address.parse, answer=answer, default=default, flag="--to").address
-
-
-def ask_what_next(console: Console, draft: Draft) -> str:
-    """Ask what to do after a test that failed; without a terminal nothing is saved."""
-    if not console.interactive:
-        return "quit"
-    answers, ways = ["again", "save", "quit"], "Sign in and try again"
-    if draft.has_server:
-        answers, ways = ["again", "change", "save", "quit"], "Try again with another password, change the settings"
-
-    def read(text: str) -> str:
-        for answer in answers:
-            if text and answer.startswith(text.lower()):
-                return answer
-        raise SettingsError(f"Please answer {', '.join(answers[:-1])} or {answers[-1]}.")
-
-    console.say(f"\n{ways}, save it anyway, or quit?")
-    return _ask(console, f"What now ({'/'.join(answers)})", read, default="quit", flag="--save-anyway")
+    if draft.to and not again:
+        return
+    default = draft.to or draft.address
+    found = ask(console, "Send the test message to", Address.parse, answer=answer, default=default, flag="--to")
+    draft.to = found.address

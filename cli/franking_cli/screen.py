@@ -112,7 +112,9 @@ def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -
 
 def _show_failure(console: Console, report: TestReport, diagnosis: Diagnosis) -> None:
     next_command = f"{console.path} --help"
-    if report.error is not None and (words := diagnosis.values.get("again")):
+    if console.go_on is not None:
+        next_command = ""  # what comes next is asked
+    elif report.error is not None and (words := diagnosis.values.get("again")):
         to, *_ = *report.to, diagnosis.values.get("to") or ""
         next_command = shell("franking", "send-test", *words, "--to", to)
     show_diagnosis(console, diagnosis, next_command=next_command)
@@ -211,13 +213,20 @@ def show_error(console: Console, error: FrankingError) -> None:
     if console.account is not None and diagnosis.code != "settings.invalid":
         # an account's provider was asked: its refusal is told as a send's is
         again = shell(*console.path.split(), console.account.reference or "--help")
+        if console.go_on is not None:
+            again = "" if console.interactive else console.go_on()
         show_diagnosis(console, diagnosis, next_command=again, said="")
         return
     console.say(f"✗ {visible(str(error))}", "bad", hang="  ")
     for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
-    if not _names(diagnosis, "franking "):
-        _show_advice(console, console.words("screen.next", command=f"{console.path} --help"), indent="  ", hang="    ")
+    following = f"{console.path} --help"
+    if console.go_on is not None:
+        following = "" if console.interactive else console.go_on()
+    elif _names(diagnosis, "franking "):
+        following = ""
+    if following:
+        _show_advice(console, console.words("screen.next", command=following), indent="  ", hang="    ")
 
 
 def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) -> None:

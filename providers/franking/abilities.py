@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from franking.provider import Provider, Receipt
 
 __all__ = [
+    "AppPasswordFacts",
     "ClientFacts",
     "Destination",
+    "Errand",
     "KnowsScopes",
     "KnowsWho",
     "LoginUI",
@@ -110,21 +112,45 @@ def who_signed_in(secret: object) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """One page to go to on the way into a mailbox: what to do there, its full address, and what to choose or type
+    (``(label, value)``).
+    """
+
+    do: str
+    link: str = ""
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClientFacts:
     """How an application makes itself known to a provider, which must come before any sign-in.
 
-    ``key`` is the key of the account that holds it; ``steps`` say in a few lines how to get it, ``page`` names the docs
-    page that says it at length. ``file``: the value is the path of a downloaded file. ``check`` raises
-    ``SettingsError`` for a value that cannot be right. With a setting of ``instead`` it is not needed.
+    ``key`` is the key of the account that holds it; ``steps`` are the pages on which one gets it, ``price`` says what
+    this road costs and gives, ``page`` names the docs page that says it at length. ``file``: the value is the path of a
+    downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a setting of ``instead``
+    it is not needed. ``letter`` is a text for who may ask an administrator only.
     """
 
     key: str
     question: str
-    steps: tuple[str, ...]
+    steps: tuple[Errand, ...]
     page: str
     check: Callable[[str], object]
     file: bool = False
     instead: tuple[str, ...] = ()
+    price: str = ""
+    letter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppPasswordFacts:
+    """How a provider that signs people in lets programs in by a password of their own all the same, on its SMTP server:
+    the ``price`` of that road, and the pages on which one gets such a password.
+    """
+
+    price: str
+    steps: tuple[Errand, ...]
 
 
 @dataclass(frozen=True, slots=True)

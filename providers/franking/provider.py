@@ -20,8 +20,10 @@ from franking.errors import FrankingError
 
 if TYPE_CHECKING:
     from franking.abilities import (
+        AppPasswordFacts,
         ClientFacts,
         Destination,
+        Errand,
         KnowsScopes,
         KnowsWho,
         LoginUI,
@@ -52,10 +54,12 @@ if TYPE_CHECKING:
 __all__ = [
     "STEPS",
     "Account",
+    "AppPasswordFacts",
     "ClientFacts",
     "Content",
     "Destination",
     "Envelope",
+    "Errand",
     "Facts",
     "Field",
     "KnowsScopes",
@@ -248,8 +252,9 @@ class Facts:
     ``login_key`` is the key of the account that names who logs in with a password.
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
-    and the settings that they stand for. ``device``: one may sign in with a code on another device. ``numbers`` are
-    what the answers of its sign-in are told by: regular expressions, by the name of the evidence's detail.
+    and the settings that they stand for. ``device``: one may sign in with a code on another device. ``client`` and
+    ``app_password`` are the roads into a mailbox. ``numbers`` are what the answers of its sign-in are told by: regular
+    expressions, by the name of the evidence's detail.
     """
 
     routes: tuple[RouteFacts, ...]
@@ -264,6 +269,7 @@ class Facts:
     oauth: bool = False
     device: bool = False
     client: ClientFacts | None = None
+    app_password: AppPasswordFacts | None = None
     login_key: str = "username"
     url_form: str = "mailbox"
     schemes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

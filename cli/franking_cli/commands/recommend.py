@@ -101,8 +101,8 @@ def _address(found: Recommendation) -> str | None:
         return None
 
 
-def show(console: Console, found: Recommendation) -> None:
-    """Show a recommendation: the settings on stdout, the reasons for the eye."""
+def show(console: Console, found: Recommendation, *, brief: bool = False) -> None:
+    """Show a recommendation: the reasons for the eye, and unless ``brief`` the settings on stdout and the evidence."""
     if found.provider is None:
         console.say("? No recommendation", "warn")
     else:
@@ -110,6 +110,8 @@ def show(console: Console, found: Recommendation) -> None:
     console.say(visible(found.reason), indent="  ")
     for warning in found.warnings:
         console.say(f"! {visible(warning)}", "warn", hang="  ")
+    if brief:
+        return
     if found.provider is not None:
         console.say()
         for key, value in {"provider": found.provider, **found.settings}.items():

@@ -1,14 +1,13 @@
 """``franking setup``: from an address to a saved account that has sent a test message. Its questions are in
-``questions.py``.
+``questions.py``, what may be changed after a failure in ``changes.py``, the answers in ``draft.py``.
 
 Recommend → choose → sign in → test → save. Until the test has passed, or the person insists, everything lies in memory:
-an interruption leaves nothing behind.
+an interruption leaves nothing behind but the command that goes on from there.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as replaced
 from functools import partial
@@ -20,17 +19,26 @@ from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import config_path, load
 from franking.atomic import make_private, write_whole
-from franking.auth.sources import Sources, keyed_by_settings
 from franking.auth.store import FileStore, open_store, save_grant, save_password
-from franking.provider import SupportsLogin, needs_secret
+from franking.errors import FrankingError, LoginError, LoginRequired
+from franking.provider import SupportsLogin
 from franking.sending.testsend import TestReport, send_test
+from franking_cli.changes import ask_what_next, change, settle
 from franking_cli.command import command
 from franking_cli.commands.login import signed_in_as
 from franking_cli.console import Console, LoginScreen, shell, visible
+from franking_cli.draft import Draft
 from franking_cli.exit_codes import exit_code
 from franking_cli.options import Default, Device, NoBrowser, PasswordStdin, Replace, password_from_stdin
-from franking_cli.questions import Draft, ask_name, ask_recipient, ask_what_next, change_server, new_draft
-from franking_cli.screen import show_left_behind, show_result, show_step
+from franking_cli.questions import (
+    ask_name,
+    ask_password,
+    ask_provider,
+    ask_recipient,
+    ask_sender,
+    password_road,
+)
+from franking_cli.screen import show_error, show_left_behind, show_result, show_step
 from franking_cli.signals import on_ending
 
 __all__ = ["run"]
@@ -60,72 +68,120 @@ def run(
 
     franking setup you@example.com
     """
-    draft = new_draft(console, address, settings, offline=offline)
-    draft.name = ask_name(console, draft, name, replace=replace)
-    screen = LoginScreen(console, no_browser=no_browser, device=device)
-    account = draft.account()
-    secret = _sign_in(console, account, draft, screen, password_stdin=password_stdin)
-    recipient = ask_recipient(console, to, account)
+    switches = {"offline": offline, "save-anyway": save_anyway, "replace": replace, "default": default}
+    draft = Draft(offline=offline, flags=tuple(f"--{word}" for word, given in switches.items() if given))
+    for way, given in (("paste", no_browser), ("code", device)):
+        if given:
+            draft.way = way
+    console.go_on = lambda: draft.go_on
+    _ask(console, draft, address, name, to, settings, replace=replace, password_stdin=password_stdin)
     while True:
-        report = _test(console, account, draft, secret, recipient)
+        error, report = _try(console, draft)
         answer = "save"
-        if not report.ok and not save_anyway:
-            answer = ask_what_next(console, draft)
+        if error is not None and not save_anyway:
+            answer = ask_what_next(console, draft, secret_refused=_secret_refused(error))
         if answer in ("save", "quit"):
             break
         if answer == "change":
-            change_server(console, draft)
-            account = draft.account()
-        secret = _sign_in(console, account, draft, screen)
+            change(console, draft, replace=replace)
+        elif error is not None and _secret_refused(error):
+            draft.password = draft.grant = None
+    account = draft.account()
     if answer == "save":
         before = load()
-        _save(account, draft, secret, replace=replace, default=default)
+        _save(account, draft, draft.password, replace=replace, default=default)
         show_left_behind(console, before)
-    _finish(console, account, report, saved=answer == "save")
-    return exit_code(report.error)
+    _finish(console, draft, account, report, saved=answer == "save")
+    return exit_code(error)
+
+
+def _ask(
+    console: Console,
+    draft: Draft,
+    address: str | None,
+    name: str | None,
+    to: str | None,
+    settings: Mapping[str, Any],
+    *,
+    replace: bool,
+    password_stdin: bool,
+) -> None:
+    """Ask all that is not known from the flags. The secret comes last, and a sign-in after everything."""
+    given = dict(settings)
+    wanted = given.pop("provider", None)
+    sender = given.pop("sender", None) or address
+    if given.pop("no_auth", False):
+        given["username"] = None
+    draft.settings = given
+    ask_sender(console, draft, sender)
+    ask_provider(console, draft, wanted=wanted)
+    settle(console, draft)
+    ask_name(console, draft, name, replace=replace)
+    if to is not None:
+        ask_recipient(console, draft, to)
+    if password_stdin:
+        draft.password = password_from_stdin()
+    elif draft.wants_password():
+        password_road(console, draft)
+        ask_password(console, draft, draft.account())
+    ask_recipient(console, draft)
+
+
+def _secret_refused(error: FrankingError) -> bool:
+    """Return whether the password or the sign-in was refused, so that another one helps."""
+    if isinstance(error, LoginRequired):
+        return True
+    return isinstance(error, LoginError) and error.evidence is not None and error.evidence.code is not None
 
 
 # --- signing in and testing, all in memory ----------------------------------------------------------------------------
 
 
-def _sign_in(
-    console: Console, account: Account, draft: Draft, screen: LoginScreen, *, password_stdin: bool = False
-) -> str | None:
-    """Sign in (the grant goes to the store in memory), or take a password; None where neither is needed."""
-    kind = draft.provider
+def _try(console: Console, draft: Draft) -> tuple[FrankingError | None, TestReport | None]:
+    """Sign in where that is needed and not done, and test; return what went wrong, and the test's report."""
+    try:
+        if draft.wants_password() and draft.password is None:
+            ask_password(console, draft, draft.account())
+        _sign_in(console, draft)
+    except FrankingError as problem:
+        if not console.interactive:
+            raise
+        show_error(console, problem)
+        return problem, None
+    report = _test(console, draft)
+    return report.error, report
+
+
+def _sign_in(console: Console, draft: Draft) -> None:
+    """Lead through the provider's sign-in; the grant goes to the store in memory."""
+    account, kind = draft.account(), draft.provider
     console.account = account.referred_to_as("", ())  # nothing is saved yet: no command could name it
-    if isinstance(kind, SupportsLogin) and kind.needs_login(account):
-        grant = kind.login(account, screen)
-        save_grant(draft.store, account, grant)
+    if not draft.signs_in(account):
+        return
+    assert isinstance(kind, SupportsLogin)
+    if draft.grant is None or draft.granted_for != draft.sign_in:
+        screen = LoginScreen(console, no_browser=draft.way == "paste", device=draft.way == "code")
+        draft.grant = kind.login(account, screen)
+        draft.granted_for = draft.sign_in
         if not console.json_output:
-            console.say(f"✓ Signed in as {signed_in_as(grant, kind.who(grant))}.", "good")
-        return None
-    if not needs_secret(account, kind) or keyed_by_settings(account):
-        return None
-    if password_stdin:
-        return password_from_stdin()
-    if Sources(account, draft.store, os.environ).password() is not None:
-        return None  # from a command, a file or the environment
-    question = f"Password of {visible(account.get('username') or account.name)}"
-    if kind.facts.oauth:
-        question = "Client secret"
-    while not (password := console.ask(question, hidden=True, flag="--password-stdin")):
-        console.say("Nothing was typed.", "warn")
-    return password
+            console.say(f"✓ Signed in as {signed_in_as(draft.grant, kind.who(draft.grant))}.", "good")
+    save_grant(draft.store, account, draft.grant)
 
 
-def _test(console: Console, account: Account, draft: Draft, secret: str | None, to: str) -> TestReport:
+def _test(console: Console, draft: Draft) -> TestReport:
     if not console.json_output:
-        console.say(f"\nSending a test message to {visible(to)}", "strong")
-    report = send_test(account, to, secret=secret, observer=partial(show_step, console), store=draft.store)
+        console.say(f"\nSending a test message to {visible(draft.to)}", "strong")
+    account = draft.account()
+    observer = partial(show_step, console)
+    report = send_test(account, draft.to, secret=draft.password, observer=observer, store=draft.store)
     if draft.client_file is not None:  # a download is open to others, and the copy that is kept will not be
         report = replaced(report, hints=tuple(hint for hint in report.hints if hint.code != "file.open-to-others"))
     if not console.json_output:
-        show_result(console, report, sent=f"The test message was accepted; look into the inbox of {visible(to)}.")
+        show_result(console, report, sent=f"The test message was accepted; look into the inbox of {visible(draft.to)}.")
     return report
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
+# --- writing, and the end of it ---------------------------------------------------------------------------------------
 
 
 def _save(account: Account, draft: Draft, password: str | None, *, replace: bool, default: bool) -> None:
@@ -167,13 +223,14 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _finish(console: Console, account: Account, report: TestReport, *, saved: bool) -> None:
+def _finish(console: Console, draft: Draft, account: Account, report: TestReport | None, *, saved: bool) -> None:
     if console.json_output:
-        console.answer({**report.as_dict(), "saved": saved})
+        console.answer({**(report.as_dict() if report else {}), "saved": saved})
         return
     console.say()
     if saved:
         console.say(f"✓ The account {visible(account.name)} is saved in {config_path()}.", "good")
         console.say(f"Next: {shell('franking', 'send', account.name, '--to', account.sender.address)}", indent="  ")
     else:
-        console.say("Nothing was saved.", "warn")
+        console.say("Nothing was saved. To go on from here:", "warn")
+        console.raw(f"  {visible(draft.go_on)}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from franking.discovery.lookup import Fetch, LookupResults, Published, Resolver
     from franking.provider import Provider
 
-__all__ = ["Recommendation", "better_provider", "nearest_host", "recommend"]
+__all__ = ["Recommendation", "better_provider", "nearest_address", "nearest_host", "recommend"]
 
 TIMEOUT = 5.0  # seconds for all look-ups together: name servers that answer at all do so within two
 
@@ -130,6 +130,25 @@ def nearest_host(host: str) -> str | None:
     if name in known:
         return None
     return next(iter(get_close_matches(name, known, n=1, cutoff=0.88)), None)
+
+
+def nearest_address(address: str) -> str | None:
+    """Return the address that was probably meant: at a well-known mail domain whose name is nearly this one's
+    (``jan@gmial.com`` → ``jan@gmail.com``); None where none is near, or where the domain is one itself.
+    """
+    from difflib import get_close_matches
+
+    target = parse_target(address)
+    known = {name for provider in providers() for name in provider.facts.mail_domains if not name.startswith(".")}
+    known |= set(table().domains)
+    if target.local is None or target.odd or target.name in known:
+        return None
+    label = target.name.partition(".")[0]
+    near = sorted(name for name in known if name.partition(".")[0] == label and len(label) > 4)  # gmail.cz
+    if f"{label}.com" in near:
+        near = [f"{label}.com"]
+    near += get_close_matches(target.name, known, n=1, cutoff=0.84)
+    return f"{target.local}@{near[0]}" if near else None
 
 
 # -- by name alone ----------------------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ class Recommendation:
     ``kind`` is what was typed: ``host``, ``address`` or ``domain``. ``provider`` is a provider's name, or None where
     nothing is known. ``confidence`` is ``certain``, ``likely`` or ``unknown``. ``settings`` has route, host, port,
     security and username, None where one does not follow from what was typed; for a route that uses an API, host, port
-    and security are those of the same mailbox's SMTP route. ``title`` names the mail service.
+    and security are those of the same mailbox's SMTP route. ``title`` names the mail service. ``why`` is the code of
+    the reason (``texts/recommend.en.toml``): ``no-such-domain``, ``unreachable``, ``srv`` …
     """
 
     input: str
@@ -55,6 +56,7 @@ class Recommendation:
     warnings: tuple[str, ...] = ()
     title: str = ""
     address: str | None = None
+    why: str = ""
 
     @property
     def command(self) -> str | None:
@@ -149,7 +151,7 @@ class Recommender:
         """Recommend nothing, and say why."""
         reason = self._phrase("reason", why, **self._about, **values)
         return Recommendation(
-            self.text, self.kind, reason=reason, evidence=tuple(evidence), warnings=tuple(self._warnings)
+            self.text, self.kind, reason=reason, evidence=tuple(evidence), warnings=tuple(self._warnings), why=why
         )
 
     def conclude(self, candidates: list[Candidate], results: LookupResults | None = None) -> Recommendation:
@@ -181,6 +183,7 @@ class Recommender:
             warnings=tuple(dict.fromkeys(self._warnings)),
             title=best.title,
             address=self.target.address,
+            why=best.why,
         )
 
     def _nothing(self, results: LookupResults | None, evidence: list[Finding]) -> Recommendation:

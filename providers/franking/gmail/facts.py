@@ -7,7 +7,7 @@ size), Thunderbird's autoconfig data (hosts, MX names).
 from __future__ import annotations
 
 from franking.account.fields import Field
-from franking.provider import ClientFacts, Facts, RouteFacts
+from franking.provider import AppPasswordFacts, ClientFacts, Errand, Facts, RouteFacts
 from franking.smtp.fields import PORTS
 
 API, SMTP = "gmail-api", "gmail-smtp"
@@ -50,16 +50,55 @@ FACTS = Facts(
     client=ClientFacts(
         "client_secrets",
         "Path of the downloaded JSON file",
+        price="About eight minutes, once: you make a client of your own at Google, free of charge. Franking may then "
+        "send and nothing else, no password is kept, and it works where app passwords are forbidden.",
         steps=(
-            "Google wants every program to be known. Once, in a few minutes and free of charge:",
-            "1. Make a project at https://console.cloud.google.com/projectcreate and switch the Gmail API on.",
-            "2. Google Auth Platform: name the app; add yourself as a test user, or choose Internal (Workspace).",
-            "3. Clients, Create client, type Desktop app: download the JSON file.",
+            Errand(
+                "Make a project.",
+                "https://console.cloud.google.com/projectcreate",
+                (("Project name", "Franking"),),
+            ),
+            Errand(
+                "Switch the Gmail API on: Enable. (At the top the new project must be chosen.)",
+                "https://console.cloud.google.com/apis/library/gmail.googleapis.com",
+            ),
+            Errand(
+                "Name the app: Get started. Internal is for a Workspace of your own; then leave the next step out.",
+                "https://console.cloud.google.com/auth/overview",
+                (("App name", "Franking"), ("User support email", "your own address"), ("Audience", "External")),
+            ),
+            Errand(
+                "Publish app, at once: as long as it is in Testing, every sign-in ends after seven days. Nothing is "
+                "reviewed, and there are no test users to list.",
+                "https://console.cloud.google.com/auth/audience",
+            ),
+            Errand(
+                "Create the client, and download its JSON file: Google shows the secret in it only once.",
+                "https://console.cloud.google.com/auth/clients/create",
+                (("Application type", "Desktop app"), ("Name", "Franking")),
+            ),
         ),
         page="gmail",
         check=_check_client,
         file=True,
         instead=("service_account",),
+    ),
+    app_password=AppPasswordFacts(
+        price="Two minutes, five clicks. It needs 2-step verification, opens the whole mailbox to whoever has it, and "
+        "an organisation may forbid it.",
+        steps=(
+            Errand(
+                "Switch 2-step verification on, if it is off.",
+                "https://myaccount.google.com/signinoptions/twosv",
+            ),
+            Errand(
+                "Create an app password and copy its 16 letters; the blanks between them do not matter. Where the page "
+                "says that the setting is not available, your organisation or Advanced Protection forbids it: take the "
+                "sign-in.",
+                "https://myaccount.google.com/apppasswords",
+                (("App name", "Franking"),),
+            ),
+        ),
     ),
     routes=(
         RouteFacts(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from franking.account.account import Account
 from franking.account.fields import Field
 from franking.errors import SettingsError
-from franking.provider import ClientFacts, Facts, RouteFacts
+from franking.provider import ClientFacts, Errand, Facts, RouteFacts
 from franking.smtp.fields import TRANSPORT_FIELDS
 
 __all__ = ["CLOUDS", "CONSUMER_DOMAINS", "Cloud", "authority", "graph_root", "personal", "scopes"]
@@ -153,18 +153,29 @@ FACTS = Facts(
     client=ClientFacts(
         "client_id",
         "Application (client) ID",
+        price="About five minutes, once: an app registration, free of charge. Franking may then send and nothing else.",
         steps=(
-            "Microsoft wants every program to be known. Once, in a few minutes and free of charge:",
-            (
-                "1. https://entra.microsoft.com, App registrations, New registration; "
-                "for outlook.com also allow personal accounts."
+            Errand(
+                "Register an app: New registration. (An organisation alone may choose its own directory instead, with "
+                "--tenant.)",
+                "https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade",
+                (
+                    ("Name", "Franking"),
+                    (
+                        "Supported account types",
+                        "Accounts in any organizational directory and personal Microsoft accounts",
+                    ),
+                    ("Redirect URI", "Public client/native (mobile & desktop), http://localhost"),
+                ),
             ),
-            (
-                "2. Redirect URI: type Public client/native, http://localhost. "
-                "Authentication: Allow public client flows = Yes."
-            ),
-            "3. API permissions, Microsoft Graph, delegated: Mail.Send. Overview shows the Application (client) ID.",
+            Errand("In the app: Authentication, Advanced settings.", values=(("Allow public client flows", "Yes"),)),
+            Errand("In the app: Overview. Copy the Application (client) ID."),
         ),
+        letter="Please register an app for our mail program in Microsoft Entra (App registrations, New registration): "
+        "name Franking, accounts in this organisation, redirect URI of the type Public client/native "
+        "http://localhost, and under Authentication: Allow public client flows = Yes. It needs no secret. When I sign "
+        "in I allow it to send mail as myself (Microsoft Graph, delegated, Mail.Send); it reads nothing. Please send "
+        "me the Application (client) ID and the Directory (tenant) ID.",
         page="outlook",
         check=_check_client,
     ),

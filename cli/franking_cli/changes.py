@@ -1,0 +1,170 @@
+"""What a person may do when a sign-in or a test has failed during ``franking setup``: try again, change any answer,
+save, or quit. Whatever is not changed stays as it was answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from franking.errors import SettingsError
+from franking_cli.console import Console, visible
+from franking_cli.draft import Draft
+from franking_cli.questions import (
+    ask,
+    ask_client,
+    ask_field,
+    ask_login,
+    ask_name,
+    ask_password,
+    ask_provider,
+    ask_recipient,
+    ask_required,
+    ask_sender,
+    ask_server,
+)
+
+__all__ = ["ask_what_next", "change", "settle"]
+
+
+def ask_what_next(console: Console, draft: Draft, *, secret_refused: bool) -> str:
+    """Ask what to do after a failure: ``again``, ``change``, ``save`` or ``quit``; without a terminal nothing is
+    saved. ``secret_refused``: the password, or the sign-in, was.
+    """
+    if not console.interactive:
+        return "quit"
+    again = "Try again"
+    if draft.signs_in(draft.account()):
+        again = "Sign in again"
+    elif secret_refused:
+        again = "Try again with another password"
+    ways = {
+        "again": again,
+        "change": "Change an answer (address, server, password …)",
+        "save": "Save it as it is",
+        "quit": "Quit; nothing is saved",
+    }
+    console.say("\nWhat now?", "strong")
+    for number, label in enumerate(ways.values(), 1):
+        console.say(f"{number}. {label}", indent="  ", hang="     ")
+
+    def read(text: str) -> str:
+        for number, word in enumerate(ways, 1):
+            if text == str(number) or (text and word.startswith(text.lower())):
+                return word
+        raise SettingsError(f"Please type a number from 1 to {len(ways)}.")
+
+    return ask(console, "What now", read, default="1", flag="--save-anyway")
+
+
+def settle(console: Console, draft: Draft) -> None:
+    """Ask for whatever is missing now: nothing, where all is known."""
+    if draft.kind is None:
+        ask_provider(console, draft)
+    ask_client(console, draft)
+    ask_required(console, draft)
+    if draft.has_server:
+        ask_server(console, draft)
+    if not draft.name:
+        ask_name(console, draft, None, replace=False)
+
+
+def change(console: Console, draft: Draft, *, replace: bool) -> None:
+    """Show all answers, and let the person change any of them, until none is to be changed any more."""
+    while True:
+        answers = _answers(console, draft, replace=replace)
+        console.say("\nWhat was answered:", "strong")
+        for number, (label, (value, _)) in enumerate(answers.items(), 1):
+            console.say(f"{number:>2}. {label:<12} {visible(value)}".rstrip(), indent="  ", hang=" " * 19)
+
+        def read(text: str, answers: dict[str, tuple[str, Callable[[], None]]] = answers) -> Callable[[], None] | None:
+            if text == "done":
+                return None
+            for number, (label, (_, act)) in enumerate(answers.items(), 1):
+                if text in (str(number), label):
+                    return act
+            key = text.strip().lstrip("-").replace("-", "_")
+            if key in draft.fields:
+                return lambda: _change_setting(console, draft, key)
+            raise SettingsError(f"Please type a number from 1 to {len(answers)}, or the name of a setting (timeout).")
+
+        act = ask(console, "Which one to change", read, default="done", flag="")
+        if act is None:
+            return
+        try:
+            act()
+        except SettingsError as problem:  # of two settings that do not go together
+            console.say(visible(str(problem)), "warn")
+        settle(console, draft)
+
+
+def _answers(console: Console, draft: Draft, *, replace: bool) -> dict[str, tuple[str, Callable[[], None]]]:
+    """Return what was answered, by its label: its value now, and what asks for it anew."""
+    answers: dict[str, tuple[str, Callable[[], None]]] = {
+        "address": (str(draft.sender), lambda: ask_sender(console, draft)),
+        "mailbox": (draft.provider.title, lambda: _change_provider(console, draft)),
+    }
+    client = draft.provider.facts.client
+    if client is not None:
+        answers[client.key] = (str(draft.known.get(client.key, "")), lambda: ask_client(console, draft, again=True))
+    keys = [key for key in ("host", "security", "port") if draft.has_server]
+    for key in (*keys, *(key for key in draft.settings if key in draft.fields and key not in (*keys, "username"))):
+        if client is None or key != client.key:
+            answers[_LABELS.get(key, key)] = _setting(console, draft, key)
+    account = draft.account()
+    if draft.has_server:
+        login = draft.known.get("username")
+        answers["login name"] = (login or "none", lambda: ask_login(console, draft, login or draft.address))
+    if draft.signs_in(account):
+        answers["sign-in"] = (_WAYS[draft.way], lambda: _change_way(console, draft))
+    elif draft.password is not None:
+        answers["password"] = ("(not shown)", lambda: ask_password(console, draft, draft.account()))
+    answers.setdefault("ca_file", _setting(console, draft, "ca_file"))
+    answers["name"] = (draft.name, lambda: ask_name(console, draft, None, replace=replace, again=True))
+    answers["test to"] = (draft.to or draft.address, lambda: ask_recipient(console, draft, again=True))
+    return answers
+
+
+_LABELS = {"host": "server"}
+_WAYS = {"browser": "in the browser", "paste": "by pasting an address", "code": "by a code on another device"}
+
+
+def _setting(console: Console, draft: Draft, key: str) -> tuple[str, Callable[[], None]]:
+    return str(draft.known.get(key) or ""), lambda: _change_setting(console, draft, key)
+
+
+def _change_setting(console: Console, draft: Draft, key: str) -> None:
+    """Ask for one setting anew; the port follows the security, and the security the port, where they were usual."""
+    before = draft.known.get(key)
+    if isinstance(before, tuple):
+        before = ", ".join(before)
+    default = None
+    if before is not None:
+        default = str(before)
+    ask_field(console, draft, draft.fields[key], default)
+    other = {"security": "port", "port": "security"}.get(key)
+    if other and draft.has_server and str(draft.settings[key]) != str(before):
+        usual = draft.account().replace(**{other: None}).settings[other]
+        if draft.known.get(other) != usual:
+            ask_field(console, draft, draft.fields[other], str(usual))
+    if key == "host" and draft.settings[key] != before:
+        draft.recommended.clear()
+
+
+def _change_provider(console: Console, draft: Draft) -> None:
+    """Choose another kind of mailbox; what the new one has no setting for is left out."""
+    draft.recommended.clear()
+    for key in ("host", "port", "security", "username"):
+        draft.settings.pop(key, None)
+    ask_provider(console, draft, again=True)
+    draft.settings = {key: value for key, value in draft.settings.items() if key in draft.fields}
+    draft.password = None
+
+
+def _change_way(console: Console, draft: Draft) -> None:
+    def read(text: str) -> str:
+        if text not in _WAYS:
+            raise SettingsError(f"Please answer one of {', '.join(_WAYS)}.")
+        return text
+
+    question = f"How to sign in ({', '.join(_WAYS)})"
+    draft.way = ask(console, question, read, default=draft.way, flag="--no-browser or --device")
