@@ -433,6 +433,23 @@ def index() -> str:
     return before + LISTED[0] + "\n" + "\n".join(lines) + "\n\n" + LISTED[1] + rest.partition(LISTED[1])[2]
 
 
+ROADS = ("<!-- roads: made by docs/generate.py from tests/roads.py -->\n", "<!-- end of roads -->\n")
+
+
+def setup() -> str:
+    """Return the page on ``franking setup`` with what each road takes; the rest is written by hand."""
+    roads = runpy.run_path(str(FOLDER.parent / "tests" / "roads.py"))
+    rows = [
+        "| the road | questions | answered by Enter | keys besides your own values | and |",
+        "|---|---|---|---|---|",
+    ]
+    for road in roads["ROADS"]:
+        rows.append(f"| {road.title} | {' | '.join(map(str, roads['counted'](road)))} | {road.acts} |")
+    before, _, rest = (FOLDER / "setup.md").read_text("utf-8").partition(ROADS[0])
+    _, _, after = rest.partition(ROADS[1])
+    return "".join((before, ROADS[0], "\n", "\n".join(rows), "\n\n", ROADS[1], after))
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "index.md": index,
     "architecture.md": architecture,
@@ -442,6 +459,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings,
     "faults.md": faults,
     "commands.md": commands,
+    "setup.md": setup,
 }
 
 

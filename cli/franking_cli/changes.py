@@ -33,10 +33,10 @@ def ask_what_next(console: Console, draft: Draft, *, secret_refused: bool) -> st
     if not console.interactive:
         return "quit"
     again = "Try again"
-    if draft.signs_in(draft.account()):
-        again = "Sign in again"
-    elif secret_refused:
+    if secret_refused:
         again = "Try again with another password"
+        if draft.signs_in(draft.account()):
+            again = "Sign in again"
     ways = {
         "again": again,
         "change": "Change an answer (address, server, password …)",

@@ -18,15 +18,17 @@ from franking.discovery.recommend import better_provider, nearest_address, recom
 from franking.discovery.recommendation import Recommendation
 from franking.errors import SettingsError
 from franking.message.address import Address
-from franking.provider import Errand, Provider
+from franking.provider import Provider
 from franking.registry import provider, providers
 from franking_cli.commands.recommend import show
 from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
+from franking_cli.errands import show_errands, walk
 
 __all__ = [
     "ask",
     "ask_client",
+    "ask_client_value",
     "ask_field",
     "ask_login",
     "ask_name",
@@ -38,7 +40,6 @@ __all__ = [
     "ask_server",
     "dropped_path",
     "password_road",
-    "show_errands",
 ]
 
 Value = TypeVar("Value")
@@ -210,16 +211,6 @@ def _recommended(found: Recommendation, kind: Provider, address: str) -> dict[st
 # --- what the provider needs ------------------------------------------------------------------------------------------
 
 
-def show_errands(console: Console, errands: tuple[Errand, ...]) -> None:
-    """Show what to do on which page, each address on a line of its own, whole."""
-    for number, errand in enumerate(errands, 1):
-        console.say(f"{number}. {errand.do}", indent="  ", hang="     ")
-        if errand.link:
-            console.raw(f"     {console.style(errand.link, 'strong')}")
-        for label, value in errand.values:
-            console.say(f"{label}: {value}", indent="       ", hang="         ")
-
-
 def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
     """Ask for what makes this program known to the provider, where it wants that and nobody gave it yet."""
     client = draft.provider.facts.client
@@ -240,19 +231,34 @@ def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
             if client.letter:
                 console.say("Only an administrator may do that in your organisation? Send them this:", indent="  ")
                 console.say(client.letter, "faint", indent="     ")
-            console.say(f"Step by step: franking register {draft.provider.name}", indent="  ")
+            console.say("Type register to be led through these pages one by one.", indent="  ")
+    default = None
+    if again:
+        default = before
+    draft.settings[client.key] = value = ask_client_value(console, draft.provider, answer, default=default)
+    if client.file:
+        draft.client_file = Path(value)
+
+
+def ask_client_value(console: Console, kind: Provider, answer: str | None, *, default: str | None = None) -> str:
+    """Ask for a client's file or ID, which is looked at; ``register`` leads through the pages first."""
+    client = kind.facts.client
+    assert client is not None
 
     def read(text: str) -> str:
+        if text.strip() == "register" and console.interactive:
+            walk(console, client.steps)
+            return ""
         value = text.strip()
         if client.file:
             value = str(dropped_path(text))
         client.check(value)
         return value
 
-    before = draft.settings.get(client.key) if again else None
-    value = ask(console, client.question, read, answer=answer, default=before, flag="--" + client.key.replace("_", "-"))
-    draft.settings[client.key] = value
-    draft.client_file = Path(value) if client.file else None
+    flag = "--" + client.key.replace("_", "-")
+    while not (value := ask(console, client.question, read, answer=answer, default=default, flag=flag)):
+        answer = None
+    return value
 
 
 def dropped_path(text: str) -> Path:

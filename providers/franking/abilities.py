@@ -27,6 +27,7 @@ __all__ = [
     "KnowsScopes",
     "KnowsWho",
     "LoginUI",
+    "Looked",
     "ShowsCodes",
     "SupportsBinding",
     "SupportsClosed",
@@ -38,6 +39,7 @@ __all__ = [
     "SupportsMany",
     "SupportsPlan",
     "SupportsPreparedRefresh",
+    "SupportsRegistration",
     "Tag",
     "destination_of",
     "who_signed_in",
@@ -264,6 +266,38 @@ class SupportsLogin(Protocol):
 
     def who(self, grant: Grant) -> str | None:
         """Return who signed in, or None where the provider did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One thing that was looked at of a registration: ``ok`` is None where it cannot be told without a sign-in; then
+    ``detail`` says what does. ``error`` says what is wrong.
+    """
+
+    what: str
+    ok: bool | None
+    detail: str = ""
+    error: FrankingError | None = None
+
+
+@runtime_checkable
+class SupportsRegistration(Protocol):
+    """A provider at which one registers an application of one's own before anybody can sign in."""
+
+    scripts: tuple[str, ...]
+    """The kinds of scripts that an administrator can run instead."""
+
+    def errands(self, account: Account) -> tuple[Errand, ...]:
+        """Return the pages on which the application for such an account is registered, with the values to type."""
+
+    def look(self, account: Account) -> Iterator[Looked]:
+        """Look at the registration that the account names, as far as that can be done without a sign-in.
+
+        Raises what a sign-in raises where the provider cannot be reached.
+        """
+
+    def script(self, account: Account, kind: str, *, name: str) -> str:
+        """Return a script of one of the kinds in ``scripts``; it may be run again without harm."""
 
 
 @runtime_checkable

@@ -386,16 +386,32 @@ def test_an_address_pasted_with_a_line_break_comes_in_two_lines(listener: Listen
     assert authorization_response(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
 
 
-@pytest.mark.parametrize(
-    "text", [REDIRECT, "4/0AX-y_z", f"https://issuer.example/auth?state={STATE}", REDIRECT.replace(STATE, "other")]
-)
-def test_what_is_whole_or_something_else_is_asked_for_once(listener: Listener, text: str) -> None:
+@pytest.mark.parametrize("text", [REDIRECT, "4/0AX-y_z"])
+def test_what_is_whole_is_asked_for_once(listener: Listener, text: str) -> None:
     asked: list[str] = []
     person = Person(no_browser=True)
     person.ask = lambda question, hidden=False: asked.append(question) or text  # type: ignore[method-assign, func-returns-value]
-    with contextlib.suppress(LoginRequired):
-        authorization_response(person, listener, "https://issuer.example/auth", STATE)
+    authorization_response(person, listener, "https://issuer.example/auth", STATE)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("wrong", [f"https://issuer.example/auth?state={STATE}", REDIRECT.replace(STATE, "other")])
+def test_a_wrong_paste_is_asked_for_again_with_its_reason(listener: Listener, wrong: str) -> None:
+    person, pastes = Person(no_browser=True), [wrong, REDIRECT]
+    person.ask = lambda question, hidden=False: pastes.pop(0)  # type: ignore[method-assign]
+    assert authorization_response(person, listener, "https://issuer.example/auth", STATE)["code"] == "4/0AX-y_z"
+    assert "neither the address" in person.shown or "another sign-in" in person.shown
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_wrong_pastes_end_somewhere(listener: Listener, interactive: bool) -> None:
+    asked: list[str] = []
+    person = Person(no_browser=True)
+    person.interactive = interactive
+    person.ask = lambda question, hidden=False: asked.append(question) or "no"  # type: ignore[method-assign, func-returns-value]
+    with pytest.raises(LoginRequired):
+        authorization_response(person, listener, "https://issuer.example/auth", STATE)
+    assert len(asked) == (3 if interactive else 1)
 
 
 def test_a_browser_that_runs_in_the_foreground_gets_its_last_page(

@@ -74,7 +74,8 @@ def test_login_in_a_browser(google: Google, account: Account) -> None:
     assert query["login_hint"] == "me@gmail.com"
     assert query["scope"].split() == ["openid", "email", SEND]
     assert query["redirect_uri"].startswith("http://127.0.0.1:")
-    assert person.shown == []
+    (warned,) = person.shown  # of the page that a new client meets, before the browser opens
+    assert "not verified this app" in warned
     assert not person.problems
 
 
@@ -97,7 +98,7 @@ def test_the_smtp_route_asks_for_full_mail(google: Google, account: Account) -> 
 def test_pasted_login(google: Google, account: Account, change: Callable[[str], str]) -> None:
     person = with_clipboard(google, change)
     assert login(account, person).who == "me@gmail.com"
-    assert "browser" in person.shown[0]
+    assert "browser" in person.shown[1]
 
 
 def test_a_pasted_address_of_another_sign_in_is_refused(google: Google, account: Account) -> None:
@@ -232,7 +233,7 @@ def test_an_id_token_for_another_client_is_not_believed(
     monkeypatch.setattr(google, "_issue", issue)
     person = with_browser(google)
     assert login(account, person).who == who
-    assert person.shown == ([] if who else ["Google did not say who signed in."])
+    assert person.shown[1:] == ([] if who else ["Google did not say who signed in."])
 
 
 def test_there_is_no_device_code(account: Account) -> None:

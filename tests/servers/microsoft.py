@@ -98,11 +98,13 @@ class Microsoft:
         self.ca = authority or Authority(directory)
         self.user = "jan@contoso.com"
         self.public_client_flows = True
+        self.personal_accounts = True  # among those that the app admits
         self.secret: str | None = None
         self.certificate: bytes | None = None
         self.rotate = True  # an old refresh token dies when it is used
         self.expires_in = 3600
         self.declines = False
+        self.declines_codes = False
         self.approves = False  # device codes are typed at once
         self.admin_only: set[str] = set()  # names of scopes that need an administrator
         self.unknown_scopes: set[str] = set()  # names of scopes that the tenant does not have
@@ -258,7 +260,15 @@ class Microsoft:
 
     def _devicecode(self, request: Request) -> Reply:
         asked = request.form()
-        problem = self._one_resource(set(asked["scope"].split()))
+        scopes = set(asked["scope"].split())
+        problem = self._one_resource(scopes)
+        if asked.get("client_id") != CLIENT:
+            problem = Problem("unauthorized_client", 700016, "Application was not found in the directory.")
+        elif not self.personal_accounts and request.path.startswith("/consumers/"):
+            text = "Application is configured for use by Azure Active Directory users only."
+            problem = Problem("unauthorized_client", 9002332, text)
+        elif self._names(scopes) & self.unknown_scopes:
+            problem = Problem("invalid_scope", 70011, "The provided value for the input parameter 'scope' is invalid.")
         if problem:
             return problem.reply()
         code, user_code = secrets.token_urlsafe(120), "CANARYCODE"
@@ -368,7 +378,7 @@ class Microsoft:
             text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
             return Problem("invalid_client", 7000218, text, status=401).reply()
         self.polls.append(asked["device_code"])
-        if device.declined:
+        if device.declined or self.declines_codes:
             return Problem("authorization_declined", 70021, "The end user denied the authorization request.").reply()
         if not device.approved:
             return Problem(

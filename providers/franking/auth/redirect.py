@@ -33,6 +33,7 @@ SIGN_IN_SECONDS = 300.0
 
 _FORM = b"application/x-www-form-urlencoded"
 _REQUEST_LIMIT = 64 * 1024  # real ones are 1 to 4 KiB; Microsoft's codes and id tokens are long
+_PASTES = 3  # wrong ones, the last of which ends the sign-in
 _PIECES = 50  # lines of an address that was pasted with line breaks
 _CONNECTIONS = 32  # a browser opens at most a handful
 _TICK = 0.5  # a blocked select() does not see Ctrl-C on Windows
@@ -327,15 +328,7 @@ def authorization_response(
             "After the sign-in the browser ends at a page that does not load. That is expected: "
             "copy the whole address of that page."
         )
-        text = ui.ask("Paste the address (or the code in it)")
-        for _ in range(_PIECES):
-            if not _cut(text, state):
-                break
-            more = ui.ask("That ends early. If there is more, paste the rest (else press Enter)")
-            if not more.strip():
-                break
-            text += more
-        return pasted(text, state)
+        return _pasted_by(ui, state)
     if not ui.open_url(url):
         ui.show(
             f"Open this address in a browser on this computer:\n\n{url}\n\n"
@@ -344,3 +337,27 @@ def authorization_response(
             "or stop here and sign in with --no-browser."
         )
     return listener.wait(state, timeout=timeout)
+
+
+def _pasted_by(ui: LoginUI, state: str) -> Mapping[str, str]:
+    """Ask for what the browser ended at; what is nothing of the kind is asked for again, with the reason."""
+    for _ in range(_PASTES - 1):
+        try:
+            return pasted(_whole_paste(ui, state), state)
+        except LoginRequired as wrong:
+            if not ui.interactive:
+                raise
+            ui.show(str(wrong))
+    return pasted(_whole_paste(ui, state), state)
+
+
+def _whole_paste(ui: LoginUI, state: str) -> str:
+    text = ui.ask("Paste the address (or the code in it)")
+    for _ in range(_PIECES):
+        if not _cut(text, state):
+            break
+        more = ui.ask("That ends early. If there is more, paste the rest (else press Enter)")
+        if not more.strip():
+            break
+        text += more
+    return text

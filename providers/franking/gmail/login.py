@@ -34,6 +34,11 @@ _TESTING_SECONDS = 7 * 86_400 + 3_600
 
 _EXPIRES_SECONDS = 600.0  # where the response does not say how long the token lives
 
+_BEFORE = (
+    "Google will warn that it has not verified this app: it is your own, and new. Choose Advanced, then “Go to … "
+    "(unsafe)”, and leave the box of the permission ticked."
+)
+
 Clock = Callable[[], float]
 
 
@@ -64,6 +69,8 @@ def sign_in(account: Account, ui: LoginUI, scopes: tuple[str, ...], *, clock: Cl
             url, state = flow.authorization_url(
                 access_type="offline", prompt="consent", login_hint=account.sender.address
             )
+        if urlsplit(client.auth_uri).path.startswith("/o/oauth2/"):  # Google's own page, not another issuer's
+            ui.show(_BEFORE)
         response = authorization_response(ui, listener, url, state)
         listener.close()
         if "code" not in response:

@@ -6,7 +6,7 @@ recognises failures. The route ``gmail-smtp`` is spoken by ``franking.smtp``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ from franking.diagnosis.rules import Rule
 from franking.errors import SettingsError, discreet
 from franking.gmail.facts import _FIELDS, _HOST, API, FACTS, SMTP
 from franking.message.address import Address
-from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
+from franking.provider import Destination, Errand, LoginUI, Looked, Observer, Session, who_signed_in
 from franking.smtp.fields import TRANSPORT_FIELDS, destination, server_of, settle_transport
 
 __all__ = ["GmailProvider"]
@@ -119,6 +119,25 @@ class GmailProvider:
 
         with discreet:
             return login.revoke(account, grant)
+
+    scripts: tuple[str, ...] = ()  # no API makes a client of a desktop application
+
+    def errands(self, account: Account) -> tuple[Errand, ...]:
+        """Return the pages on which the client is made."""
+        from franking.gmail.register import errands
+
+        return errands(account)
+
+    def look(self, account: Account) -> Iterator[Looked]:
+        """Look at the client's file, and ask Google whether it knows the client."""
+        from franking.gmail.register import look
+
+        with discreet:
+            yield from look(account)
+
+    def script(self, account: Account, kind: str, *, name: str) -> str:
+        """Raise ``SettingsError``: there is no script."""
+        raise SettingsError("Google lets no script make a client; franking register gmail leads through its pages.")
 
     def who(self, grant: Grant) -> str | None:
         return grant.who

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from franking.outlook.facts import (
     graph_root,
     personal,
 )
-from franking.provider import Destination, LoginUI, Observer, Session, who_signed_in
+from franking.provider import Destination, Errand, LoginUI, Looked, Observer, Session, who_signed_in
 from franking.smtp.fields import destination, server_of, settle_transport
 
 __all__ = ["OutlookProvider"]
@@ -159,6 +159,29 @@ class OutlookProvider:
         from franking.outlook.login import revoke
 
         return revoke(account, grant)
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """Return the kinds of scripts with which an administrator registers the app."""
+        return ("az", "powershell")
+
+    def errands(self, account: Account) -> tuple[Errand, ...]:
+        """Return the pages on which the app is registered."""
+        from franking.outlook.register import errands
+
+        return errands(account)
+
+    def look(self, account: Account) -> Iterator[Looked]:
+        """Ask for a device code that nobody types, and see what that tells of the registration."""
+        from franking.outlook.register import look
+
+        return look(account)
+
+    def script(self, account: Account, kind: str, *, name: str) -> str:
+        """Return a script that registers the app."""
+        from franking.outlook.register import script
+
+        return script(account, kind, name=name)
 
     def who(self, grant: Grant) -> str | None:
         return grant.who

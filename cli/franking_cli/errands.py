@@ -1,0 +1,42 @@
+"""The pages that a person has to go to before a program is let in: shown together, or one after the other. What they
+are, the providers say (``Errand``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from franking.provider import Errand
+from franking_cli.console import Console
+
+__all__ = ["show_errand", "show_errands", "walk"]
+
+
+def show_errand(console: Console, number: int, errand: Errand) -> None:
+    """Show what to do on a page; its address and what to type stand on lines of their own, whole, to be copied."""
+    console.say(f"{number}. {errand.do}", indent="  ", hang="     ")
+    if errand.link:
+        console.raw(f"     {console.style(errand.link, 'strong')}")
+    for label, value in errand.values:
+        console.say(f"{label}: {value}", indent="       ", hang="         ")
+
+
+def show_errands(console: Console, errands: Iterable[Errand]) -> None:
+    """Show all pages at once."""
+    for number, errand in enumerate(errands, 1):
+        show_errand(console, number, errand)
+
+
+def walk(console: Console, errands: tuple[Errand, ...]) -> None:
+    """Show one page after the other, and wait until the person is done with it; the browser opens where they like."""
+    from franking_cli.console import LoginScreen
+
+    for number, errand in enumerate(errands, 1):
+        console.say()
+        show_errand(console, number, errand)
+        question = f"Done, {number} of {len(errands)}? (Enter"
+        if errand.link:
+            question += "; o opens the page"
+        while console.ask(f"{question})", flag="").lower() in ("o", "open"):
+            if not errand.link or not LoginScreen(console).open_url(errand.link):
+                console.say("There is no browser here; open the address yourself.", "warn")

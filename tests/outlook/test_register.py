@@ -1,0 +1,242 @@
+"""Registering an app: the values to type, the look at it without anybody signing in, and the scripts: that they say
+what they should, that a shell can read them, and that running one again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tree_sitter
+import tree_sitter_powershell
+
+import franking
+from franking.errors import SettingsError
+from franking.outlook import facts
+from franking.outlook.register import errands, look, script
+from franking.registry import provider
+from franking.sending.explain import explain
+from servers.microsoft import CLIENT, Microsoft
+from servers.web import Reply
+
+OTHER = "99999999-2222-3333-4444-555555555555"
+
+
+@pytest.fixture
+def microsoft(tmp_path: Path) -> Iterator[Microsoft]:
+    with Microsoft(tmp_path) as made:
+        yield made
+
+
+def account(sender: str = "jan@contoso.com", **settings: Any) -> franking.Account:
+    return franking.Account(name="new", provider="outlook", sender=sender, **settings)
+
+
+def there(microsoft: Microsoft, **more: Any) -> franking.Account:
+    return account(**microsoft.settings(**more))
+
+
+# --- what is typed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "audience", "permissions"),
+    [
+        ({}, "personal Microsoft accounts", "Mail.Send"),
+        ({"tenant": "contoso.com"}, "this organizational directory only", "Mail.Send"),
+        ({"route": "smtp"}, "personal Microsoft accounts", "Mail.Send, SMTP.Send"),
+        ({"large_attachments": True}, "personal Microsoft accounts", "Mail.ReadWrite, Mail.Send"),
+        ({"mailbox": "info@contoso.com"}, "personal Microsoft accounts", "Mail.Send, Mail.Send.Shared"),
+    ],
+)
+def test_the_values_follow_from_the_account(settings: dict[str, Any], audience: str, permissions: str) -> None:
+    values = dict(value for errand in errands(account(**settings)) for value in errand.values)
+    assert audience in values["Supported account types"]
+    assert values["Permissions"] == permissions
+    assert values["Redirect URI"].endswith("http://localhost")
+    assert values["Allow public client flows"] == "Yes"
+
+
+def test_a_program_by_itself_gets_no_permission_in_entra() -> None:
+    daemon = account("reports@contoso.com", app_only=True, tenant="contoso.com")
+    values = dict(value for errand in errands(daemon) for value in errand.values)
+    assert values["Roles"] == "Application Mail.Send"
+    assert "Permissions" not in values
+    assert "Redirect URI" not in values
+
+
+# --- the look at it ---------------------------------------------------------------------------------------------------
+
+
+def seen(account: franking.Account) -> dict[str, bool | None]:
+    return {one.what: one.ok for one in look(account)}
+
+
+def test_a_right_registration_is_known_without_a_sign_in(microsoft: Microsoft) -> None:
+    found = seen(there(microsoft))
+    assert found == {"application": True, "permissions": True, "public client flows": True, "redirect URI": None}
+    assert microsoft.tokens == {}, "nobody signed in"
+
+
+def wrong_client(microsoft: Microsoft) -> franking.Account:
+    return there(microsoft, client_id=OTHER)
+
+
+def no_public_client(microsoft: Microsoft) -> franking.Account:
+    microsoft.public_client_flows = False
+    return there(microsoft)
+
+
+def unknown_permission(microsoft: Microsoft) -> franking.Account:
+    microsoft.unknown_scopes = {"Mail.Send"}
+    return there(microsoft)
+
+
+@pytest.mark.parametrize(
+    ("make", "what", "code"),
+    [
+        (wrong_client, "application", "microsoft.client-unknown"),
+        (no_public_client, "public client flows", "microsoft.public-client-off"),
+        (unknown_permission, "application", "microsoft.invalid-scope"),
+    ],
+)
+def test_what_is_wrong_is_named(microsoft: Microsoft, make: Any, what: str, code: str) -> None:
+    asked = make(microsoft)
+    (one,) = [each for each in look(asked) if each.ok is False]
+    assert one.what == what
+    assert one.error is not None
+    assert explain(one.error, asked, provider("outlook")).code == code
+
+
+def test_an_app_that_leaves_personal_accounts_out(microsoft: Microsoft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(facts.CLOUDS, "global", replace(facts.CLOUDS["global"], login=microsoft.url))  # type: ignore[arg-type]
+    microsoft.personal_accounts = False
+    private = account("jan@outlook.cz", client_id=CLIENT, ca_file=microsoft.ca.ca_file, timeout=10)
+    (one,) = look(private)
+    assert one.error is not None
+    assert explain(one.error, private, provider("outlook")).code == "microsoft.account-type"
+    work = account("jan@contoso.com", client_id=CLIENT, ca_file=microsoft.ca.ca_file, timeout=10)
+    assert seen(work)["application"], "for work it is right"
+
+
+def test_where_there_is_nothing_to_look_by(microsoft: Microsoft) -> None:
+    (one,) = look(account("reports@contoso.com", app_only=True, tenant="contoso.com"))
+    assert one.ok is None
+    base = microsoft.authority
+    without = {"token_endpoint": f"{base}/token", "authorization_endpoint": f"{base}/authorize", "issuer": base}
+    microsoft.answers.append(("openid-configuration", Reply(200, without)))
+    (one,) = look(there(microsoft))
+    assert one.ok is None
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------------
+
+ACCOUNTS = {
+    "people": account(),
+    "a company": account(tenant="contoso.com", route="smtp"),
+    "large": account(tenant="contoso.com", large_attachments=True),
+    "daemon": account("reports@contoso.com", app_only=True, tenant="contoso.com"),
+    "daemon by smtp": account("reports@contoso.com", app_only=True, tenant="contoso.com", route="smtp"),
+}
+every_account = pytest.mark.parametrize("case", list(ACCOUNTS))
+
+
+@every_account
+@pytest.mark.parametrize("kind", ["az", "powershell"])
+def test_no_place_is_left_open_and_no_policy_is_used(case: str, kind: str) -> None:
+    text = script(ACCOUNTS[case], kind)
+    assert not [word for word in text.split() if word.strip("'\"").strip("%").isupper() and word.count("%") == 2]
+    assert "%" not in text.replace("printf '%s'", "").replace("| % ", "")
+    assert "ApplicationAccessPolicy" not in text
+    assert ("New-ManagementRoleAssignment" in text) == case.startswith("daemon")
+    if case.startswith("daemon"):
+        assert ("SMTP.SendAsApp" in text) == case.endswith("smtp")
+
+
+@every_account
+def test_powershell_can_read_it(case: str) -> None:
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+    text = script(ACCOUNTS[case], "powershell")
+    assert not parser.parse(text.encode()).root_node.has_error
+    assert parser.parse(text.replace("}", "", 1).encode()).root_node.has_error, "this can fail"
+
+
+@every_account
+def test_what_powershell_makes_it_looks_for_first(case: str) -> None:
+    text = script(ACCOUNTS[case], "powershell")
+    for noun in (
+        "MgApplication",
+        "MgServicePrincipal",
+        "ServicePrincipal",
+        "ManagementScope",
+        "ManagementRoleAssignment",
+    ):
+        if f"New-{noun} " in text:
+            assert text.index(f"Get-{noun} ") < text.index(f"New-{noun} "), noun
+
+
+@pytest.mark.parametrize("name", ["a'b", "$(x)", "", "x" * 61, 'a"b', "ä"])
+def test_a_name_that_could_act_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="name"):
+        script(account(), "az", name=name)
+
+
+def test_an_address_that_could_act_is_refused() -> None:
+    with pytest.raises(SettingsError, match="from"):
+        script(account("o'neill@contoso.com", app_only=True, tenant="contoso.com"), "powershell")
+
+
+def run_az(text: str, directory: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    tools = directory / "bin"
+    tools.mkdir(exist_ok=True)
+    az = tools / "az"
+    fake = Path(__file__).with_name("fake_az.py")
+    az.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake}" "$@"\n')
+    az.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "FAKE_AZ": str(directory / "directory.json")}
+    bash = shutil.which("bash")
+    assert bash
+    subprocess.run([bash, "-n"], input=text, text=True, check=True)
+    return subprocess.run([bash], input=text, text=True, check=check, capture_output=True, env=environment)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("case", ["a company", "large", "daemon"])
+def test_the_script_for_az_run_twice_registers_once(case: str, tmp_path: Path) -> None:
+    text = script(ACCOUNTS[case], "az")
+    first = run_az(text, tmp_path)
+    before = json.loads((tmp_path / "directory.json").read_text())
+    second = run_az(text, tmp_path)
+    after = json.loads((tmp_path / "directory.json").read_text())
+    assert {**before, "log": None} == {**after, "log": None}, "the second time changes nothing"
+    (app,) = after["apps"].values()
+    daemon = case == "daemon"
+    assert app["signInAudience"] == "AzureADMyOrg"
+    assert app["isFallbackPublicClient"] is not daemon
+    assert app["publicClient"]["redirectUris"] == ([] if daemon else ["http://localhost"])
+    allowed = [one for resource in app["requiredResourceAccess"] for one in resource["resourceAccess"]]
+    assert len(allowed) == {"a company": 2, "large": 2, "daemon": 0}[case]
+    assert app.get("consented", False) is (case == "large"), "only what people may not allow themselves"
+    assert f"client_id = {app['appId']}" in first.stdout
+    assert "tenant = aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee" in second.stdout
+    assert (first.stdout.count("canary-secret"), second.stdout.count("canary-secret")) == (int(daemon), 0)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_script_leaves_what_it_cannot_tell_apart(tmp_path: Path) -> None:
+    apps = {name: {"appId": name, "displayName": "Franking", "credentials": []} for name in ("one", "two")}
+    (tmp_path / "directory.json").write_text(json.dumps({"apps": apps, "principals": {}, "log": []}))
+    ended = run_az(script(account(), "az"), tmp_path, check=False)
+    assert ended.returncode == 1
+    assert "several apps" in ended.stderr
+    assert json.loads((tmp_path / "directory.json").read_text())["apps"] == apps
