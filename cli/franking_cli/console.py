@@ -227,7 +227,7 @@ class LoginScreen:
         self._console = console
         self.no_browser = no_browser
         self.device = device
-        self.interactive = console.interactive
+        self.interactive = self.asks_again = console.interactive
 
     def show(self, text: str) -> None:
         self._console.raw("\n".join(map(visible, text.split("\n"))))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppPasswordFacts",
+    "AsksAgain",
     "ClientFacts",
     "Destination",
     "Errand",
@@ -230,6 +231,15 @@ class LoginUI(Protocol):
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no."""
+
+
+@runtime_checkable
+class AsksAgain(Protocol):
+    """A login's user interface that goes on where an answer was of no use: the reason is shown, and it is asked for
+    again; elsewhere the sign-in ends.
+    """
+
+    asks_again: bool
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from franking.errors import FrankingError
 if TYPE_CHECKING:
     from franking.abilities import (
         AppPasswordFacts,
+        AsksAgain,
         ClientFacts,
         Destination,
         Errand,
@@ -57,6 +58,7 @@ __all__ = [
     "STEPS",
     "Account",
     "AppPasswordFacts",
+    "AsksAgain",
     "ClientFacts",
     "Content",
     "Destination",

@@ -61,8 +61,7 @@ class Person:
     def ask(self, question: str, *, hidden: bool = False) -> str:
         self.asked.append(question)
         assert self._pastes is not None, "nobody expected a question"
-        shown = " ".join(reversed(self.shown))  # the address that was shown last
-        return self._pastes(next(word for word in shown.split() if word.startswith("https://")))
+        return self._pastes(next(word for word in self.shown[-1].split() if word.startswith("https://")))
 
     def confirm(self, question: str) -> bool:
         self.asked.append(question)

@@ -43,6 +43,9 @@ def run(
 ) -> int:
     """Register an application of your own at Google or Microsoft.
 
+    franking register outlook you@contoso.com --tenant contoso.com
+    franking register gmail
+
     It shows each page with what to type there, takes the client's file or ID, and looks whether it is right, before
     anybody signs in. With --client-secrets or --client-id it only looks.
     """

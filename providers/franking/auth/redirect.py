@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from franking.account.environment import secret_names
 from franking.errors import Evidence, LoginRequired
-from franking.provider import LoginUI
+from franking.provider import AsksAgain, LoginUI
 
 __all__ = ["SIGN_IN_SECONDS", "Listener", "authorization_response", "open_in_background", "open_page", "pasted"]
 
@@ -345,7 +345,7 @@ def _pasted_by(ui: LoginUI, state: str) -> Mapping[str, str]:
         try:
             return pasted(_whole_paste(ui, state), state)
         except LoginRequired as wrong:
-            if not ui.interactive:
+            if not (isinstance(ui, AsksAgain) and ui.asks_again):
                 raise
             ui.show(str(wrong))
     return pasted(_whole_paste(ui, state), state)
