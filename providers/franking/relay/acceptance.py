@@ -52,6 +52,7 @@ class Client:
     recipients: list[str]
     protocol: str
     helo: str
+    utf8: bool
     gone: Callable[[], bool]
 
 
@@ -74,11 +75,11 @@ class Acceptance:
 
     def __init__(self, access: Access, intake: Intake, outcomes: Outcomes, *, woken: Callable[[], object]) -> None:
         """``woken`` has a runner in this process look at once."""
+        self._mailers: dict[str, tuple[Account, Mailer]] = {}
         self.access = access
         self.intake, self._outcomes, self._woken = intake, outcomes, woken
         self.reading = Store(intake.store.directory)  # a connection of its own: no commit is waited for
         self.blocked = Blocked(self.reading)
-        self._mailers: dict[str, tuple[Account, Mailer]] = {}
 
     @property
     def bodies(self) -> Path:
@@ -95,12 +96,17 @@ class Acceptance:
     # -- before the message ------------------------------------------------------------------------------------------
 
     @property
-    def largest(self) -> int:
-        """Return how many octets a message may have: as set, or what the account's largest route carries."""
-        if self.access.settings.max_message_size:
-            return self.access.settings.max_message_size
-        sizes = [self._mailer(self.access.config.account(name)).limits.size for name in self.access.accounts()]
-        return max(size or DEFAULT_SIZE for size in sizes)
+    def access(self) -> Access:
+        """Return the settings that count now."""
+        return self._access
+
+    @access.setter
+    def access(self, access: Access) -> None:
+        self._access = access
+        #: octets that a message may have: as set, or what the largest route of an account carries
+        self.largest = access.settings.max_message_size or max(
+            self._mailer(access.config.account(name)).limits.size or DEFAULT_SIZE for name in access.accounts()
+        )
 
     def room_for(self, size: int) -> bool:
         """Return whether the disk holds a message of that size."""
@@ -121,10 +127,8 @@ class Acceptance:
                 return blocked_reply(why)
         except Denied as problem:
             return reply(550, "5.7.1", str(problem))
-        except SettingsError as problem:
-            return reply(554, "5.3.5", str(problem))
         except FrankingError as problem:
-            return reply(451, "4.3.0", str(problem))
+            return _refusal(problem)
         return None
 
     # -- the message -------------------------------------------------------------------------------------------------
@@ -133,7 +137,9 @@ class Acceptance:
         """Put a message that has come whole into the outbox, and return what is said to its client."""
         begin = spool.finish()
         try:
-            header = Header(begin)
+            header = Header(begin, utf8=client.utf8)
+            if spool.path is not None and header.end == len(begin):
+                raise Unwanted(552, "5.3.4", "the header of the message is too long")
             author = next(iter(header.authors), "")
             account = self.access.account_for(client.user, author or client.sender)
             self.access.check(client.user, account, {*header.authors, client.sender})
@@ -223,6 +229,5 @@ def _refusal(problem: Exception) -> bytes:
 
 def _not_written(problem: FrankingError) -> bytes:
     """Return the refusal where the outbox could not take a message: a full disk, a file that is in use."""
-    if problem.temporary:
-        return reply(452, "4.3.1", str(problem))
-    return reply(451, "4.3.5", str(problem))
+    code, enhanced = (452, "4.3.1") if problem.temporary else (451, "4.3.5")
+    return reply(code, enhanced, str(problem))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from franking.relay.acceptance import Client, Taken
@@ -21,7 +22,7 @@ from franking.relay.spool import SMALL, Spool
 from franking.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from franking.relay.asked import Event as Asked
     from franking.relay.server import Server
@@ -40,6 +41,11 @@ ODD = {
 _OK_MAIL, _OK_RCPT = reply(250, "2.1.0", "ok"), reply(250, "2.1.5", "ok")
 
 
+def is_near(host: str) -> bool:
+    """Return whether what is listened on there is reached from this machine alone."""
+    return plain_address(host).is_loopback
+
+
 class Connection(asyncio.Protocol):
     """Serve one client."""
 
@@ -47,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._server, self.listen = server, listen
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._paused = self._gone = self._closing = False
+        self._paused = self._gone = self._closing = self._utf8 = False
         self._spool: Spool | None = None
         self._too_large = self._no_room = False
         self._over = 0  # octets that came of a message that is refused already
@@ -64,6 +70,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        with self._alone():
+            self._begins(transport)
+
+    def _begins(self, transport: asyncio.Transport) -> None:
         peer = transport.get_extra_info("peername") or ("?",)
         self.address = str(peer[0])
         try:
@@ -83,9 +93,20 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self._confirm()
-        self.receiver.feed(data)
-        self._advance()
+        with self._alone():
+            self._confirm()
+            self.receiver.feed(data)
+            self._advance()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let a mistake of ours end this connection and no other."""
+        try:
+            yield
+        except Exception as problem:  # noqa: BLE001
+            self._server.broken(problem)
+            self._closing = True
+            self.abort()
 
     def eof_received(self) -> bool:
         """Go on with what is under way: a client may have closed its sending side alone; TLS knows no such thing."""
@@ -112,7 +133,7 @@ class Connection(asyncio.Protocol):
     def _terms(self) -> Terms:
         settings, listen = self._server.settings, self.listen
         tls = self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
-        safe = tls or listen.allow_plain_login or plain_address(listen.host).is_loopback
+        safe = tls or listen.allow_plain_login or is_near(listen.host)
         return Terms(
             size=self._server.acceptance.largest,
             starttls=listen.tls == "starttls",
@@ -146,6 +167,7 @@ class Connection(asyncio.Protocol):
             case Body(octets):
                 self._keep(octets)
             case Mail(path):
+                self._utf8 = path.utf8
                 self._mail(path.address, path.size)
             case Rcpt(path):
                 self._recipients.append(path.address)
@@ -289,7 +311,9 @@ class Connection(asyncio.Protocol):
                 taken = Taken("refused", reply(554, "5.6.0", "the message has a NUL in it, which no mail may have"))
             else:
                 helo, protocol = self.receiver.helo or "", self.receiver.protocol
-                client = Client(self.address, self.user, sender, recipients, protocol, helo, lambda: self._gone)
+                client = Client(
+                    self.address, self.user, sender, recipients, protocol, helo, self._utf8, lambda: self._gone
+                )
                 taken = await self._server.acceptance.take(client, spool, end)
         finally:
             spool.discard()

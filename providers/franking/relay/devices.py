@@ -61,10 +61,17 @@ def remove_user(name: str, environ: Mapping[str, str] | None = None) -> None:
         if name not in users:
             known = f"there are: {', '.join(users)}" if users else "there is none"
             raise SettingsError(f"There is no user {name!r}; {known}.", field="name")
-        table = edit.document["relay"]["users"]
-        del table[name]
-        if not table:
-            del edit.document["relay"]["users"]
+        import tomlkit
+
+        # its header and all up to the next one: tomlkit itself cannot take the last of several such tables away
+        table = re.compile(rf"^\[relay\.users\.{re.escape(_key(name))}\][ \t]*\n(?:(?!\s*\[).*\n?)*", re.MULTILINE)
+        text, found = table.subn("", tomlkit.dumps(edit.document) + "\n")
+        if not found:
+            raise SettingsError(
+                f"The user {name!r} is written in a way that cannot be changed safely; take it out by hand.",
+                field="name",
+            )
+        edit.document = tomlkit.parse(text.rstrip() + "\n")
 
 
 def users_of(table: Mapping[str, object]) -> Mapping[str, User]:

@@ -18,6 +18,7 @@ from franking.message.content import gathered
 from franking.message.headers import address_field, date_now, read_addresses
 from franking.message.prepare import Prepared
 from franking.message.raw import Fields, from_bytes, read_header
+from franking.relay.mending import in_ascii
 
 if TYPE_CHECKING:
     from franking.message.parser import Parts
@@ -45,8 +46,8 @@ class Header:
 
     __slots__ = ("authors", "end", "fields", "names", "octets")
 
-    def __init__(self, begin: bytes) -> None:
-        """Read the header at the beginning of a message. Raises ``Unwanted``."""
+    def __init__(self, begin: bytes, *, utf8: bool = False) -> None:
+        """Read the header at the beginning of a message; ``utf8``: its client knows SMTPUTF8. Raises ``Unwanted``."""
         found = _BLANK.search(begin)
         self.end = len(begin) if found is None else found.end()
         self.octets = begin[: self.end]
@@ -54,6 +55,9 @@ class Header:
             self.octets = begin + b"\r\n"
         try:
             self.fields: Fields = read_header(self.octets)[0]
+            if not utf8 and not self.octets.isascii() and (mended := in_ascii(self.fields)) is not self.fields:
+                self.fields = mended
+                self.octets = b"".join([line + b"\r\n" for _, line in mended]) + b"\r\n"
         except MessageError as problem:
             raise Unwanted(554, "5.6.0", str(problem)) from None
         self.names = [name for name, _ in self.fields]
@@ -165,7 +169,9 @@ def compose(
     try:
         if lacks_from and b"from" in header.names:
             octets = b"".join(line + b"\r\n" for name, line in header.fields if name != b"from") + b"\r\n"
-        usual = not (rewrite_from or header.missing)
+        # a header that has something between its fields which is none of them is taken apart and written anew
+        regular = sum([len(line) + 2 for _, line in header.fields]) + 2 == len(header.octets)
+        usual = regular and not (rewrite_from or header.missing)
         raw = None if usual else from_bytes(octets, sender=account, rewrite_from=rewrite_from)
     except MessageError as problem:
         raise Unwanted(554, "5.6.0", str(problem)) from None
