@@ -152,7 +152,7 @@ def test_what_comes_while_a_digest_is_mailed_waits_for_the_next_one(logger: logg
 
 
 def test_nothing_is_taken_after_the_end(franking_outbox: Outbox, logger: logging.Logger) -> None:
-    handler = attach(logger)
+    handler = attach(logger, exit_timeout=1000.0)  # nobody waits for a thread that has ended
     logger.error("first")
     handler.close()
     assert len(franking_outbox) == 1

@@ -168,7 +168,8 @@ class MailHandler(logging.Handler):
     def flush(self) -> None:
         """Mail what is there now, and wait until that is done (at most ``exit_timeout`` seconds)."""
         with self._wake:
-            if self._thread is None or os.getpid() != self._pid or threading.current_thread() is self._thread:
+            thread = self._thread  # in a forked child it has ended
+            if thread is None or not thread.is_alive() or threading.current_thread() is thread:
                 return
             self._flushing = True
             self._wake.notify_all()

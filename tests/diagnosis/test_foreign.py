@@ -21,13 +21,8 @@ def test_the_road_of_the_measure_leads_through_the_product(
     assert (report.diagnosis.code, report.diagnosis.temporary) == (row.code, row.temporary == "T")
 
 
-def _rows() -> list[object]:
-    """Return every row; each that needs a stand-in of Microsoft or Google takes its time."""
-    slow = ("microsoft-token", "graph", "google-token", "gmail")
-    return [pytest.param(row, marks=[pytest.mark.matrix] * row.stage.startswith(slow)) for row in rows()]
-
-
-@pytest.mark.parametrize("row", _rows(), ids=str)
+@pytest.mark.matrix
+@pytest.mark.parametrize("row", rows(), ids=str)
 def test_no_text_of_public_threads_gets_a_wrong_cause(
     row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

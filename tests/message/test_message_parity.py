@@ -280,7 +280,10 @@ def test_cpython_messages_are_there() -> None:
     assert len(CPYTHON) > 40
 
 
-@pytest.mark.parametrize("how", ["as-it-is", "crlf", "cr", "email-message", "compat32"])
+@pytest.mark.parametrize(
+    "how",
+    ["as-it-is", *(pytest.param(how, marks=pytest.mark.matrix) for how in ("crlf", "cr", "email-message", "compat32"))],
+)
 @pytest.mark.parametrize("path", CPYTHON, ids=[path.name for path in CPYTHON])
 def test_cpython_messages_arrive_as_they_were(path: Path, how: str) -> None:
     octets = path.read_bytes()
