@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from franking.account import config, editing
 from franking.account.binding import binding_of, difference
 from franking.auth.secret import Grant, Password
 from franking.auth.store import open_store, save_grant, save_password
+from servers.certificates import Certificates
 from servers.smtp import SmtpServer
 
 PASSWORD = "canary-heslo-9"
@@ -181,7 +183,11 @@ def test_an_old_password_is_bound_at_its_first_use_to_the_saved_account(right: S
         assert command_line("check", other).code == 2
     assert "bound" not in json.loads(open_store().load("shop") or "")
     assert command_line("check", "shop").code == 0
-    assert Password.loads(open_store().load("shop") or "").bound == {"provider": "smtp", "host": "127.0.0.1"}
+    assert Password.loads(open_store().load("shop") or "").bound == {
+        "provider": "smtp",
+        "host": "127.0.0.1",
+        "loose": "security=none",
+    }
     write(f"localhost:{wrong.port}")
     assert_refused(command_line("check", "shop"), "shop")
 
@@ -389,3 +395,81 @@ def test_a_defaults_key_makes_no_token_for_a_urls_api(accounts: Path) -> None:
     accounts.write_text("[providers.gmail]\nservice_account = 'key.json'\n")
     assert config.resolve("gmail://any@corp.invalid").service_account
     assert config.resolve("gmail://any@corp.invalid?api_endpoint=https://other.invalid").service_account is None
+
+
+# --- less that protects it --------------------------------------------------------------------------------------------
+
+LOOSER = {
+    "no TLS": "security=none",
+    "no TLS, to any address": "security=none&allow_plain_login=true",
+    "another authority": "security=starttls&ca_file={ca}",
+}
+
+
+def protected(more: str = "security=starttls", name: str = "shop") -> str:
+    return f"smtp://u@127.0.0.1:587?from=u@novak.cz&name={name}&{more}"
+
+
+@pytest.fixture
+def ca(certificates: Certificates) -> str:
+    return str(certificates.ca_file)
+
+
+@pytest.mark.parametrize("how", LOOSER)
+@pytest.mark.parametrize("kept", ["stored", "old", "environment"])
+def test_a_url_does_not_take_the_protection_off(how: str, kept: str, ca: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a URL, and hears the network or stands in it, would have the password of the same server."""
+    Path(os.environ["FRANKING_CONFIG"]).write_text(
+        '[accounts.shop]\nprovider = "smtp"\nfrom = "u@novak.cz"\nhost = "127.0.0.1"\nusername = "u"\n'
+    )
+    if kept == "environment":
+        monkeypatch.setenv("FRANKING_SECRET_SHOP", PASSWORD)
+    else:
+        save_password(open_store(), config.resolve("shop"), PASSWORD)
+    if kept == "old":
+        open_store().save("shop", Password(PASSWORD).dumps())
+    report = franking.send_test(protected(LOOSER[how].format(ca=ca)), to="a@example.com")
+    assert report.diagnosis is not None and report.diagnosis.code == "secret.elsewhere"
+    assert "which only the account URL says" in str(report.error)
+    assert report.steps[-1].name == "secret", "nothing was connected to"
+    for fine in ("security=starttls", "security=tls"):
+        report = franking.send_test(protected(fine), to="a@example.com")
+        assert report.steps[-1].name != "secret"
+
+
+@pytest.mark.parametrize("how", LOOSER)
+@pytest.mark.parametrize("where", ["stored", "settings", "FRANKING_ACCOUNT"])
+def test_what_the_owner_said_too_is_fine(how: str, where: str, ca: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = protected(LOOSER[how].format(ca=ca))
+    save_password(open_store(), config.resolve(protected()), PASSWORD)
+    if where == "stored":
+        save_password(open_store(), config.resolve(made), PASSWORD)
+    elif where == "settings":
+        editing.save(config.resolve(made))
+    else:
+        monkeypatch.setenv("FRANKING_ACCOUNT", made)
+    report = franking.send_test(made, to="a@example.com")
+    assert report.steps[-1].name != "secret"
+
+
+def test_the_settings_may_change_as_their_owner_likes(ca: str) -> None:
+    editing.save(config.resolve(protected()))
+    save_password(open_store(), config.resolve("shop"), PASSWORD)
+    editing.save(config.resolve("shop").replace(ca_file=ca), replace=True)
+    assert franking.send_test("shop", to="a@example.com").steps[-1].name != "secret"
+
+
+@pytest.mark.parametrize("app_only", [False, True])
+def test_a_sign_in_is_not_for_an_authority_that_a_url_names(ca: str, app_only: bool) -> None:
+    tenant = "11111111-1111-1111-1111-111111111111"
+    account = franking.Account(
+        name="o", provider="outlook", sender="j@contoso.com", client_id="c", tenant=tenant, app_only=app_only
+    )
+    grant = Grant(
+        provider="outlook", route="graph", who=None, scopes=(), access_token="t", expires_at=time.time() + 3000,
+        created_at=0, refreshed_at=0, data={}, details={}, application=Password("s") if app_only else None,
+    )  # fmt: skip
+    save_grant(open_store(), account, grant)
+    url = url_of(account, ca_file=ca)
+    with pytest.raises(franking.SettingsError, match=r"ca_file=.*which only the account URL says"):
+        franking.connect(url).check()

@@ -8,15 +8,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from franking.abilities import SupportsBinding, SupportsDestination
+from franking.account.fields import COMMON_FIELDS
 from franking.registry import provider as provider_named
 
 if TYPE_CHECKING:
     from franking.account.account import Account
 
-__all__ = ["Binding", "binding_of", "difference"]
+__all__ = ["Binding", "binding_of", "difference", "loose_in"]
 
 Binding = Mapping[str, str]
-"""``provider``, and by the setting that names it each place that the secret goes to."""
+"""``provider``, by the setting that names it each place that the secret goes to, and under ``LOOSE`` the settings with
+which less protects it on its way there.
+"""
+
+LOOSE = "loose"
 
 
 def binding_of(account: Account) -> Binding:
@@ -30,12 +35,22 @@ def binding_of(account: Account) -> Binding:
         places = provider.binding(account)
     elif isinstance(provider, SupportsDestination) and (found := provider.destination(account)):
         places = {"host": found.host}
-    return {"provider": provider.name, **{key: _place(text) for key, text in places.items() if text}}
+    bound = {"provider": provider.name, **{key: _place(text) for key, text in places.items() if text}}
+    fields = (*COMMON_FIELDS, *provider.fields)
+    loose = [field for field in fields if field.loosens and field.is_loose(account.get(field.name))]
+    if loose:
+        bound[LOOSE] = "; ".join(f"{field.name}={account.get(field.name)}" for field in loose)
+    return bound
 
 
 def difference(bound: Binding, wanted: Binding) -> str | None:
     """Return the first setting in which two bindings name two places, or None; what one does not name is none."""
-    return next((key for key, place in bound.items() if wanted.get(key, place) != place), None)
+    return next((key for key, place in bound.items() if key != LOOSE and wanted.get(key, place) != place), None)
+
+
+def loose_in(bound: Binding) -> set[str]:
+    """Return the settings of a binding with which less protects the secret on its way: ``key=value``."""
+    return set(filter(None, bound.get(LOOSE, "").split("; ")))
 
 
 def _place(text: str) -> str:

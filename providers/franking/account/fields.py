@@ -29,6 +29,7 @@ class Field:
     refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that others may read
     is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command`` that prints it, a
     command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs in by itself.
+    ``loosens`` are the values with which less protects the secret on its way; ``...`` is any.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Field:
     credential: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    loosens: tuple[Any, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -57,6 +59,10 @@ class Field:
     def fetches(self) -> bool:
         """Return whether it says where the secret itself is fetched: from a command, or from a file."""
         return self.runs or self.credential == "file"
+
+    def is_loose(self, value: Any) -> bool:
+        """Return whether less protects the secret on its way with this value."""
+        return value in self.loosens or (value is not None and ... in self.loosens)
 
     def read(self, value: Any) -> Any:
         """Turn what a file, a URL or a flag holds into the field's type.
@@ -173,7 +179,9 @@ COMMON_FIELDS = (
     Field("per_day", "int", minimum=0, help="The most messages in 24 hours; 0: no limit."),
     Field("recipients_per_day", "int", minimum=0, help="The most recipients in 24 hours; 0: no limit."),
     Field("max_connections", "int", minimum=0, help="The most connections at once, of all programs; 0: no limit."),
-    Field("ca_file", "path", help="Extra CA certificates (PEM) for every TLS connection of this account."),
+    Field(
+        "ca_file", "path", loosens=(...,), help="Extra CA certificates (PEM) for every TLS connection of this account."
+    ),
     Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),
     Field(
         "final_timeout", "float", 600.0, minimum=0.01, help="Seconds to wait for the reply that accepts the message."

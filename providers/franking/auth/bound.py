@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from franking.account.binding import Binding, binding_of, difference
+from franking.account.binding import Binding, binding_of, difference, loose_in
 from franking.account.config import load, parse_url
 from franking.account.environment import secret_variable
 from franking.account.repair import login_command
@@ -29,6 +29,7 @@ def check_bound(bound: Binding, account: Account, environ: Mapping[str, str], wh
     """
     if bound:
         _compare(bound, account, what)
+        _check_loose(loose_in(bound), account, environ, what)
     elif not check_named(account, environ, what) and account.from_url:
         raise _error(
             account,
@@ -43,9 +44,11 @@ def check_named(account: Account, environ: Mapping[str, str], what: str) -> bool
     """
     if account.saved:
         return True
-    configured = list(_configured(account, environ))
+    configured = [binding_of(one) for one in _configured(account, environ)]
     for one in configured:
-        _compare(binding_of(one), account, what)
+        _compare(one, account, what)
+    if configured:
+        _check_loose(set(), account, environ, what)
     return bool(configured)
 
 
@@ -67,6 +70,22 @@ def _compare(bound: Binding, account: Account, what: str) -> None:
     if key := difference(bound, wanted):
         why = f"{what} belongs to {bound[key]}, but {key} now names {wanted[key]}"
         raise _error(account, why, key=key, bound=bound[key], named=wanted[key])
+
+
+def _check_loose(known: set[str], account: Account, environ: Mapping[str, str], what: str) -> None:
+    """Raise ``SettingsError`` where an account URL says that less protects the secret on its way (no TLS, other
+    authorities) than where it was stored, or than the settings say.
+    """
+    if not account.from_url:
+        return
+    wanted = loose_in(binding_of(account)) - known
+    if not wanted:
+        return
+    for one in _configured(account, environ):
+        wanted -= loose_in(binding_of(one))
+    if wanted:
+        which = ", ".join(sorted(wanted))
+        raise _error(account, f"{what} was not stored for {which}, which only the account URL says", named=which)
 
 
 def _error(account: Account, why: str, *, key: str | None = None, **details: str) -> SettingsError:

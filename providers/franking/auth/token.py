@@ -182,6 +182,8 @@ class TokenSecret:
             check_bound(stored.bound, account, self._sources.environ, f"The sign-in that is stored for {self._key!r}")
         elif difference(stored.bound, binding_of(account)):
             return None  # a token of another place; the application's own secret makes one for this
+        else:
+            check_bound(stored.bound, account, self._sources.environ, f"The token that is stored for {self._key!r}")
         if not stored.bound:  # from Franking 0.1: renewed at once, and bound from then on
             return replace(stored, access_token="")
         return stored

@@ -29,6 +29,7 @@ TRANSPORT_FIELDS = (
         "security",
         choices=("none", "starttls", "tls"),
         aliases={"ssl": "tls", "implicit": "tls"},
+        loosens=("none",),
         help="tls (from the first byte, often called SSL), starttls (often called TLS), or none.",
     ),
     Field("username", help="Login name, usually the whole address; absent = no login."),
@@ -56,7 +57,9 @@ SMTP_FIELDS = (
         credential="token",
         help="Command whose first line of output is an access token (with auth = xoauth2 or oauthbearer).",
     ),
-    Field("allow_plain_login", "bool", False, help="Allow a password without TLS to a public address."),
+    Field(
+        "allow_plain_login", "bool", False, loosens=(True,), help="Allow a password without TLS to a public address."
+    ),
 )
 
 
