@@ -99,3 +99,22 @@ def test_all_refused(server: SmtpServer, recipients: list[str], reply: str, code
     done = dialogue(letter(*recipients) + "QUIT\r\n")
     assert done.code == code
     assert done.out.splitlines()[-2].startswith(reply)
+
+
+def test_each_message_of_a_dialogue_goes_by_the_account_of_its_from(server: SmtpServer, smtp_server: Start) -> None:
+    office = smtp_server()
+    path = Path(os.environ["FRANKING_CONFIG"])
+    path.write_text(
+        path.read_text()
+        + '[accounts.office]\nprovider = "smtp"\nfrom = "o@office.cz"\nhost = "127.0.0.1"\n'
+        + f'port = {office.port}\nsecurity = "none"\n[routes]\n"@office.cz" = "office"\n'
+    )
+    texts = [f"From: {sender}\r\nSubject: {sender}\r\n\r\nx\r\n.\r\n" for sender in ("a@office.cz", "b@novak.cz")]
+    done = dialogue("".join(letter("to@example.com", text=text) for text in (*texts, texts[0])))
+    assert done.code == 0
+    assert (len(server.messages), len(office.messages)) == (1, 2)
+    assert len(office.sessions) == 1
+    path.write_text(path.read_text() + '"@x.cz" = "gone"\n')
+    done = dialogue(letter("to@example.com", text=texts[1]))
+    assert done.code == 78
+    assert "There is no account 'gone'" in done.out

@@ -26,6 +26,8 @@ from franking_cli.sendmail.options import Options, usage
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from franking.sending.mailer import Mailer
+
 __all__ = ["main"]
 
 
@@ -97,12 +99,22 @@ def _run(options: Options) -> int:
 
 
 def _dialogue(options: Options) -> int:
-    from franking.sending.connect import connect
+    from contextlib import ExitStack
+
+    from franking.sending.connect import account_for, connect
     from franking_cli.sendmail.aliases import Aliases
     from franking_cli.sendmail.smtp_server import Dialogue
 
-    with connect(options.account) as mailer:
-        dialogue = Dialogue(mailer, Aliases.load(options.aliases), options)
+    mailers: dict[str, Mailer] = {}
+    with ExitStack() as stack:
+
+        def mailer_for(data: bytes) -> Mailer:
+            account = account_for(options.account, data)
+            if account.reference not in mailers:
+                mailers[account.reference] = stack.enter_context(connect(account))
+            return mailers[account.reference]
+
+        dialogue = Dialogue(mailer_for, Aliases.load(options.aliases), options)
         try:
             dialogue.run(sys.stdin.buffer, sys.stdout.buffer)
         except BrokenPipeError:  # who spoke SMTP with us has gone; a message under way was finished

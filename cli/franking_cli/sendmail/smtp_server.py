@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
 from franking.errors import FrankingError
@@ -36,8 +37,9 @@ class Dialogue:
 
     LONGEST = 12_288  # octets of a command line; a body line may be as long as it likes
 
-    def __init__(self, mailer: Mailer, aliases: Aliases, options: Options) -> None:
-        self._mailer, self._aliases, self._options = mailer, aliases, options
+    def __init__(self, mailer_for: Callable[[bytes], Mailer], aliases: Aliases, options: Options) -> None:
+        """``mailer_for`` finds the account that sends a message."""
+        self._mailer_for, self._aliases, self._options = mailer_for, aliases, options
         self._sender: str | None = None
         self._recipients: list[str] = []
         self.worst = EX_OK
@@ -111,7 +113,7 @@ class Dialogue:
         if own is None:
             self._options.sender = self._sender
         try:
-            refused = deliver(self._mailer, data, self._options, self._aliases, self._recipients)
+            refused = deliver(self._mailer_for(data), data, self._options, self._aliases, self._recipients)
         except FrankingError as error:
             code = failed(error)
             self._note(code)
