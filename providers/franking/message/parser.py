@@ -5,7 +5,7 @@ the standard library's parser.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from email import policy
 from email.errors import MessageError as EmailError
@@ -16,7 +16,7 @@ from franking.errors import MessageError
 from franking.message.address import Address
 from franking.message.headers import ADDRESSED, read_addresses
 
-__all__ = ["Part", "Parts", "parse_parts"]
+__all__ = ["Leaf", "Part", "Parts", "assembled", "leaves_of", "parse_parts", "part_of"]
 
 _STRUCTURE = ("content-", "mime-version")
 _FAITHFUL = ("multipart/mixed", "multipart/alternative", "multipart/related")
@@ -65,40 +65,58 @@ class Parts:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf as the standard library reads it, the types of the multiparts around it, and its part where its octets lie
+    elsewhere.
+    """
+
+    message: EmailMessage
+    parents: tuple[str, ...]
+    part: Part | None = None
+
+
 def parse_parts(data: bytes) -> Parts:
     """Parse a whole message. The first text and the first html are the bodies, every other leaf is an attachment."""
     message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(data)
+    return assembled(message, list(leaves_of(message, ())))
+
+
+def assembled(message: EmailMessage, leaves: Iterable[Leaf]) -> Parts:
+    """Return what a message with these leaves is."""
     fields = tuple(
         (name, decoded(name, value)) for name, value in message.raw_items() if not name.lower().startswith(_STRUCTURE)
     )
     found: dict[str, EmailMessage] = {}
     others: list[Part] = []
     complete = True
-    for leaf, parents in _leaves(message, ()):
-        kind = leaf.get_content_type()
-        complete = complete and set(parents) <= set(_FAITHFUL)
+    for each in leaves:
+        leaf, kind = each.message, each.message.get_content_type()
+        complete = complete and set(each.parents) <= set(_FAITHFUL)
         if (
             kind in ("text/plain", "text/html")
             and kind not in found
+            and each.part is None
             and leaf.get_content_disposition() != "attachment"
             and not leaf.get_filename()
         ):
             found[kind] = leaf
             continue
-        if parents[-1:] == ("multipart/alternative",):
+        if each.parents[-1:] == ("multipart/alternative",):
             complete = False  # a further form of the same message, such as an invitation
-        others.append(_part(leaf))
+        others.append(each.part or _part(leaf))
     texts = {kind: _text(leaf) for kind, leaf in found.items()}
     return Parts(fields, texts.get("text/plain"), texts.get("text/html"), tuple(others), complete)
 
 
-def _leaves(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[tuple[EmailMessage, tuple[str, ...]]]:
+def leaves_of(part: EmailMessage, parents: tuple[str, ...]) -> Iterator[Leaf]:
+    """Return the leaves of a part, in their order."""
     if part.is_multipart() and part.get_content_maintype() == "multipart":
         for child in part.get_payload():
             assert isinstance(child, EmailMessage)
-            yield from _leaves(child, (*parents, part.get_content_type()))
+            yield from leaves_of(child, (*parents, part.get_content_type()))
     else:
-        yield part, parents
+        yield Leaf(part, parents)
 
 
 def decoded(name: str, value: str) -> str:
@@ -131,10 +149,15 @@ def _octets(leaf: EmailMessage) -> bytes:
 
 def _part(leaf: EmailMessage) -> Part:
     octets = _octets(leaf)
+    return part_of(leaf, len(octets), lambda: iter((octets,)))
+
+
+def part_of(leaf: EmailMessage, size: int, read: Callable[[], Iterator[bytes]]) -> Part:
+    """Return a leaf as a part of so many octets."""
     kind = leaf.get_content_type()
     charset = leaf.get_content_charset()
     if charset and kind.startswith("text/"):
         kind = f"{kind}; charset={charset}"
     cid = str(leaf.get("Content-ID", "")).strip().removeprefix("<").removesuffix(">") or None
     inline = leaf.get_content_disposition() == "inline" or (cid is not None and leaf.get_content_disposition() is None)
-    return Part(kind, leaf.get_filename(), cid, inline, len(octets), lambda: iter((octets,)))
+    return Part(kind, leaf.get_filename(), cid, inline, size, read)

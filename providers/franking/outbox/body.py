@@ -83,9 +83,17 @@ class Stored:
                 yield piece
 
     def parts(self) -> Parts:
+        source, _ = self._body
+        if isinstance(source, Path):
+            from franking.message.file_parts import parse_file
+
+            try:
+                return parse_file(source)
+            except FileNotFoundError as problem:
+                raise missing(source) from problem
         from franking.message.parser import parse_parts
 
-        return parse_parts(b"".join(self.chunks(bcc=True)))
+        return parse_parts(source)
 
 
 def _head_of(source: bytes | Path) -> tuple[bytes, int]:
