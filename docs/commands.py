@@ -1,5 +1,5 @@
-"""The page of all commands, written from the program itself: arguments, options, exit codes and the report as JSON.
-``generate.py`` calls it.
+"""The pages of all commands, written from the program itself: examples, arguments, options; exit codes and the report
+as JSON. ``generate.py`` writes them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from franking.errors import Evidence, FrankingError
 from franking.provider import Receipt, Step
 from franking.registry import provider
 from franking.sending.testsend import TestReport
-from franking_cli.app import COMMANDS, load
+from franking_cli.app import COMMANDS, build, load
+from franking_cli.help import EVERY, divided, spelled
+
+GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
 
 OPENING = """# Commands
 
 Answers go to stdout and everything for the eye to stderr. `--json` prints exactly one object to stdout, however the command ends (`send-many`: one line for each
 message). Colour appears on a terminal only, and never when `NO_COLOR` is set. `-v` tells what happens, `-vv` also the dialogue with the server; neither shows a secret.
-`franking --install-completion` teaches your shell to complete commands, options and the names of your accounts.
+`franking --install-completion` teaches your shell to complete commands, options, the names of your accounts and the words that settings take. `franking help send` (or
+`-h`) shows what stands here of a command, `franking docs` these pages.
+
+{listed}
 
 ## Exit codes
 
@@ -53,43 +59,43 @@ Codes of diagnoses and hints: [Codes](codes.md). Other commands that fail print 
 """
 
 
-def commands() -> str:
-    """Every command with its arguments and options, as the program knows them."""
-    lines = [OPENING]
-    for name in COMMANDS:
+def overview() -> str:
+    """Return the first page: how all commands behave, what there is, exit codes, the report as JSON."""
+    lines = []
+    for heading, names in PANELS.items():
+        lines += [f"## {heading}", ""]
+        lines += [f"- [`franking {name}`]({PAGES_OF[heading]}#franking-{name}) {COMMANDS[name]}" for name in names]
+        lines.append("")
+    lines.append(
+        "`franking-sendmail` stands in for `sendmail` and has a page of its own: [Use it as sendmail](sendmail.md)."
+    )
+    report = json.dumps(_example().as_dict(), ensure_ascii=False, indent=2)
+    return GENERATED + OPENING.format(listed="\n".join(lines)) + "\n" + REPORT.format(report=report)
+
+
+def page(heading: str) -> str:
+    """Return every command under a heading with its arguments and options, as the program knows them."""
+    lines = [f"# Commands: {heading[0].lower()}{heading[1:]}", "", "What holds for all: [Commands](commands.md).", ""]
+    for name in PANELS[heading]:
         made = load(name)
         lines += [f"## franking {name}", ""]
         if hasattr(made, "commands"):
-            lines += [_prose(made.help), ""]
+            lines += _prose(made)
             for word, inner in made.commands.items():
-                lines += [f"### franking {name} {word}", "", *_command(f"{name} {word}", inner)]
+                lines += [f"### franking {name} {word}", "", *_command(inner)]
         else:
-            lines += _command(name, made)
-    lines += [
-        "## franking-sendmail",
-        "",
-        "Stands in for `sendmail` and has a page of its own: [Use it as sendmail](sendmail.md).",
-        "",
-    ]
-    return (
-        "\n".join(lines) + "\n" + REPORT.format(report=json.dumps(_example().as_dict(), ensure_ascii=False, indent=2))
-    )
+            lines += _command(made)
+    return GENERATED + "\n".join(lines).rstrip() + "\n"
 
 
-def _command(name: str, made: Any) -> list[str]:
-    arguments = [one for one in made.params if not one.opts[0].startswith("-")]
-    panels = {one.name: getattr(one, "rich_help_panel", None) or "" for one in made.params}
-    options = [one for one in made.params if one not in arguments and not panels[one.name].startswith("Settings")]
-    words = [_name(one) if one.required else f"[{_name(one)}]" for one in arguments]
-    lines = ["```console", " ".join([f"franking {name}", *words, "[OPTIONS]"]), "```", "", _prose(made.help), ""]
-    rows = [f"| `{_name(one)}` | {_cell(one.help)} |" for one in arguments]
-    rows += [
-        f"| {', '.join(f'`{flag}`' for flag in (*one.opts, *one.secondary_opts))} | {_cell(one.help)} |"
-        for one in options
-    ]
+def _command(made: Any) -> list[str]:
+    shown = [one for one in made.params if not (getattr(one, "rich_help_panel", None) or "").startswith("Settings")]
+    every = [one for one in shown if getattr(one, "rich_help_panel", None) != EVERY]
+    rows = [f"| `{spelled(one)}` | {_cell(one.help)} |" for one in every]
+    lines = _prose(made)
     if rows:
         lines += ["| argument or option | means |", "|---|---|", *rows, ""]
-    if any(panel.startswith("Settings") for panel in panels.values()):
+    if len(shown) < len(made.params):
         lines += [
             "Every key of [Settings](settings.md) is a flag too, and so are `--provider`, `--from` and `--no-auth` (no login).",
             "",
@@ -97,12 +103,10 @@ def _command(name: str, made: Any) -> list[str]:
     return lines
 
 
-def _name(argument: Any) -> str:
-    return str(argument.metavar or argument.name).upper()
-
-
-def _prose(text: str | None) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
+def _prose(made: Any) -> list[str]:
+    examples, prose = divided(made.help)
+    block = ["```console", *examples, "```", ""] if examples else []
+    return [*block, *(line for paragraph in prose for line in (paragraph, ""))]
 
 
 def _cell(text: str | None) -> str:
@@ -129,3 +133,8 @@ def _example() -> TestReport:
         diagnosis=replace(wrong, values={}),
         hints=(Hint("secret.trailing-blank"),),
     )
+
+
+PANELS = build().panels()
+PAGES_OF = {heading: f"commands-{heading.split()[0].lower()}.md" for heading in PANELS}
+PAGES = {"commands.md": overview, **{PAGES_OF[heading]: lambda heading=heading: page(heading) for heading in PANELS}}

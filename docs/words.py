@@ -1,6 +1,6 @@
-"""Which words lead where: the page ``what-servers-say.md``, worked out from real refusals by the rules themselves.
+"""Which words lead where, worked out from real refusals by the rules themselves.
 
-The refusals are those by which the tests judge (``tests/diagnosis/refusals.tsv``); ``generate.py`` calls ``words``.
+The refusals are those by which the tests judge (``tests/diagnosis/refusals.tsv``); ``failures.py`` makes pages of them.
 """
 
 from __future__ import annotations
@@ -47,34 +47,3 @@ def rows() -> Iterable[tuple[str, str, str, Diagnosis]]:
         found = explain(kind("", step=name, temporary=code < 500, evidence=seen), account, provider("smtp"))
         shown = " ".join(part for part in (str(code), enhanced, TAIL.sub("", text)) if part)
         yield host, word, shown, found
-
-
-def words(chapters: Mapping[str, tuple[str, ...]]) -> str:
-    """Return the page, its tables in the chapters of the page on troubleshooting."""
-    lines = [
-        "# What servers say",
-        "",
-        "Refusals as servers really write them, and what Franking makes of each. The words need not be the same to the letter: they may be wrapped, in capitals,",
-        "with or without accents. What the words decide: a mark that only one cause has, before phrases; of the phrases the one that demands the most words.",
-        "Where no words are understood, an enhanced code (`5.1.1`) that means the same everywhere decides, else the server is quoted, with what its code does say.",
-        "The words of Google and Microsoft count at every host that speaks them; those of a mail service only there. *May pass* is what ends `franking` with exit",
-        "code 5 and `franking-sendmail` with 75.",
-        "",
-    ]
-    found = sorted(
-        {(found.code, host, step, shown, found.title, found.temporary) for host, step, shown, found in rows()}
-    )
-    for chapter, subjects in chapters.items():
-        here = [row for row in found if row[0].partition(".")[0] in subjects]
-        if here:
-            lines += [f"## {chapter}", "", "| the server said | to the | which means | may pass |", "|---|---|---|---|"]
-            lines += [_row(*row) for row in here]
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _row(code: str, host: str, step: str, shown: str, title: str, temporary: bool) -> str:
-    at = "" if host in HOSTS.values() else f" ({host})"
-    text = shown.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
-    anchor = code.replace(".", "-")
-    return f"| {text}{at} | {step} | [{title}](troubleshooting.md#{anchor}) | {'yes' if temporary else ''} |"

@@ -47,7 +47,9 @@ def sources() -> set[str]:
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    return code | {f"franking_cli/manual/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    docs = ROOT / "docs"
+    pages = [*docs.glob("*.md"), *docs.glob("outbox/*")]
+    return code | {f"franking_cli/manual/{page.relative_to(docs).as_posix()}" for page in pages}
 
 
 def test_the_wheel_holds_the_two_packages_with_the_manual_and_nothing_else(wheel: zipfile.ZipFile) -> None:

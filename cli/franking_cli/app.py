@@ -41,7 +41,7 @@ _PANELS = {
     "Start": ("setup", "register", "recommend", "settings"),
     "Send": ("send-test", "check", "send", "send-many", "outbox", "relay"),
     "Accounts and sign-in": ("accounts", "login", "logout", "status", "store"),
-    "When it fails": ("explain", "check-domain", "health"),
+    "Checks": ("explain", "check-domain", "health"),
     "More": (),
 }
 

@@ -111,6 +111,20 @@ def test_a_page_of_the_manual_piped_and_on_a_terminal(franking: Franking, monkey
     assert franking("docs", "smtp", "--json").json["topic"] == "smtp"
 
 
+def test_what_the_manual_says_of_a_diagnosis(franking: Franking) -> None:
+    shown = franking("docs", "login.refused").out
+    assert shown.startswith("## The server refused the login\n") and shown.count("\n## ") == 0
+    assert "1. The login name is usually the whole address" in shown
+
+
+def test_every_page_can_be_read_in_a_terminal() -> None:
+    for topic in topics():
+        text = commandline.franking("docs", topic).out
+        assert text.startswith(("# ", "\n# ")), topic
+        assert not re.search(r"^:::|<!--|\{ #", text, re.MULTILINE), topic
+        assert not re.search(r"\]\([\w-]+\.md", text), topic
+
+
 @pytest.mark.parametrize(("topic", "hint"), [("gmial", "did you mean gmail?"), ("zzz", "franking docs lists them")])
 def test_a_page_that_is_not_there(franking: Franking, topic: str, hint: str) -> None:
     done = franking("docs", topic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,10 @@ from franking_cli.console import Console
 __all__ = ["run", "topics"]
 
 _PLACES = (Path(__file__).parents[1] / "manual", Path(__file__).parents[3] / "docs")  # installed, or in a checkout
-_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([\w-]*)(?:\.md)?(?:#[\w-]*)?\)")
+_LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])+)\]\((?!https?:)([\w-]*)(?:\.md)?(?:#[\w-]*)?\)")
 _CODE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```\n", re.DOTALL | re.MULTILINE)
-_NOT_FOR_READING = re.compile(r"<!--.*?-->\n*|!\[[^\]]*\]\([^)]*\)\n*| \{ #[\w-]+ \}", re.DOTALL)
+_NOT_FOR_READING = re.compile(r"\A---\n.*?\n---\n|<!--.*?-->\n*|!\[[^\]]*\]\([^)]*\)\n*| \{ #[\w-]+ \}", re.DOTALL)
+_REFERENCE = re.compile(r"^::: (\S+)\n(?: {4}.*\n)*", re.MULTILINE)
 
 
 def topics() -> dict[str, Path]:
@@ -39,7 +41,11 @@ def _completed(incomplete: str) -> list[str]:
 def run(
     console: Console,
     topic: Annotated[
-        str, typer.Argument(help="A page, such as gmail; without it the list of all.", autocompletion=_completed)
+        str,
+        typer.Argument(
+            help="A page, such as gmail, or a diagnosis, such as login.refused; without it the list of all pages.",
+            autocompletion=_completed,
+        ),
     ] = "index",
 ) -> None:
     """Show a page of the manual, here in the terminal.
@@ -48,13 +54,24 @@ def run(
     """
     pages = topics()
     name = topic.removeprefix("docs/").removesuffix(".md").lower()
-    if name not in pages:
+    if name in pages:
+        text = pages[name].read_text("utf-8")
+    elif not (text := _section(pages, name)):
         raise SettingsError(f"docs: there is no page {topic!r}; {suggestion(name, pages, 'franking docs lists them.')}")
-    text = _NOT_FOR_READING.sub("", pages[name].read_text("utf-8")).strip() + "\n"
+    text = _REFERENCE.sub(r"- `python -m pydoc \1`\n", _NOT_FOR_READING.sub("", text)).strip() + "\n"
     if console.json_output:
         console.answer({"topic": name, "text": text})
         return
     console.page(_without_links(text, name), _rendered)
+
+
+def _section(pages: Mapping[str, Path], code: str) -> str:
+    """Return what stands of a diagnosis, heading included; nothing where there is none of this code."""
+    heading = re.compile(
+        rf"^## [^\n]* \{{ #{re.escape(code.replace('.', '-'))} \}}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL
+    )
+    found = (heading.search(path.read_text("utf-8")) for path in pages.values())
+    return next((each[0] for each in found if each), "")
 
 
 def _without_links(text: str, name: str) -> str:
