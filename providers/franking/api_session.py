@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Accepted", "ApiClient", "ApiSession", "Body", "Outgoing", "Progress", "header_of", "json_of"]
 
-IDLE_SECONDS = 60.0
-"""A connection that rested longer may be dying, and the first request on it in doubt; Google's live four minutes."""
+IDLE_SECONDS = 10.0
+"""A connection that rested longer may be half open, and what is sent on it in doubt for ``final_timeout``; SMTP asks
+first after as long.
+"""
 
 Body = http.Streamed | bytes | None
 
