@@ -155,6 +155,13 @@ def test_the_systems_numbers_in_the_catalogues_words(number: int, word: str) -> 
         ("192.0.2.1", False),
         ("240.0.0.1", False),
         ("255.255.255.255", False),
+        ("64:ff9b:1::10.1.2.3", False),
+        ("64:ff9b:1::8.8.8.8", True),
+        ("::127.0.0.1", False),
+        ("::8.8.8.8", True),
+        ("fec0::1", False),
+        ("224.0.0.1", False),
+        ("ff02::1", False),
     ],
 )
 def test_which_addresses_are_public(host: str, public: bool) -> None:

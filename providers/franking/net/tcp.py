@@ -25,6 +25,8 @@ Found = tuple[int, int, int, str, tuple[Any, ...]]
 Resolver = Callable[..., Sequence[Any]]
 
 _NAT64 = bytes.fromhex("0064ff9b") + bytes(8)  # IPv4 addresses as a network without IPv4 writes them (RFC 6052 §2.1)
+_OWN_NAT64 = bytes.fromhex("0064ff9b0001") + bytes(6)  # the same with a prefix of the network's own (RFC 8215)
+_COMPATIBLE = bytes(12)  # IPv4 within IPv6 of old (RFC 4291 §2.5.5.1)
 _RESOLVER_WORDS = {
     socket.EAI_AGAIN: ("no-dns", "cannot be looked up now, because no name server answers", True),
     getattr(socket, "EAI_NODATA", socket.EAI_NONAME): ("no-address", "exists, but has no address", False),
@@ -96,9 +98,11 @@ def is_public(address: str) -> bool:
     inner = None
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour
-        if parsed.packed.startswith(_NAT64):
+        if parsed.packed.startswith((_NAT64, _OWN_NAT64, _COMPATIBLE)) and int(parsed) > 1:
             inner = ipaddress.IPv4Address(parsed.packed[12:])
-    return (inner or parsed).is_global
+        if parsed.is_site_local:
+            return False
+    return (inner or parsed).is_global and not parsed.is_multicast
 
 
 def resolve(place: Place, *, timeout: float, resolver: Resolver | None = None) -> list[Found]:
