@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def test_an_account_that_needs_a_sign_in_holds_its_mail(franking: Franking) -> N
     one = queue(franking)
     ended = franking("outbox", "run", "--once")
     assert ended.code == 4
-    assert "shop" in ended.err
+    assert "The account shop waits: Somebody has to sign in first. Look: franking login shop" in " ".join(
+        ended.err.split()
+    )
     assert state(franking, one)["held"] == "login.required"
 
 
@@ -122,7 +125,12 @@ def test_a_dead_server_holds_the_account(franking: Franking) -> None:
     one = queue(franking)
     assert franking("outbox", "run", "--once").code == 5
     assert (state(franking, one)["state"], state(franking, one)["held"]) == ("queued", "connect.refused")
-    assert "held (connect.refused)" in franking("outbox", "list").out
+    listed = franking("outbox", "list").out
+    assert "held (connect.refused)" in listed
+    assert re.search(r"  (\d{4}-\d\d-\d\d )?\d\d:\d\d  +shop", listed)
+    shown = " ".join(franking("outbox", "show", one).err.split())
+    assert "The account shop cannot send now: Nothing listens on this port. It is tried again at" in shown
+    assert "The last attempt of this message:" in shown
 
 
 def test_a_disabled_account_queues_and_is_held(franking: Franking, server: SmtpServer) -> None:

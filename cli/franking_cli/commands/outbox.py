@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import FrankingError, SettingsError
 from franking.outbox.entry import STATES, OutboxEntry
 from franking.outbox.outbox import Outbox
@@ -65,19 +69,29 @@ def list_entries(
     if console.json_output:
         console.answer([entry.as_dict() for entry in entries])
     elif entries:
-        show_table(console, [("id", "state", "account", "to", "subject"), *map(_cells, entries)])
+        head = tuple(console.words(f"outbox.{name}") for name in ("id", "state", "next", "account", "to", "subject"))
+        show_table(console, [head, *(_cells(console, entry) for entry in entries)])
     else:
-        console.say("There is nothing like that in the outbox.")
+        console.say(console.words("outbox.nothing"))
 
 
-def _cells(entry: OutboxEntry) -> tuple[str, ...]:
+def _cells(console: Console, entry: OutboxEntry) -> tuple[str, ...]:
     state = entry.state
     if entry.held:
         state = f"held ({entry.held})"
     to = ", ".join(entry.to[:2])
     if len(entry.to) > 2:
-        to += f" and {len(entry.to) - 2} more"
-    return (entry.id, state, entry.account, to, entry.subject)
+        to += console.words("outbox.more", number=len(entry.to) - 2)
+    return (entry.id, state, _local(entry.next_at), entry.account, to, entry.subject)
+
+
+def _local(moment: str | None) -> str:
+    """Return a time as the clock here shows it: without the day where that is today."""
+    if moment is None:
+        return ""
+    then = datetime.fromisoformat(moment).astimezone()
+    today = then.date() == datetime.now().astimezone().date()
+    return then.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
 
 
 @app.command("show")
@@ -108,7 +122,14 @@ def show(
         console.data(f"reply = {visible(entry.receipt.reply)}")
         for address, refusal in entry.receipt.refused.items():
             console.data(f"refused = {visible(address)}: {visible(str(refusal.get('reply')))}")
+    if entry.held is not None:
+        why = Diagnosis(entry.held).in_language(console.language).title
+        console.say(
+            "\n" + console.words("outbox.held", account=visible(entry.account), why=why, next=_local(entry.next_at)),
+            "warn",
+        )
     if entry.diagnosis is not None:
+        console.say("\n" + console.words("outbox.last-attempt"), "strong")
         show_diagnosis(console, entry.diagnosis)
 
 
@@ -135,11 +156,17 @@ def run(
                 console.say(f"{entry.id}  {entry.state:<9}  {visible(', '.join(entry.to))}")
 
     box = Outbox()
+    if once and not console.json_output:
+        logging.getLogger("franking.outbox").setLevel(logging.ERROR)  # what it warns of is said at the end
     with on_ending(lambda number, frame: stop.set()), served():
         summary = box.run(stop, once, connections, attempted=attempted)
-    if not console.json_output:
+    if once and not console.json_output:
         for account, code in summary.held.items():
-            console.say(f"The account {visible(account)} waits ({code}): franking check {visible(account)}", "warn")
+            command = shlex.join(("franking", "login" if account in summary.sign_in else "check", account))
+            why = Diagnosis(code).in_language(console.language).title
+            console.say(
+                console.words("outbox.waits", account=visible(account), why=why, command=visible(command)), "warn"
+            )
     outcomes = summary.outcomes
     if outcomes.get("unknown"):
         return 3
@@ -165,7 +192,7 @@ def retry(console: Console, ids: Ids = None, *, state: State = None) -> int:
     franking outbox retry --state failed
     """
     box = Outbox()
-    return _each(console, _chosen(box, ids, state), box.retry, "tried again")
+    return _each(console, _chosen(box, ids, state), box.retry, "tried-again")
 
 
 @app.command("cancel")
@@ -198,7 +225,7 @@ def resolve(
         raise typer.BadParameter("say one of --sent, --resend and --drop", param_hint="--sent")
     box = Outbox()
     found = _chosen(box, ids)
-    if resend and not yes and not console.confirm("It may arrive twice. Send it again?", flag="--yes"):
+    if resend and not yes and not console.confirm(console.words("outbox.twice"), flag="--yes"):
         return 130
     return _each(console, found, lambda one: box.resolve(one, chosen[0]), "resolved")
 
@@ -221,7 +248,7 @@ def purge(
     if console.json_output:
         console.answer({"ids": ids, "errors": {}})
     else:
-        console.say(f"{len(ids)} removed.")
+        console.say(console.words("outbox.removed", number=len(ids)))
 
 
 def _chosen(box: Outbox, ids: list[str] | None, state: str | None = None) -> list[str]:
@@ -247,7 +274,7 @@ def _each(console: Console, ids: list[str], act: Callable[[str], OutboxEntry], d
         for error in errors.values():
             console.say(str(error), "bad")
         if went:
-            console.say(f"{', '.join(went)}: {done}.", "good")
+            console.say(f"{', '.join(went)}: {console.words(f'outbox.{done}')}", "good")
     if not errors:
         return 0
     first: FrankingError = next(iter(errors.values()))

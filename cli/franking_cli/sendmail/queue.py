@@ -41,7 +41,8 @@ def _print(entry: OutboxEntry) -> None:
     arrived = datetime.fromisoformat(entry.created_at).astimezone().strftime("%a %b %d %H:%M:%S")
     print(f"{entry.id}{flag} {entry.bytes:>7} {arrived:>20} {escaped(entry.sender)}")
     if entry.diagnosis is not None:
-        print(f"    ({one_line(entry.diagnosis.raw or entry.diagnosis.title, 200)})")
+        raw = entry.diagnosis.raw
+        print(f"    ({one_line(raw if ' ' in raw else entry.diagnosis.title, 200)})")  # a single word is our own
     for address in entry.waiting:
         print(f"{'':<52}{escaped(address)}")
     print()
