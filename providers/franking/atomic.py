@@ -14,14 +14,15 @@ from typing import Any
 
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
 
-__all__ = ["locked", "make_private", "not_made", "sweep", "unusable", "write_whole"]
+__all__ = ["locked", "make_private", "not_made", "sweep", "sync_directory", "unusable", "write_whole"]
 
 DEBRIS_SECONDS = 600.0
 """Age at which a draft is surely left over from a process that was killed."""
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, and those that are missing above it, for this user alone whatever the umask.
+    """Make a directory, and those that are missing above it, for this user alone whatever the umask; what is made is on
+    disk, with its name, when this returns.
 
     One that is there stays as it is. The XDG Base Directory Specification asks for 0700 too. Who may rename a directory
     on the way puts their own in its place. Raises ``OSError``.
@@ -37,6 +38,18 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
     if os.name == "posix" and stat.S_IMODE(directory.lstat().st_mode) != 0o700:
         directory.chmod(0o700)
+    sync_directory(directory.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names that were given or taken away in a directory durable. Raises ``OSError``."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
@@ -63,12 +76,7 @@ def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) 
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_directory(path.parent)
     sweep(path)
 
 

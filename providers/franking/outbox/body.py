@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from franking.atomic import sync_directory
 from franking.errors import Evidence, SendError
 from franking.message.content import gathered
 from franking.message.raw import read_header
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from franking.message.content import Content
     from franking.message.parser import Parts
 
-__all__ = ["SMALL", "Stored", "orphans", "place", "sync_directory", "write_draft"]
+__all__ = ["SMALL", "Stored", "orphans", "place", "remove", "write_draft"]
 
 SMALL = 256 * 1024
 """Octets up to which a message lies in the database itself."""
@@ -139,27 +140,21 @@ def write_draft(directory: Path, content: Content) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        with suppress(OSError):
-            draft.unlink()
+        remove(draft)
         raise
     return draft
+
+
+def remove(path: Path) -> None:
+    """Remove octets that nobody needs any more; where that cannot be done now, ``purge`` does it later."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def place(draft: Path, path: Path) -> None:
     """Give a draft its name, on disk when this returns."""
     draft.rename(path)
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names that were given or taken away in a directory durable."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def orphans(directory: Path, named: set[str]) -> Iterator[Path]:

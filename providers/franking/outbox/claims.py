@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from franking.outbox.body import remove
 from franking.outbox.entry import about, write_value, written
 from franking.outbox.holds import FAR
 from franking.outbox.rows import ENDED
@@ -64,7 +65,7 @@ class Claims:
                 _take_over(connection, self.runner, time.time())
         finally:  # where that failed, who finds the lock free does it
             self._alive.release()
-        self._path.unlink(missing_ok=True)
+        remove(self._path)
 
     def _lock_file(self, runner: str) -> Path:
         return self.database.directory / "runners" / f"{runner}.lock"
@@ -82,14 +83,16 @@ class Claims:
         for runner in [row["runner"] for row in found if row["runner"] != self.runner]:
             path = self._lock_file(runner)
             lock = filelock.FileLock(path, mode=0o600, thread_local=False)
-            with suppress(filelock.Timeout):
+            with self.database.ready(), suppress(filelock.Timeout):
                 lock.acquire(timeout=0)
-                try:
-                    with self.database.transaction() as connection:
-                        unknown += _take_over(connection, runner, now)
-                finally:
-                    lock.release()
-                    path.unlink(missing_ok=True)
+            if not lock.is_locked:
+                continue  # it lives
+            try:
+                with self.database.transaction() as connection:
+                    unknown += _take_over(connection, runner, now)
+            finally:
+                lock.release()
+                remove(path)
         return unknown
 
     def claim(

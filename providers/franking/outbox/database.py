@@ -22,7 +22,7 @@ from franking.errors import Evidence, FrankingError, SendError, SettingsError, e
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Database"]
+__all__ = ["Database", "in_doubt"]
 
 FILE = "outbox.sqlite3"
 DESCRIPTORS = 4  # the file, its log, its index of the log, and one to look
@@ -177,8 +177,8 @@ class Database:
                 found = os.fstat(handle)
             finally:
                 os.close(handle)
-            (self.directory / "bodies").mkdir(mode=0o700, exist_ok=True)
-            (self.directory / "runners").mkdir(mode=0o700, exist_ok=True)
+            make_private(self.directory / "bodies")
+            make_private(self.directory / "runners")
         except OSError as problem:
             raise self._unwritable(problem) from problem
         if os.name == "posix":
@@ -313,6 +313,13 @@ class _Transaction:
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+def in_doubt(problem: BaseException) -> bool:
+    """Return whether a commit that failed may be there when the file is opened next: the disk broke while it was synced
+    (https://sqlite.org/rescode.html#ioerr_fsync).
+    """
+    return (getattr(problem.__cause__, "sqlite_errorname", None) or "").startswith("SQLITE_IOERR")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

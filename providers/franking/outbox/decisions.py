@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
+from franking.outbox.body import remove
 from franking.outbox.entry import about, read_receipt, write_value
 from franking.outbox.rows import listed, numbered, read_entry
 from franking.outbox.store import Store, no_entry, parsed
@@ -118,5 +119,5 @@ def _changed(store: Store, id: str, states: tuple[str, ...], change: Change, wha
         change(connection, row)
         entry = read_entry(numbered(connection, number)[0])
     if entry.state == "accepted" and (path := store.file_of(row)) is not None:
-        path.unlink(missing_ok=True)
+        remove(path)
     return entry

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import FrankingError, LoginRequired, SendError
 from franking.message.address import Envelope
 from franking.message.prepare import Prepared
+from franking.outbox.body import remove
 from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
 from franking.outbox.notice import put_notice
@@ -419,7 +420,7 @@ class _Lane:
         self._committed = time.monotonic()
         for settlement in settled:
             if path := self._files.pop(settlement.number, None):
-                path.unlink(missing_ok=True)
+                remove(path)
             self._runner.finished(settlement.number, settlement.state)
 
     def _hold(self, error: FrankingError) -> None:

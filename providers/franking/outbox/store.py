@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.config import load
 from franking.errors import FrankingError, SettingsError
-from franking.outbox.body import SMALL, Stored, missing, orphans, write_draft
-from franking.outbox.database import Database
+from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
+from franking.outbox.database import Database, in_doubt
 from franking.outbox.entry import FINISHED, STATES, written
 from franking.outbox.rows import EIGHT_BIT, ENDED, IN_FILE, SELECT, SMTPUTF8, WAITING, Insertion, read_entry
 from franking.outbox.settings import OutboxSettings, read_settings
@@ -86,20 +86,21 @@ class Store:
                     connection.executemany(_UNKEY, map(parsed, unkeyed))
                 put = Insertion(connection, settings, self.clock(), self._bodies, named).put
                 return list(map(put, drafts, bodies))
-        except BaseException:
-            self._remove_unnamed(named)
+        except BaseException as problem:
+            if not in_doubt(problem):
+                self._remove_unnamed(named)
             raise
         finally:
             for body in bodies:
                 if isinstance(body, Path):
-                    body.unlink(missing_ok=True)  # a draft that got no name
+                    remove(body)  # a draft that got no name
 
     def _remove_unnamed(self, paths: Sequence[Path]) -> None:
         """Remove the files of rows that were not committed; an interruption may also strike just after that."""
         with suppress(FrankingError):
             for path in paths:
                 if not self.database.rows("SELECT 1 FROM entries WHERE number = ? AND mark = ?", parsed(path.stem)):
-                    path.unlink(missing_ok=True)
+                    remove(path)
 
     def _body(self, draft: Draft) -> bytes | Path:
         content = draft.prepared.content
@@ -199,14 +200,14 @@ class Store:
             ).fetchall()
             connection.executemany("DELETE FROM bodies WHERE number = ?", [(row["number"],) for row in rows])
         for row in rows:
-            self.body_path(row).unlink(missing_ok=True)
+            remove(self.body_path(row))
         with suppress(OSError):
             for path in orphans(self._bodies, self._named_files()):
-                path.unlink(missing_ok=True)
+                remove(path)
         return [written(row["number"], row["mark"]) for row in rows]
 
     def _named_files(self) -> set[str]:
-        rows = self.database.rows("SELECT number, mark FROM entries WHERE flags & ?", (IN_FILE,))
+        rows = self.database.rows(_NEEDED, (IN_FILE,))
         return {self.body_path(row).name for row in rows}
 
 
@@ -216,6 +217,8 @@ _COUNTS = (
     "UNION ALL SELECT 'queued', count(*) FROM entries INDEXED BY entries_due WHERE state = 'queued'"
 )
 _UNKEY = "UPDATE entries SET key = NULL, digest = NULL WHERE number = ? AND mark = ?"
+_NEEDED = "SELECT number, mark FROM entries WHERE flags & ? AND state != 'accepted'"
+"""Rows whose files stay: those of accepted ones were to go at once, and are left over where a process died."""
 
 
 def parsed(id: str) -> tuple[int, str]:
