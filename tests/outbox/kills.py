@@ -1,5 +1,6 @@
-"""A program that puts messages into an outbox and delivers them in children that it kills with -9 at random moments;
-what ``queue`` returned for stands on stdout, a line each, and behind ``!`` what each killed one was just doing.
+"""A program that puts messages into an outbox and delivers them in children, and kills those with -9 at moments that are
+spread over putting, delivering and settling. What ``queue`` returned for stands on stdout, a line each, and behind ``!``
+what each killed one was just doing.
 
     python kills.py KILLS RUNNERS SEED SPEED
 
@@ -8,6 +9,7 @@ The runners' clock goes SPEED times as fast, so that the pauses of a message or 
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import os
 import random
@@ -23,8 +25,13 @@ import franking.outbox.runner  # warm: a child begins at once
 import franking.smtp.session
 from franking.account.config import load
 
-EACH = 4  # messages that a child puts down, if it lives
+EACH = 3  # messages that a child puts down, if it lives
+PUTTERS = 2
 PLACE = 64  # octets for what each child is doing
+PATIENCE = 1.0  # seconds: there may be nothing to deliver
+WANTED = ("run open", "run greet", "run message", "run message", "run accepted", "run accepted", "run rest")
+"""What a runner is to be doing when it is killed, or a little later."""
+
 BEGAN = time.time()
 
 
@@ -41,66 +48,85 @@ def child(act: Callable[[], None]) -> int:
     os._exit(0)
 
 
-def warm(account: franking.Account) -> None:
-    """Import what sending needs."""
-    if account.provider == "gmail":
-        import google_auth_oauthlib.flow
-        import googleapiclient.http
-
-        import franking.gmail.send  # noqa: F401
-    elif account.provider == "outlook":
-        import msal
-
-        import franking.outlook.send  # noqa: F401
+SDKS = {
+    "gmail": ("google_auth_oauthlib.flow", "googleapiclient.http", "franking.gmail.send", "franking.gmail.client"),
+    "outlook": ("msal", "requests", "franking.outlook.send", "franking.outlook.client"),
+}
+"""What sending imports: a child must not spend its short life with that."""
 
 
-def main(kills: int, runners: int, seed: int, speed: int) -> None:
-    chance, starts = random.Random(seed), count(0, EACH)
-    doing = mmap.mmap(-1, PLACE * (runners + 2))
-    warm(load().account("shop"))
+class Children:
+    """Who puts and who delivers; each says in memory that all share what it is doing."""
 
-    def does(place: int, what: str) -> None:
-        doing[place * PLACE : (place + 1) * PLACE] = what.encode()[:PLACE].ljust(PLACE)
+    def __init__(self, runners: int, speed: int) -> None:
+        self.runners, self._speed, self._starts = runners, speed, count(0, EACH)
+        self._doing = mmap.mmap(-1, PLACE * (runners + PUTTERS))
+        self._pids = [self._begin(place) for place in range(runners + PUTTERS)]
 
-    def put(place: int, start: int) -> None:
-        does(place, "put open")
+    def doing(self, place: int) -> str:
+        return self._doing[place * PLACE : (place + 1) * PLACE].decode().strip("\0 ") or "fork"
+
+    def kill(self, place: int, *, again: bool) -> None:
+        os.kill(self._pids[place], signal.SIGKILL)
+        status = os.waitpid(self._pids[place], 0)[1]
+        if os.WIFSIGNALED(status):
+            os.write(1, f"! {self.doing(place)}\n".encode())
+        else:  # one that had put all its messages down; a runner never ends, and nobody ends with an error
+            assert place >= self.runners and status == 0, (self.doing(place), status)
+        if again:
+            self._pids[place] = self._begin(place)
+
+    def _begin(self, place: int) -> int:
+        self._does(place, "fork")
+        if place < self.runners:
+            return child(lambda: self._deliver(place))
+        start = next(self._starts)
+        return child(lambda: self._put(place, start))
+
+    def _does(self, place: int, what: str) -> None:
+        self._doing[place * PLACE : (place + 1) * PLACE] = what.encode()[:PLACE].ljust(PLACE)
+
+    def _put(self, place: int, start: int) -> None:
         mailer = franking.connect("shop")
         for number in range(start, start + EACH):
-            does(place, f"put {number}")
+            self._does(place, f"put {number - start}")
             text = ("x" * 70 + "\n") * (5_000 if number % 5 == 0 else 2)  # every fifth is a file of its own
             message = franking.Message(to=f"m{number}@example.com", subject=f"k{number}", text=text)
             entry = mailer.queue(message, key=f"k{number}")
             os.write(1, f"{entry.id} {number}\n".encode())
+        self._does(place, "put all")
 
-    def deliver(place: int) -> None:
-        does(place, "run open")
-        box = franking.Outbox(clock=lambda: BEGAN + (time.time() - BEGAN) * speed)
+    def _deliver(self, place: int) -> None:
+        self._does(place, "run open")
+        box = franking.Outbox(clock=lambda: BEGAN + (time.time() - BEGAN) * self._speed)
         box.run(
-            observer=lambda entry, step: does(place, f"run {step.name} {step.status} {entry.id}"),
-            attempted=lambda entry: does(place, "run rest"),
+            observer=lambda entry, step: self._does(place, f"run {step.name} {step.status}"),
+            attempted=lambda entry: self._does(place, "run rest"),
         )
 
-    def begin(place: int) -> int:
-        if place < runners:
-            return child(lambda: deliver(place))
-        start = next(starts)
-        return child(lambda: put(place, start))
 
-    alive = [begin(place) for place in range(runners + 2)]
-    for done in range(kills + len(alive)):
-        place = done - kills
-        if place < 0:
-            time.sleep(chance.expovariate(1 / 0.04))
-            place = chance.randrange(len(alive))
-        os.kill(alive[place], signal.SIGKILL)
-        status = os.waitpid(alive[place], 0)[1]
-        what = doing[place * PLACE : (place + 1) * PLACE].decode().strip("\0 ") or "fork"
-        if os.WIFSIGNALED(status):
-            os.write(1, f"! {what}\n".encode())
-        else:  # one that had put all its messages down; a runner never ends, and nobody ends with an error
-            assert place >= runners and status == 0, (what, status)
-        if done < kills:
-            alive[place] = begin(place)
+def main(kills: int, runners: int, seed: int, speed: int) -> None:
+    chance = random.Random(seed)
+    for name in SDKS.get(load().account("shop").provider, ()):
+        importlib.import_module(name)
+    children = Children(runners, speed)
+    for _ in range(kills):
+        if chance.random() < 0.4:
+            places = [runners + chance.randrange(PUTTERS)]
+            wanted = f"put {chance.randrange(EACH)}"
+            if children.doing(places[0]) == "put all":
+                children.kill(places[0], again=True)
+        else:
+            places, wanted = list(range(runners)), chance.choice(WANTED)
+            chance.shuffle(places)
+        until, found = time.monotonic() + PATIENCE, list[int]()
+        while not found and time.monotonic() < until:
+            time.sleep(0.0005)
+            found = [place for place in places if children.doing(place).startswith(wanted)]
+        time.sleep(chance.expovariate(1 / 0.003))
+        children.kill((found or places)[0], again=True)
+    for place in range(runners + PUTTERS):
+        children.kill(place, again=False)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class Disk:
                 file = self._file(record)
                 file.durable, file.since = file.octets(file.since), []
             case "d":
-                mine = [one for one in self._since if os.path.dirname(one[0]) == record.path]  # noqa: PTH120
+                mine = [one for one in self._since if os.path.dirname(one[0]) == record.path]
                 self._since = [one for one in self._since if one not in mine]
                 _name(self._durable, mine)
             case "r":
@@ -129,7 +129,7 @@ class Disk:
         return left
 
     def _above(self, path: str) -> Iterator[str]:
-        while (path := os.path.dirname(path)) != self.root:  # noqa: PTH120
+        while (path := os.path.dirname(path)) != self.root:
             yield path
 
     def copy(self) -> Disk:
@@ -144,9 +144,7 @@ def _name(names: Names, changes: list[tuple[str, _File | None, bool]]) -> None:
             names.pop(path, None)
 
 
-def _some(
-    since: list[tuple[int, bytes | None]], kind: str, chance: random.Random
-) -> list[tuple[int, bytes | None]]:
+def _some(since: list[tuple[int, bytes | None]], kind: str, chance: random.Random) -> list[tuple[int, bytes | None]]:
     if kind == "synced":
         return []
     if kind == "torn" and since:

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(900)]
 def test_smtp(runners: int) -> None:
     with SmtpServer() as server:
         save(server.port)
-        killed = Kills.run(kills(200), runners)
+        killed = Kills.run(kills(50), runners)
         box = killed.finish()
     arrived = Counter(message_id(received.data) for received in server.messages)
     killed.judge(box, lambda entry: arrived.pop(entry.message_id, 0), 0)
@@ -33,14 +33,14 @@ def test_smtp(runners: int) -> None:
 
 
 def unreliable(service: Service, chance: random.Random) -> Callable[[], int]:
-    """Let one in ten of the requests that carry a message end otherwise; return what counts them."""
+    """Let one in five of the requests that carry a message end otherwise; return what counts them."""
     answer, faults = service.api.answer, 0
     too_much = Reply(503, {"error": {"code": 503, "message": "slow down"}}, {"Retry-After": "1"})
 
     def unsure(request: Request) -> Reply:
         nonlocal faults
         carries = f"{request.method} {request.path}" == service.send or request.method == "PUT"
-        if not carries or chance.random() > 0.1:
+        if not carries or chance.random() > 0.2:
             return answer(request)
         faults += 1
         match chance.randrange(4):
@@ -71,12 +71,12 @@ def unreliable(service: Service, chance: random.Random) -> Callable[[], int]:
 def test_an_api(name: str, runners: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with SERVICES[name](tmp_path) as service:
         monkeypatch.setenv("FRANKING_STATE_DIR", str(service.store.directory))
-        save_account(service.account)
+        unlimited = dict.fromkeys(("per_minute", "per_day", "recipients_per_day", "max_connections"), 0)
+        save_account(service.account.replace(**unlimited))
         over = unreliable(service, random.Random(7))
-        killed = Kills.run(kills(60), runners)
+        killed = Kills.run(kills(20), runners)
         faults = over()
         box = killed.finish()
         arrived = Counter(service.subjects())
         killed.judge(box, lambda entry: arrived.pop(entry.subject, 0), faults)
         assert not arrived
-        assert faults

@@ -53,6 +53,11 @@ class Maildir:
         self._look()
         return len(self._found.get(message_id, ()))
 
+    def names(self) -> list[str]:
+        """Return the Message-ID of everything delivered so far."""
+        self._look()
+        return list(self._found)
+
     def _look(self) -> None:
         for new in self.root.glob("**/new"):
             for name in set(os.listdir(new)) - self._known:

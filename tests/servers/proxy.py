@@ -18,6 +18,7 @@ import ssl
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -65,7 +66,7 @@ class Injection:
 
 class Proxy:
     """Carry connections to ``target`` on this machine; a context manager. ``done`` is set as soon as the fault has
-    happened.
+    happened. ``each`` is asked for every connection instead.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Proxy:
         target: int,
         injection: Injection | None = None,
         *,
+        each: Callable[[], Injection | None] | None = None,
         security: str = "none",
         context: ssl.SSLContext | None = None,
         trust: ssl.SSLContext | None = None,
@@ -84,6 +86,7 @@ class Proxy:
             context,
             trust,
         )
+        self.each = each
         self.done = threading.Event()
         self.over = threading.Event()  # the client has its verdict: what would last for ever may end
         self.ready = threading.Event()  # the client has come as far as the greeting
@@ -121,7 +124,8 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
-            relay = _Relay(self, client, self.injection if self.connections == 1 else None)
+            injection = self.injection if self.connections == 1 else None
+            relay = _Relay(self, client, self.each() if self.each is not None else injection)
             thread = threading.Thread(target=relay.run, daemon=True)
             self._threads.append(thread)
             thread.start()

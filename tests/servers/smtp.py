@@ -196,6 +196,7 @@ class SmtpServer:
         backlog: int = 50,
         cut_received: int | None = None,
         cut_sent: int | None = None,
+        port: int = 0,
     ) -> None:
         """``cut_received`` resets the connection when that many octets were read and dealt with, ``cut_sent`` when that
         many were sent.
@@ -234,7 +235,7 @@ class SmtpServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((host, 0))
+        self._listener.bind((host, port))
         self._listener.listen(backlog)
         self.port: int = self._listener.getsockname()[1]
 

@@ -64,7 +64,7 @@ def withdraw(store: Store, id: str) -> bool:
         connection.execute("DELETE FROM entries WHERE number = ?", (number,))
         connection.execute("DELETE FROM bodies WHERE number = ?", (number,))
     if path := store.file_of(row):
-        path.unlink(missing_ok=True)
+        remove(path)
     return True
 
 
