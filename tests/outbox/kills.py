@@ -1,6 +1,6 @@
-"""A program that puts messages into an outbox and delivers them in children, and kills those with -9 at moments that are
-spread over putting, delivering and settling. What ``queue`` returned for stands on stdout, a line each, and behind ``!``
-what each killed one was just doing.
+"""A program that puts messages into an outbox and delivers them in children, and kills those with -9 at moments that
+are spread over putting, delivering and settling. What ``queue`` returned for stands on stdout, a line each, and behind
+``!`` what each killed one was just doing.
 
     python kills.py KILLS RUNNERS SEED SPEED
 

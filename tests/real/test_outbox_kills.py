@@ -1,5 +1,5 @@
-"""Runners, and those who put mail into an outbox, are killed while a proxy before Postfix spoils one connection in three:
-what was put down is in the mailbox exactly once, or unknown, or was refused.
+"""Runners, and those who put mail into an outbox, are killed while a proxy before Postfix spoils one connection in
+three: what was put down is in the mailbox exactly once, or unknown, or was refused.
 """
 
 from __future__ import annotations
