@@ -66,15 +66,20 @@ class Children:
     def doing(self, place: int) -> str:
         return self._doing[place * PLACE : (place + 1) * PLACE].decode().strip("\0 ") or "fork"
 
-    def kill(self, place: int, *, again: bool) -> None:
+    def kill(self, place: int) -> None:
+        """Kill one, and let another begin in its place."""
         os.kill(self._pids[place], signal.SIGKILL)
-        status = os.waitpid(self._pids[place], 0)[1]
+        status, what = os.waitpid(self._pids[place], 0)[1], self.doing(place)
+        self._pids[place] = self._begin(place)
         if os.WIFSIGNALED(status):
-            os.write(1, f"! {self.doing(place)}\n".encode())
+            os.write(1, f"! {what}\n".encode())
         else:  # one that had put all its messages down; a runner never ends, and nobody ends with an error
-            assert place >= self.runners and status == 0, (self.doing(place), status)
-        if again:
-            self._pids[place] = self._begin(place)
+            assert place >= self.runners and status == 0, (what, status)
+
+    def end(self) -> None:
+        for pid in self._pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _begin(self, place: int) -> int:
         self._does(place, "fork")
@@ -110,12 +115,21 @@ def main(kills: int, runners: int, seed: int, speed: int) -> None:
     for name in SDKS.get(load().account("shop").provider, ()):
         importlib.import_module(name)
     children = Children(runners, speed)
+    try:
+        spread(children, kills, chance)
+    finally:
+        children.end()
+
+
+def spread(children: Children, kills: int, chance: random.Random) -> None:
+    """Kill one after the other, each while it does something else."""
+    runners = children.runners
     for _ in range(kills):
         if chance.random() < 0.4:
             places = [runners + chance.randrange(PUTTERS)]
             wanted = f"put {chance.randrange(EACH)}"
             if children.doing(places[0]) == "put all":
-                children.kill(places[0], again=True)
+                children.kill(places[0])
         else:
             places, wanted = list(range(runners)), chance.choice(WANTED)
             chance.shuffle(places)
@@ -124,9 +138,7 @@ def main(kills: int, runners: int, seed: int, speed: int) -> None:
             time.sleep(0.0005)
             found = [place for place in places if children.doing(place).startswith(wanted)]
         time.sleep(chance.expovariate(1 / 0.003))
-        children.kill((found or places)[0], again=True)
-    for place in range(runners + PUTTERS):
-        children.kill(place, again=False)
+        children.kill((found or places)[0])
 
 
 if __name__ == "__main__":
