@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from franking.account.account import Account
 from franking.account.config import load
 from franking.account.fields import Field
-from franking.discovery.recommend import better_provider, nearest_address, recommend
+from franking.discovery.recommend import better_provider, nearest_address, recommend, server_settings
 from franking.discovery.recommendation import Recommendation
 from franking.errors import SettingsError
 from franking.message.address import Address
@@ -203,9 +203,9 @@ def _recommended(found: Recommendation, kind: Provider, address: str) -> dict[st
     settings = {
         key: found.settings[key] for key in ("host", "port", "security", "username") if found.settings[key] is not None
     }
-    if found.kind != "address" and found.why != "known-host":
-        settings.setdefault("username", address)
-    return settings
+    if found.provider != kind.name:
+        settings.setdefault("username", address)  # on a server of a provider that signs in
+    return {**server_settings(str(settings["host"]), address), **settings}
 
 
 # --- what the provider needs ------------------------------------------------------------------------------------------
@@ -313,9 +313,8 @@ def ask_field(console: Console, draft: Draft, wanted: Field, default: str | None
 def ask_server(console: Console, draft: Draft) -> None:
     """Find out how to reach a server: what is known of it, else what its ports say, else by asking."""
     host = draft.known["host"]
-    found = recommend(host, offline=True)
-    if found.provider == draft.provider.name:
-        draft.recommended |= {**_recommended(found, draft.provider, draft.address), **draft.recommended, "host": host}
+    if known := server_settings(host, draft.address):
+        draft.recommended = {**known, **draft.recommended}
     elif not draft.offline and not {"security", "port"} & draft.known.keys():
         _look_at_ports(console, draft, host)
     for key in ("security", "port"):

@@ -14,7 +14,7 @@ from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
     from franking.account.config import Config
-    from franking.diagnosis.diagnosis import Diagnosis
+    from franking.diagnosis.diagnosis import Diagnosis, Hint
     from franking.errors import FrankingError
     from franking.provider import Receipt, Step
     from franking.sending.testsend import TestReport
@@ -86,12 +86,16 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
         console.say(f"✓ {sent}", "good", hang="  ")
         if report.receipt:
             _show_receipt(console, report.receipt, report.steps)
-        # a password that was taken is right
-        show_hints(
-            console, (hint.say(console.language) for hint in report.hints if not hint.code.startswith("secret."))
-        )
+        show_hints(console, (hint.say(console.language) for hint in report.hints if not _proved_right(hint)))
     elif report.diagnosis:
         _show_failure(console, report, report.diagnosis)
+
+
+def _proved_right(hint: Hint) -> bool:
+    """Return whether a green test has shown that there was nothing to point at: a password that was taken is right, a
+    server that wanted no login wants none, and an app password is one of the roads.
+    """
+    return hint.code.startswith("secret.") or hint.code == "username.missing" or "app_password" in hint.values
 
 
 def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -> None:

@@ -278,3 +278,49 @@ def test_what_lies_in_a_plain_file_is_encrypted_once_that_is_asked_for(
     monkeypatch.setenv("FRANKING_STORE", "encrypted")
     assert franking("login", "shop", "--password-stdin", stdin="canary-9\n").code == 0
     assert open_store().kind("shop") == "encrypted"
+
+
+# --- what is known of a server ----------------------------------------------------------------------------------------
+
+
+def test_what_is_known_of_a_server_is_filled_in(franking: Franking) -> None:
+    def settings(*flags: str) -> dict[str, Any]:
+        ended = franking("accounts", "add", "a", "--replace", "--from", "jan@seznam.cz", *flags, "--json")
+        return {key: ended.json["settings"][key] for key in ("port", "security", "username")}
+
+    known = {"port": 465, "security": "tls", "username": "jan@seznam.cz"}
+    assert settings("--host", "smtp.seznam.cz") == known
+    assert settings("--host", "smtp.seznam.cz", "--username", "jan") == {**known, "username": "jan"}
+    assert settings("--host", "smtp.seznam.cz", "--port", "587") == {**known, "port": 587, "security": "starttls"}
+    assert settings("--host", "smtp.seznam.cz", "--no-auth")["username"] is None
+    assert settings("--host", "smtp.web.de")["username"] == "jan", "there it is what stands before the @"
+    assert settings("--host", "smtp.novak.cz") == {"port": 587, "security": "starttls", "username": None}
+
+
+@pytest.mark.parametrize(
+    ("flags", "following"),
+    [
+        (["--from", "jan@seznam.cz", "--host", "smtp.seznam.cz"], "franking login a"),
+        (
+            ["--from", "jan@seznam.cz", "--host", "smtp.seznam.cz", "--no-auth"],
+            "franking accounts add a --update --username jan@seznam.cz",
+        ),
+        (
+            ["--from", "info@novak.cz", "--host", "smtp.novak.cz"],
+            "franking accounts add a --update --username info@novak.cz",
+        ),
+        (
+            ["--from", "info@novak.cz", "--host", "in-v3.mailjet.com"],
+            "franking accounts add a --update --username NAME",
+        ),
+        (["--from", "info@novak.cz", "--host", "mail.novak.cz", "--security", "none"], "franking send-test a"),
+        (["--from", "me@gmail.com", "--provider", "gmail"], "franking register gmail me@gmail.com"),
+        (["--from", "me@outlook.com", "--provider", "outlook"], "franking register outlook me@outlook.com"),
+    ],
+)
+def test_no_account_is_called_ready_that_cannot_work(franking: Franking, flags: list[str], following: str) -> None:
+    ended = franking("accounts", "add", "a", *flags)
+    assert ended.code == 0
+    assert following in ended.err
+    state = franking("accounts", "list").out.splitlines()[-1]
+    assert state.endswith("ready") is following.startswith("franking send-test")

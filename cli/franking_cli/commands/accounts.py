@@ -11,7 +11,9 @@ from franking.account.account import Account
 from franking.account.repair import repair_command
 from franking.account.url import write_url
 from franking.auth.store import open_store, save_password
+from franking.discovery.recommend import server_settings
 from franking.errors import SendError, SettingsError
+from franking.registry import provider
 from franking_cli.command import command
 from franking_cli.commands.logout import forget
 from franking_cli.commands.status import broken_row, inspect_secret, state_row
@@ -41,33 +43,42 @@ def list_accounts(console: Console) -> None:
 
     franking accounts list
     """
+    from franking.sending.testsend import hints_for
+
     saved = config.load()
-    rows = []
+    rows, states = list[dict[str, Any]](), list[str]()
     for name in saved.names:
+        unsure = False
         try:
             account = saved.account(name)
             _encrypt(console, name)
             row = state_row(account, inspect_secret(account)[0])
+            unsure = any(hint.code == "username.missing" for hint in hints_for(account))
         except SettingsError as problem:
             row = broken_row(name, problem)
         rows.append({**row, "default": name == saved.chosen})
+        states.append(_state(rows[-1], unsure=unsure))
     if console.json_output:
         console.answer(rows)
     elif rows:
         console.say(f"From {saved.location}:", "faint")
-        show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows)])
+        show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows, states)])
     else:
         console.say(f"There are no accounts in {saved.location} yet.")
         console.say("Add one with: franking setup")
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    state = row["repair"] or "not ready"
-    if row["ok"]:
-        state = "ready"
-    if row["enabled"] is False:
-        state = "switched off"
+def _cells(row: dict[str, Any], state: str) -> tuple[str, ...]:
     return ("*" * row["default"], row["name"], row["route"] or "?", row["from"] or "?", state)
+
+
+def _state(row: dict[str, Any], *, unsure: bool) -> str:
+    """Return in a few words how an account stands; ready is only what may work."""
+    if row["enabled"] is False:
+        return "switched off"
+    if not row["ok"]:
+        return row["repair"] or "not ready"
+    return "without a login name" if unsure else "ready"
 
 
 @app.command("show")
@@ -139,7 +150,7 @@ def add(
         changes = {key: None if value == "" else value for key, value in settings.items()}
         made = changed(editing.changeable(name), changes, otherwise="write it anew with --replace")
     else:
-        made = account_from(settings, name=name)
+        made = _with_what_is_known(account_from(settings, name=name), settings)
     password = password_from_stdin() if password_stdin else None
     before = config.load()
     editing.save(made, replace=replace or update, default=default)
@@ -147,6 +158,21 @@ def add(
     if password:
         save_password(open_store(), config.resolve(name), password)
     _finish(console, config.resolve(name), "changed" if update else "saved")
+
+
+def _with_what_is_known(account: Account, settings: dict[str, Any]) -> Account:
+    """Fill in what is known of the server: port and security where neither was given, and the login name where one
+    follows from the address.
+    """
+    if provider(account.provider).facts.oauth or not account.get("host"):
+        return account
+    known = server_settings(account.host, account.sender.address)
+    if settings.get("no_auth") or settings.get("username"):
+        known.pop("username", None)
+    if settings.get("port") or settings.get("security"):
+        known.pop("port", None)
+        known.pop("security", None)
+    return account.replace(**{key: value for key, value in known.items() if value is not None})
 
 
 @app.command("remove")
@@ -242,10 +268,13 @@ def _advise(console: Console, account: Account) -> None:
     """Point at what seems wrong in the settings, and at the next step."""
     from franking.sending.testsend import hints_for
 
-    show_hints(console, (hint.say(console.language) for hint in hints_for(account)))
+    hints = hints_for(account)
+    show_hints(console, (hint.say(console.language) for hint in hints))
     state, _ = inspect_secret(account)
     if not account.enabled:
         console.say(f"It is switched off. Next: {repair_command('accounts', 'enable', account.reference)}")
+    elif any(hint.code == "username.missing" for hint in hints):
+        return  # which said what comes next
     elif state.ok:
         console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
     else:

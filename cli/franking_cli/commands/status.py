@@ -19,6 +19,7 @@ from franking.auth.sources import secret_for
 from franking.auth.status import SecretState, state_of
 from franking.auth.store import FileStore, open_store
 from franking.auth.token import TokenSecret
+from franking.discovery.recommend import server_settings
 from franking.errors import FrankingError, SettingsError
 from franking.provider import Provider
 from franking.registry import provider
@@ -78,6 +79,7 @@ def inspect_secret(account: Account, *, verify: bool = False) -> tuple[SecretSta
     """Look at an account's secret, or with ``verify`` use it; return its state and the exit code that belongs to it."""
     kind, store = provider(account.provider), open_store()
     state = state_of(account, kind, store, os.environ)
+    state = _that_can_work(account, kind, state)
     if not state.ok:
         return state, 4 if state.kind == "grant" else 2
     if not verify or not account.enabled or state.kind == "none":
@@ -87,6 +89,28 @@ def inspect_secret(account: Account, *, verify: bool = False) -> tuple[SecretSta
     except FrankingError as error:
         return _failed(state, account, kind, error), exit_code(error)
     return state_of(account, kind, store, os.environ), 0
+
+
+def _that_can_work(account: Account, kind: Provider, state: SecretState) -> SecretState:
+    """Return the state, of an account that lacks what comes before its secret as one that is not ready: a login name
+    where the server is known to want one, an application of one's own where it signs in with one.
+    """
+    client = kind.facts.client
+    unknown = client is not None and not any(account.get(key) for key in (client.key, *client.instead))
+    if unknown and state.kind == "grant" and not state.ok:
+        problem = f"nobody has signed in yet, and before that {kind.title} wants to know the program"
+        return replace(state, problem=problem, repair=repair_command("register", kind.name, account.sender.address))
+    if state.kind == "none" and kind.facts.login_key in account.settings and not kind.facts.oauth:
+        known = server_settings(str(account.get("host") or ""), account.sender.address)
+        if known and known.get("username", "") is not None:
+            words = ("accounts", "add", account.name, "--update", "--username", known.get("username") or "NAME")
+            return replace(
+                state,
+                ok=False,
+                problem="it has no login name, and this server wants one",
+                repair=repair_command(*words),
+            )
+    return state
 
 
 def _use(account: Account, kind: Provider, store: FileStore) -> None:

@@ -19,13 +19,13 @@ from franking.discovery.input import Target, parse_target
 from franking.discovery.recommendation import Candidate, Recommendation, Recommender, mx_provider
 from franking.errors import FrankingError, SettingsError, exhausted
 from franking.registry import providers
-from franking.smtp.services import Server, Service, find, table
+from franking.smtp.services import Server, Service, find, service_at, table
 
 if TYPE_CHECKING:
     from franking.discovery.lookup import Fetch, LookupResults, Published, Resolver
     from franking.provider import Provider
 
-__all__ = ["Recommendation", "better_provider", "nearest_address", "nearest_host", "recommend"]
+__all__ = ["Recommendation", "better_provider", "nearest_address", "nearest_host", "recommend", "server_settings"]
 
 TIMEOUT = 5.0  # seconds for all look-ups together: name servers that answer at all do so within two
 
@@ -116,6 +116,22 @@ def better_provider(host: str) -> Provider | None:
         return None
     named = _by_name(target)
     return named.provider if named else None
+
+
+def server_settings(host: str, address: str) -> dict[str, Any]:
+    """Return what is known of a server for the mailbox of an address: ``port``, ``security``, and ``username`` where
+    the login name follows from the address (None: it wants no login). Nothing of a server that nobody knows.
+    """
+    service = service_at(host)
+    if service is None:
+        return {}
+    name = host.strip().lower().rstrip(".")
+    server = next((each for each in service.servers if each.host == name), service.servers[0])
+    settings: dict[str, Any] = {"port": server.port, "security": server.security}
+    login = service.login(address)
+    if login or service.username == "none":
+        settings["username"] = login
+    return settings
 
 
 def nearest_host(host: str) -> str | None:

@@ -242,6 +242,8 @@ def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
     better = better_for(account)
     if better is not None:
         values = {"recommended": better.name, "recommended_title": better.title, "address": account.sender.address}
+        if better.facts.app_password is not None:
+            values |= {"app_password": better.name}
         hints.append(Hint("provider.better-way", values))
     return tuple(hints)
 

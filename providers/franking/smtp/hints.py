@@ -61,7 +61,13 @@ def wants_address(host: object) -> bool:
 
 def hints(account: Account, secret: str | None) -> tuple[Hint, ...]:
     """Look at an account's server, port, login name and (where there is one) its password; the weightiest first."""
-    return (*_of_secret(account, secret), *_of_username(account), *_of_host(account), *_of_port(account))
+    return (
+        *_of_secret(account, secret),
+        *_of_username(account),
+        *_of_host(account),
+        *_of_port(account),
+        *_of_no_username(account),
+    )
 
 
 def _of_secret(account: Account, secret: str | None) -> Iterator[Hint]:
@@ -107,6 +113,21 @@ def _of_username(account: Account) -> Iterator[Hint]:
         yield Hint("username.not-an-address", {**values, "whole_address": whole})
     elif clean.strip("\"'").casefold() != address.casefold():
         yield Hint("username.other-mailbox", values)
+
+
+def _of_no_username(account: Account) -> Iterator[Hint]:
+    """Point at a login name that is missing: at a service that is known for wanting one, or at a port for which
+    RFC 6409 §4.3 asks for one.
+    """
+    if account.username:
+        return
+    service, values = service_at(account.host), {"account": account.reference, "address": account.sender.address}
+    if service is not None:
+        if service.username != "none":
+            login = service.login(account.sender.address) or "NAME"
+            yield Hint("username.missing", {**values, "address": login, "service": service.name})
+    elif account.port in (465, 587) and not _local(account.host):
+        yield Hint("username.missing", {**values, "port": account.port})
 
 
 def _of_host(account: Account) -> Iterator[Hint]:
