@@ -153,7 +153,7 @@ def show_diagnosis(
     ``said`` is what the screen shows already: by default the error's sentence, which stands at its step.
     """
     diagnosis = diagnosis.in_language(console.language)
-    console.say(f"✗ {visible(diagnosis.title)}", "bad", hang="  ")
+    console.say(f"✗ {diagnosis.title}", "bad", hang="  ")
     console.say(diagnosis.cause, indent="  ")
     remedies = diagnosis.remedies
     if remedies:

@@ -29,6 +29,7 @@ def test_the_token_is_exchanged_once_and_leaves_no_trace(served: Callable[..., S
     first = Browser(shop.port)
     answer = first.ask("GET", url)
     assert (answer.status, answer.headers["refresh"], answer.body) == (200, "0; url=./", b"")
+    assert answer.headers["referrer-policy"] == "no-referrer"
     (cookie,) = answer.cookies
     assert re.fullmatch(rf"franking-{shop.port}=[\w-]{{32}}; HttpOnly; SameSite=Strict; Path=/", cookie)
     page = first.open("/")

@@ -68,7 +68,8 @@ class LocalPage(SettingsPage):
         """Exchange the token for a cookie. A redirect would lose a Strict cookie when the link was opened from another
         program's page, so the answer is an empty page that goes on by itself.
         """
-        answer = Response(headers={"Refresh": "0; url=./"})
+        # there is no form on it, and the page that follows is not to be told where somebody came from
+        answer = Response(headers={"Refresh": "0; url=./", "Referrer-Policy": "no-referrer"})
         if known is None:
             right = self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
             if not right or self._clock() > self._until:

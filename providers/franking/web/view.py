@@ -26,7 +26,30 @@ NOW = "\x00"
 """Stands in a template where the browser should get what there is so far."""
 
 _COLOURS = {"sent": "green", "failed": "red", "login-required": "red", "unknown": "grey"}
-_PLACES = {"secret": "password", "username": "username", "host": "host", "port": "port", "sender": "from"}
+_PLACES = {"secret": "password", "username": "username", "host": "host", "port": "port"}
+_OF_CODE: Mapping[str, tuple[str, ...]] = {
+    "account.disabled": ("enabled",),
+    "settings.host-not-allowed": ("host",),
+    "secret.elsewhere": ("password",),
+    "secret.missing": ("password",),
+    "login.refused": ("password",),
+    "login.missing": ("authentication",),
+    "relay.denied": ("authentication",),
+    "sender.not-owned": ("from", "username"),
+    "tls.wrong-port": ("security", "port"),
+    "tls.starttls-not-offered": ("security", "port"),
+    "tls.required": ("security", "port"),
+}
+_OF_SUBJECT: Mapping[str, tuple[str, ...]] = {
+    "dns": ("host",),
+    "connect": ("host", "port"),
+    "greet": ("host", "port"),
+    "tls": ("host",),
+    "sender": ("from",),
+    "recipient": ("to",),
+    "login": ("password",),
+}
+"""The fields that a failure speaks of, by its code or by what that begins with."""
 
 
 class Look:
@@ -89,7 +112,7 @@ def _marked(remedy: Remedy) -> Any:
     """Return advice in which each command is marked as one."""
     from markupsafe import Markup, escape
 
-    text = escape(escaped(remedy.text))
+    text = escape(remedy.text)  # what came from a server was made visible where it was filled in
     for command in remedy.commands:
         shown = escape(f"`{command}`")
         text = Markup(str(text).replace(str(shown), f"<code>{escape(command)}</code>"))  # noqa: S704  (both are escaped)
@@ -113,17 +136,10 @@ def fields_named(report: TestReport) -> list[str]:
     """Return the fields that a failed test speaks of, the likeliest first."""
     if report.ok or report.diagnosis is None:
         return []
+    code = report.diagnosis.code
     hints = [hint.code for hint in report.diagnosis.values.get("hints", ())]
-    places = [_PLACES.get(code.partition(".")[0], "") for code in hints]
-    subject = report.diagnosis.code.partition(".")[0]
-    if report.diagnosis.code == "login.refused":
-        places.append("password")
-    elif report.diagnosis.code == "account.disabled":
-        places.append("enabled")
-    elif subject == "connect" or report.diagnosis.values.get("step") in ("resolve", "connect"):
-        places += ["host", "port"]
-    else:
-        places.append(_PLACES.get(subject, ""))
+    places = [_PLACES.get(hint.partition(".")[0], "") for hint in hints]
+    places += _OF_CODE.get(code) or _OF_SUBJECT.get(code.partition(".")[0], ())
     return list(dict.fromkeys(place for place in places if place))
 
 
@@ -156,9 +172,9 @@ def for_support(report: TestReport, say: Words) -> str:
         lines = [told.title, told.cause, *(f"{n}. {remedy.text}" for n, remedy in enumerate(told.remedies, 1))]
         lines.append(f"{say('result.code')}: {report.diagnosis.code}")
         if report.diagnosis.raw:
-            lines.append(f"{say('result.said')}: {report.diagnosis.raw}")
+            lines.append(f"{say('result.said')}: {escaped(report.diagnosis.raw)}")
     lines += ["", f"{say('field.from')}: {report.sender}", f"{say('result.to')}: {', '.join(report.to)}"]
     lines += [f"Message-ID: {report.message_id}"] * bool(report.message_id)
-    lines += [f"{step.status:8} {step.name:9} {step.detail}".rstrip() for step in report.steps]
+    lines += [f"{step.status:8} {step.name:9} {escaped(step.detail)}".rstrip() for step in report.steps]
     lines.append(f"Franking {__version__}, Python {platform.python_version()}, {platform.system()}")
-    return "\n".join(map(escaped, lines))
+    return "\n".join(lines)

@@ -46,6 +46,16 @@
   setInterval(watch, 2000);
   setInterval(() => fetch("status.json").catch(() => null), 30000);
 
+  // What was said at a field is not true any more once somebody types there.
+  const forgive = (place) => {
+    for (const one of place.querySelectorAll(".error, main > [data-form-errors]")) one.remove();
+    for (const one of place.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+  };
+  form.addEventListener("input", (event) => {
+    const field = event.target.closest(".field, .check");
+    if (field) forgive(field);
+  });
+
   // The test is told as it goes, and the form stays as it is.
   let busy = false, plainly = false;
   form.addEventListener("submit", async (event) => {
@@ -81,6 +91,7 @@
     data.delete("client_file");
     const answer = await fetch(here(), { method: "POST", body: data, headers: { "X-Franking": "steps" } });
     if (!answer.ok || !answer.body) throw new Error(answer.status);
+    forgive(document); // what was wrong before is right now
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let waiting = "", ended = false;
     for (;;) {
