@@ -192,7 +192,7 @@ class Worker:
         policy, jobs = self.jobs.policy, self.jobs
         self._failed(job, error)
         handed_on = elsewhere(job, error, policy)
-        if handed_on is not None and not jobs.stopping:
+        if handed_on is not None:
             return self._hand_on(handed_on)
         self._failures += 1
         self.run.mailer.failed(error)
@@ -231,7 +231,7 @@ class Worker:
         if following is not None and isinstance(outcome, ConnectError) and outcome.stale:
             following.since = self.jobs.sessions
         # to a run that is stopping, an attempt may go on, but no further one begins
-        if following is None or (self.jobs.stopping and (decision.elsewhere or following.attempt > job.attempt)):
+        if following is None or (self.jobs.stopping and following.attempt > job.attempt):
             return (self._finish(job, decision),)
         if decision.renew:
             try:
