@@ -27,6 +27,7 @@ from servers.delay import Delay
 from servers.google import Google
 from servers.smtp import Fault, Peer, SmtpServer, hangs_up, says, silence, wait_until
 from servers.web import CUT, Authority, Reply, Request
+from tiers import one_of_each
 
 
 @pytest.fixture
@@ -510,7 +511,7 @@ def known(found: SendResult | None, arrived: bool) -> bool:
     return {"accepted": arrived, "failed": not arrived, "unknown": True}[found.outcome]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", one_of_each(range(4), type))
 def test_cancelled_at_random_moments(seed: int) -> None:
     """Over a line with a round trip of some milliseconds; what is said of each message agrees with what the server
     has.
@@ -541,7 +542,7 @@ def test_cancelled_at_random_moments(seed: int) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", one_of_each(range(6), type))
 def test_many_cancelled_at_a_random_moment(seed: int, connections: int) -> None:
     chance = random.Random(seed)
     with SmtpServer() as server, Delay(server.port, one_way=0.002) as line:

@@ -18,14 +18,15 @@ import contextlib
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError as SourceCancelled
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.errors import ConnectError, FrankingError, SettingsError
 from franking.provider import Receipt
 from franking.redaction import veiled
+from franking.sending.background import AGAIN, Call, once, run, threads, told
 from franking.sending.connect import account_for, explained
 from franking.sending.connect import connect as connect_mailer
 from franking.sending.queue import SendResult
@@ -51,7 +52,6 @@ __all__ = ["AsyncMailer", "connect", "result_of", "send", "send_test"]
 
 Result = TypeVar("Result")
 _END = object()
-_AGAIN = 0.02  # seconds between two attempts to break a call off: it may just be between two sessions
 
 
 def connect(
@@ -95,13 +95,13 @@ async def send(
     """
     secret = veiled(secret)
 
-    def act(call: _Call[Receipt]) -> Receipt:
+    def act(call: Call[Receipt]) -> Receipt:
         with explained():
             chosen = account_for(account, message)
         with connect_mailer(chosen, secret=secret, observer=observer, store=store) as mailer:
             return call.uses(mailer).send(message, envelope=envelope)
 
-    return await _once(act, message)
+    return await once(act, message)
 
 
 async def send_test(
@@ -120,12 +120,12 @@ async def send_test(
     """
     secret = veiled(secret)
 
-    def act(call: _Call[TestReport]) -> TestReport:
+    def act(call: Call[TestReport]) -> TestReport:
         from franking.sending import testsend
 
         return testsend.send_test(account, to, secret=secret, observer=observer, store=store, made=call.uses)
 
-    return await _once(act, None)
+    return await once(act, None)
 
 
 def result_of(error: BaseException) -> SendResult | None:
@@ -137,7 +137,7 @@ def result_of(error: BaseException) -> SendResult | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, FrankingError):
-            return _result(None, seen)
+            return told(None, seen)
         found = getattr(seen, "franking_result", None)
         if isinstance(found, SendResult):
             return found
@@ -181,7 +181,7 @@ class AsyncMailer:
         self._mailer: Mailer | None = None
         self._making = threading.Lock()
         self._closed = False
-        self._threads = _threads(max(connections, 1))
+        self._threads = threads(max(connections, 1))
 
     def _made(self) -> Mailer:
         """Make the mailer, in a worker thread: reading settings is I/O."""
@@ -199,10 +199,10 @@ class AsyncMailer:
         """Send one message. Raises as ``Mailer.send`` does."""
         self._refuse_closed()
 
-        def act(call: _Call[Receipt]) -> Receipt:
+        def act(call: Call[Receipt]) -> Receipt:
             return call.uses(self._made()).send(message, envelope=envelope)
 
-        return await _run(self._threads, act, message)
+        return await run(self._threads, act, message)
 
     async def queue(
         self,
@@ -216,20 +216,20 @@ class AsyncMailer:
         """Put a message into the outbox; it is on disk when this returns. Everything as in ``Mailer.queue``."""
         self._refuse_closed()
 
-        def act(call: _Call[OutboxEntry]) -> OutboxEntry:
+        def act(call: Call[OutboxEntry]) -> OutboxEntry:
             mailer = self._made()  # nothing leaves, so there is nothing to break off
             return mailer.queue(message, key=key, not_before=not_before, give_up=give_up, envelope=envelope)
 
-        return await _run(self._threads, act, None)
+        return await run(self._threads, act, None)
 
     async def check(self) -> None:
         """Open a session up to the login; proves that sending could start. Raises as ``Mailer.send`` does."""
         self._refuse_closed()
 
-        def act(call: _Call[None]) -> None:
+        def act(call: Call[None]) -> None:
             call.uses(self._made()).check()
 
-        await _run(self._threads, act, None)
+        await run(self._threads, act, None)
 
     async def send_many(
         self,
@@ -314,7 +314,7 @@ class AsyncMailer:
         while True:
             nothing_left = self._mailer is not None and self._mailer.abort(stop=stop)
             with contextlib.suppress(asyncio.CancelledError):  # what became of the messages must be known first
-                await asyncio.wait({reading}, timeout=_AGAIN)
+                await asyncio.wait({reading}, timeout=AGAIN)
             if reading.done():
                 item = reading.result()
                 if item is _END:
@@ -332,7 +332,7 @@ class AsyncMailer:
         if self._mailer is not None:
             close = self._mailer.close
             try:
-                await _once(lambda call: close(), None)
+                await once(lambda call: close(), None)
             except ConnectError:  # no thread can be started
                 close()
         self._threads.shutdown(wait=False)
@@ -344,97 +344,6 @@ class AsyncMailer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _threads(number: int) -> ThreadPoolExecutor:
-    """Make worker threads. They are left behind without waiting: one may still be opening a connection that nobody
-    wants any more.
-    """
-    return ThreadPoolExecutor(max_workers=number, thread_name_prefix="franking")
-
-
-class _Call(Generic[Result]):
-    """What one worker thread does for one task, and how that is broken off."""
-
-    def __init__(self, act: Callable[[_Call[Result]], Result]) -> None:
-        self._act = act
-        self._lock = threading.Lock()
-        self._at: tuple[Mailer, int] | None = None
-
-    def __call__(self) -> Result:
-        try:
-            return self._act(self)
-        finally:
-            with self._lock:
-                self._at = None  # from here on this thread may work for somebody else
-
-    def uses(self, mailer: Mailer) -> Mailer:
-        """Take note of the mailer that is about to be used."""
-        with self._lock:
-            self._at = (mailer, threading.get_ident())
-        return mailer
-
-    def break_off(self) -> bool:
-        """Break it off; True means that nothing of a message has left or will. Else it ends soon, or must be broken off
-        again.
-        """
-        with self._lock:
-            return self._at is not None and self._at[0].abort(thread=self._at[1])
-
-
-async def _once(act: Callable[[_Call[Result]], Result], message: Any) -> Result:
-    """Do one thing in a thread of its own."""
-    pool = _threads(1)
-    try:
-        return await _run(pool, act, message)
-    finally:
-        pool.shutdown(wait=False)
-
-
-async def _run(pool: ThreadPoolExecutor, act: Callable[[_Call[Result]], Result], message: Any) -> Result:
-    call = _Call(act)
-    with explained():  # perhaps no thread can be started
-        work = pool.submit(call)
-    future = asyncio.wrap_future(work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError as cancelled:
-        result = await _state(call, work, future, message)
-        cancelled.franking_result = result  # type: ignore[attr-defined]  # result_of reads it
-        raise
-
-
-async def _state(
-    call: _Call[Result], work: Future[Result], future: asyncio.Future[Result], message: Any
-) -> SendResult | None:
-    """Break a call off, and return what became of its message. Further cancellations wait: it will not be long."""
-    if not work.cancel():
-        while not future.done() and not call.break_off():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({future}, timeout=_AGAIN)
-    if not future.done() or future.cancelled():
-        future.cancel()  # what the thread still has to say is of no interest
-        return None if message is None else SendResult(0, message, "failed")
-    problem = future.exception()
-    if problem is not None:
-        return _result(message, problem) if isinstance(problem, FrankingError) else None
-    return _went_through(message, future.result())
-
-
-def _result(message: Any, error: FrankingError) -> SendResult:
-    return SendResult(0, message, "unknown" if error.possibly_sent else "failed", None, error)
-
-
-def _went_through(message: Any, value: object) -> SendResult | None:
-    """Return the same where the call ended before the cancellation reached it."""
-    from franking.sending.testsend import TestReport
-
-    if isinstance(value, Receipt):
-        return SendResult(0, message, "accepted", value)
-    if isinstance(value, TestReport):
-        outcome = {"sent": "accepted", "unknown": "unknown"}.get(value.outcome, "failed")
-        return SendResult(0, None, outcome, value.receipt, value.error)
-    return None
 
 
 class _Drawn:

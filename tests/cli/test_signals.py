@@ -27,6 +27,7 @@ from servers import held
 from servers.certificates import Certificates
 from servers.held import Hook, Service, early, late
 from servers.smtp import EXTENSIONS, Fault, Peer, SmtpServer, answers, silence, then
+from tiers import one_of_each
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -108,7 +109,7 @@ def told(code: int, captured: Any) -> None:
     assert captured.err.strip()
 
 
-@pytest.mark.parametrize(("point", "name"), CELLS, ids=[f"{point}, {name}" for point, name in CELLS])
+@pytest.mark.parametrize(("point", "name"), one_of_each(CELLS, lambda cell: cell[0]))
 def test_the_command_line_tells_by_its_code_what_a_signal_left_at_smtp(
     point: str,
     name: str,
@@ -165,7 +166,10 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
         yield {"gmail": gmail, "graph": graph}
 
 
-@pytest.mark.parametrize(("name", "point"), [(name, point) for name, points in API.items() for point in points])
+@pytest.mark.parametrize(
+    ("name", "point"),
+    one_of_each([(name, point) for name, points in API.items() for point in points], lambda cell: cell[1]),
+)
 def test_the_command_line_tells_by_its_code_what_a_signal_left_at_an_api(
     name: str, point: str, services: dict[str, Service], large: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,8 +299,12 @@ def test_an_alarm_behind_the_last_octet_is_no_broken_connection() -> None:
 HANDLERS = {"its own": raises(Alarm), "TimeoutError": raises(TimeoutError), "SystemExit": quits}
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
-@pytest.mark.parametrize("point", [point for point in SMTP if point != "in the farewell"])
+@pytest.mark.parametrize(
+    ("point", "handler"),
+    one_of_each(
+        [(point, handler) for point in SMTP if point != "in the farewell" for handler in HANDLERS], lambda cell: cell[1]
+    ),
+)
 def test_what_a_handler_raises_leaves_with_the_verdict_at_smtp(
     point: str, handler: str, large: Path, certificates: Certificates, alarm: Callable[[Any], None]
 ) -> None:
@@ -322,7 +330,7 @@ def test_what_a_handler_raises_leaves_with_the_verdict_at_smtp(
             )
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("handler", one_of_each(HANDLERS, type))
 @pytest.mark.parametrize(
     ("name", "point"), [(name, point) for name in API for point in ("before the answer", "in the middle of an upload")]
 )

@@ -63,7 +63,9 @@ def test_an_older_one_is_brought_forward_in_one_step(box: Store, monkeypatch: py
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes and owners")
-@pytest.mark.parametrize(("what", "mode"), [("directory", 0o755), ("directory", 0o710), ("path", 0o644), ("path", 0o640)])
+@pytest.mark.parametrize(
+    ("what", "mode"), [("directory", 0o755), ("directory", 0o710), ("path", 0o644), ("path", 0o640)]
+)
 def test_what_others_may_read_is_refused_with_the_command(box: Store, what: str, mode: int) -> None:
     box.close()
     path: Path = getattr(box.database, what)

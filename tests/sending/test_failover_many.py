@@ -21,6 +21,7 @@ from franking.sending.queue import SendResult
 from franking.sending.retry import NEVER, Policy
 from servers.delay import Delay
 from servers.smtp import Act, Fault, SmtpServer, hangs_up, says, silence, then, wait_until
+from tiers import one_of_each
 
 Ids = dict[int, set[str]]
 
@@ -78,7 +79,7 @@ def spare() -> Iterator[SmtpServer]:
 
 
 @pytest.mark.parametrize("act", [says("421 4.3.2 closing"), hangs_up], ids=["421", "cut"])
-@pytest.mark.parametrize("others", [1, 3])
+@pytest.mark.parametrize("others", one_of_each([1, 3], type))
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("window", [1, 16])
 def test_the_first_dies_in_the_middle(window: int, connections: int, others: int, act: Act, spare: SmtpServer) -> None:
