@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import franking
+from franking.errors import SendError
 from franking.outbox import decisions
 from franking.outbox.database import Database
 from franking.outbox.entry import read_diagnosis, write_value
@@ -77,6 +78,21 @@ def test_what_a_mailbox_may_not_send_now_waits_until_it_may(box: franking.Outbox
         clock.now += 60
         assert box.run(once=True).outcomes == {}
     assert len(server.messages) == 2
+
+
+def test_what_lies_in_a_file_can_be_taken_apart(box: franking.Outbox) -> None:
+    save(1)
+    (entry,) = box.put_many("shop", [large(b"x" * 400_000)])
+    row = box.database.rows("SELECT * FROM entries")[0]
+    content = box.content(row)
+    (part,) = content.parts().attachments
+    assert (part.name, part.size) == ("x.bin", 400_000)
+    box.body_path(row).unlink()
+    with pytest.raises(SendError, match="gone"):
+        content.parts()
+    (small,) = box.put_many("shop", [message()])
+    assert box.content(box.database.rows("SELECT * FROM entries WHERE number = 2")[0]).parts().text == "Dobrý den\n"
+    assert small.bytes < entry.bytes
 
 
 def large(data: bytes, **more: str) -> franking.Message:

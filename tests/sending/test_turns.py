@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock  # noqa: F401  (before a test takes fcntl away)
 import pytest
 
 import franking
@@ -261,6 +262,45 @@ def test_what_is_known_of_a_provider_is_kept_alone_where_no_file_can_be_written(
         box.send(one())  # somebody wrote it down
     with mailer(shop(max_connections=2)) as box, pytest.raises(SettingsError, match="could not be made"):
         box.send(one())
+
+
+def test_a_count_or_a_connection_that_is_no_file_of_ours_is_an_error(tmp_path: Path) -> None:
+    files, facts = FileLimits(tmp_path), RouteFacts("x", per_minute=1)
+    files._path("x").mkdir()
+    with pytest.raises(SendError, match="written"):
+        files.take("x", facts, 1)
+    files._path("y").with_suffix(".0.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match="symbolic link"):
+        files.connection("y", 1)
+
+
+def test_without_flock_there_is_filelock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    files = FileLimits(tmp_path)
+    slot = files.connection("x", 1)
+    assert slot is not None
+    monkeypatch.undo()
+    assert files.connection("x", 1) is None
+    slot.release()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    again = FileLimits(tmp_path).connection("x", 1)
+    assert again is not None
+    assert FileLimits(tmp_path).connection("x", 1) is None
+    again.release()
+
+
+def test_a_place_that_breaks_later_is_told_and_harms_no_message(
+    scripted: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripted.openings = [ConnectError("nobody there", step="connect")]
+
+    def broken(*_: object) -> None:
+        raise OSError("broken")
+
+    monkeypatch.setattr(FileLimits, "give_back", broken)
+    with mailer(shop(per_day=2)) as box, pytest.raises(ConnectError):
+        box.send(one())
+    assert "broken" in caplog.text
 
 
 def test_where_the_files_cannot_be_locked_a_wait_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,11 +68,14 @@ class Turns:
     ) -> None:
         self.limits, self.mailbox = limits, mailbox_of(account)
         self._shared, self._timeout = shared, account.timeout
+        self._counts = bool(limits.per_minute or limits.per_day or limits.recipients_per_day)
         self._required = any(account.get(key) for key in KEYS)  # somebody wrote it down
         self._clock, self._sleep = clock, sleep
 
     def take(self, recipients: int) -> Turn:
         """Count a message, or say how long there is no room for it. Raises ``MessageError`` for one that never has."""
+        if not self._counts:
+            return Turn()
         most = self.limits.recipients_per_day
         if most and recipients > most:
             raise MessageError(
@@ -115,6 +118,8 @@ class Turns:
         """Take note of how an attempt failed: room that was surely not used is free again, and what the server asks for
         all obey.
         """
+        if not self._counts:
+            return
         try:
             if isinstance(error, Throttled) and error.retry_after and not _ours(error):
                 self._shared.hold_off(self.mailbox, error.retry_after)
