@@ -27,8 +27,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -54,8 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What was seen when something failed: the input of a diagnosis, never its conclusion.
 
     ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``,
@@ -73,7 +71,7 @@ class Evidence:
     enhanced: str | None = None
     text: str = ""
     reason: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
 
     @property
     def raw(self) -> str:

@@ -4,7 +4,6 @@ out.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,7 +83,7 @@ def test_the_better_provider(account: franking.Account | None, better: str | Non
 
 def test_the_better_provider_s_rules_know_its_words() -> None:
     seen = Evidence("smtp", 535, "5.7.8", "Username and Password not accepted. https://support.google.com/mail/")
-    unmarked = replace(seen, text="Username and Password not accepted.")
+    unmarked = seen._replace(text="Username and Password not accepted.")
     for host, words, code in (
         ("smtp.gmail.com", seen, "google.password-refused"),
         ("smtp.gmail.com", unmarked, "google.password-refused"),

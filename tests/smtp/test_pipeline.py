@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Iterator
 
@@ -228,7 +227,7 @@ def test_a_window_that_dies_knows_each_message() -> None:
 
 def dataclasses_replaced(cause: ConnectError) -> ConnectError:
     assert cause.evidence is not None
-    return ConnectError(cause.message, evidence=dataclasses.replace(cause.evidence, text="cut"))
+    return ConnectError(cause.message, evidence=cause.evidence._replace(text="cut"))
 
 
 @pytest.mark.parametrize("replied", ["553 no\r\n", "250 ok\r\n550 nobody\r\n"])

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -142,9 +142,9 @@ def _evidence(error: FrankingError) -> Evidence:
     if error.evidence is None and isinstance(error, RecipientsRefused) and error.refused:
         seen = _first_refusal(error.refused)
     if seen.kind == "smtp" and (inner := _ENHANCED.match(seen.text)):
-        seen = replace(seen, enhanced=inner[1])  # of two codes in a row the second is the server's own
+        seen = seen._replace(enhanced=inner[1])  # of two codes in a row the second is the server's own
     if seen.enhanced is None and seen.kind == "smtp" and (behind := _BEHIND.search(seen.text)):
-        seen = replace(seen, enhanced=behind[1])
+        seen = seen._replace(enhanced=behind[1])
     return seen
 
 
@@ -152,7 +152,7 @@ def _first_refusal(refused: Mapping[str, Mapping[str, Any]]) -> Evidence:
     address, refusal = next(iter(refused.items()))
     seen = Evidence("smtp", text=str(refusal.get("reply", "")), details={"recipient": address})
     if reply := _REPLY.match(seen.text):
-        seen = replace(seen, code=int(reply[1]), enhanced=reply[2], text=reply[3])
+        seen = seen._replace(code=int(reply[1]), enhanced=reply[2], text=reply[3])
     return seen
 
 

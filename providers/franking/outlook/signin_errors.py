@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
@@ -159,7 +158,7 @@ def with_token_facts(refused: LoginError, token: str, username: str) -> LoginErr
         "who": claims.get("preferred_username") or claims.get("upn") or claims.get("unique_name"),
     }
     known = {key: bounded(value, 300) for key, value in facts.items() if isinstance(value, str) and value}
-    refused.evidence = replace(seen, details={**known, **seen.details})
+    refused.evidence = seen._replace(details={**known, **seen.details})
     return refused
 
 
