@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Acceptance", "Client", "Taken"]
 
+LOOK_SECONDS = 0.2
+"""How long what the disk said counts."""
 ROOM = 16 * 1024 * 1024
 """Octets that must stay free on the outbox's disk."""
 
@@ -58,7 +62,9 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one message: its id in the outbox (None: it is not there), and what its client is told."""
+    """What became of one message: its id in the outbox, what its client is told, and the key that it has there until
+    its reply was given (empty: it is not there, or has none).
+    """
 
     outcome: str
     reply: bytes
@@ -67,7 +73,7 @@ class Taken:
     author: str = ""
     mended: tuple[str, ...] = ()
     size: int = 0
-    withdrawn: bool = False
+    key: str = ""
 
 
 class Acceptance:
@@ -75,6 +81,9 @@ class Acceptance:
 
     def __init__(self, access: Access, intake: Intake, outcomes: Outcomes, *, woken: Callable[[], object]) -> None:
         """``woken`` has a runner in this process look at once."""
+        self._looked, self._room = -LOOK_SECONDS, 0
+        self._ids = (f"{os.urandom(5).hex()}{number:x}" for number in itertools.count())
+        self._live: dict[str, Client] = {}
         self._mailers: dict[str, tuple[Account, Mailer]] = {}
         self.access = access
         self.intake, self._outcomes, self._woken = intake, outcomes, woken
@@ -105,16 +114,21 @@ class Acceptance:
         self._access = access
         #: octets that a message may have: as set, or what the largest route of an account carries
         self.largest = access.settings.max_message_size or max(
-            self._mailer(access.config.account(name)).limits.size or DEFAULT_SIZE for name in access.accounts()
+            self._mailer(access.account(name)).limits.size or DEFAULT_SIZE for name in access.accounts()
         )
 
     def room_for(self, size: int) -> bool:
         """Return whether the disk holds a message of that size."""
-        try:
-            found = os.statvfs(self.reading.directory)
-        except (OSError, AttributeError):  # Windows has no statvfs; writing tells
-            return True
-        return found.f_bavail * found.f_frsize >= 2 * size + ROOM
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            try:
+                found = os.statvfs(self.reading.directory)
+            except (OSError, AttributeError):  # Windows has no statvfs; writing tells
+                self._room = 1 << 62
+            else:
+                self._room = found.f_bavail * found.f_frsize
+        return self._room >= 2 * size + ROOM
 
     def at_mail(self, user: User | None, sender: str) -> bytes | None:
         """Return the refusal of a sender, if it is known already; the header's From may say more."""
@@ -161,17 +175,34 @@ class Acceptance:
                 received=self._received(client),
                 eight_bit=end.eight_bit,
             )
-            made = draft(mailer, prepared)
+            made = replace(draft(mailer, prepared), subject=header.subject)
         except (Unwanted, Denied, FrankingError) as problem:
             return Taken("refused", _refusal(problem))
         key = self._key(client, header, spool)
-        made = replace(made, subject=header.subject, key=key, digest=b"")
+        if (other := self._live.get(key)) is None or other.gone():
+            self._live[key] = client
+            made = replace(made, key=key, digest=b"")
         try:
             entry = await self.intake.put(made)
+            said = await self._said(client, account, entry, on_blocked)
         except FrankingError as problem:
+            self.left(key, client)
             return Taken("refused", _not_written(problem), account=account.name, author=author, mended=mended)
-        said = await self._said(client, account, entry, on_blocked)
-        return Taken(said.outcome, said.reply, entry.id, account.name, author, mended, entry.bytes, said.withdraw)
+        if said.withdraw:
+            self.left(key, client)
+        taken = Taken(said.outcome, said.reply, entry.id, account.name, author, mended, entry.bytes)
+        return taken if said.withdraw else replace(taken, key=key)
+
+    def left(self, key: str, client: Client | None = None) -> None:
+        """Take note that nobody waits any more for the reply to a message, or that it is not in the outbox."""
+        if client is None or self._live.get(key) is client:
+            self._live.pop(key, None)
+
+    def answered(self, taken: Taken) -> None:
+        """Take note that the reply to a message has come."""
+        if taken.id is not None and taken.key:
+            self.left(taken.key)
+            self.intake.answered(taken.id)
 
     async def _said(self, client: Client, account: Account, entry: OutboxEntry, on_blocked: str) -> Verdict:
         """Return what is said of a message that is in the outbox; where that is a refusal, it is out of it by then."""
@@ -202,7 +233,7 @@ class Acceptance:
         if self.access.settings.received == "full":
             name = "".join(char for char in client.helo if char.isalnum() or char in ".-_[]:")[:255] or "unknown"
             told = f"from {name} ([{client.address}])\r\n\t"
-        return received_line(client.protocol, "localhost", os.urandom(6).hex(), told)
+        return received_line(client.protocol, "localhost", next(self._ids), told)
 
     def _key(self, client: Client, header: Header, spool: Spool) -> str:
         """Return what a message is known by until its reply was given: user, envelope, Message-ID or all octets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from franking.account.repair import repair_command
@@ -37,7 +38,7 @@ class Access:
     def __post_init__(self) -> None:
         """Raise ``SettingsError`` for an account that is not there, or that is wrong."""
         for name in self.accounts():
-            self.config.account(name)
+            self.account(name)
         if not self.accounts():
             raise SettingsError(
                 f"relay.account: say which account sends; there is none yet, or no default. "
@@ -51,7 +52,26 @@ class Access:
         named += [*map(str, self.config.sections.get("routes", {}).values()), self._default]
         return tuple(dict.fromkeys(name for name in named if name))
 
-    @property
+    def account(self, name: str) -> Account:
+        """Return an account, made once: taking settings apart costs as much as all the rest of a message."""
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = self.config.account(name)
+        return made
+
+    @cached_property
+    def _made(self) -> dict[str, Account]:
+        return {}
+
+    @cached_property
+    def _routing(self) -> Config | None:
+        """Return the settings that routes are looked up in; None where there are none."""
+        if not self.config.sections.get("routes"):
+            return None
+        environ = {key: value for key, value in self.config.environ.items() if key != "FRANKING_ACCOUNT"}
+        return replace(self.config, default=self._default, environ=environ)
+
+    @cached_property
     def _default(self) -> str | None:
         return self.settings.account or self.config.chosen
 
@@ -65,11 +85,10 @@ class Access:
         """
         name = user.account if user else None
         if name is None:
-            environ = {key: value for key, value in self.config.environ.items() if key != "FRANKING_ACCOUNT"}
-            name = account_by_author(replace(self.config, default=self._default, environ=environ), author)
+            name = self._default if self._routing is None else account_by_author(self._routing, author)
         if name is None:
             raise SettingsError("relay.account: nothing says which account sends.", field="account")
-        return self.config.account(name)
+        return self.account(name)
 
     def check(self, user: User | None, account: Account, senders: Iterable[str]) -> None:
         """Raise ``Denied`` where one of the addresses may not be sent from."""

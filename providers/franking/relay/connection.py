@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._sender = ""
         self._recipients: list[str] = []
         self._sent = False  # a first MAIL was taken
-        self._unconfirmed: str | None = None  # the message whose reply was the last thing written
+        self._unconfirmed: Taken | None = None  # the message whose reply was the last thing written
         self.user: User | None = None
         self.address = "?"
         self.deadline = 0.0
@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
         self._gone = True
         if exc is None:
             self._confirm()
+        elif self._unconfirmed is not None:
+            self._server.acceptance.left(self._unconfirmed.key)
         self._server.leaves(self)
         self._drop_message()
 
@@ -320,8 +322,9 @@ class Connection(asyncio.Protocol):
         self.receiver.answer(taken.reply)
         if not self._gone:
             self._flush()
-            if taken.id is not None and not taken.withdrawn:
-                self._unconfirmed = taken.id
+            self._unconfirmed = taken
+        else:
+            self._server.acceptance.left(taken.key)
         values = {
             "id": taken.id, "client": self.address, "user": self._name, "account": taken.account,
             "from": taken.author or sender, "to": recipients, "bytes": taken.size or end.size,
@@ -334,7 +337,7 @@ class Connection(asyncio.Protocol):
     def _confirm(self) -> None:
         """Take note that the last reply has come: its client went on, or left in good order."""
         if self._unconfirmed is not None:
-            self._server.acceptance.intake.answered(self._unconfirmed)
+            self._server.acceptance.answered(self._unconfirmed)
             self._unconfirmed = None
 
     async def _log_in(self, login: Login) -> None:

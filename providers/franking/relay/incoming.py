@@ -44,7 +44,7 @@ class Unwanted(Exception):
 class Header:
     """A message's header, read once: its fields, who wrote it, where it has been."""
 
-    __slots__ = ("authors", "end", "fields", "names", "octets")
+    __slots__ = ("authors", "end", "fields", "message_id", "missing", "names", "octets")
 
     def __init__(self, begin: bytes, *, utf8: bool = False) -> None:
         """Read the header at the beginning of a message; ``utf8``: its client knows SMTPUTF8. Raises ``Unwanted``."""
@@ -64,6 +64,19 @@ class Header:
         if self.names.count(b"received") > MOST_HOPS:
             raise Unwanted(554, "5.4.6", "the message goes in a circle: it has passed more than 30 servers")
         self.authors = self.addresses("from")
+        self.message_id = next((_value(line) for name, line in self.fields if name == b"message-id"), "")
+        #: what will be added
+        self.missing = tuple(
+            [
+                word
+                for word, there in (
+                    ("date", b"date" in self.names),
+                    ("from", self.authors),
+                    ("message-id", self.message_id),
+                )
+                if not there
+            ]
+        )
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the addresses in the fields of that name. Raises ``Unwanted``."""
@@ -82,10 +95,6 @@ class Header:
         return tuple(found)
 
     @property
-    def message_id(self) -> str:
-        return next((_value(line) for name, line in self.fields if name == b"message-id"), "")
-
-    @property
     def subject(self) -> str:
         for name, line in self.fields:
             if name == b"subject":
@@ -96,16 +105,6 @@ class Header:
 
                 return decoded("subject", value.decode("utf-8", "surrogateescape"))
         return ""
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Return what will be added: ``date``, ``message-id``, ``from``."""
-        lacks = [] if self.authors else ["from"]
-        if b"date" not in self.names:
-            lacks.insert(0, "date")
-        if not self.message_id:
-            lacks.append("message-id")
-        return tuple(lacks)
 
 
 @dataclass(slots=True, weakref_slot=True)

@@ -131,7 +131,7 @@ class Monitor:
         accounts = []
         access = self._acceptance.access
         for name in access.accounts():
-            why = self._acceptance.blocked.why(access.config.account(name))
+            why = self._acceptance.blocked.why(access.account(name))
             findings: list[dict[str, Any]] = []
             level = "ok"
             if why is not None:
