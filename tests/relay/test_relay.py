@@ -6,6 +6,7 @@ import base64
 import os
 import smtplib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -249,7 +250,7 @@ def test_encryption_and_logins(relay: Start, certificates: Certificates) -> None
             {"address": "127.0.0.1:0", "tls": "implicit"},
         ]
         box = relay("shop", listen=listen, users=USERS)
-        context = __import__("ssl")._create_unverified_context()
+        context = ssl._create_unverified_context()
         with box.client() as client:
             client.starttls(context=context)
             client.login("printer", "tajne")
@@ -262,6 +263,34 @@ def test_encryption_and_logins(relay: Start, certificates: Certificates) -> None
     assert str(first["fingerprint"]).startswith("SHA256 ")
     state = Path(os.environ["FRANKING_STATE_DIR"])
     assert (state / "relay.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_comes_with_the_end_of_the_handshake_counts(relay: Start) -> None:
+    """In TLS 1.3 a client sends its EHLO with its last handshake record, in one segment (msmtp, nodemailer)."""
+    save(1)
+    box = relay("shop", listen=[{"address": "127.0.0.1:0", "tls": "starttls"}])
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    inside = ssl._create_unverified_context().wrap_bio(coming, going)
+    with socket.create_connection(box.address, timeout=20) as sock:
+        sock.sendall(b"EHLO x\r\nSTARTTLS\r\n")
+        wait_until(lambda: sock.recv(4096).endswith(b"220 2.0.0 go on\r\n"))
+        while True:
+            try:
+                inside.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                if octets := going.read():
+                    sock.sendall(octets)
+                coming.write(sock.recv(65536))
+        inside.write(b"EHLO x\r\n")
+        sock.sendall(going.read())  # Finished and EHLO
+        said = b""
+        while b"250 " not in said:
+            try:
+                said += inside.read(4096)
+            except ssl.SSLWantReadError:
+                coming.write(sock.recv(65536))
+    assert said.startswith(b"250-localhost\r\n")
 
 
 def test_wrong_logins_are_slowed_and_ended(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:

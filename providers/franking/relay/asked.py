@@ -46,7 +46,10 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """The reply that asks for the handshake stands in the output; whatever came behind the command was dropped."""
+    """The reply that asks for the handshake stands in the output; what came behind the command was dropped.
+
+    Feed nothing more that comes in plain.
+    """
 
 
 @dataclass(frozen=True, slots=True)

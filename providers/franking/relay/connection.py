@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._server, self.listen = server, listen
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._paused = self._gone = self._closing = self._utf8 = False
+        self._paused = self._gone = self._closing = self._securing = self._utf8 = False
         self._spool: Spool | None = None
         self._too_large = self._no_room = False
         self._over = 0  # octets that came of a message that is refused already
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._paused:
+        if self._transport is not None and not (self._paused or self._securing):
             self._transport.resume_reading()
 
     # -- driving -----------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._deal(event)
         self._flush()
         transport = self._transport
-        if transport is None or self._closing:
+        if transport is None or self._closing or self._securing:
             return
         full = self.receiver.busy and self.receiver.waiting > AHEAD
         if full != self._paused:
@@ -181,6 +181,10 @@ class Connection(asyncio.Protocol):
             case Login():
                 self._begin_task(self._log_in(event))
             case StartTls():
+                self._flush()
+                self._securing = True
+                if self._transport is not None:
+                    self._transport.pause_reading()  # what comes now belongs to the handshake
                 self._begin_task(self._secure())
             case Hangup(reason):
                 if reason in ODD:
@@ -367,8 +371,6 @@ class Connection(asyncio.Protocol):
     async def _secure(self) -> None:
         transport = self._transport
         assert transport is not None
-        transport.pause_reading()  # what comes now belongs to the handshake
-        self._flush()
         try:
             made = await self._server.loop.start_tls(
                 transport,
@@ -385,7 +387,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         assert made is not None
-        self._transport = made
+        self._transport, self._securing = made, False
         self.receiver.secured()
         self.receiver.terms = self._terms()
 

@@ -135,9 +135,11 @@ class Receiver:
         return "ESMTP" + "S" * self.tls + "A" * (self.user is not None)
 
     def secured(self) -> None:
-        """Begin anew inside TLS: nothing that was said in plain counts (RFC 3207 §4.2)."""
+        """Begin anew inside TLS: nothing that was said in plain counts (RFC 3207 §4.2).
+
+        What was fed since ``StartTls`` came through TLS: clients send their EHLO with the end of the handshake.
+        """
         self.tls, self.helo, self.esmtp, self._waits = True, None, False, False
-        self._inbox.clear()
         self._reset()
 
     # -- words -------------------------------------------------------------------------------------------------------
