@@ -52,10 +52,15 @@ BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
     "outbox": {
         "queue beside a bare commit": ("ratio", "≤", 1.5),
         "put_many, times faster than queue": ("ratio", "≥", 8.0),
+        "queue, times faster than nullmailer": ("ratio", "≥", 5.0),
+        "queue, times faster than Postfix": ("ratio", "≥", 10.0),
+        "queue and delivery, times faster than nullmailer": ("ratio", "≥", 1.0),
+        "queue and delivery, times faster than Postfix": ("ratio", "≥", 1.0),
         "delivery, window 1, beside send_many": ("ratio", "≥", 0.7),
         "delivery, window 16, beside send_many": ("ratio", "≥", 0.7),
         "a page of the list, many rows": ("ratio", "≤", 1.5),
         "claiming, many rows": ("ratio", "≤", 1.5),
+        **{f"25 MB, peak memory, {route}": ("MiB", "≤", 8.0) for route in ("SMTP", "Gmail", "Graph")},
     },
     "start-up": {
         "import franking": ("ratio", "≤", 1.3),
@@ -77,7 +82,11 @@ def budgets(*, quick: bool) -> str:
     sent["file of 25 MB"] = sent.pop("file")
     sent["composing"] = compose.measure(messages=2, rounds=1, file_size=100_000) if quick else compose.measure()
     sent |= api.measure(messages=8, connections=2, file_size=4_000_000) if quick else api.measure()
-    sent["outbox"] = outbox.measure(messages=5, rounds=1, round_trip=0.002, rows=10) if quick else outbox.measure()
+    sent["outbox"] = (
+        outbox.measure(messages=5, rounds=1, round_trip=0.002, rows=10, file_size=400_000)
+        if quick
+        else outbox.measure()
+    )
     sent["start-up"] = startup.measure(rounds=1 if quick else 20)
     return report.budgets(sent, BUDGETS)
 

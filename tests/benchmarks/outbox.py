@@ -1,24 +1,19 @@
 """The outbox beside what it is made of, in the same run: a bare SQLite commit of the same octets, ``send_many`` of a
-list over a far server, and itself with few rows.
+list over a far server, and itself with few rows. Other people's queues stand in ``outbox_peers.py``.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from unittest import mock
 
 import franking
 from benchmarks.compose import side_by_side
-from benchmarks.peers import SENDER, ready
+from benchmarks.outbox_peers import beside, memory, shop, smtp
+from benchmarks.peers import ready
 from franking.outbox.claims import Claims
 from franking.outbox.holds import Holds
-from servers.delay import HOST, Delay
+from servers.delay import Delay
 from servers.sink import Sink
 
 __all__ = ["measure"]
@@ -34,21 +29,9 @@ MANY = (
 )
 
 
-@contextmanager
-def shop(port: int = 1) -> Iterator[Path]:
-    """Give a directory with an account "shop", and nothing else in it."""
-    with tempfile.TemporaryDirectory() as name:
-        here = Path(name)
-        table = f'[accounts.shop]\nprovider = "smtp"\nfrom = "{SENDER}"\nhost = "{HOST}"\nport = {port}\n'
-        (here / "accounts.toml").write_text(table + 'security = "none"\n')
-        places = {"FRANKING_CONFIG": str(here / "accounts.toml"), "FRANKING_STATE_DIR": str(here / "state")}
-        with mock.patch.dict(os.environ, places):
-            yield here
-
-
 def putting(messages: int, rounds: int) -> Rows:
     """Seconds for each message that is put down alone and among many, as ratios."""
-    with shop() as here:
+    with shop(smtp(1)) as here:
         mailer, box = franking.connect("shop"), franking.Outbox()
         bare = sqlite3.connect(here / "bare.sqlite3", isolation_level=None)
         for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "CREATE TABLE t (data BLOB)"):
@@ -79,7 +62,7 @@ def putting(messages: int, rounds: int) -> Rows:
 def delivering(messages: int, rounds: int, round_trip: float) -> Rows:
     """Messages per second through the outbox, as a share of ``send_many``'s, on a connection of the same window."""
     found: Rows = {}
-    with Sink() as sink, Delay(sink.port, one_way=round_trip / 2) as proxy, shop(proxy.port):
+    with Sink() as sink, Delay(sink.port, one_way=round_trip / 2) as proxy, shop(smtp(proxy.port)):
         for window in (1, 16):
             batch = [ready(number) for number in range(messages)]
             box = franking.Outbox()
@@ -105,7 +88,7 @@ def growing(few: int, many: int) -> Rows:
     """How much longer a page of the list, and claiming the next, take with many rows."""
     times: dict[int, tuple[float, float]] = {}
     for number in (few, many):
-        with shop() as here:
+        with shop(smtp(1)) as here:
             box = franking.Outbox(here / "outbox")
             list(box.put_many("shop", [ready(0)]))
             with box.database.transaction() as connection:
@@ -123,10 +106,19 @@ def growing(few: int, many: int) -> Rows:
     return {"a page of the list, many rows": {"ratio": page}, "claiming, many rows": {"ratio": claim_one}}
 
 
-def measure(*, messages: int = 500, rounds: int = 3, round_trip: float = 0.02, rows: int = 1_000_000) -> Rows:
-    """Measure everything; ratios."""
+def measure(
+    *,
+    messages: int = 500,
+    rounds: int = 3,
+    round_trip: float = 0.02,
+    rows: int = 1_000_000,
+    file_size: int = 25_000_000,
+) -> Rows:
+    """Measure everything; ratios, and MiB."""
     return {
         **putting(messages, rounds),
+        **beside(messages // 5, rounds),
+        **memory(file_size),
         **delivering(messages, rounds, round_trip),
         **growing(min(1000, rows), rows),
     }
@@ -134,4 +126,4 @@ def measure(*, messages: int = 500, rounds: int = 3, round_trip: float = 0.02, r
 
 if __name__ == "__main__":
     for what, row in measure().items():
-        print(f"{what}: {row['ratio']:.2f}")
+        print(f"{what}: " + ", ".join(f"{value:.2f} {unit}" for unit, value in row.items()))

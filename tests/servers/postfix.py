@@ -26,7 +26,14 @@ class Postfix:
     """
 
     def __init__(
-        self, certificates: Certificates, *, plain: int, starttls: int, tls: int, auth_socket: Path | None = None
+        self,
+        certificates: Certificates,
+        *,
+        plain: int,
+        starttls: int,
+        tls: int,
+        auth_socket: Path | None = None,
+        relay: int | None = None,
     ) -> None:
         needs_root("Postfix")
         find("postfix")
@@ -49,8 +56,10 @@ class Postfix:
             "gid": owner[1],
             "limit": SIZE_LIMIT,
         }
-        sasl = "" if auth_socket is None else _SASL.format(auth_socket=auth_socket)
-        (config / "main.cf").write_text(_MAIN.format(**values) + sasl)
+        more = "" if auth_socket is None else _SASL.format(auth_socket=auth_socket)
+        if relay is not None:
+            more += f"transport_maps = static:{{smtp:[{HOST}]:{relay}}}\n"
+        (config / "main.cf").write_text(_MAIN.format(**values) + more)
         (config / "master.cf").write_text(_MASTER.format(host=HOST, plain=plain, starttls=starttls, tls=tls))
         (config / "mailboxes").write_text("if !/^nobody@/\n/@example\\.(cz|com)$/ inbox/\nendif\n")
         (config / "recipients").write_text("/^later@/ 450 4.2.1 The mailbox is busy, try again later\n")
@@ -64,14 +73,16 @@ class Postfix:
     def stop(self) -> None:
         self.daemon.stop()
 
-    def settle(self) -> None:
+    def settle(self, *, maildrop: bool = False) -> None:
         """Wait until nobody is connected and everything that was accepted has been delivered: what is not in ``inbox``
-        now never comes.
+        now never comes. ``maildrop``: what sendmail put down too.
         """
         spool = self.directory / "spool"
         deadline = time.monotonic() + START
         while in_use((self.plain_port, self.port, self.tls_port)) or any(
-            path.is_file() for name in ("incoming", "active", "deferred") for path in (spool / name).rglob("*")
+            path.is_file()
+            for name in ("maildrop",) * maildrop + ("incoming", "active", "deferred")
+            for path in (spool / name).rglob("*")
         ):
             assert time.monotonic() < deadline, "Postfix does not come to rest"
             time.sleep(0.01)
@@ -180,6 +191,7 @@ anvil unix - - n - 1 anvil
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 virtual unix - n n - - virtual
 pickup unix n - n 60 1 pickup
 showq unix n - n - - showq
