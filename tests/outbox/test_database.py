@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,51 @@ def test_files_that_no_row_names_go_after_an_hour(box: Store) -> None:
         os.utime(path, (1, 1))
     box.purge()
     assert sorted(path.name for path in bodies.iterdir()) == sorted([new.name, f"{entry.id}.eml"])
+
+
+def test_an_accepted_body_that_was_left_over_goes_too(box: Store) -> None:
+    """Its runner was killed just behind the commit."""
+    entry = franking.connect("shop").queue(large(b"x" * 400_000))
+    with box.database.transaction() as connection:
+        connection.execute("UPDATE entries SET state = 'accepted', finished_at = 9e9")
+    path = box.directory / "bodies" / f"{entry.id}.eml"
+    os.utime(path, (1, 1))
+    assert box.purge() == []
+    assert not path.exists()
+
+
+def test_a_read_only_disk_hides_no_error_of_its_own(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be tidied up and cannot be is left; what went wrong is what is told."""
+
+    def read_only(path: Path, *more: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(franking.SettingsError, match="Read-only"):
+        patch.setattr(Path, "rename", read_only)
+        patch.setattr(Path, "unlink", read_only)
+        franking.connect("shop").queue(large(b"x" * 400_000))
+    assert box.counts()["queued"] == 0
+
+
+def test_a_commit_that_is_in_doubt_keeps_its_body(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk broke in its sync: whether it is there, the next who opens the file will see."""
+
+    class Broken(sqlite3.OperationalError):
+        sqlite_errorname = "SQLITE_IOERR_FSYNC"
+
+    real = Store().database.transaction
+
+    @contextlib.contextmanager
+    def broken(self: Any) -> Iterator[Any]:
+        with real() as connection:
+            yield connection
+            raise Broken("disk I/O error")
+
+    with monkeypatch.context() as patch, pytest.raises(franking.SendError, match="may be there") as caught:
+        patch.setattr(database.Database, "transaction", broken)
+        franking.connect("shop").queue(large(b"x" * 400_000))
+    assert caught.value.temporary
+    assert [path.suffix for path in (box.directory / "bodies").iterdir()] == [".eml"]
 
 
 def test_no_secret_is_in_the_outbox(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,21 @@ def test_what_a_dead_runner_had_is_unknown_only_where_it_may_have_left(box: fran
     living.close()
 
 
+def test_who_was_killed_at_rest_leaves_no_lock_for_long(box: franking.Outbox) -> None:
+    save(1)
+    box.counts()
+    living, dead = Claims(Store().database), Claims(Store().database)
+    dies(dead)
+    for claims in (living, dead):
+        claims._path.touch()
+        os.utime(claims._path, (1, 1))
+    fresh = living._path.with_name("f.lock")
+    fresh.touch()  # of one that begins just now
+    box.run(once=True)
+    assert sorted(path.name for path in living._path.parent.iterdir()) == sorted([living._path.name, fresh.name])
+    living.close()
+
+
 def test_the_mark_is_a_fence(box: franking.Outbox) -> None:
     """Whose rows were taken over sends nothing more of them, and settles only what it had marked."""
     save(1)

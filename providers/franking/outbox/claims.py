@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking.outbox.body import remove
+from franking.outbox.body import orphans, remove
 from franking.outbox.entry import about, write_value, written
 from franking.outbox.holds import FAR
 from franking.outbox.rows import ENDED
@@ -76,24 +76,36 @@ class Claims:
         """Take over the rows of runners that are dead: those with the mark become unknown (and are returned), the
         others are queued again.
         """
-        import filelock
-
         unknown: list[int] = []
         found = self.database.rows(f"SELECT DISTINCT runner FROM entries WHERE {ENDED} AND state = 'sending'")
         for runner in [row["runner"] for row in found if row["runner"] != self.runner]:
-            path = self._lock_file(runner)
-            lock = filelock.FileLock(path, mode=0o600, thread_local=False)
-            with self.database.ready(), suppress(filelock.Timeout):
-                lock.acquire(timeout=0)
-            if not lock.is_locked:
-                continue  # it lives
-            try:
-                with self.database.transaction() as connection:
-                    unknown += _take_over(connection, runner, now)
-            finally:
+            with self._dead(self._lock_file(runner)) as dead:
+                if dead:
+                    with self.database.transaction() as connection:
+                        unknown += _take_over(connection, runner, now)
+        return unknown
+
+    def sweep(self) -> None:
+        """Remove the lock files of runners that were killed while they rested; one that begins has a fresh one."""
+        with self.database.ready():
+            for path in orphans(self._path.parent, {self._path.name}):
+                with self._dead(path):
+                    pass
+
+    @contextmanager
+    def _dead(self, path: Path) -> Iterator[bool]:
+        """Hold a runner's lock and remove its file afterwards; give False where the runner itself holds it."""
+        import filelock
+
+        lock = filelock.FileLock(path, mode=0o600, thread_local=False)
+        with self.database.ready(), suppress(filelock.Timeout):
+            lock.acquire(timeout=0)
+        try:
+            yield lock.is_locked
+        finally:
+            if lock.is_locked:
                 lock.release()
                 remove(path)
-        return unknown
 
     def claim(
         self, account: str, limit: int, now: float, settled: Iterable[Settlement] = (), started: Sequence[int] = ()

@@ -243,8 +243,11 @@ class Database:
             )
         reason = "busy" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else "full"
         words = f"is in use by another program for over {BUSY_SECONDS:g} seconds" if reason == "busy" else str(problem)
+        end = "Nothing was put into the outbox; try again."
+        if name.startswith(_IN_DOUBT):
+            end = "What was being put into the outbox may be there all the same; with a key, trying again is safe."
         return SendError(
-            f"{self.path}: {words}. Nothing was put into the outbox; try again.",
+            f"{self.path}: {words}. {end}",
             step="settings",
             temporary=True,
             evidence=_evidence(reason, self.path, str(problem)),
@@ -315,11 +318,14 @@ class _Transaction:
                 self._connection.execute("ROLLBACK")
 
 
+_IN_DOUBT = "SQLITE_IOERR"
+
+
 def in_doubt(problem: BaseException) -> bool:
     """Return whether a commit that failed may be there when the file is opened next: the disk broke while it was synced
     (https://sqlite.org/rescode.html#ioerr_fsync).
     """
-    return (getattr(problem.__cause__, "sqlite_errorname", None) or "").startswith("SQLITE_IOERR")
+    return (getattr(problem.__cause__, "sqlite_errorname", None) or "").startswith(_IN_DOUBT)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -152,6 +152,7 @@ class Runner:
         """Remove what is past its keeping, and tell of what needs a person; neither stops the mail."""
         try:
             self.store.purge()
+            self.claims.sweep()
             put_notice(self.store)
         except FrankingError as problem:
             _log.warning("%s", problem)
