@@ -129,10 +129,8 @@ class Runner:
 
     def _rest(self, stop: threading.Event) -> None:
         """Wait until there may be something to do; who stops a runner with ``awake`` sets that too."""
-        if self.awake is None:
-            stop.wait(POLL_SECONDS)
-        else:
-            self.awake.wait(POLL_SECONDS)
+        (self.awake or stop).wait(POLL_SECONDS)
+        if self.awake is not None:
             self.awake.clear()
 
     def _look(self, *, once: bool) -> None:
