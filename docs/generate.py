@@ -19,6 +19,7 @@ from franking.registry import providers
 
 FOLDER = Path(__file__).parent
 GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
+RECORDINGS = runpy.run_path(str(FOLDER / "recordings.py"))
 FAILURES = runpy.run_path(str(FOLDER / "failures.py"))
 
 
@@ -190,11 +191,17 @@ def setup() -> str:
         rows.append(f"| {road.title} | {' | '.join(map(str, roads['counted'](road)))} | {road.acts} |")
     before, _, rest = (FOLDER / "setup.md").read_text("utf-8").partition(ROADS[0])
     _, _, after = rest.partition(ROADS[1])
-    return "".join((before, ROADS[0], "\n", "\n".join(rows), "\n\n", ROADS[1], after))
+    return RECORDINGS["fill"]("".join((before, ROADS[0], "\n", "\n".join(rows), "\n\n", ROADS[1], after)))
+
+
+def quick_start() -> str:
+    """Return the page with what the program prints today; the rest is written by hand."""
+    return RECORDINGS["fill"]((FOLDER / "quick-start.md").read_text("utf-8"))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "setup.md": setup,
+    "quick-start.md": quick_start,
     "index.md": index,
     "architecture.md": architecture,
     **FAILURES["PAGES"],

@@ -7,7 +7,18 @@ import unicodedata
 import pytest
 
 from franking import text
-from franking.text import blanked, bounded, escaped, json_object, nearest, one_line, page_text, shortened, visible
+from franking.text import (
+    blanked,
+    bounded,
+    escaped,
+    json_object,
+    nearest,
+    one_line,
+    page_text,
+    shortened,
+    size_in_words,
+    visible,
+)
 
 
 @pytest.mark.parametrize("char", ["\x00", "\x1b", "\x7f", "\x85", "\u2028", "\ud800", "\ufeff", "\xad"])
@@ -90,3 +101,19 @@ def test_a_json_object_is_read(text: str | bytes) -> None:
 )
 def test_what_is_no_json_object_is_none(text: str | bytes) -> None:
     assert json_object(text) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1 KiB"),
+        (1430, "1.4 KiB"),
+        (26_214_400, "25 MiB"),
+        (26_214_401, "25.0 MiB"),
+        (3_000_000, "2.9 MiB"),
+    ],
+)
+def test_sizes_are_as_a_person_reads_them(size: int, words: str) -> None:
+    assert size_in_words(size) == words

@@ -25,7 +25,7 @@ from franking.message.headers import read_addresses
 from franking.net import http, http_errors
 from franking.provider import Observer, Receipt, Step
 from franking.session_guard import SessionGuard
-from franking.text import bounded, json_object, page_text
+from franking.text import bounded, json_object, page_text, size_in_words
 
 if TYPE_CHECKING:
     from requests import Response
@@ -394,4 +394,4 @@ class Progress:
         self._observer(Step(problem.step or "message", "failed", self.ms, problem.message))
 
     def _whole(self) -> None:
-        self._observer(Step("message", "ok", self.ms, f"{self._total:,} bytes", done=self._total, total=self._total))
+        self._observer(Step("message", "ok", self.ms, size_in_words(self._total), done=self._total, total=self._total))

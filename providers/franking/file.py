@@ -16,6 +16,7 @@ from franking.account.fields import Field
 from franking.errors import Evidence, FrankingError, Refused, SettingsError
 from franking.provider import Destination, Facts, Receipt, RouteFacts, Step, Steps
 from franking.session_guard import SessionGuard
+from franking.text import size_in_words
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -115,7 +116,7 @@ class FileSession:
             if not isinstance(broken, FrankingError):
                 broken.possibly_sent = False  # type: ignore[attr-defined]  # Ctrl-C
             raise
-        self._observer(Step("message", "ok", _since(started), f"{size:,} bytes"))
+        self._observer(Step("message", "ok", _since(started), size_in_words(size)))
         self._observer(Step("accepted", "ok", 0.0, str(final)))
         return Receipt(
             message_id=content.message_id,

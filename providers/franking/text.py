@@ -24,6 +24,7 @@ __all__ = [
     "one_line",
     "page_text",
     "shortened",
+    "size_in_words",
     "suggestion",
     "visible",
 ]
@@ -57,6 +58,17 @@ def _replaced(text: str, instead: Callable[[str], str]) -> str:
 def shortened(text: str, limit: int) -> str:
     """Return at most ``limit`` characters of a text, the last of them an ellipsis where it is longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def size_in_words(size: int) -> str:
+    """Return a number of octets as a person reads it: ``512 bytes``, ``1.4 KiB``, ``25 MiB``."""
+    if size < 1024:
+        return f"{size} bytes"
+    unit, divisor = "KiB", 1024
+    if size >= 1024**2:
+        unit, divisor = "MiB", 1024**2
+    whole, rest = divmod(size, divisor)
+    return f"{size / divisor:.1f} {unit}" if rest else f"{whole} {unit}"
 
 
 def visible(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -1,5 +1,5 @@
-"""Every Python block of the documentation runs as it stands, page by page, with an account "shop" that writes its mail
-to a directory.
+"""Every Python block of the documentation runs as it stands, page by page, with accounts "shop" and "example" that
+write their mail to a directory.
 
 What an example takes from its reader's program (``messages``, ``put_back`` …) stands in ``SURROUNDINGS``; settings
 files and reports of failures need no more.
@@ -68,7 +68,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An account "shop" whose mail lands in a directory, and the files that the examples attach."""
     path = tmp_path / "mail"
     path.mkdir()
-    table = f'[accounts.shop]\nprovider = "file"\nfrom = "Jan Novák <info@novak.cz>"\npath = {str(path)!r}\n'
+    account = f'provider = "file"\nfrom = "Jan Novák <info@novak.cz>"\npath = {str(path)!r}\n'
+    table = f'default = "shop"\n[accounts.shop]\n{account}[accounts.example]\n{account}'
     Path(os.environ["FRANKING_CONFIG"]).write_text(table, encoding="utf-8")
     monkeypatch.setenv("MAIL_PASSWORD", "x")
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,7 @@ from franking.discovery.recommend import recommend
 from franking.discovery.recommendation import Recommendation, phrase
 from franking.errors import MessageError, SettingsError
 from franking.message.address import Address
+from franking.text import size_in_words
 from franking_cli.command import command
 from franking_cli.console import Console, shell, visible
 
@@ -132,5 +133,5 @@ def _show_port(console: Console, result: Probed) -> None:
         symbol, style = "✓", "good"
         words.append(f"login {', '.join(result.auth)}" if result.auth else "no login")
         if result.size:
-            words.append(f"up to {result.size:,} octets")
+            words.append(f"up to {size_in_words(result.size)}")
     console.say(f"{symbol} {result.port:<5} {visible('; '.join(filter(None, words)))}", style, hang=" " * 8)

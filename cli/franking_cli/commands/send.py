@@ -18,6 +18,7 @@ from franking.provider import SupportsPlan
 from franking.sending import testsend
 from franking.sending.connect import account_for, connect
 from franking.sending.mailer import Mailer
+from franking.text import size_in_words
 from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
@@ -163,7 +164,8 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
     console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(recipients)}", hang=" " * 12)
     console.say(
-        f"Size:       {size:,} bytes{_allowed(route.size)}; recipients: {len(recipients)}{_allowed(route.recipients)}"
+        f"Size:       {size_in_words(size)}{_allowed(route.size and size_in_words(route.size))}; "
+        f"recipients: {len(recipients)}{_allowed(route.recipients)}"
     )
     if how is not None:
         console.say(f"How:        {how}", hang=" " * 12)
@@ -171,8 +173,8 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     console.binary(content.chunks(bcc=True))
 
 
-def _allowed(limit: int | None) -> str:
-    return f" of {limit:,} allowed" if limit else ""
+def _allowed(limit: object) -> str:
+    return f" of {limit} allowed" if limit else ""
 
 
 # --- composing --------------------------------------------------------------------------------------------------------

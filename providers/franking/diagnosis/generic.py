@@ -7,6 +7,7 @@ from typing import Any
 
 from franking.diagnosis.rules import Rule
 from franking.errors import Evidence
+from franking.text import size_in_words
 
 __all__ = ["GENERIC"]
 
@@ -22,6 +23,10 @@ def _not_implicit_tls(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 def _not_starttls(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return values.get("security") != "starttls"
+
+
+def _sizes(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: size_in_words(size) for key in ("size", "limit") if isinstance(size := values.get(key), int)}
 
 
 _WRONG_PORT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
@@ -107,7 +112,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("limit", "limit.connections", "connections", temporary=True),
     _on("limit", "rate.limited", "retry-after", temporary=True),
     # the message, before anything left
-    Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False),
+    Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False, adds=_sizes),
     _on("message", "message.attachment", "attachment-unreadable", "attachment-changed", "changed"),
     _on("message", "recipient.too-many", "too-many-recipients"),
     _on("message", "message.envelope-differs", "envelope-differs"),

@@ -19,7 +19,7 @@ from franking.gmail.facts import API, FACTS
 from franking.gmail.issuer import missing_extra
 from franking.message.content import Content
 from franking.net.upload import Rereadable, may_resume, resumed
-from franking.text import bounded
+from franking.text import bounded, size_in_words
 
 if TYPE_CHECKING:
     from franking.account.account import Account
@@ -67,7 +67,8 @@ class GmailSession(ApiSession[GmailClient, Outgoing]):
         size, limit = content.size_with_bcc(), FACTS.route(API).size
         if limit is not None and size > limit:
             raise MessageError(
-                f"The message has {size} bytes; the Gmail API takes {limit}, that is files of about 25 MB. "
+                f"The message has {size_in_words(size)}; the Gmail API takes {size_in_words(limit)}, that is files of "
+                "about 25 MiB. "
                 "Send a link instead.",
                 evidence=Evidence("message", reason="too-large", details={"size": size, "limit": limit}),
             )

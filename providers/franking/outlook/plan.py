@@ -14,6 +14,7 @@ from franking.message.parser import Part, Parts
 from franking.outlook.consent import consent_details
 from franking.outlook.facts import FACTS, GRAPH, scopes
 from franking.outlook.graph_json import FILE_LIMIT, Segments, draft_mime, json_segments, lost_headers
+from franking.text import size_in_words
 
 __all__ = ["Plan", "plan", "rewritten"]
 
@@ -60,7 +61,10 @@ def plan(account: Account, content: Content) -> Plan:
     limit = FACTS.route(GRAPH).size
     if limit is not None and size > limit:
         raise _too_large(
-            f"The message has {size} bytes; Exchange takes at most {limit}. Send a link instead.", size, limit
+            f"The message has {size_in_words(size)}; Exchange takes at most {size_in_words(limit)}. "
+            "Send a link instead.",
+            size,
+            limit,
         )
     if size <= MIME_LIMIT and account.save_to_sent:
         return Plan(content, size, "mime")
@@ -68,7 +72,7 @@ def plan(account: Account, content: Content) -> Plan:
     if not parts.complete:
         raise MessageError(
             "The message is signed or holds more forms than text and HTML, which only survives unchanged: "
-            f"up to {MIME_LIMIT} bytes with a copy in Sent Items, or on the route smtp.",
+            f"up to {size_in_words(MIME_LIMIT)} with a copy in Sent Items, or on the route smtp.",
             evidence=Evidence("message", reason="not-divisible", details={"size": size, "limit": MIME_LIMIT}),
         )
     lost = lost_headers(parts, time.time())
@@ -103,7 +107,7 @@ def _require_json(size: int, lost: tuple[str, ...], fits: bool) -> None:
         )
     if not fits:
         raise _too_large(
-            f"The message has {size} bytes; without a copy in Sent Items (save_to_sent = false) Graph takes "
+            f"The message has {size_in_words(size)}; without a copy in Sent Items (save_to_sent = false) Graph takes "
             "about 3 MB.",
             size,
             MIME_LIMIT,
@@ -113,11 +117,12 @@ def _require_json(size: int, lost: tuple[str, ...], fits: bool) -> None:
 def _draft(content: Content, size: int, parts: Parts, lost: tuple[str, ...]) -> Plan:
     if len(draft_mime(header_of(content), parts)) > MIME_LIMIT:
         raise _too_large(
-            f"The text of the message has more than {MIME_LIMIT} bytes; attach it as a file.", size, MIME_LIMIT
+            f"The text of the message has more than {size_in_words(MIME_LIMIT)}; attach it as a file.", size, MIME_LIMIT
         )
     warnings: tuple[str, ...] = ()
     if size > USUAL_LIMIT:
-        warnings = (f"Exchange refuses more than {USUAL_LIMIT} bytes unless the administrator has raised the limit",)
+        usual = size_in_words(USUAL_LIMIT)
+        warnings = (f"Exchange refuses more than {usual} unless the administrator has raised the limit",)
     return Plan(content, size, "draft", warnings, as_mime=bool(lost or rewritten(parts)), parts=parts)
 
 
@@ -137,7 +142,7 @@ def _needs_permission(account: Account, size: int, lost: tuple[str, ...], fits: 
     wanted = account.replace(large_attachments=True)
     details = {"size": size, "limit": MIME_LIMIT, **consent_details(wanted, scopes(wanted, GRAPH))}
     return MessageError(
-        f"The message has {size} bytes, {why}; larger ones need one more permission (Mail.ReadWrite), or the route "
-        f"smtp, which needs none. {way}",
+        f"The message has {size_in_words(size)}, {why}; larger ones need one more permission (Mail.ReadWrite), or the "
+        f"route smtp, which needs none. {way}",
         evidence=Evidence("message", reason="large-attachments", details=details),
     )

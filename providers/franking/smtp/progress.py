@@ -7,6 +7,7 @@ from collections.abc import Callable
 from franking.errors import FrankingError
 from franking.provider import Observer, Receipt, Step
 from franking.smtp.transaction import Transaction
+from franking.text import size_in_words
 
 __all__ = ["Progress"]
 
@@ -54,7 +55,7 @@ class Progress:
         self._over = True
         count = len(self._transaction.accepted)
         recipients = "1 recipient" if count == 1 else f"{count} recipients"
-        self._observer(Step("message", "ok", self._ms(), f"{self._transaction.size:,} octets to {recipients}"))
+        self._observer(Step("message", "ok", self._ms(), f"{size_in_words(self._transaction.size)} to {recipients}"))
         self._started = self._clock()
         self._observer(Step("accepted", "running"))
 

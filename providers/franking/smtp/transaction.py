@@ -36,6 +36,7 @@ from franking.message.content import Content
 from franking.provider import Receipt
 from franking.smtp.protocol import Capabilities, Reply
 from franking.smtp.replies import recipient_refused, refusal
+from franking.text import size_in_words
 
 __all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction", "path"]
 
@@ -341,5 +342,5 @@ def _not_offered(capabilities: Capabilities, extension: str, what: str, field: s
 
 def _too_large(size: int, limit: int) -> Refused:
     evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
-    words = f"The message has {size} octets; the server takes at most {limit}."
+    words = f"The message has {size_in_words(size)}; the server takes at most {size_in_words(limit)}."
     return Refused(words, step="message", evidence=evidence)

@@ -1,0 +1,134 @@
+"""What the program prints, for the pages that show it: each scene is played for real, at a terminal of 80 columns and
+against servers on this machine. ``generate.py`` puts them where a page has their mark; what differs each time (ports,
+times, dates) is replaced by the same each time.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import dns.resolver
+import pytest
+
+from commandline import Person
+from franking.discovery import lookup
+from servers.names import Names
+from servers.smtp import SmtpServer
+from servers.web import Authority
+
+MARK = re.compile(
+    r"(<!-- recording: ([\w-]+), made by docs/recordings.py -->\n).*?(<!-- end of recording -->)", re.DOTALL
+)
+PASSWORD = "Correct-Horse"  # noqa: S105  (of a server that lives for a second)
+
+
+class Seen(Person):
+    """A person whose typing is seen, as it is at a terminal; but not that of a password."""
+
+    def _read_hidden(self, prompt: str, stream: Any) -> str:
+        self._hidden = True
+        return super()._read_hidden(prompt, stream)
+
+    def _read_line(self, size: int = -1) -> str:
+        hidden, self._hidden = getattr(self, "_hidden", False), False
+        answers = self._answers
+        if answers and isinstance(answers[0][1], str) and not hidden:
+            question, text = answers[0]
+            shown = self.shown[self._seen :]
+            assert question in shown, shown
+            self._stderr.write(text)
+        return super()._read_line(size)
+
+
+@contextmanager
+def server(host: str, user: str) -> Iterator[str]:
+    """Let a mail server with one user run for a moment under a public name, at whatever port it is asked for; the file
+    of its authority is what comes out.
+    """
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        authority = Authority(Path(directory))
+        patch.setattr(lookup, "system_resolver", Nameless)
+        patch.setattr(lookup, "fetch_https", nothing_published)
+        context = authority.context(host)
+        users = {user: PASSWORD}
+        with SmtpServer(users=users, context=context, name=host, implicit_tls=host in IMPLICIT) as running:
+            Names(patch).lead(host, running.port)
+            yield authority.ca_file
+
+
+class Nameless:
+    """A resolver that knows nothing."""
+
+    def resolve(self, name: str, kind: str, **_: Any) -> Any:
+        raise dns.resolver.NXDOMAIN
+
+
+def nothing_published(url: str, seconds: float) -> bytes:
+    """Return what a domain publishes of its settings: nothing."""
+    raise OSError("not found")
+
+
+def play(words: str, *hidden: str, answers: tuple[tuple[str, str], ...] = (), port: int = 41231) -> str:
+    """Run a command in a clean home and return what stood on the screen; ``hidden`` are flags that are not shown."""
+    person = Seen(*words.split()[1:], *hidden, whole=True)
+    for question, text in answers:
+        person.answer(question, text)
+    with tempfile.TemporaryDirectory() as home:
+        person.run(FRANKING_CONFIG=f"{home}/accounts.toml", FRANKING_STATE_DIR=f"{home}/state")
+        shown = person.shown.replace(home, "~/.config/franking")
+    if hidden:
+        shown = shown.replace("127.0.0.1", "192.0.2.25")
+    return f"$ {words}\n{settled(shown, port)}\n"
+
+
+def settled(text: str, port: int) -> str:
+    """Replace what is another each time, so that a page stays the same."""
+    text = re.sub(r" --ca-file \S+", "", text)
+    text = re.sub(r"(localhost:|\d port )\d+", rf"\g<1>{port}", text)
+    text = re.sub(r"until \d{4}-\d\d-\d\d", "until 2027-03-01", text)
+    lines = []
+    for line in text.rstrip().splitlines():
+        told = re.sub(r" +[\d,]+ ms$", "", line)
+        if step := re.match(r"  [✓✗] (\w+) ", line):
+            told = f"{told:<71}{TOOK.get(step[1], ''):>9}"
+        lines.append(told.rstrip())
+    return "\n".join(lines)
+
+
+TOOK = {"connect": "11 ms", "greet": "12 ms", "tls": "25 ms", "login": "14 ms", "message": "13 ms", "accepted": "48 ms"}
+IMPLICIT = ("smtp.seznam.cz",)  # as it is known of them
+
+
+def embedded() -> str:
+    """Return the first command that a reader runs."""
+    return play("franking send-test --embedded --to you@example.com")
+
+
+def red_login() -> str:
+    """Return a test with a login name that is not the whole address."""
+    words = "franking send-test --from you@example.com --host smtp.example.com --username you --to you@example.com"
+    with server("smtp.example.com", "you@example.com") as ca_file:
+        return play(words, "--ca-file", ca_file, answers=(("Password of", PASSWORD),), port=587)
+
+
+def green_setup() -> str:
+    """Return an account that is set up, from the address to the test."""
+    answers = (("Password of", PASSWORD), ("Send the test message to", ""))
+    with server("smtp.seznam.cz", "jana@seznam.cz") as ca_file:
+        return play("franking setup jana@seznam.cz", "--ca-file", ca_file, answers=answers, port=465)
+
+
+SCENES: Mapping[str, Callable[[], str]] = {"embedded": embedded, "red-login": red_login, "green-setup": green_setup}
+
+
+def fill(text: str) -> str:
+    """Return a page with every recording that it has a mark for, as it is today."""
+    return MARK.sub(lambda found: f"{found[1]}\n```console\n{SCENES[found[2]]()}```\n\n{found[3]}", text)
