@@ -10,6 +10,7 @@ from franking.errors import SettingsError
 from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
 from franking_cli.questions import (
+    NONE,
     ask,
     ask_client,
     ask_field,
@@ -106,9 +107,11 @@ def _answers(console: Console, draft: Draft, *, replace: bool) -> dict[str, tupl
     client = draft.provider.facts.client
     if client is not None:
         answers[client.key] = (str(draft.known.get(client.key, "")), lambda: ask_client(console, draft, again=True))
+        for key in client.beside:
+            answers[key] = _setting(console, draft, key)
     keys = [key for key in ("host", "security", "port") if draft.has_server]
     for key in (*keys, *(key for key in draft.settings if key in draft.fields and key not in (*keys, "username"))):
-        if client is None or key != client.key:
+        if client is None or key not in (client.key, *client.beside):
             answers[_LABELS.get(key, key)] = _setting(console, draft, key)
     account = draft.account()
     if draft.has_server:
@@ -129,25 +132,39 @@ _WAYS = {"browser": "in the browser", "paste": "by pasting an address", "code": 
 
 
 def _setting(console: Console, draft: Draft, key: str) -> tuple[str, Callable[[], None]]:
-    return str(draft.known.get(key) or ""), lambda: _change_setting(console, draft, key)
+    value = draft.account().get(key)
+    if isinstance(value, tuple):
+        value = ", ".join(value)
+    return str(value or ""), lambda: _change_setting(console, draft, key)
 
 
 def _change_setting(console: Console, draft: Draft, key: str) -> None:
     """Ask for one setting anew; the port follows the security, and the security the port, where they were usual."""
-    before = draft.known.get(key)
-    if isinstance(before, tuple):
-        before = ", ".join(before)
-    default = None
-    if before is not None:
-        default = str(before)
-    ask_field(console, draft, draft.fields[key], default)
+    before, _ = _setting(console, draft, key)
+    if key in ("host", "security", "port"):
+        ask_field(console, draft, draft.fields[key], before)
+    else:
+        _ask_optional(console, draft, key, before)
+    if str(draft.settings[key] or "") == before:
+        return
     other = {"security": "port", "port": "security"}.get(key)
-    if other and draft.has_server and str(draft.settings[key]) != str(before):
+    if other and draft.has_server:
         usual = draft.account().replace(**{other: None}).settings[other]
         if draft.known.get(other) != usual:
             ask_field(console, draft, draft.fields[other], str(usual))
-    if key == "host" and draft.settings[key] != before:
+    if key == "host":
         draft.recommended.clear()
+
+
+def _ask_optional(console: Console, draft: Draft, key: str, before: str) -> None:
+    """Ask for a setting that may be left out."""
+    wanted = draft.fields[key]
+
+    def read(text: str) -> object:
+        return None if text in ("", NONE) else wanted.read(text)
+
+    question = f"{wanted.help.partition(';')[0].rstrip('.')} ({NONE} for none)"
+    draft.settings[key] = ask(console, question, read, default=before or None, flag=wanted.flag)
 
 
 def _change_provider(console: Console, draft: Draft) -> None:

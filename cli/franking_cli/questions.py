@@ -26,6 +26,7 @@ from franking_cli.draft import Draft
 from franking_cli.errands import show_errands, walk
 
 __all__ = [
+    "NONE",
     "ask",
     "ask_client",
     "ask_client_value",
@@ -44,7 +45,7 @@ __all__ = [
 
 Value = TypeVar("Value")
 
-NO_LOGIN = "-"  # typed where a login name is asked for
+NONE = "-"  # typed where something is asked for that need not be
 _ANEW, _AGAIN = "anew", "again"  # the address is typed anew, the domain is looked up again
 
 
@@ -112,7 +113,7 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
     """
     while True:
         found = recommend(draft.settings.get("host") or draft.address, offline=draft.offline)
-        if not console.json_output:
+        if not console.json_output and (found.provider or not (wanted or draft.settings.get("host"))):
             show(console, found, brief=True)
         kind = None
         if wanted:
@@ -226,9 +227,9 @@ def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
             client.check(str(default))  # it stands in the settings file or the environment, and stays there
             return
         if console.interactive:
-            console.say("\nThe provider wants every program to be known. Once, free of charge:")
+            console.say(f"\n{draft.provider.title} wants every program to be known. Once, free of charge:")
             show_errands(console, client.steps)
-            if client.letter:
+            if client.letter and draft.sender.domain.lower() not in draft.provider.facts.mail_domains:
                 console.say("Only an administrator may do that in your organisation? Send them this:", indent="  ")
                 console.say(client.letter, "faint", indent="     ")
             console.say("Type register to be led through these pages one by one.", indent="  ")
@@ -317,8 +318,8 @@ def ask_server(console: Console, draft: Draft) -> None:
         draft.recommended = {**known, **draft.recommended}
     elif not draft.offline and not {"security", "port"} & draft.known.keys():
         _look_at_ports(console, draft, host)
-    for key in ("security", "port"):
-        if draft.known.get(key) is None:
+    for key in ("security", "port"):  # the security follows from the port, where that one was given
+        if draft.known.get(key) is None and draft.known.get("port") is None:
             ask_field(console, draft, draft.fields[key], str(draft.account().settings[key]))
     if "username" not in draft.known:
         ask_login(console, draft, draft.address)
@@ -326,10 +327,10 @@ def ask_server(console: Console, draft: Draft) -> None:
 
 def ask_login(console: Console, draft: Draft, default: str | None) -> None:
     """Ask for the login name; a server inside a company may want none."""
-    question = f"Login name ({NO_LOGIN} if the server wants none)"
+    question = f"Login name ({NONE} if the server wants none)"
 
     def read(text: str) -> str | None:
-        if text == NO_LOGIN:
+        if text == NONE:
             return None
         return str(draft.fields["username"].read(text))
 

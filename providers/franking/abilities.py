@@ -132,7 +132,8 @@ class ClientFacts:
     ``key`` is the key of the account that holds it; ``steps`` are the pages on which one gets it, ``price`` says what
     this road costs and gives, ``page`` names the docs page that says it at length. ``file``: the value is the path of a
     downloaded file. ``check`` raises ``SettingsError`` for a value that cannot be right. With a setting of ``instead``
-    it is not needed. ``letter`` is a text for who may ask an administrator only.
+    it is not needed. ``beside`` are the keys that depend on how it was registered. ``letter`` is a text for who may
+    only ask an administrator: nobody with a mailbox in one of the provider's own consumer domains.
     """
 
     key: str
@@ -142,6 +143,7 @@ class ClientFacts:
     check: Callable[[str], object]
     file: bool = False
     instead: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     price: str = ""
     letter: str = ""
 

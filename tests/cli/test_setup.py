@@ -309,7 +309,7 @@ def test_outlook(microsoft: Microsoft) -> None:
     for question, text in questions:
         terminal.answer(question, text)
     assert terminal.run() == 0, terminal.shown
-    assert "entra.microsoft.com" in terminal.shown
+    assert "https://go.microsoft.com/fwlink/?linkid=2083908" in terminal.shown.split()
     assert len(microsoft.graph.sent) == 1
     assert saved()["office"]["client_id"] == CLIENT
 

@@ -158,7 +158,7 @@ FACTS = Facts(
             Errand(
                 "Register an app: New registration. (An organisation alone may choose its own directory instead, with "
                 "--tenant.)",
-                "https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade",
+                "https://go.microsoft.com/fwlink/?linkid=2083908",
                 (
                     ("Name", "Franking"),
                     (
@@ -171,6 +171,7 @@ FACTS = Facts(
             Errand("In the app: Authentication, Advanced settings.", values=(("Allow public client flows", "Yes"),)),
             Errand("In the app: Overview. Copy the Application (client) ID."),
         ),
+        beside=("tenant",),
         letter="Please register an app for our mail program in Microsoft Entra (App registrations, New registration): "
         "name Franking, accounts in this organisation, redirect URI of the type Public client/native "
         "http://localhost, and under Authentication: Allow public client flows = Yes. It needs no secret. When I sign "

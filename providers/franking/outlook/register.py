@@ -22,7 +22,7 @@ from franking.outlook.signin_errors import explained
 
 __all__ = ["errands", "look", "script"]
 
-_PORTAL = "https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade"
+_PORTAL = "https://go.microsoft.com/fwlink/?linkid=2083908"
 _AUDIENCES = {
     "AzureADMyOrg": "Accounts in this organizational directory only",
     "AzureADandPersonalMicrosoftAccount": "Accounts in any organizational directory and personal Microsoft accounts",
