@@ -9,6 +9,7 @@ from collections.abc import Callable
 from franking.errors import SettingsError
 from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
+from franking_cli.mailbox import ask_provider, ask_sender
 from franking_cli.questions import (
     NONE,
     ask,
@@ -17,10 +18,8 @@ from franking_cli.questions import (
     ask_login,
     ask_name,
     ask_password,
-    ask_provider,
     ask_recipient,
     ask_required,
-    ask_sender,
     ask_server,
 )
 

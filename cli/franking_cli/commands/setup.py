@@ -1,5 +1,5 @@
 """``franking setup``: from an address to a saved account that has sent a test message. Its questions are in
-``questions.py``, what may be changed after a failure in ``changes.py``, the answers in ``draft.py``.
+``mailbox.py`` and ``questions.py``, what may be changed after a failure in ``changes.py``, the answers in ``draft.py``.
 
 Recommend → choose → sign in → test → save. Until the test has passed, or the person insists, everything lies in memory:
 an interruption leaves nothing behind but the command that goes on from there.
@@ -29,13 +29,12 @@ from franking_cli.commands.login import signed_in_as
 from franking_cli.console import Console, LoginScreen, shell, visible
 from franking_cli.draft import Draft
 from franking_cli.exit_codes import exit_code
+from franking_cli.mailbox import ask_provider, ask_sender
 from franking_cli.options import Default, Device, NoBrowser, PasswordStdin, Replace, password_from_stdin
 from franking_cli.questions import (
     ask_name,
     ask_password,
-    ask_provider,
     ask_recipient,
-    ask_sender,
     password_road,
 )
 from franking_cli.screen import show_error, show_left_behind, show_result, show_step

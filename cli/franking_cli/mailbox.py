@@ -1,0 +1,155 @@
+"""Whose mailbox it is, and at which provider: the first questions of ``franking setup``, and the only ones behind which
+look-ups stand. What else is asked is in ``questions.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from franking.discovery.recommend import nearest_address, recommend, server_settings
+from franking.discovery.recommendation import Recommendation
+from franking.errors import SettingsError
+from franking.message.address import Address
+from franking.provider import Provider
+from franking.registry import provider, providers
+from franking_cli.commands.recommend import show
+from franking_cli.console import Console
+from franking_cli.draft import Draft
+from franking_cli.questions import ask
+
+__all__ = ["ask_provider", "ask_sender"]
+
+_ANEW, _AGAIN = "anew", "again"  # the address is typed anew, the domain is looked up again
+
+
+# --- who sends --------------------------------------------------------------------------------------------------------
+
+
+def ask_sender(console: Console, draft: Draft, answer: str | None = None) -> None:
+    """Ask who sends. Another address than before takes along what followed from the old one."""
+    if console.interactive and answer is None:
+        console.say("A name may stand before it: Jan Novák <info@novak.cz>", "faint")
+    before = draft.asked
+    default = str(before or "") or None
+    sender = ask(console, "Your mail address", Address.parse, answer=answer, default=default, flag="ADDRESS")
+    change_sender(draft, sender)
+
+
+def change_sender(draft: Draft, sender: Address) -> None:
+    """Put another sender in, and where the old address stood for something else too, there as well."""
+    before, draft.asked = draft.asked, sender
+    if before is None or before.address == sender.address:
+        return
+    if draft.to == before.address:
+        draft.to = ""
+    if draft.settings.get("username") == before.address:
+        draft.settings["username"] = sender.address
+    if not draft.named:
+        draft.name = ""
+    draft.forget()
+
+
+# --- by which provider ------------------------------------------------------------------------------------------------
+
+
+def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, again: bool = False) -> None:
+    """Find out which provider has the mailbox: by itself where that is certain and there is one road, else by asking.
+
+    ``wanted`` is the answer of a flag; ``again`` asks in any case.
+    """
+    while True:
+        found = recommend(draft.settings.get("host") or draft.address, offline=draft.offline)
+        if not console.json_output and (found.provider or not (wanted or draft.settings.get("host"))):
+            show(console, found, brief=True)
+        kind = None
+        if wanted:
+            kind = provider(wanted)
+        elif not again:
+            kind = _obvious(console, found, draft)
+        if kind is None:
+            way = _choose(console, found, draft)
+            if isinstance(way, Address):
+                change_sender(draft, way)
+                continue
+            if isinstance(way, str):
+                if way == _ANEW:
+                    ask_sender(console, draft)
+                continue
+            kind, draft.chosen = way, True
+        draft.kind, draft.chosen = kind, draft.chosen or wanted is not None
+        draft.recommended = _recommended(found, kind, draft.address)
+        return
+
+
+def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider | None:
+    """Return the provider where nothing needs to be asked."""
+    if draft.settings.get("host") and found.provider is None:
+        # takes a name and a password, as a server that nobody knows does
+        return next(each for each in providers() if not each.facts.oauth)
+    if found.provider is None:
+        return None
+    kind = provider(found.provider)
+    if not console.interactive:
+        return kind
+    # a server that the domain itself names, in records that nobody signs, gets no password unasked (RFC 6186 §6)
+    sure = found.confidence == "certain" or not (found.warnings or found.why in ("srv", "autoconfig"))
+    if sure and kind.facts.app_password is None:
+        return kind
+    return None
+
+
+def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider | Address | str:
+    """Let the person choose: a provider, the address that was meant, or ``_ANEW`` or ``_AGAIN``."""
+    ways, default = list(_ways(found, draft)), "1"
+    if found.provider is None and found.why != "no-such-domain" and isinstance(ways[0][0], Address):
+        default = ""  # somebody else's domain may well be called nearly so
+    if console.interactive:
+        console.say()
+        for number, (_, label) in enumerate(ways, 1):
+            console.say(f"{number}. {label}", indent="  ", hang="     ")
+
+    def read(text: str) -> Provider | Address | str:
+        if text.isascii() and text.isdigit() and 0 < int(text) <= len(ways):
+            return ways[int(text) - 1][0]
+        if not text or text.isdigit():
+            raise SettingsError(f"Please type a number from 1 to {len(ways)}.")
+        return provider(text)
+
+    if not console.interactive:
+        default = found.provider or ""
+    return ask(console, "Which one", read, default=default or None, flag="--provider")
+
+
+def _ways(found: Recommendation, draft: Draft) -> Iterator[tuple[Provider | Address | str, str]]:
+    """Return what can be chosen, with its label, the likeliest first."""
+    plain = next(each for each in providers() if not each.facts.oauth)
+    if found.provider is None and (meant := nearest_address(draft.address)):
+        yield Address(meant, draft.sender.name), f"I meant {meant}"
+    if found.why == "no-such-domain":
+        yield _ANEW, "Type the address anew"
+    if found.why == "unreachable":
+        yield _AGAIN, "Look it up again (is this computer online?)"
+    likeliest = found.provider or plain.name
+    for kind in sorted(providers(), key=lambda each: each.name != likeliest):
+        mark = " (recommended)" * (kind.name == found.provider)
+        if kind.name == found.provider and kind.facts.app_password and kind.facts.client:
+            yield plain, f"{kind.title}, an app password. {kind.facts.app_password.price}"
+            yield kind, f"{kind.title}, a sign-in (OAuth). {kind.facts.client.price}"
+        elif kind is plain and found.provider and provider(found.provider).facts.app_password:
+            continue
+        else:
+            yield kind, f"{kind.title}{mark}"
+
+
+def _recommended(found: Recommendation, kind: Provider, address: str) -> dict[str, object]:
+    """Take the recommended settings over where a server and a login name are what the provider needs, another route to
+    the same mailbox included.
+    """
+    if found.provider is None or kind.facts.oauth or all(each.name != "host" for each in kind.fields):
+        return {}
+    settings = {
+        key: found.settings[key] for key in ("host", "port", "security", "username") if found.settings[key] is not None
+    }
+    if found.provider != kind.name:
+        settings.setdefault("username", address)  # on a server of a provider that signs in
+    return {**server_settings(str(settings["host"]), address), **settings}
