@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from franking.account.account import Account
-    from franking.auth.secret import Grant
+    from franking.auth.secret import Grant, Secret
     from franking.diagnosis.diagnosis import Hint
     from franking.errors import FrankingError
     from franking.message.address import Envelope
@@ -37,6 +37,7 @@ __all__ = [
     "SupportsHints",
     "SupportsKeys",
     "SupportsLogin",
+    "SupportsLookup",
     "SupportsMany",
     "SupportsPlan",
     "SupportsPreparedRefresh",
@@ -194,6 +195,17 @@ class SupportsBinding(Protocol):
         A stored secret is used only where these are the same as when it was stored. What the account leaves open is
         None.
         """
+
+
+@runtime_checkable
+class SupportsLookup(Protocol):
+    """A provider whose mailboxes can be asked whether they hold a message that was accepted."""
+
+    def keeps_ids(self, account: Account) -> bool:
+        """Return whether what this account sends keeps its Message-ID, and the account may look for it."""
+
+    def find(self, account: Account, secret: Secret, message_id: str) -> bool:
+        """Return whether a message of that Message-ID is in the mailbox, sent or received; False proves nothing."""
 
 
 @runtime_checkable

@@ -101,6 +101,7 @@ class Graph:
         self.send_as: set[str] = {"jan@contoso.com", "info@contoso.com", "jan@novak.cz"}
         self.size_limit = 150 * 1024 * 1024
         self.mime_drafts = True
+        self.loses: bool | None = None  # the next answer never comes; whether the message was accepted all the same
         self.cut_ranges: list[int] = []  # after so many octets of a range the connection breaks, once each
         self._lock = threading.Lock()
 
@@ -151,9 +152,14 @@ class Graph:
             return failure(404, "ErrorItemNotFound", "The specified object was not found in the store.")
         match verb:
             case "POST /sendMail":
-                self._accept(
+                made = (
                     self._from_mime(request, owner, "mime") if kind == "text/plain" else self._from_send(request, owner)
                 )
+                lost, self.loses = self.loses, None
+                if lost is not False:
+                    self._accept(made)
+                if lost is not None:
+                    return CUT
                 return Reply(202, b"", {"request-id": str(uuid.uuid4())})
             case "POST /messages":
                 if kind == "text/plain" and not self.mime_drafts:
@@ -166,6 +172,15 @@ class Graph:
                 name = f"draft-{uuid.uuid4().hex}"
                 self.drafts[name] = made
                 return Reply(201, {"id": name, "isDraft": True, "internetMessageId": made.message_id})
+            case "GET /messages":
+                asked = re.fullmatch(r"internetMessageId eq '(.*)'", request.query.get("$filter", ""))
+                wanted = asked[1].replace("''", "'") if asked else ""
+                held = [
+                    *((one, False) for one in self.sent if one.saved),
+                    *((one, True) for one in self.drafts.values()),
+                ]
+                value = [{"id": "x", "isDraft": draft} for one, draft in held if one.message_id == wanted]
+                return Reply(200, {"value": value})
             case "POST /messages/*/attachments":
                 self.drafts[draft].files.append(_file(_json(request)))
                 return Reply(201, {"id": uuid.uuid4().hex})

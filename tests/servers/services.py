@@ -36,6 +36,7 @@ class Service:
     renewals: Callable[[], int]
     subjects: Callable[[], list[str]]
     throttle: Callable[[], None]
+    loses: Callable[[bool], None] | None = None  # the next answer, with or without having accepted the message
 
 
 @contextlib.contextmanager
@@ -92,6 +93,7 @@ def _graph(directory: Path) -> Iterator[Described]:
                 "renewals": lambda: microsoft.token_requests.count("refresh_token"),
                 "subjects": lambda: [sent.subject for sent in microsoft.graph.sent],
                 "throttle": lambda: microsoft.answers.append(("/sendMail", too_much)),
+                "loses": lambda accepted: setattr(microsoft.graph, "loses", accepted),
             },
         )
 

@@ -79,6 +79,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("outbox", "outbox.body-missing", "body-missing"),
     _on("outbox", "outbox.interrupted", "interrupted"),
     _on("outbox", "outbox.resolved", "resolved"),
+    _on("outbox", "outbox.found", "found"),
     _on("settings", "secret.missing", "no-password"),
     _on("settings", "secret.source", "secret-source"),
     _on("settings", "secret.elsewhere", "bound-elsewhere"),

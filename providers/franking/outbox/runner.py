@@ -24,6 +24,7 @@ from franking.message.prepare import Prepared
 from franking.outbox.body import remove
 from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
+from franking.outbox.lookup import Lookups
 from franking.outbox.notice import put_notice
 from franking.outbox.outcome import Attempt, after, interrupted, is_the_accounts
 from franking.outbox.stamp import Stamps
@@ -95,11 +96,9 @@ class Runner:
         """
         self.store, self.clock, self.chance = store, clock, chance or SystemRandom().random
         self.connections, self.window = connections, window
-        self.observer, self.attempted = observer, attempted
-        self.awake = awake
-        self.claims = Claims(store.database)
-        self.stamps = Stamps(os.environ)
-        self.holds = Holds(store.database, self.stamps)
+        self.observer, self.attempted, self.awake = observer, attempted, awake
+        self.claims, self.stamps = Claims(store.database), Stamps(os.environ)
+        self.holds, self.lookups = Holds(store.database, self.stamps), Lookups(store)
         self.summary = Summary()
         self.lock = threading.Lock()
         self._kept_house = 0.0
@@ -144,6 +143,7 @@ class Runner:
         if abs(now - self._kept_house) > PURGE_SECONDS:
             self._keep_house()
             self._kept_house = now
+        self.lookups.begin(self.finished, wait=once)
         self._start_lanes(now, once=once)
 
     def _keep_house(self) -> None:

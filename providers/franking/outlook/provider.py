@@ -123,6 +123,17 @@ class OutlookProvider:
 
         return plan(account, content)
 
+    def keeps_ids(self, account: Account) -> bool:
+        """Return whether Graph may be asked: it keeps a copy, and Mail.ReadWrite was asked for."""
+        return account.route != SMTP and bool(account.large_attachments) and bool(account.save_to_sent)
+
+    def find(self, account: Account, secret: Secret, message_id: str) -> bool:
+        """Return whether a message of that Message-ID is in the mailbox."""
+        from franking.outlook.lookup import find
+
+        with discreet:
+            return find(account, secret, message_id)
+
     def needs_login(self, account: Account) -> bool:
         """Return whether a person must sign in; an app-only account has a secret or a certificate instead."""
         return not account.app_only

@@ -283,6 +283,14 @@ class Mailer:
                     if not self.recovered(error, tried):
                         raise
 
+    def find(self, message_id: str) -> bool:
+        """Ask a provider that can tell (``SupportsLookup``) whether the mailbox holds a message; False proves nothing.
+        Raises as ``check``.
+        """
+        with self.explained():
+            provider: Any = self.provider
+            return bool(provider.find(self.account, self._secret_in_use(), message_id))
+
     def prepare(
         self, message: Message | EmailMessage | bytes | Prepared, *, envelope: Envelope | None = None
     ) -> Prepared:
