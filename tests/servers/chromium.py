@@ -203,9 +203,18 @@ class Tab:
 
     # -- looking at it -----------------------------------------------------------------------------------------------
 
-    def screenshot(self, path: Path) -> None:
-        """Write the whole page as a picture."""
-        answer = self.ask("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+    def screenshot(self, path: Path, *selectors: str) -> None:
+        """Write the page as a picture, or the part of it from the first of these elements to the last."""
+        part: dict[str, Any] = {}
+        if selectors:
+            places = [f"document.querySelector({selector!r}).getBoundingClientRect()" for selector in selectors]
+            top, bottom = (
+                self.evaluate(f"{place}.{edge} + scrollY")
+                for place, edge in ((places[0], "top"), (places[-1], "bottom"))
+            )
+            width = self.evaluate("document.documentElement.clientWidth")
+            part["clip"] = {"x": 0, "y": top - 16, "width": width, "height": bottom - top + 32, "scale": 1}
+        answer = self.ask("Page.captureScreenshot", captureBeyondViewport=True, format="png", **part)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def axe(self, source: str) -> list[str]:

@@ -259,10 +259,11 @@ class Draft:
         """Return whether something among the further settings is not as usual, or wrong."""
         usual = {"save_to_sent": True}
         own = shown_by(self.provider)
-        texts = any(
-            self.texts.get(key) not in ("", None, "api") or key in self.errors for key in _FURTHER if key in own
-        )
-        return texts or any(self.checks.get(key, False) != usual.get(key, False) for key in CHECKS if key in own)
+        for key in _FURTHER:
+            standard = {"", "api", _shown(self.defaults.get(key, (None, ""))[0])}
+            if key in own and (key in self.errors or self.texts.get(key, "") not in standard):
+                return True
+        return any(self.checks.get(key, False) != usual.get(key, False) for key in CHECKS if key in own)
 
     @property
     def others(self) -> list[tuple[str, str]]:
