@@ -65,6 +65,11 @@ def test_the_example_of_the_documentation() -> None:
         ({"security": "tls"}, 465, "tls"),
         ({"security": "ssl"}, 465, "tls"),
         ({"security": "SSL"}, 465, "tls"),
+        ({"security": "SSL/TLS"}, 465, "tls"),
+        ({"security": "Implicit TLS"}, 465, "tls"),
+        ({"security": "SMTPS"}, 465, "tls"),
+        ({"security": "StartTLS"}, 587, "starttls"),
+        ({"security": "No encryption"}, 25, "none"),
         ({"security": "starttls"}, 587, "starttls"),
         ({"security": "tls", "port": 587}, 587, "tls"),  # a contradiction is a warning, not an error
         ({"security": "none", "port": "2525"}, 2525, "none"),

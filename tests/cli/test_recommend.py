@@ -129,11 +129,15 @@ def test_the_probe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         )
         assert {one["port"] for one in value["probe"]} == {server.port, 25, 465, 587, 2525}
         assert value["advice"].startswith(f"Use port {server.port} with STARTTLS")
+        settings = {"route": "smtp", "host": "localhost", "port": server.port, "security": "starttls", "username": None}
+        assert (value["provider"], value["confidence"], value["settings"]) == ("smtp", "likely", settings)
+        assert value["evidence"][-1]["source"] == "probe"
         assert run(["recommend", host, "--probe", "--ca-file", authority.ca_file]) == 0
     err = " ".join(capsys.readouterr().err.split())
     assert f"✓ {server.port} STARTTLS" in err
     assert "login PLAIN, LOGIN" in err
     assert value["advice"] in err
+    assert err.endswith(f"franking setup --provider smtp --host localhost --port {server.port} --security starttls")
 
 
 def test_a_probe_without_a_server_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

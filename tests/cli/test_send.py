@@ -104,6 +104,13 @@ def test_everything_together(server: SmtpServer, send: Send, tmp_path: Path) -> 
     )
 
 
+def test_text_and_html_from_the_command_line(server: SmtpServer, send: Send) -> None:
+    assert send(*TO, "--subject", "x", "--text", "Ahoj", "--html", "<p>Ahoj</p>").code == 0
+    text, html = received(server).get_body(("plain",)), received(server).get_body(("html",))
+    assert text is not None and text.get_content().strip() == "Ahoj"
+    assert html is not None and html.get_content().strip() == "<p>Ahoj</p>"
+
+
 def test_text_from_stdin(server: SmtpServer, send: Send) -> None:
     assert send(*TO, "--subject", "x", stdin="Ahoj,\nžluťoučký kůň\n.\n".encode()).code == 0
     assert received(server).get_content().splitlines() == ["Ahoj,", "žluťoučký kůň", "."]
@@ -148,6 +155,7 @@ def test_injection_is_refused_before_anything_leaves(
         (["--html-file", "missing.html"], "missing.html"),
         (["--eml", "missing.eml"], "missing.eml"),
         (["--text", "x", "--text-file", "y"], "either --text or --text-file"),
+        (["--html", "x", "--html-file", "y"], "either --html or --html-file"),
         (["--password-stdin"], "stdin holds the password"),
         (["--text", "x", "--header", "X-A: 1", "--header", "x-a: 2"], "given twice"),
     ],

@@ -215,6 +215,18 @@ def test_csv_with_templates(smtp_server: Start, run: Callable[..., Run], tmp_pat
     )
 
 
+def test_templates_can_stand_on_the_command_line(smtp_server: Start, run: Callable[..., Run], tmp_path: Path) -> None:
+    server = smtp_server()
+    path = tmp_path / "people.csv"
+    path.write_text("to,name\njana@example.com,Jana <b>\n")
+    done = run(url(server), str(path), "--subject", "x", "--text", "Hello {{ name }}", "--html", "<p>{{ name }}</p>")
+    assert done.code == 0
+    sent = email.message_from_bytes(server.messages[0].data, policy=email.policy.default)
+    assert sent.get_body(("plain",)).get_content().strip() == "Hello Jana <b>"
+    assert sent.get_body(("html",)).get_content().strip() == "<p>Jana &lt;b&gt;</p>"
+    assert run(url(server), str(path), "--text", "x", "--text-file", "y").code == 2
+
+
 @pytest.mark.parametrize(
     ("template", "why"),
     [("{{ surname }}", "no column surname"), ("{{ name", "template"), ("{{ name.__class__.__mro__ }}", "line 2")],

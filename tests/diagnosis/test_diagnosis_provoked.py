@@ -17,6 +17,7 @@ from franking.sending.explain import explain
 from franking.sending.testsend import TestReport, check, send_test
 from servers.ports import closed_port
 from servers.smtp import Fault, SmtpServer, hangs_up, resets, says, sends, silence
+from servers.web import Authority
 
 USERS = {"info@novak.cz": "heslo"}
 
@@ -239,6 +240,16 @@ def test_no_starttls() -> None:
 def test_no_login_on_offer() -> None:
     with SmtpServer() as server:
         told(check(account(server), secret="heslo"), "login.not-offered", "encryption")
+
+
+def test_a_login_that_waits_for_encryption_is_told_to_use_it_on_the_same_port(tmp_path: Path) -> None:
+    context = Authority(tmp_path).context("localhost")
+    with SmtpServer(users=USERS, context=context, plain_auth=False) as server:
+        report = check(account(server), secret="heslo")
+    assert report.diagnosis is not None
+    assert report.diagnosis.code == "login.not-offered"
+    assert f"port {server.port}" in report.diagnosis.cause
+    assert "This port offers encryption" in report.diagnosis.remedies[0]
 
 
 def test_only_oauth_on_offer() -> None:

@@ -49,7 +49,7 @@ def test_the_steps_of_a_send(smtp_server: Start, certificates: Certificates) -> 
     assert detail["greet"] == "mx.example.test ESMTP"
     assert detail["tls"].startswith("TLS 1.3, certificate valid until 20")
     assert detail["login"] == "PLAIN as jana"
-    assert detail["message"] == f"{BODY.size} octets to 1 recipient"
+    assert detail["message"] == f"{BODY.size} bytes to 1 recipient"
     assert detail["accepted"] == "250 2.0.0 queued as 1"
     assert all(step.ms >= 0 for step in steps)
 

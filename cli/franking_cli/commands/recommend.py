@@ -44,10 +44,11 @@ def run(
     if not probe:
         results, conclusion = [], ""
     else:
-        from franking.discovery.probe import advice, probe_ports
+        from franking.discovery.probe import advice, filled_in, probe_ports
 
         results = probe_ports(_host(found), ca_file=ca_file, timeout=timeout)
         conclusion = advice(results)
+        found = filled_in(found, results)
     if console.json_output:
         answer = found.as_dict()
         if probe:
@@ -59,7 +60,8 @@ def run(
         console.say()
         for result in results:
             _show_port(console, result)
-        console.say(visible(conclusion), "strong")
+        if found.why != "probe":  # else it stands above as the reason
+            console.say(visible(conclusion), "strong")
     _show_next(console, found, what, probed=probe)
 
 

@@ -9,16 +9,16 @@ before 587 (RFC 8314 §3.3).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from franking.discovery.input import parse_target
-from franking.discovery.recommendation import phrase
+from franking.discovery.recommendation import Finding, Recommendation, password_provider, phrase
 from franking.errors import Evidence, FrankingError, SettingsError
 from franking.net.deadline import gather
 
-__all__ = ["PORTS", "Probed", "advice", "probe_ports", "rank"]
+__all__ = ["PORTS", "Probed", "advice", "filled_in", "probe_ports", "rank"]
 
 PORTS = ((465, "tls"), (587, "starttls"), (25, "starttls"), (2525, "starttls"))
 """RFC 8314 (465), RFC 6409 (587), RFC 5321 (25), and the port that services open where 25 is blocked."""
@@ -107,6 +107,32 @@ def _probe_port(host: str, port: int, security: str, timeout: float, ca_file: st
         return Probed(port, security, answers=evidence.kind == "smtp", problem=str(error))
     trusted = security != "none" or None
     return Probed(port, security, True, trusted, seen.auth, seen.size, seen.tls, seen.greeting)
+
+
+def filled_in(recommendation: Recommendation, found: Sequence[Probed]) -> Recommendation:
+    """Return a recommendation with the best way as its settings, where nothing but the ports told one."""
+    if recommendation.provider is not None or not found or not found[0].usable:
+        return recommendation
+    best, kind = found[0], password_provider()
+    target = parse_target(recommendation.input)
+    settings = {
+        "route": kind.facts.routes[0].name,
+        "host": target.name or target.shown,
+        "port": best.port,
+        "security": best.security,
+        "username": None,
+    }
+    words = advice(found)
+    return replace(
+        recommendation,
+        provider=kind.name,
+        confidence="likely",
+        reason=words,
+        evidence=(*recommendation.evidence, Finding("probe", words)),
+        settings=settings,
+        title=kind.title,
+        why="probe",
+    )
 
 
 def advice(found: Sequence[Probed], *, language: str = "en") -> str:

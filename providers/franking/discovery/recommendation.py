@@ -29,7 +29,9 @@ KEYS = ("route", "host", "port", "security", "username")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was seen; ``source`` is ``host``, ``domain``, ``mx``, ``srv``, ``autoconfig`` or ``known``."""
+    """One thing that was seen; ``source`` is ``host``, ``domain``, ``mx``, ``srv``, ``autoconfig``, ``known`` or
+    ``probe``.
+    """
 
     source: str
     detail: str
@@ -66,6 +68,8 @@ class Recommendation:
         words = ["--provider", self.provider]
         if self.provider == password_provider().name:
             words += ["--host", self.settings["host"]]
+            if self.why == "probe":
+                words += ["--port", str(self.settings["port"]), "--security", self.settings["security"]]
         if self.address:
             words = [self.address]
         return shlex.join(["franking", "setup", *words])

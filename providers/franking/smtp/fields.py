@@ -18,6 +18,13 @@ __all__ = ["PORTS", "TRANSPORT_FIELDS", "destination", "server_of", "settle_tran
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 """The usual port of each kind of security (RFC 8314, RFC 6409)."""
 
+WORDS_OF_FORMS = {
+    **dict.fromkeys(("ssl", "ssl/tls", "tls/ssl", "smtps", "implicit", "implicit tls"), "tls"),
+    **dict.fromkeys(("start tls", "start-tls", "tls/starttls", "explicit", "explicit tls"), "starttls"),
+    **dict.fromkeys(("no", "off", "plain", "unencrypted", "no encryption"), "none"),
+}
+"""What forms and help pages call a security, besides "TLS": the word for both kinds is read as this program's own."""
+
 EXTENSIONS = ("chunking", "pipelining", "size", "8bitmime", "smtputf8")
 
 TRANSPORT_FIELDS = (
@@ -28,7 +35,7 @@ TRANSPORT_FIELDS = (
     Field(
         "security",
         choices=("none", "starttls", "tls"),
-        aliases={"ssl": "tls", "implicit": "tls"},
+        aliases=WORDS_OF_FORMS,
         loosens=("none",),
         help="tls (from the first byte, often called SSL), starttls (often called TLS), or none.",
     ),

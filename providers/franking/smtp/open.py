@@ -140,14 +140,15 @@ def _log_in(
     token = bool(account.get("token_command")) or account.auth in sasl.TOKEN_MECHANISMS
     wanted = mechanisms or sasl.choose(account.auth, tls=tls, token=token)
     place = connection.place
+    details = {**place.details, "starttls_here": not tls and "STARTTLS" in capabilities}
     handshake.check_plain_login(
         connection.peer,
         tls=tls,
         token=not set(sasl.TOKEN_MECHANISMS).isdisjoint(wanted),
         allowed=bool(account.get("allow_plain_login")),
-        details=place.details,
+        details=details,
     )
     credentials = sasl.Credentials(who, secret.get(), place.host, place.port)
     redactor = Redactor(public=(who, place.host))
     connection.reader.redact = sasl.hiding(redactor)
-    return connection.converse(sasl.login(credentials, capabilities, wanted, redactor, **place.details))
+    return connection.converse(sasl.login(credentials, capabilities, wanted, redactor, **details))
