@@ -13,11 +13,11 @@ import typer
 
 from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.redaction import redacted
-from franking_cli.console import Console, visible
+from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
 from franking_cli.help import EVERY
 from franking_cli.logs import logging_to_stderr
-from franking_cli.screen import show_diagnosis, show_error
+from franking_cli.screen import show_diagnosis, show_error, show_go_on
 from franking_cli.signals import interrupt, on_ending
 from franking_cli.words import asked_language, languages
 
@@ -144,6 +144,7 @@ def _guarded(console: Console, act: Callable[[], Any]) -> int:
                 raise
             error = SettingsError(f"{problem.filename}: {problem.strerror}.")
         show_error(console, error)
+    show_go_on(console)
     return exit_code(error)
 
 
@@ -161,9 +162,7 @@ def _interrupted(console: Console, broken: BaseException) -> int:
         show_diagnosis(console, explain(error))
     else:
         console.say("Interrupted; nothing more was done.", "warn")
-    if console.go_on is not None and not console.json_output:
-        console.say("To go on from here:")
-        console.raw(f"  {visible(console.go_on())}")
+    show_go_on(console)
     return 3 if error.possibly_sent else 130
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "answer_report",
     "show_diagnosis",
     "show_error",
+    "show_go_on",
     "show_hints",
     "show_left_behind",
     "show_result",
@@ -218,19 +219,23 @@ def show_error(console: Console, error: FrankingError) -> None:
         # an account's provider was asked: its refusal is told as a send's is
         again = shell(*console.path.split(), console.account.reference or "--help")
         if console.go_on is not None:
-            again = "" if console.interactive else console.go_on()
+            again = ""  # what comes next is asked, or told by ``show_go_on``
         show_diagnosis(console, diagnosis, next_command=again, said="")
         return
     console.say(f"✗ {visible(str(error))}", "bad", hang="  ")
     for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
-    following = f"{console.path} --help"
-    if console.go_on is not None:
-        following = "" if console.interactive else console.go_on()
-    elif _names(diagnosis, "franking "):
-        following = ""
-    if following:
-        _show_advice(console, console.words("screen.next", command=following), indent="  ", hang="    ")
+    if console.go_on is None and not _names(diagnosis, "franking "):
+        _show_advice(console, console.words("screen.next", command=f"{console.path} --help"), indent="  ", hang="    ")
+
+
+def show_go_on(console: Console) -> None:
+    """Show the command that goes on from here with all that was answered, where answers were given; on one line, whole,
+    to be copied.
+    """
+    if console.go_on is not None and not console.json_output:
+        console.say(console.words("screen.go-on"))
+        console.raw(f"  {console.style(visible(console.go_on()), 'strong')}")
 
 
 def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) -> None:

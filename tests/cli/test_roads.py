@@ -25,6 +25,7 @@ import pytest
 
 from commandline import Person
 from franking.discovery import lookup
+from franking.errors import SettingsError
 from franking.outlook.login import login as microsoft_login
 from roads import ROADS, Road
 from servers.google import Google
@@ -51,7 +52,7 @@ class Scene:
         self.sent: Callable[[], int] = lambda: 0
         self.refuse: Callable[[bool], object] | None = None
         self._directory, self._authority, self._names = directory, authority, names
-        self._lost = directory / "lost"
+        self.lost = directory / "lost"
 
     def smtp(self, host: str, address: str, *, implicit: bool) -> SmtpServer:
         server = SmtpServer(
@@ -94,13 +95,13 @@ class Scene:
     def lose_network(self, lost: bool) -> None:
         """Let no name be found any more, at whatever side of a fork."""
         if lost:
-            self._lost.touch()
+            self.lost.touch()
         else:
-            self._lost.unlink(missing_ok=True)
+            self.lost.unlink(missing_ok=True)
 
     def look_up(self, system: Any) -> Callable[..., Any]:
         def getaddrinfo(host: Any, *more: Any, **options: Any) -> Any:
-            if self._lost.exists() and threading.current_thread().name != BROWSER:
+            if self.lost.exists() and threading.current_thread().name != BROWSER:
                 raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
             return system(host, *more, **options)
 
@@ -123,6 +124,18 @@ class Scene:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
+
+
+class Unreachable:
+    """A resolver that nobody answers, until the network is there again."""
+
+    def __init__(self, lost: Path) -> None:
+        self._lost = lost
+
+    def resolve(self, name: str, kind: str, **_: Any) -> Any:
+        if self._lost.exists():
+            raise dns.resolver.LifetimeTimeout(timeout=0.1, errors=[])
+        return NoRecords().resolve(name, kind)
 
 
 class NoRecords:
@@ -303,3 +316,31 @@ def test_a_lost_network_at_the_end_leaves_a_command_too(scene: Scene) -> None:
     person.answer("What now [1]", "quit")
     assert person.run() in (1, 4, 5), person.shown
     assert re.search(r"^  franking setup \S+", person.shown, re.MULTILINE), person.shown
+
+
+@pytest.mark.parametrize("scene", ["unknown"], indirect=True)
+def test_a_network_that_is_lost_at_the_first_look_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "system_resolver", lambda: Unreachable(scene.lost))
+    scene.lose_network(True)
+
+    def find(_: str) -> str:
+        scene.lose_network(False)
+        return ""
+
+    first, *rest = scene.talk
+    shown = take(Person, ["setup", *scene.flags], [first, ("Which one [1]", find), *rest])
+    assert "1. Look it up again (is this computer online?)" in shown
+    assert scene.sent() == 1
+
+
+@pytest.mark.parametrize("scene", ["known"], indirect=True)
+def test_settings_that_cannot_be_written_leave_the_command(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SettingsError("the disk is full")
+
+    monkeypatch.setattr("franking.account.editing.save", full)
+    person = Person("setup", *scene.flags)
+    for question, text in scene.talk:
+        person.answer(question, text)
+    assert person.run() == 2
+    assert "  franking setup jan@seznam.cz" in person.shown

@@ -37,7 +37,7 @@ from franking_cli.questions import (
     ask_recipient,
     password_road,
 )
-from franking_cli.screen import show_error, show_left_behind, show_result, show_step
+from franking_cli.screen import show_error, show_go_on, show_left_behind, show_result, show_step
 from franking_cli.signals import on_ending
 
 __all__ = ["run"]
@@ -67,7 +67,13 @@ def run(
 
     franking setup you@example.com
     """
-    switches = {"offline": offline, "save-anyway": save_anyway, "replace": replace, "default": default}
+    switches = {
+        "offline": offline,
+        "save-anyway": save_anyway,
+        "replace": replace,
+        "default": default,
+        "password-stdin": password_stdin,
+    }
     draft = Draft(offline=offline, flags=tuple(f"--{word}" for word, given in switches.items() if given))
     for way, given in (("paste", no_browser), ("code", device)):
         if given:
@@ -176,7 +182,7 @@ def _test(console: Console, draft: Draft) -> TestReport:
     if draft.client_file is not None:  # a download is open to others, and the copy that is kept will not be
         report = replaced(report, hints=tuple(hint for hint in report.hints if hint.code != "file.open-to-others"))
     if not console.json_output:
-        show_result(console, report, sent=f"The test message was accepted; look into the inbox of {visible(draft.to)}.")
+        show_result(console, report, sent=console.words("screen.accepted", to=visible(draft.to)))
     return report
 
 
@@ -231,5 +237,5 @@ def _finish(console: Console, draft: Draft, account: Account, report: TestReport
         console.say(f"✓ The account {visible(account.name)} is saved in {config_path()}.", "good")
         console.say(f"Next: {shell('franking', 'send', account.name, '--to', account.sender.address)}", indent="  ")
     else:
-        console.say("Nothing was saved. To go on from here:", "warn")
-        console.raw(f"  {visible(draft.go_on)}")
+        console.say("Nothing was saved.", "warn")
+        show_go_on(console)
