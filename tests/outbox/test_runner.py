@@ -229,6 +229,7 @@ def test_what_was_begun_and_never_told_of_is_unknown_and_the_rest_waits(
             patch.setattr(Claims, "claim", claim)
             box.run(once=True, window=4)
         assert server.messages and full.is_set()
+        assert "sending" not in {box.get(entry.id).state for entry in entries}
         box.run(once=True)
     ids = [message_id(received.data) for received in server.messages]
     assert len(ids) == len(set(ids))  # none twice
