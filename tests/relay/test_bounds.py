@@ -316,3 +316,24 @@ def test_the_package_has_one_name() -> None:
 
     with pytest.raises(AttributeError):
         franking.relay.nothing  # noqa: B018
+
+
+OPEN_RELAY_TRICKS = [
+    b"MAIL FROM:<>", b"MAIL FROM:<shop@example.cz>", b"MAIL FROM:<shop@localhost>", b"MAIL FROM:<root@[127.0.0.1]>",
+    b'MAIL FROM:<"x@y.cz"@example.cz>', b"MAIL FROM:<@example.cz:a@b.cz>", b"MAIL FROM:<shop@example.cz> AUTH=<>",
+    b"MAIL FROM:<x%y.cz@example.cz>", b"mail from: shop@example.cz", b"MAIL FROM:<shop@example.cz> AUTH=a@b.cz",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [b"", b"HELO x", b"EHLO localhost", b"EHLO x\r\nRSET", b"EHLO x\r\nAUTH PLAIN AAA="])
+def test_an_open_relay_scan_finds_nothing(before: bytes, relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is neither allowed nor logged in: no sender, however it is written, gets as far as a recipient."""
+    monkeypatch.setattr("franking.relay.logins.FREE", 100)
+    monkeypatch.setattr("franking.relay.logins.MOST", 100)
+    save(1)
+    box = relay("shop", allow=[], users=USERS)
+    for trick in OPEN_RELAY_TRICKS:
+        lines = [*filter(None, [before]), trick, b"RCPT TO:<victim@example.net>", b"DATA", b"QUIT"]
+        heard = rest(raw(box, b"\r\n".join(lines) + b"\r\n")).split(b"\r\n")
+        assert [line[:3] for line in heard[-5:]] == [b"530", b"503", b"503", b"221", b""], (trick, heard)
+    assert franking.Outbox().counts()["queued"] == 0
