@@ -213,6 +213,19 @@ def test_a_choice_of_security_sets_a_usual_port_and_keeps_an_own_one(opened: Cal
     assert tab.evaluate("document.querySelector('#port').value") == "2465"
 
 
+def test_a_recommendation_follows_what_is_typed_and_waits_for_its_button(opened: Callable[..., Tab]) -> None:
+    tab = opened()
+    tab.type("#from", "me@workspace.example")
+    tab.press("Tab")
+    tab.until("document.querySelector('#recommendation').innerText.includes('Google')")
+    assert tab.evaluate("document.querySelector('[name=provider]:checked').value") == "smtp"
+    tab.tab_to("#recommendation button")
+    tab.press("Enter")
+    tab.until("!!document.querySelector('#provider-gmail:checked')")
+    assert tab.evaluate("document.querySelector('#signin').checkVisibility()")
+    assert load().names == ()
+
+
 def test_authentication_reveals_name_and_password(opened: Callable[..., Tab]) -> None:
     tab = opened(False)
     assert tab.evaluate("document.querySelector('#password').checkVisibility()")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -349,3 +352,63 @@ def test_the_settings_file_is_a_source_of_accounts() -> None:
     assert source.problem() is None
     source.remove("shop")
     assert list(source.list()) == []
+
+
+def test_what_keeps_the_settings_file_from_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = tmp_path / "etc" / "accounts.toml"
+    environ = {"HOME": str(tmp_path)}
+    monkeypatch.setattr("franking.account.config.SYSTEM", str(system))
+    assert AccountFile(environ).problem() is None
+    system.parent.mkdir()
+    system.write_text("")
+    assert "every user of this computer" in str(AccountFile(environ).problem())
+    own = {"FRANKING_CONFIG": str(tmp_path / "none" / "yet" / "accounts.toml")}
+    assert AccountFile(own).problem() is None
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert str(AccountFile(own).problem()) == f"{tmp_path} cannot be written to."
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives a file away, which needs root")
+def test_a_settings_file_of_another_user_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text("")
+    os.chown(path, 12345, -1)
+    assert "uid 12345" in str(AccountFile({"FRANKING_CONFIG": str(path)}).problem())
+
+
+def test_a_mistake_in_the_application_s_language_is_logged(
+    mounted: Callable[[Any], Browser], caplog: pytest.LogCaptureFixture
+) -> None:
+    page, _ = memory_page(language=lambda request: 1 / 0)
+    assert mounted(page.wsgi).open("/").status == 200
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_sign_in_file_of_an_application_lies_in_the_state_directory(mounted: Callable[[Any], Browser]) -> None:
+    from web.test_saving import CLIENT, upload
+
+    page, kept = memory_page()
+    browser = mounted(page.wsgi)
+    browser.open("/")
+    shown = upload(browser, json.dumps(CLIENT).encode(), provider="gmail", from_="me@gmail.com", name="g")
+    assert shown.status == 200
+    path = Path(kept.accounts["g"].client_secrets)
+    assert path.is_relative_to(os.environ["FRANKING_STATE_DIR"]) and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_under_asgi_django_gets_its_pieces_asynchronously() -> None:
+    from types import SimpleNamespace
+
+    from franking.web.django import _pieces
+
+    async def read() -> list[bytes]:
+        pieces: Any = _pieces(SimpleNamespace(scope={}), iter([b"a", b"b"]))
+        return [piece async for piece in pieces]
+
+    assert asyncio.run(read()) == [b"a", b"b"]
+
+
+def test_what_asgi_is_asked_besides_http() -> None:
+    page, _ = memory_page()
+    with pytest.raises(RuntimeError, match="lifespan"):
+        asyncio.run(page.asgi({"type": "lifespan"}, None, None))

@@ -14,6 +14,8 @@ from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import load
 from franking.auth.store import open_store, save_password
+from franking.web import SettingsPage
+from franking.web.request import Form, Request
 from servers.smtp import SmtpServer
 from web.browser import Browser, Page
 from web.conftest import Served, settings
@@ -138,6 +140,23 @@ def test_a_wrong_client_file_is_said_at_its_field(data: bytes, browser: Browser)
     assert page.id("client-file")["aria-invalid"] == "true"
     assert "/tmp" not in page.id("client-file-error").text
     assert load().names == ()
+
+
+@pytest.mark.parametrize(("token_uri", "status"), [(None, 200), ("https://evil.example/token", 422)])
+def test_a_hosted_page_takes_no_endpoint_from_a_file(token_uri: str | None, status: int) -> None:
+    page = SettingsPage(authorize=lambda request: True)
+    data = json.loads(json.dumps(CLIENT))
+    if token_uri:
+        data["installed"]["token_uri"] = token_uri
+    seen = Request("GET", "", allowed=True, headers={})
+    page.handle(seen)
+    visitor = page.visitors.new()
+    fields = {"action": "save", "provider": "gmail", "from": "me@gmail.com", "name": "g", "once": "x", "enabled": "on"}
+    form = Form({**fields, "csrf": visitor.token}, {"client_file": json.dumps(data).encode()})
+    cookie = {"cookie": f"franking-settings={visitor.id}"}
+    answer = page.handle(Request("POST", "", headers=cookie, form=lambda: form, allowed=True))
+    assert answer.status == status
+    assert load().names == (("g",) if status == 200 else ())
 
 
 def test_a_client_file_that_is_too_large(browser: Browser) -> None:

@@ -53,7 +53,7 @@ def run(
         raise SettingsError(f"Port {port} cannot be used: {problem.strerror}; choose another with --port.") from None
     door = None
     with server:
-        page = LocalPage(server.server_port, account=account or _first(), language=console.asked_language)
+        page = LocalPage(server.server_port, account=account or _first(), idle=seconds, language=console.asked_language)
         page.look  # noqa: B018  (a missing package is told before anything is served)
         serving = threading.Thread(target=server.serve, args=(page.wsgi,), name="franking settings", daemon=True)
         serving.start()

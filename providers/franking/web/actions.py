@@ -8,7 +8,8 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from franking.account.account import Account
 from franking.auth.store import save_password
@@ -212,9 +213,20 @@ class Actions(Visit):
             file.flush()
             try:
                 client.check(file.name)
+                self._check_endpoints(data, draft)
             except SettingsError as problem:
                 draft.wrong("client_file", str(problem).replace(file.name, self.say("field.client_file")))
         return data
+
+    def _check_endpoints(self, data: bytes, draft: Draft) -> None:
+        """Refuse a file that names somebody else's endpoints, where the page is not this user's own: no form leads a
+        server to an address.
+        """
+        facts = draft.provider.facts
+        own = (*facts.hosts, *facts.mx_suffixes, *facts.wrong_hosts, *(self.page.hosts or ()))
+        for host in () if self.page.remembers_passwords else _hosts_in(json.loads(data)):
+            if not find(host, own):
+                raise SettingsError(f"{host} is not an address of {draft.provider.title}.", field="client_file")
 
     def _keep(self, name: str, data: bytes) -> str:
         if isinstance(self.accounts, KeepsFiles):
@@ -318,3 +330,12 @@ class Actions(Visit):
             "address": f"./?account={quote(draft.name, safe='')}",
         }
         return Response(body=self.page.look.render("signin.html", context))
+
+
+def _hosts_in(value: Any) -> Iterator[str]:
+    """Return the hosts of all endpoints that a client file names; a redirect is none."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, dict):
+            yield from _hosts_in(inner)
+        elif str(key).endswith(("_uri", "_url")):
+            yield urlsplit(str(inner)).hostname or ""

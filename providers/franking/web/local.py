@@ -25,7 +25,8 @@ TOKEN_SECONDS = 300.0
 class LocalPage(SettingsPage):
     """The settings page of this user on this computer, served at ``port``.
 
-    ``account`` is the one that is shown first, saved or not. ``language`` is the one that was asked for. ``used`` is
+    ``account`` is the one that is shown first, saved or not; ``idle`` the seconds without use after which the server
+    ends, which an open page must be asked for before. ``language`` is the one that was asked for. ``used`` is
     when it was last asked for anything, on ``clock``.
     """
 
@@ -37,12 +38,15 @@ class LocalPage(SettingsPage):
         port: int,
         *,
         account: str | None = None,
+        idle: float = 0.0,
         language: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
         super().__init__(authorize=lambda request: True, language=lambda request: language, **options)
         self.port, self.account = port, account
+        if idle:
+            self.sign_of_life = min(30.0, idle / 4)
         self._clock = clock
         self._token: str | None = secrets.token_urlsafe(24)
         self._until = clock() + TOKEN_SECONDS

@@ -42,6 +42,7 @@ class SettingsPage:
     """
 
     remembers_passwords = False
+    sign_of_life: float | None = None  # seconds after which the script of an open page asks again, where that matters
     ways: tuple[str, ...] = ("device", "pasted")
 
     def __init__(
@@ -114,7 +115,11 @@ class SettingsPage:
 
     def speaks(self, native: object) -> Any:
         """Ask the application which language this request reads."""
-        return self.language(native) if self.language is not None else None
+        try:
+            return self.language(native) if self.language is not None else None
+        except Exception:  # the browser's language is better than no page
+            logging.getLogger("franking.web").exception("language failed")
+            return None
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Never raises for what a browser did."""

@@ -20,8 +20,8 @@ from franking.sending.testsend import TestReport, send_test
 __all__ = ["FINAL_SECONDS", "TestRun"]
 
 FINAL_SECONDS = 60.0
-"""How long the page waits for the reply that accepts the message, unless the account says otherwise: a person
-watches.
+"""How long the page waits for any reply, unless the account says how long for the one that accepts the message: a
+person watches.
 """
 
 
@@ -45,7 +45,7 @@ class TestRun:
         self._steps: list[Step] = []
         self._changed = threading.Condition()
         if "final_timeout" not in account.given:
-            account = account.replace(final_timeout=FINAL_SECONDS)
+            account = account.replace(final_timeout=FINAL_SECONDS, timeout=min(account.timeout, FINAL_SECONDS))
         # nothing that a remedy could name in a command: the person is in front of a form
         self._tested = account.referred_to_as("", ())
         threading.Thread(

@@ -165,6 +165,7 @@ class Visit:
             "auths": self._auths(),
             "client_kept": bool(client and client.file and draft.saved and draft.saved.get(client.key)),
             "shown_by": forms.shown_by,
+            "sign_of_life": self.page.sign_of_life,
             "quote": lambda text: quote(text, safe=""),
         }
 

@@ -44,7 +44,8 @@
     else if (!now.querySelector("[data-waiting]")) box.innerHTML = now.innerHTML;
   };
   setInterval(watch, 2000);
-  setInterval(() => fetch("status.json").catch(() => null), 30000);
+  const alive = Number(form.dataset.alive) * 1000;
+  if (alive) setInterval(() => fetch("status.json").catch(() => null), alive);
 
   // What was said at a field is not true any more once somebody types there.
   const forgive = (place) => {
