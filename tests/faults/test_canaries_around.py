@@ -1,14 +1,17 @@
 """What a collector of errors takes of the variables of frames, in the places around a sign-in and a send: the command
-line, Django, the outbox, the system's keyring, threads, and a cancellation.
+line, Django, the outbox, the settings page, the relay, the system's keyring, threads, and a cancellation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import smtplib
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,9 +33,14 @@ from franking.auth.secret import Password
 from franking.auth.store import FileStore, MemoryStore, open_store, save_grant, save_password
 from franking.outlook import login as outlook_login
 from franking.registry import provider
+from franking.relay import Relay
+from franking.relay.users import hashed
+from franking.web.local import LocalPage
+from franking_cli.settings_server import SettingsServer
 from servers.certificates import Certificates
 from servers.django_mail import BACKEND
 from servers.smtp import Fault, SmtpServer, silence
+from web.browser import Browser
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -335,6 +343,90 @@ def test_a_runner_of_the_outbox(account: franking.Account) -> None:
     assert struck(act, own(PASSWORD), before=before) == []
 
 
+# -- the settings page -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(broken: list[BaseException]) -> Iterator[Browser]:
+    """The page of this user, served; what an application's error collector would get of it is kept."""
+
+    def watched(environ: Any, start: Any) -> Iterator[bytes]:
+        try:
+            yield from made.wsgi(environ, start)
+        except BaseException as error:
+            broken.append(error)
+            raise
+
+    with SettingsServer(0) as server:
+        made = LocalPage(server.server_port)
+        thread = threading.Thread(target=server.serve, args=(watched,))
+        thread.start()
+        browser = Browser(server.server_port)
+        browser.open(made.url)
+        yield browser
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.fixture
+def broken() -> list[BaseException]:
+    return []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("button", ["test", "save"])
+def test_a_password_that_is_typed_into_the_settings_page(
+    button: str, account: franking.Account, page: Browser, broken: list[BaseException]
+) -> None:
+    typed = {
+        "from": "Jana <jana@example.cz>", "host": "localhost", "port": str(account.port), "security": "starttls",
+        "authentication": "on", "username": "jana", "password": PASSWORD, "to": "me@example.cz", "name": "shop",
+    }  # fmt: skip
+    begun = page.page
+    assert begun is not None
+
+    def before() -> None:
+        editing.config_path().unlink(missing_ok=True)
+        open_store().delete("shop")
+        page.open("/?account=")
+
+    def act() -> None:
+        broken.clear()
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            page.press(button, **typed)
+        if broken:
+            raise broken[0]
+
+    assert struck(act, own(PASSWORD), before=before, strikes=5) == []  # each lingers for a second
+
+
+# -- the relay ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_at_the_relay(
+    account: franking.Account, broken: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it logs of a mistake of its own holds frames too."""
+    editing.save(account)
+    monkeypatch.setattr("franking.relay.server.Server.broken", lambda server, problem: broken.append(problem))
+    password = "Canary-of-a-printer-77"
+    users = {"printer": {"password": hashed(password, chosen=False)}}
+
+    def act() -> None:
+        broken.clear()
+        with contextlib.suppress(smtplib.SMTPException, OSError), Relay("shop", users=users, run=False) as relay:
+            client = smtplib.SMTP(*relay.addresses[0], timeout=2)
+            client.ehlo()
+            client.user, client.password = "printer", password  # type: ignore[attr-defined]
+            client.auth("PLAIN", client.auth_plain)
+            client.close()
+        if broken:
+            raise broken[0]
+
+    files = ("connection.py", "protocol.py", "login.py", "logins.py", "users.py")
+    assert struck(act, own(password), within=tuple(f"relay/{name}" for name in files)) == []
+
+
 # -- a collector as it comes -------------------------------------------------------------------------------------------
 
 SERVICE = """
@@ -381,14 +473,12 @@ print("END")
 
 @pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGALRM")
-@pytest.mark.parametrize("kind", ["password", "wrong password", "sign-in"])
+@pytest.mark.parametrize("kind", ["wrong password", "sign-in"])
 def test_sentry_as_it_comes(kind: str, account: franking.Account, world: World) -> None:
     """With its default integrations, in a program that a signal strikes at some twenty moments of a send."""
     pytest.importorskip("sentry_sdk")
 
-    secrets, stored = {PASSWORD}, Password(PASSWORD).dumps()
-    if kind == "wrong password":
-        secrets, stored = {"Canary-wrong-0815"}, Password("Canary-wrong-0815").dumps()
+    secrets, stored = {"Canary-wrong-0815"}, Password("Canary-wrong-0815").dumps()
     if kind == "sign-in":
         account = world.gmail()
         grant = world.grant(account)

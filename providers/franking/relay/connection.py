@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from franking.errors import forget_locals
 from franking.relay.acceptance import Client, Taken
 from franking.relay.asked import Begin, Body, End, Hangup, Login, Mail, Rcpt, StartTls, Terms
 from franking.relay.events import Event
@@ -93,9 +94,11 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        came = [data]
+        del data  # it may be a login, and a frame that failed shows its variables
         with self._alone():
             self._confirm()
-            self.receiver.feed(data)
+            self.receiver.feed(came.pop())
             self._advance()
 
     @contextmanager
@@ -104,6 +107,7 @@ class Connection(asyncio.Protocol):
         try:
             yield
         except Exception as problem:  # noqa: BLE001
+            forget_locals(problem)
             self._server.broken(problem)
             self._closing = True
             self.abort()
@@ -203,6 +207,7 @@ class Connection(asyncio.Protocol):
         try:
             await work
         except Exception as problem:  # noqa: BLE001
+            forget_locals(problem)
             self._server.broken(problem)
             self._end(reply(421, "4.3.0", "something went wrong here; try again"))
             return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
 from franking.auth.store import SecretStore, open_store
-from franking.errors import FrankingError
+from franking.errors import FrankingError, discreet
 from franking.web import guard, view
 from franking.web.accounts import AccountFile, AccountSource
 from franking.web.actions import Actions
@@ -124,7 +124,8 @@ class SettingsPage:
     def handle(self, request: Request) -> Response:
         """Answer a request. Never raises for what a browser did."""
         try:
-            response = self._answer(request)
+            with discreet:  # a form may hold a password
+                response = self._answer(request)
         except Refusal as refusal:
             response = self._refuse(request, refusal)
         except FrankingError as problem:
