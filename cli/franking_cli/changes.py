@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from franking.discovery.recommend import better_provider
 from franking.errors import SettingsError
 from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
@@ -60,12 +61,27 @@ def settle(console: Console, draft: Draft) -> None:
     """Ask for whatever is missing now: nothing, where all is known."""
     if draft.kind is None:
         ask_provider(console, draft)
+    before = draft.known.get("host")
     ask_client(console, draft)
     ask_required(console, draft)
+    if draft.has_server and before is None and better_provider(draft.known["host"]) is not None:
+        _lead_to_its_provider(console, draft)
+        return
     if draft.has_server:
         ask_server(console, draft)
     if not draft.name:
         ask_name(console, draft, None, replace=False)
+
+
+def _lead_to_its_provider(console: Console, draft: Draft) -> None:
+    """Go on with the provider of a server that was typed where a plain one was asked for: a password would be refused
+    there.
+    """
+    draft.chosen = False
+    ask_provider(console, draft)
+    if draft.provider.facts.oauth:
+        draft.settings.pop("host")
+    settle(console, draft)
 
 
 def change(console: Console, draft: Draft, *, replace: bool) -> None:

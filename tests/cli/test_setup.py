@@ -353,6 +353,20 @@ def test_the_short_road_to_gmail_looks_the_server_up_and_leads_to_the_app_passwo
     assert "Server, a name" not in terminal.shown
 
 
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [("smtp.office365.com", "Application (client) ID"), ("smtp.gmail.com", "Which one [1]")],
+)
+def test_a_server_that_takes_no_account_password_leads_to_its_provider(host: str, asked: str) -> None:
+    terminal = Person("setup", "info@shop.example", "--offline")
+    terminal.answer("Which one [1]", "")
+    terminal.answer("Server, a name or an IP address", host)
+    terminal.interrupt(asked)
+    assert terminal.run() == 130, terminal.shown
+    if "office365" in host:
+        assert "--host" not in terminal.shown.rpartition("To go on")[2]
+
+
 # --- without a terminal -----------------------------------------------------------------------------------------------
 
 
