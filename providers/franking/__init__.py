@@ -91,9 +91,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'franking' has no attribute {name!r}")
-    from importlib import import_module
-
     try:
+        from importlib import import_module
+
         value = getattr(import_module(f"franking.{home}"), name)
     except (ImportError, MemoryError, OSError) as problem:
         if (error := errors.exhausted(problem, "settings")) is None:
