@@ -37,6 +37,18 @@ def test_a_twin_has_the_same_places_and_commands(language: str, code: str) -> No
             assert one.split("`")[1::2] == twin.split("`")[1::2], twin
 
 
+@pytest.mark.parametrize("language", OTHERS)
+def test_recommendations_have_the_same_keys_and_places(language: str) -> None:
+    english, other = (texts.entries(name, "recommend.") for name in ("en", language))
+    assert {(section, key) for section in other for key in other[section]} <= {
+        (section, key) for section in english for key in english[section]
+    }
+    for section, words in other.items():
+        for key, text in words.items():
+            places = sorted(re.findall(r"\{\w+\}", english[section][key]))
+            assert sorted(re.findall(r"\{\w+\}", text)) == places, (section, key)
+
+
 def test_czech_is_written_as_czech_is() -> None:
     for code, words in texts.entries("cs").items():
         for each in templates(words):

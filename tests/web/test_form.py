@@ -255,6 +255,11 @@ def test_a_recommendation_for_an_address_fills_the_server_in(browser: Browser) -
     assert page.status == 200 and "Seznam" in page.text
 
 
+def test_a_recommendation_in_czech(served: Callable[..., Served]) -> None:
+    page = served(language="cs").browser().press("use-recommendation", from_="jan@seznam.cz")
+    assert "k\u00a0odesílání slouží server smtp.seznam.cz" in page.id("said").text
+
+
 def test_a_file_that_others_may_write_to_is_told_and_only_the_test_works(
     served: Callable[..., Served], mailbox: SmtpServer
 ) -> None:

@@ -40,7 +40,8 @@ def run(
 
     franking recommend you@example.com
     """
-    found = recommend(what, offline=offline, timeout=timeout)
+    language = "en" if console.json_output else console.language
+    found = recommend(what, offline=offline, timeout=timeout, language=language)
     if not probe:
         results, conclusion = [], ""
     else:
