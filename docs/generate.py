@@ -114,7 +114,7 @@ def faults() -> str:
             "",
             *_matrix(here, kinds, lambda step, kind, mode=mode: expected(step, kind, mode), steps),
         ]
-    return GENERATED + "\n".join(lines) + "\n"
+    return str(FAILURES["WIDE"]) + GENERATED + "\n".join(lines) + "\n"
 
 
 MODES = {

@@ -138,6 +138,13 @@ def test_every_docs_page_is_in_the_navigation() -> None:
     assert pages == set(re.findall(r"[\w/-]+\.md\b", settings.partition("\nnav:")[2]))
 
 
+def test_the_navigation_has_six_groups() -> None:
+    navigation = (ROOT / ".mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    assert re.findall(r"^  - ([^:]+):$", navigation, re.MULTILINE) == [
+        "Start here", "Send", "Sign in", "When it fails", "For administrators", "For developers",
+    ]  # fmt: skip
+
+
 def test_this_process_reaches_loopback_only() -> None:
     with socket.socket() as elsewhere, pytest.raises(RuntimeError, match="only loopback"):
         elsewhere.connect(("192.0.2.1", 25))

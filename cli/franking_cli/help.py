@@ -63,7 +63,8 @@ def _write(command: Any, ctx: Any, formatter: Any) -> None:
             for heading, names in command.panels().items()
         }
         panels = {**listed, **panels}
-    for heading in sorted(panels, key=lambda heading: _ORDER.get(heading, 2)):
+    order = _ORDER | ({USUAL: 3} if hasattr(command, "panels") else {})  # a group's commands come before its options
+    for heading in sorted(panels, key=lambda heading: order.get(heading, 2)):
         rows = panels[heading]
         blocks += ["", _bold(f"{heading}:"), *_table(rows, width)]
     blocks += ["", *_wrapped(command.epilog or "", width)]

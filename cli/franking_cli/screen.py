@@ -55,7 +55,9 @@ def show_step(console: Console, step: Step) -> None:
         return
     lines = [shortened(detail, room)]
     if step.status == "failed" and len(detail) > room:  # the reason is never cut off
-        lines = textwrap.wrap(detail, room, break_on_hyphens=False, max_lines=6, placeholder=" …")
+        lines = textwrap.wrap(
+            detail, room, break_long_words=False, break_on_hyphens=False, max_lines=6, placeholder=" …"
+        )
     console.raw(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip())
     for line in lines[1:]:
         console.raw(" " * _DETAIL + line)
