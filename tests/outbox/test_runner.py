@@ -236,6 +236,26 @@ def test_what_was_begun_and_never_told_of_is_unknown_and_the_rest_waits(
     assert {box.get(entry.id).state for entry in entries} <= {"accepted", "unknown"}
 
 
+def test_what_nobody_told_of_is_unknown_while_its_runner_goes_on(
+    box: franking.Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(attempt: Attempt) -> Settlement:
+        raise AssertionError
+
+    stop = threading.Event()
+    monkeypatch.setattr("franking.outbox.runner.after", broken)
+    with SmtpServer() as server:
+        save(server.port)
+        (entry,) = queue(1)
+        runner = threading.Thread(target=box.run, args=(stop,))
+        runner.start()
+        try:
+            wait_until(lambda: box.get(entry.id).state == "unknown")
+        finally:
+            stop.set()
+            runner.join()
+
+
 def test_a_running_runner_outlives_a_full_disk(box: franking.Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, failed = threading.Event(), threading.Event()
     real = Claims.take_over
