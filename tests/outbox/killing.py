@@ -38,6 +38,8 @@ class Kills:
         """Put, deliver and kill, with the account "shop" of the settings file."""
         ended = subprocess.run(
             [sys.executable, str(PROGRAM), *map(str, (kills, runners, seed, speed))],
+            # the tree that is tested
+            env={**os.environ, "PYTHONPATH": f"{Path(franking.__file__).parents[1]}:{os.environ['PYTHONPATH']}"},
             capture_output=True,
             text=True,
             check=False,
