@@ -26,6 +26,8 @@ _LINGERING = 4 * 1024 * 1024
 
 
 class _Answer(ServerHandler):
+    server_software = "franking"  # which Python it is, is nobody's business
+
     def error_output(self, environ: Any, start_response: Any) -> list[bytes]:
         """Say nothing of a mistake of ours to the browser."""
         start_response("500 Internal Server Error", [("Content-Type", "text/plain"), ("Cache-Control", "no-store")])
