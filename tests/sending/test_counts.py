@@ -50,6 +50,12 @@ def test_a_day_is_never_too_full() -> None:
     assert len(went) >= 0.95 * 40 * 5  # in quarters of an hour
 
 
+def test_who_asks_again_and_again_gets_no_more_of_a_day() -> None:
+    counts, allowed = Counts(), limits(per_day=3)
+    went = [at for at in range(0, 3 * 86400, 60) if counts.take(allowed, 1, START + at).wait == 0]
+    assert most(list(map(float, went)), 86400.0) == 3
+
+
 def test_recipients_count_each() -> None:
     counts, allowed = Counts(), limits(recipients_per_day=10)
     assert [counts.take(allowed, 4, START + n).wait > 0 for n in range(3)] == [False, False, True]

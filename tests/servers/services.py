@@ -37,6 +37,7 @@ class Service:
     subjects: Callable[[], list[str]]
     throttle: Callable[[], None]
     loses: Callable[[bool], None] | None = None  # the next answer, with or without having accepted the message
+    drafts: dict[str, Any] | None = None  # what lies in the mailbox and was not sent
 
 
 @contextlib.contextmanager
@@ -93,6 +94,7 @@ def _graph(directory: Path) -> Iterator[Described]:
                 "renewals": lambda: microsoft.token_requests.count("refresh_token"),
                 "subjects": lambda: [sent.subject for sent in microsoft.graph.sent],
                 "throttle": lambda: microsoft.answers.append(("/sendMail", too_much)),
+                "drafts": microsoft.graph.drafts,
                 "loses": lambda accepted: setattr(microsoft.graph, "loses", accepted),
             },
         )
