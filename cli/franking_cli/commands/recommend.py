@@ -48,7 +48,7 @@ def run(
         from franking.discovery.probe import advice, filled_in, probe_ports
 
         results = probe_ports(_host(found), ca_file=ca_file, timeout=timeout)
-        conclusion = advice(results)
+        conclusion = advice(results, language=language)
         found = filled_in(found, results)
     if console.json_output:
         answer = found.as_dict()
@@ -130,7 +130,7 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
 def _show_port(console: Console, result: Probed) -> None:
     words = [result.tls, result.problem]
     if result.answers:
-        words.insert(0, phrase("security", result.security))
+        words.insert(0, phrase("security", result.security, language=console.language))
     symbol, style = "✗", "bad"
     if result.usable:
         symbol, style = "✓", "good"
