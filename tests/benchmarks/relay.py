@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.outbox import shop
+from benchmarks.outbox_peers import shop, smtp
 from benchmarks.peers import SENDER, ready
 
 __all__ = ["measure"]
@@ -148,7 +148,7 @@ def measure(*, number: int = 8, count: int = 250, rounds: int = 3) -> Rows:
     times: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("FRANKING_BENCHMARK_DIRECTORY")) as name:
         for _ in range(rounds):
-            with shop():
+            with shop(smtp(1)):
                 times.setdefault("franking", []).append(once(lambda: program(FRANKING), number, count))
             for kind, where in (("aiosmtpd", ""), ("aiosmtpd, fsync", name)):
                 text = AIOSMTPD.format(where=where, port=free_port())

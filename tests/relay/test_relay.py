@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import franking
+from commandline import sendmail
 from franking.errors import SettingsError
 from franking.relay import Relay
 from franking.relay.users import hashed
@@ -381,3 +382,17 @@ def test_without_waiting_it_is_queued(relay: Start) -> None:
     save(1)
     with relay("shop", run=False, wait=0).client() as client:
         assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
+
+
+def test_sendmail_of_users_who_have_no_account(relay: Start) -> None:
+    """Their settings file, without a secret, names the relay: cron's root@host becomes the account's."""
+    with SmtpServer(refused={"no@example.com": "550 5.1.1 nobody"}) as server:
+        save(server.port)
+        _, port = relay("shop").address
+        save(port, "relay", rewrite_from=True, **{"from": "shop@example.cz"})
+        cron = b"From: root@web (Cron Daemon)\nTo: %b@example.com\nSubject: Cron\n\ndisk full\n"
+        assert sendmail("-a", "relay", "-i", "-t", text=cron % b"jana").code == 0
+        assert sendmail("-a", "relay", "-i", "-t", text=cron % b"no").code == 69
+    (received,) = server.messages
+    assert (received.sender, received.recipients) == ("shop@example.cz", ["jana@example.com"])
+    assert b"\r\nReply-To: root@web" in received.data

@@ -175,13 +175,13 @@ class Acceptance:
                 received=self._received(client),
                 eight_bit=end.eight_bit,
             )
-            made = replace(draft(mailer, prepared), subject=header.subject)
+            made = draft(mailer, prepared)
         except (Unwanted, Denied, FrankingError) as problem:
             return Taken("refused", _refusal(problem))
         key = self._key(client, header, spool)
         if (other := self._live.get(key)) is None or other.gone():
             self._live[key] = client
-            made = replace(made, key=key, digest=b"")
+            made.key, made.digest = key, b""
         try:
             entry = await self.intake.put(made)
             said = await self._said(client, account, entry, on_blocked)

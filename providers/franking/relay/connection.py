@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import forget_locals
@@ -23,7 +22,7 @@ from franking.relay.spool import SMALL, Spool
 from franking.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
     from franking.relay.asked import Event as Asked
     from franking.relay.server import Server
@@ -71,8 +70,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        with self._alone():
+        try:
             self._begins(transport)
+        except Exception as problem:  # noqa: BLE001
+            self._broken(problem)
 
     def _begins(self, transport: asyncio.Transport) -> None:
         peer = transport.get_extra_info("peername") or ("?",)
@@ -96,21 +97,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         came = [data]
         del data  # it may be a login, and a frame that failed shows its variables
-        with self._alone():
+        try:
             self._confirm()
             self.receiver.feed(came.pop())
             self._advance()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let a mistake of ours end this connection and no other."""
-        try:
-            yield
         except Exception as problem:  # noqa: BLE001
-            forget_locals(problem)
-            self._server.broken(problem)
-            self._closing = True
-            self.abort()
+            self._broken(problem)
+
+    def _broken(self, problem: Exception) -> None:
+        """Let a mistake of ours end this connection and no other."""
+        forget_locals(problem)
+        self._server.broken(problem)
+        self._closing = True
+        self.abort()
 
     def eof_received(self) -> bool:
         """Go on with what is under way: a client may have closed its sending side alone; TLS knows no such thing."""

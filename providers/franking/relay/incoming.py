@@ -94,18 +94,6 @@ class Header:
                         raise Unwanted(554, "5.6.0", str(problem)) from None
         return tuple(found)
 
-    @property
-    def subject(self) -> str:
-        for name, line in self.fields:
-            if name == b"subject":
-                value = line.partition(b":")[2]
-                if value.isascii() and b"=?" not in value and b"\r\n" not in value:
-                    return value.decode().strip()
-                from franking.message.parser import decoded
-
-                return decoded("subject", value.decode("utf-8", "surrogateescape"))
-        return ""
-
 
 @dataclass(slots=True, weakref_slot=True)
 class Incoming:
