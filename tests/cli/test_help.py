@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import pydoc
 import re
 import shutil
 import subprocess
 import sys
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,27 @@ def test_a_reference_is_an_address_only_where_there_is_a_home(monkeypatch: pytes
     assert manual.page_reference("gmail") == "franking docs gmail"
     monkeypatch.setattr(manual, "_home", lambda: "https://franking.example/docs/")
     assert manual.page_reference("gmail") == "https://franking.example/docs/gmail/"
+
+
+@pytest.mark.parametrize(
+    ("urls", "home"),
+    [
+        (["Source, https://git.example", "Documentation, https://docs.example"], "https://docs.example"),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_the_home_is_what_the_package_says(monkeypatch: pytest.MonkeyPatch, urls: list[str] | None, home: str) -> None:
+    def metadata(name: str) -> Message:
+        if urls is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        told = Message()
+        for url in urls:
+            told["Project-URL"] = url
+        return told
+
+    monkeypatch.setattr(importlib.metadata, "metadata", metadata)
+    assert manual._home.__wrapped__() == home
 
 
 # --- an installation without extras -----------------------------------------------------------------------------------
