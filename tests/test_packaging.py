@@ -48,7 +48,7 @@ def sources() -> set[str]:
         if path.is_file() and "__pycache__" not in path.parts
     }
     docs = ROOT / "docs"
-    pages = [*docs.glob("*.md"), *docs.glob("outbox/*")]
+    pages = [*docs.glob("*.md"), *docs.glob("outbox/*"), *docs.glob("relay/*")]
     return code | {f"franking_cli/manual/{page.relative_to(docs).as_posix()}" for page in pages}
 
 
@@ -70,7 +70,9 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     metadata = HeaderParser().parsestr(wheel.read(info).decode())
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert {"gmail", "outlook", "keyring", "cli", "all", "test"} == set(metadata.get_all("Provides-Extra") or ())
+    assert {"gmail", "outlook", "keyring", "cli", "web", "relay", "all", "test"} == set(
+        metadata.get_all("Provides-Extra") or ()
+    )
     base = {line.split(">")[0] for line in metadata.get_all("Requires-Dist") or () if "extra ==" not in line}
     assert not base & {
         "msal",

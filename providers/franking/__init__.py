@@ -91,6 +91,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'franking' has no attribute {name!r}")
+    if home == "errors":  # is here: what catches an error must not need a file to be opened
+        return getattr(errors, name)
     try:
         from importlib import import_module
 
