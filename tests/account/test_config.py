@@ -337,3 +337,12 @@ def test_another_users_file_runs_no_command(write: Callable[[str], Path]) -> Non
     os.chown(path, 12345, -1)
     with pytest.raises(SettingsError, match=r"uid 12345.*sudo chown 0 "):
         resolve("shop")
+
+
+def test_an_account_by_another_route_of_its_provider() -> None:
+    Path(os.environ["FRANKING_CONFIG"]).write_text(EXAMPLE)
+    found = load().account("my office?route=smtp")
+    assert (found.name, found.reference, found.route) == ("my office", "my office", "outlook-smtp")
+    for wrong in ("nobody?route=smtp", "my office?route=", "shop?route=smtp"):
+        with pytest.raises(SettingsError):
+            load().account(wrong)

@@ -10,17 +10,23 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import franking
 from commandline import sendmail
+from franking.auth.store import open_store
 from franking.errors import SettingsError
+from franking.registry import provider as find_provider
 from franking.relay import Relay
 from franking.relay.users import hashed
 from relay.conftest import HEADER, MESSAGE, Watched, said, save
 from servers.certificates import Certificates
+from servers.microsoft import OUTLOOK, Microsoft
+from servers.person import Person
 from servers.smtp import Fault, SmtpServer, hangs_up, says, silence, wait_until
 
 Start = Callable[..., Watched]
@@ -396,3 +402,73 @@ def test_sendmail_of_users_who_have_no_account(relay: Start) -> None:
     (received,) = server.messages
     assert (received.sender, received.recipients) == ("shop@example.cz", ["jana@example.com"])
     assert b"\r\nReply-To: root@web" in received.data
+
+
+class Issued(dict[str, str]):
+    """The newest token that lets somebody send by SMTP, which is what a mail server of the same company asks for."""
+
+    def __init__(self, microsoft: Microsoft) -> None:
+        super().__init__()
+        self._microsoft = microsoft
+
+    def get(self, user: str, default: Any = None) -> Any:  # type: ignore[override]
+        found = [token for token, known in self._microsoft.tokens.items() if known.resource == OUTLOOK]
+        return found[-1] if user == self._microsoft.user and found else default
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_who_stands_in_the_header_alone_does_not_get_it_from_an_api(
+    allowed: bool, relay: Start, tmp_path: Path
+) -> None:
+    """Where the sign-in allows SMTP too, the message goes by that and the envelope counts; all others by the API."""
+    with (
+        Microsoft(tmp_path) as microsoft,
+        SmtpServer(
+            context=microsoft.ca.context("localhost", "127.0.0.1"), plain_auth=False, tokens={"jan@contoso.com": ""}
+        ) as server,
+    ):
+        server.tokens = Issued(microsoft)
+        account = franking.Account(
+            name="shop", provider="outlook", sender="jan@contoso.com", host="localhost", port=server.port,
+            **microsoft.settings(timeout=20),
+        )  # fmt: skip
+        given = {"provider": "outlook", "from": "jan@contoso.com", **account.given}
+        lines = [
+            f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in given.items()
+        ]
+        Path(os.environ["FRANKING_CONFIG"]).write_text("\n".join(["[accounts.shop]", *lines]) + "\n")
+        provider: Any = find_provider("outlook")
+        grant = provider.login(account, Person(microsoft.browser))
+        if not allowed:
+            grant = replace(grant, details={**grant.details, "consented": (account.route,)})
+        open_store(os.environ).save("shop", grant.dumps())
+        mail = MESSAGE.replace(b"shop@example.cz", b"jan@contoso.com")
+        box = relay("shop", wait=20)
+        with box.client() as client:
+            words = said(client, "jan@contoso.com", "b@example.com", mail)
+            assert said(client, "jan@contoso.com", "jana@example.com", mail).startswith("250")
+    assert [sent.recipients for sent in microsoft.graph.sent] == [["jana@example.com"]]
+    if allowed:
+        assert words == "250 2.0.0 accepted: queued as 1"
+        assert [message.recipients for message in server.messages] == [["b@example.com"]]
+    else:
+        assert words.startswith("550 5.6.0 jana@example.com stands in the header")
+        assert server.messages == []
+
+
+def test_an_address_that_the_server_cannot_carry_is_refused_by_itself_the_next_time(relay: Start) -> None:
+    with SmtpServer(extensions=("8BITMIME", "SIZE", "PIPELINING")) as server:
+        save(server.port)
+        box = relay("shop")
+        with box.client() as client:
+            heard = []
+            for _ in range(2):
+                client.mail("shop@example.cz", ["SMTPUTF8"])
+                heard.append([client.docmd("RCPT", f"TO:<{name}@example.com>")[0] for name in ("jana", "j\u00e1na")])
+                code = client.data(MESSAGE)[0]
+                heard.append([code])
+                client.rset()
+    assert heard[0] == [250, 250]
+    assert heard[1][0] in (550, 554)
+    assert heard[2:] == [[250, 553], [250]]
+    assert [message.recipients for message in server.messages] == [["jana@example.com"]]

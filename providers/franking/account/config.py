@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from franking.message.address import Address
     from franking.provider import Provider
 
-__all__ = ["Config", "config_path", "load", "location", "parse_url", "resolve"]
+__all__ = ["BY_ROUTE", "Config", "config_path", "load", "location", "parse_url", "resolve"]
 
 
 SYSTEM = "/etc/franking/accounts.toml"
 """The settings of every user of this computer who has none of their own. Windows has no such place: there everybody may
 make directories at the top.
 """
+
+BY_ROUTE = "?route="
+"""What stands between the name of an account and that of a route of its provider which is not its own."""
 
 _SECTIONS = ("outbox", "relay", "routes")
 _TOP = ("default", "providers", "accounts", *_SECTIONS)
@@ -98,8 +101,15 @@ class Config:
         return tuple(self.tables)
 
     def account(self, name: str) -> Account:
-        """Make an account of its table. Raises ``SettingsError`` that says in which file and table what is wrong."""
+        """Make an account of its table. Raises ``SettingsError`` that says in which file and table what is wrong.
+
+        ``NAME?route=ROUTE`` is the account NAME by another of its provider's routes: what the outbox writes down for a
+        message that must not go by the account's own.
+        """
         if name not in self.tables:
+            name, _, route = name.partition(BY_ROUTE)
+            if route and name in self.tables:
+                return self.account(name).replace(route=route).referred_to_as(name)
             raise self.no_account(name)
         table = dict(self.tables[name])
         try:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from franking.account.config import load, location
+from franking.account.config import BY_ROUTE, load, location
 from franking.auth.store import open_store
 from franking.errors import FrankingError
 
@@ -24,6 +24,7 @@ class Stamps:
         self._sections: dict[str, str] = {}
 
     def __call__(self, account: str) -> str:
+        account = account.partition(BY_ROUTE)[0]
         path = Path(location(self._environ))
         seen = _state(path)
         if seen != self._seen:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from franking.account.config import BY_ROUTE
 from franking.errors import FrankingError, MessageError, SettingsError
 from franking.outbox.store import Store, parsed
 from franking.provider import RouteFacts
 from franking.relay.access import Access, Denied
 from franking.relay.blocked import Blocked
-from franking.relay.incoming import Header, Unwanted, compose, received_line
+from franking.relay.byenvelope import by_envelope
+from franking.relay.incoming import Header, Unwanted, compose, received_line, strangers
 from franking.relay.intake import KEY, Intake, Outcomes
 from franking.relay.reply import reply
 from franking.relay.settings import DEFAULT_SIZE
@@ -84,7 +86,7 @@ class Acceptance:
         self._looked, self._room = -LOOK_SECONDS, 0
         self._ids = (f"{os.urandom(5).hex()}{number:x}" for number in itertools.count())
         self._live: dict[str, Client] = {}
-        self._mailers: dict[str, tuple[Account, Mailer]] = {}
+        self._mailers: dict[tuple[str, str | None], tuple[Account, Mailer]] = {}
         self.access = access
         self.intake, self._outcomes, self._woken = intake, outcomes, woken
         self.reading = Store(intake.store.directory)  # a connection of its own: no commit is waited for
@@ -145,6 +147,18 @@ class Acceptance:
             return _refusal(problem)
         return None
 
+    def at_rcpt(self, user: User | None, sender: str, address: str) -> bytes | None:
+        """Return the refusal of an address that the account's server has been found unable to carry, if it is one."""
+        if address.isascii():
+            return None
+        try:
+            account = self.access.account_for(user, sender)
+        except FrankingError:  # the header's From will say
+            return None
+        if not self.blocked.takes_ascii_alone(account):
+            return None
+        return reply(553, "5.6.7", "the mailbox's server cannot handle letters like these in an address")
+
     # -- the message -------------------------------------------------------------------------------------------------
 
     async def take(self, client: Client, spool: Spool, end: End) -> Taken:
@@ -160,9 +174,15 @@ class Acceptance:
             on_blocked = self.access.on_blocked(client.user)
             if on_blocked == "refuse" and (why := self.blocked.why(account)) is not None:
                 return Taken("refused", blocked_reply(why), account=account.name, author=author)
-            mailer = self._mailer(account)
+            mailer, lane = self._mailer(account), account.name
+            route = _route(mailer)
+            if route.api and strangers(header, client.recipients):
+                if (instead := by_envelope(account, mailer.provider)) is not None:
+                    mailer, lane = self._mailer(instead), f"{account.name}{BY_ROUTE}{instead.route}"
+                    route = _route(mailer)
+                if on_blocked == "refuse" and (why := self.blocked.why(account, lane)) is not None:
+                    return Taken("refused", blocked_reply(why), account=account.name, author=author)
             mended = (*end.mended, *header.missing)
-            facts = mailer.provider.facts
             prepared = compose(
                 header,
                 begin,
@@ -171,11 +191,12 @@ class Acceptance:
                 recipients=client.recipients,
                 account=account.sender,
                 rewrite_from=account.rewrite_from,
-                route=next((route for route in facts.routes if route.name == mailer.route), RouteFacts(mailer.route)),
+                route=route,
                 received=self._received(client),
                 eight_bit=end.eight_bit,
             )
             made = draft(mailer, prepared)
+            made.account = lane
         except (Unwanted, Denied, FrankingError) as problem:
             return Taken("refused", _refusal(problem))
         key = self._key(client, header, spool)
@@ -184,7 +205,7 @@ class Acceptance:
             made.key, made.digest = key, b""
         try:
             entry = await self.intake.put(made)
-            said = await self._said(client, account, entry, on_blocked)
+            said = await self._said(client, entry, on_blocked)
         except FrankingError as problem:
             self.left(key, client)
             return Taken("refused", _not_written(problem), account=account.name, author=author, mended=mended)
@@ -204,9 +225,9 @@ class Acceptance:
             self.left(taken.key)
             self.intake.answered(taken.id)
 
-    async def _said(self, client: Client, account: Account, entry: OutboxEntry, on_blocked: str) -> Verdict:
+    async def _said(self, client: Client, entry: OutboxEntry, on_blocked: str) -> Verdict:
         """Return what is said of a message that is in the outbox; where that is a refusal, it is out of it by then."""
-        wait = 0.0 if self.blocked.rests(account) else self.access.settings.wait
+        wait = 0.0 if self.blocked.rests(entry.account) else self.access.settings.wait
         if wait and entry.state not in _FINAL:
             self._woken()
             entry = await self._outcomes.wait(entry, wait) or entry
@@ -222,10 +243,11 @@ class Acceptance:
 
     def _mailer(self, account: Account) -> Mailer:
         """Return what composes and checks for an account; it never opens a session."""
-        known, mailer = self._mailers.get(account.name, (None, None))
+        key = (account.name, account.get("route"))
+        known, mailer = self._mailers.get(key, (None, None))
         if mailer is None or known != account:
             mailer = Mailer(account)
-            self._mailers[account.name] = (account, mailer)
+            self._mailers[key] = (account, mailer)
         return mailer
 
     def _received(self, client: Client) -> bytes:
@@ -244,6 +266,13 @@ class Acceptance:
         if not header.message_id:
             digest.update(spool.digest)
         return KEY + digest.hexdigest()[:40]
+
+
+def _route(mailer: Mailer) -> RouteFacts:
+    """Return what is known of the route that a mailer sends by."""
+    return next(
+        (route for route in mailer.provider.facts.routes if route.name == mailer.route), RouteFacts(mailer.route)
+    )
 
 
 def _refusal(problem: Exception) -> bytes:

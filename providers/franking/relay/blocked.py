@@ -19,6 +19,8 @@ __all__ = ["Blocked"]
 
 FRESH_SECONDS = 0.5
 """How long what the outbox said of an account counts."""
+LEARNT_SECONDS = 3600.0
+"""How long a server is not asked again for what it does not offer."""
 
 
 class Blocked:
@@ -29,21 +31,30 @@ class Blocked:
         self._stamps = Stamps(os.environ)
         self._seen: dict[str, tuple[float, bool, Diagnosis | None]] = {}
         self._last: dict[str, Diagnosis] = {}
+        self._ascii: dict[str, float] = {}  # accounts whose server refused an address for its letters, and when
 
     def note(self, entry: OutboxEntry) -> None:
         """Remember the words of an attempt's diagnosis; the outbox itself keeps an account's code alone."""
         if entry.state == "queued" and entry.diagnosis is not None:
             self._last[entry.account] = entry.diagnosis
+        if entry.diagnosis is not None and entry.diagnosis.code == "message.needs-smtputf8":
+            self._ascii[entry.account] = time.monotonic()
 
-    def why(self, account: Account) -> Diagnosis | None:
-        """Return what keeps an account from sending, if it is known and must be mended by a person."""
+    def takes_ascii_alone(self, account: Account) -> bool:
+        """Return whether an account's server has said within the hour that it has no SMTPUTF8."""
+        return time.monotonic() - self._ascii.get(account.name, -LEARNT_SECONDS) < LEARNT_SECONDS
+
+    def why(self, account: Account, lane: str = "") -> Diagnosis | None:
+        """Return what keeps an account from sending, if it is known and must be mended by a person; ``lane`` is the
+        name that the outbox has for it, where that is another than its own.
+        """
         if not account.enabled:
             return Diagnosis("account.disabled", {"account": account.name})
-        return self._known(account.name)[1]
+        return self._known(lane or account.name)[1]
 
-    def rests(self, account: Account) -> bool:
+    def rests(self, account: str) -> bool:
         """Return whether nothing of an account is tried now, for whatever reason: no outcome is worth waiting for."""
-        return self._known(account.name)[0]
+        return self._known(account)[0]
 
     def _known(self, account: str) -> tuple[bool, Diagnosis | None]:
         now = time.monotonic()

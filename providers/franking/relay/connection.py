@@ -175,6 +175,9 @@ class Connection(asyncio.Protocol):
                 self._utf8 = path.utf8
                 self._mail(path.address, path.size)
             case Rcpt(path):
+                if (line := self._server.acceptance.at_rcpt(self.user, self._sender, path.address)) is not None:
+                    self._refuse("rcpt", line)
+                    return
                 self._recipients.append(path.address)
                 self.receiver.answer(_OK_RCPT, accepted=True)
             case Begin():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from franking.message.parser import Parts
     from franking.provider import RouteFacts
 
-__all__ = ["Header", "Incoming", "Unwanted", "compose", "received_line"]
+__all__ = ["Header", "Incoming", "Unwanted", "compose", "received_line", "strangers"]
 
 MOST_HOPS = 30
 _STEP = 1 << 16
@@ -184,20 +184,29 @@ def compose(
     return Prepared(envelope, content)
 
 
+def strangers(header: Header, recipients: Sequence[str]) -> list[str]:
+    """Return who stands in the header and not in the envelope: an API would send it there. Raises ``Unwanted``."""
+    wanted = set(map(_folded, recipients))
+    return sorted(_named(header) - wanted)
+
+
+def _named(header: Header) -> set[str]:
+    return {_folded(address) for name in _TO for address in header.addresses(name)}
+
+
 def _with_everybody(header: Header, octets: bytes, recipients: Sequence[str]) -> bytes:
     """Return the header with a Bcc for who stands in the envelope alone. Raises ``Unwanted`` for who stands in the
     header alone.
     """
-    named = {_folded(address) for name in _TO for address in header.addresses(name)}
-    wanted = {_folded(address): address for address in recipients}
-    if strangers := sorted(named - wanted.keys()):
+    if others := strangers(header, recipients):
         raise Unwanted(
             550,
             "5.6.0",
-            f"{strangers[0]} stands in the header and not in the envelope, and this account's route would send it "
+            f"{others[0]} stands in the header and not in the envelope, and this account's route would send it "
             'there; give the account route = "smtp"',
         )
-    hidden = [Address(address) for key, address in wanted.items() if key not in named]
+    named = _named(header)
+    hidden = [Address(address) for address in dict.fromkeys(recipients) if _folded(address) not in named]
     if not hidden:
         return octets
     line = address_field("Bcc", hidden).encode()
