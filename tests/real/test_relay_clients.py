@@ -159,13 +159,13 @@ transport.sendMail({from: 'info@example.cz', to: 'jana@example.com', bcc: 'petr@
 
 
 def test_nodemailer(box: Box, arrived: Callable[[str], bytes]) -> None:
-    """Where $NODE_PATH leads to nodemailer."""
-    if (
-        shutil.which("node") is None
-        or subprocess.run(["node", "-e", "require('nodemailer')"], capture_output=True).returncode
-    ):
+    directory = Path(os.environ.get("FRANKING_SERVERS", "/var/tmp/franking-servers"))
+    node = directory / "node" / "bin" / "node"
+    if not (directory / "node_modules" / "nodemailer").exists():
+        assert not REQUIRED, ".ci/install-servers brings nodemailer"
         pytest.skip("nodemailer is not installed")
-    out = run("node", "-e", NODEMAILER, str(box.ports[1]), box.password)
+    path = {**os.environ, "NODE_PATH": str(directory / "node_modules")}
+    out = run(str(node), "-e", NODEMAILER, str(box.ports[1]), box.password, env=path)
     assert out.startswith("250 2.0.0 accepted")
     assert b"petr" not in arrived("nodemailer 5006")
 
