@@ -33,18 +33,18 @@ def ask_what_next(console: Console, draft: Draft, *, secret_refused: bool) -> st
     """
     if not console.interactive:
         return "quit"
-    again = "Try again"
+    again = "change.again"
     if secret_refused:
-        again = "Try again with another password"
+        again = "change.again-password"
         if draft.signs_in(draft.account()):
-            again = "Sign in again"
+            again = "change.again-sign-in"
     ways = {
-        "again": again,
-        "change": "Change an answer (address, server, password …)",
-        "save": "Save it as it is",
-        "quit": "Quit; nothing is saved",
+        "again": console.words(again),
+        "change": console.words("change.change"),
+        "save": console.words("change.save"),
+        "quit": console.words("change.quit"),
     }
-    console.say("\nWhat now?", "strong")
+    console.say(f"\n{console.words('change.what-now')}?", "strong")
     for number, label in enumerate(ways.values(), 1):
         console.say(f"{number}. {label}", indent="  ", hang="     ")
 
@@ -52,9 +52,9 @@ def ask_what_next(console: Console, draft: Draft, *, secret_refused: bool) -> st
         for number, word in enumerate(ways, 1):
             if text == str(number) or (text and word.startswith(text.lower())):
                 return word
-        raise SettingsError(f"Please type a number from 1 to {len(ways)}.")
+        raise SettingsError(console.words("setup.number", most=len(ways)))
 
-    return ask(console, "What now", read, default="1", flag="--save-anyway")
+    return ask(console, console.words("change.what-now"), read, default="1", flag="--save-anyway")
 
 
 def settle(console: Console, draft: Draft) -> None:
@@ -88,12 +88,12 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
     """Show all answers, and let the person change any of them, until none is to be changed any more."""
     while True:
         answers = _answers(console, draft, replace=replace)
-        console.say("\nWhat was answered:", "strong")
+        console.say("\n" + console.words("change.answered"), "strong")
         for number, (label, (value, _)) in enumerate(answers.items(), 1):
             console.say(f"{number:>2}. {label:<12} {visible(value)}".rstrip(), indent="  ", hang=" " * 19)
 
         def read(text: str, answers: dict[str, tuple[str, Callable[[], None]]] = answers) -> Callable[[], None] | None:
-            if text == "done":
+            if text in (console.words("change.done"), "done"):
                 return None
             for number, (label, (_, act)) in enumerate(answers.items(), 1):
                 if text in (str(number), label):
@@ -101,9 +101,9 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
             key = text.strip().lstrip("-").replace("-", "_")
             if key in draft.fields:
                 return lambda: _change_setting(console, draft, key)
-            raise SettingsError(f"Please type a number from 1 to {len(answers)}, or the name of a setting (timeout).")
+            raise SettingsError(console.words("change.number", most=len(answers)))
 
-        act = ask(console, "Which one to change", read, default="done", flag="")
+        act = ask(console, console.words("change.which"), read, default=console.words("change.done"), flag="")
         if act is None:
             return
         try:
@@ -115,9 +115,13 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
 
 def _answers(console: Console, draft: Draft, *, replace: bool) -> dict[str, tuple[str, Callable[[], None]]]:
     """Return what was answered, by its label: its value now, and what asks for it anew."""
+
+    def label(key: str) -> str:
+        return console.words(f"answer.{key}")
+
     answers: dict[str, tuple[str, Callable[[], None]]] = {
-        "address": (str(draft.sender), lambda: ask_sender(console, draft)),
-        "mailbox": (draft.provider.title, lambda: _change_provider(console, draft)),
+        label("address"): (str(draft.sender), lambda: ask_sender(console, draft)),
+        label("mailbox"): (draft.provider.title, lambda: _change_provider(console, draft)),
     }
     client = draft.provider.facts.client
     if client is not None:
@@ -127,23 +131,23 @@ def _answers(console: Console, draft: Draft, *, replace: bool) -> dict[str, tupl
     keys = [key for key in ("host", "security", "port") if draft.has_server]
     for key in (*keys, *(key for key in draft.settings if key in draft.fields and key not in (*keys, "username"))):
         if client is None or key not in (client.key, *client.beside):
-            answers[_LABELS.get(key, key)] = _setting(console, draft, key)
+            answers[label("host") if key == "host" else key] = _setting(console, draft, key)
     account = draft.account()
     if draft.has_server:
         login = draft.known.get("username")
-        answers["login name"] = (login or "none", lambda: ask_login(console, draft, login or draft.address))
+        shown = login or console.words("screen.none")
+        answers[label("login")] = (shown, lambda: ask_login(console, draft, login or draft.address))
     if draft.signs_in(account):
-        answers["sign-in"] = (_WAYS[draft.way], lambda: _change_way(console, draft))
+        answers[label("sign-in")] = (label(draft.way), lambda: _change_way(console, draft))
     elif draft.password is not None:
-        answers["password"] = ("(not shown)", lambda: ask_password(console, draft, draft.account()))
+        answers[label("password")] = (label("not-shown"), lambda: ask_password(console, draft, draft.account()))
     answers.setdefault("ca_file", _setting(console, draft, "ca_file"))
-    answers["name"] = (draft.name, lambda: ask_name(console, draft, None, replace=replace, again=True))
-    answers["test to"] = (draft.to or draft.address, lambda: ask_recipient(console, draft, again=True))
+    answers[label("name")] = (draft.name, lambda: ask_name(console, draft, None, replace=replace, again=True))
+    answers[label("test-to")] = (draft.to or draft.address, lambda: ask_recipient(console, draft, again=True))
     return answers
 
 
-_LABELS = {"host": "server"}
-_WAYS = {"browser": "in the browser", "paste": "by pasting an address", "code": "by a code on another device"}
+_WAYS = ("browser", "paste", "code")
 
 
 def _setting(console: Console, draft: Draft, key: str) -> tuple[str, Callable[[], None]]:
@@ -178,7 +182,7 @@ def _ask_optional(console: Console, draft: Draft, key: str, before: str) -> None
     def read(text: str) -> object:
         return None if text in ("", NONE) else wanted.read(text)
 
-    question = f"{wanted.help.partition(';')[0].rstrip('.')} ({NONE} for none)"
+    question = f"{console.said(wanted.help).partition(';')[0].rstrip('.')} {console.words('change.or-none', none=NONE)}"
     draft.settings[key] = ask(console, question, read, default=before or None, flag=wanted.flag)
 
 
@@ -195,8 +199,8 @@ def _change_provider(console: Console, draft: Draft) -> None:
 def _change_way(console: Console, draft: Draft) -> None:
     def read(text: str) -> str:
         if text not in _WAYS:
-            raise SettingsError(f"Please answer one of {', '.join(_WAYS)}.")
+            raise SettingsError(console.words("change.one-of", ways=", ".join(_WAYS)))
         return text
 
-    question = f"How to sign in ({', '.join(_WAYS)})"
+    question = console.words("change.way", ways=", ".join(_WAYS))
     draft.way = ask(console, question, read, default=draft.way, flag="--no-browser or --device")

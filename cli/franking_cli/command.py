@@ -161,7 +161,7 @@ def _interrupted(console: Console, broken: BaseException) -> int:
         console.say()
         show_diagnosis(console, explain(error))
     else:
-        console.say("Interrupted; nothing more was done.", "warn")
+        console.say(console.words("screen.interrupted"), "warn")
     show_go_on(console)
     return 3 if error.possibly_sent else 130
 

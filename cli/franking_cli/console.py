@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from franking.diagnosis.texts import said
 from franking.errors import Evidence, SettingsError
 from franking.text import escaped
 from franking_cli.words import asked_language, language_of, words
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.diagnosis.languages import Sentences
 
-__all__ = ["Console", "LoginScreen", "shell", "visible"]
+__all__ = ["Console", "LoginScreen", "shell", "spoken", "visible"]
 
 # Readable on dark and on light backgrounds alike: at least 3.8 : 1 on black and on white, which a test computes.
 _STYLES = {"good": "38;5;28", "bad": "1;38;5;196", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
@@ -81,8 +82,12 @@ class Console:
 
     @cached_property
     def words(self) -> Sentences:
-        """Return the sentences of that language."""
-        return words(self.language)
+        """Return the sentences of that language; with ``--json`` in English, for programs read them."""
+        return words("en" if self.json_output else self.language)
+
+    def said(self, sentence: str) -> str:
+        """Return a sentence of the library's facts in that language, as it is where nobody wrote it."""
+        return said(sentence, self.words.language)
 
     # -- for the eye ---------------------------------------------------------------------------------------------------
 
@@ -207,17 +212,19 @@ class Console:
 
     def confirm(self, question: str, *, default: bool = False, flag: str | None = None) -> bool:
         """Ask yes or no."""
-        choice = "Y/n" if default else "y/N"
+        choice = self.words("console.yes" if default else "console.no")
+        yes = {"y", "yes", *self.words("console.yes-words").split()}
         while word := self.ask(f"{question} ({choice})", flag=flag).lower():
-            if word in ("y", "yes", "n", "no"):
-                return word.startswith("y")
-            self.say("Please answer y or n.")
+            if word in ("n", "no", "ne") or word in yes:
+                return word in yes
+            self.say(self.words("console.yes-or-no"))
         return default
 
     def _nobody(self, question: str, flag: str | None) -> NoReturn:
-        hint = f"give it with {flag}" if flag else "run this in a terminal"
+        hint = self.words("console.by-flag", flag=flag) if flag else self.words("console.in-terminal")
         evidence = Evidence("settings", reason="usage", details={"usage": (*self.path.split(), "--help")})
-        raise SettingsError(f"{question}: nobody can be asked here; {hint}.", field=flag, evidence=evidence)
+        sentence = self.words("console.nobody", question=question, hint=hint)
+        raise SettingsError(sentence, field=flag, evidence=evidence)
 
 
 class LoginScreen:
@@ -230,7 +237,7 @@ class LoginScreen:
         self.interactive = self.asks_again = console.interactive
 
     def show(self, text: str) -> None:
-        self._console.raw("\n".join(map(visible, text.split("\n"))))
+        self._console.raw("\n".join(spoken(self._console.said(line)) for line in text.split("\n")))
 
     def open_url(self, url: str) -> bool:
         import webbrowser
@@ -240,10 +247,10 @@ class LoginScreen:
         return open_in_background(webbrowser.open, url)
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
-        return self._console.ask(question, hidden=hidden)
+        return self._console.ask(self._console.said(question), hidden=hidden)
 
     def confirm(self, question: str) -> bool:
-        return self._console.confirm(question)
+        return self._console.confirm(self._console.said(question))
 
 
 @contextmanager
@@ -288,6 +295,11 @@ def _encodable(text: str, stream: Any) -> str:
 def shell(*words: str) -> str:
     """Write a command as it can be pasted into a shell."""
     return shlex.join(words)
+
+
+def spoken(text: str) -> str:
+    """Return a sentence of ours as ``visible`` does, with the no-break spaces that its language wants."""
+    return "\N{NO-BREAK SPACE}".join(map(visible, text.split("\N{NO-BREAK SPACE}")))
 
 
 def visible(text: str) -> str:

@@ -14,11 +14,11 @@ __all__ = ["show_errand", "show_errands", "walk"]
 
 def show_errand(console: Console, number: int, errand: Errand) -> None:
     """Show what to do on a page; its address and what to type stand on lines of their own, whole, to be copied."""
-    console.say(f"{number}. {errand.do}", indent="  ", hang="     ")
+    console.say(f"{number}. {console.said(errand.do)}", indent="  ", hang="     ")
     if errand.link:
         console.raw(f"     {console.style(errand.link, 'strong')}")
     for label, value in errand.values:
-        console.say(f"{label}: {value}", indent="       ", hang="         ")
+        console.say(f"{label}: {console.said(value)}", indent="       ", hang="         ")
 
 
 def show_errands(console: Console, errands: Iterable[Errand]) -> None:
@@ -34,9 +34,8 @@ def walk(console: Console, errands: tuple[Errand, ...]) -> None:
     for number, errand in enumerate(errands, 1):
         console.say()
         show_errand(console, number, errand)
-        question = f"Done, {number} of {len(errands)}? (Enter"
-        if errand.link:
-            question += "; o opens the page"
-        while console.ask(f"{question})", flag="").lower() in ("o", "open"):
+        key = "errand.done-or-open" if errand.link else "errand.done"
+        question = console.words(key, number=number, all=len(errands))
+        while console.ask(question, flag="").lower() in ("o", "open"):
             if not errand.link or not LoginScreen(console).open_url(errand.link):
-                console.say("There is no browser here; open the address yourself.", "warn")
+                console.say(console.words("errand.no-browser"), "warn")

@@ -28,10 +28,10 @@ _ANEW, _AGAIN = "anew", "again"  # the address is typed anew, the domain is look
 def ask_sender(console: Console, draft: Draft, answer: str | None = None) -> None:
     """Ask who sends. Another address than before takes along what followed from the old one."""
     if console.interactive and answer is None:
-        console.say("A name may stand before it: Jan Novák <info@novak.cz>", "faint")
+        console.say(console.words("setup.with-name"), "faint")
     before = draft.asked
     default = str(before or "") or None
-    sender = ask(console, "Your mail address", Address.parse, answer=answer, default=default, flag="ADDRESS")
+    sender = ask(console, console.words("setup.address"), Address.parse, answer=answer, default=default, flag="ADDRESS")
     change_sender(draft, sender)
 
 
@@ -58,7 +58,8 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
     ``wanted`` is the answer of a flag; ``again`` asks in any case.
     """
     while True:
-        found = recommend(draft.settings.get("host") or draft.address, offline=draft.offline)
+        what = draft.settings.get("host") or draft.address
+        found = recommend(what, offline=draft.offline, language=console.words.language)
         if not console.json_output and (found.provider or not (wanted or draft.settings.get("host"))):
             show(console, found, brief=True)
         kind = None
@@ -100,7 +101,7 @@ def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider 
 
 def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider | Address | str:
     """Let the person choose: a provider, the address that was meant, or ``_ANEW`` or ``_AGAIN``."""
-    ways, default = list(_ways(found, draft)), "1"
+    ways, default = list(_ways(console, found, draft)), "1"
     if found.provider is None and found.why != "no-such-domain" and isinstance(ways[0][0], Address):
         default = ""  # somebody else's domain may well be called nearly so
     if console.interactive:
@@ -112,29 +113,31 @@ def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider |
         if text.isascii() and text.isdigit() and 0 < int(text) <= len(ways):
             return ways[int(text) - 1][0]
         if not text or text.isdigit():
-            raise SettingsError(f"Please type a number from 1 to {len(ways)}.")
+            raise SettingsError(console.words("setup.number", most=len(ways)))
         return provider(text)
 
     if not console.interactive:
         default = found.provider or ""
-    return ask(console, "Which one", read, default=default or None, flag="--provider")
+    return ask(console, console.words("setup.which"), read, default=default or None, flag="--provider")
 
 
-def _ways(found: Recommendation, draft: Draft) -> Iterator[tuple[Provider | Address | str, str]]:
+def _ways(console: Console, found: Recommendation, draft: Draft) -> Iterator[tuple[Provider | Address | str, str]]:
     """Return what can be chosen, with its label, the likeliest first."""
     plain = next(each for each in providers() if not each.facts.oauth)
     if found.provider is None and (meant := nearest_address(draft.address)):
-        yield Address(meant, draft.sender.name), f"I meant {meant}"
+        yield Address(meant, draft.sender.name), console.words("setup.meant", address=meant)
     if found.why == "no-such-domain":
-        yield _ANEW, "Type the address anew"
+        yield _ANEW, console.words("setup.anew")
     if found.why == "unreachable":
-        yield _AGAIN, "Look it up again (is this computer online?)"
+        yield _AGAIN, console.words("setup.look-again")
     likeliest = found.provider or plain.name
     for kind in sorted(providers(), key=lambda each: each.name != likeliest):
-        mark = " (recommended)" * (kind.name == found.provider)
+        mark = console.words("setup.recommended") * (kind.name == found.provider)
         if kind.name == found.provider and kind.facts.app_password and kind.facts.client:
-            yield plain, f"{kind.title}, an app password. {kind.facts.app_password.price}"
-            yield kind, f"{kind.title}, a sign-in (OAuth). {kind.facts.client.price}"
+            price = console.said(kind.facts.app_password.price)
+            yield plain, console.words("setup.by-password", title=kind.title, price=price)
+            price = console.said(kind.facts.client.price)
+            yield kind, console.words("setup.by-sign-in", title=kind.title, price=price)
         elif kind is plain and found.provider and provider(found.provider).facts.app_password:
             continue
         else:

@@ -19,7 +19,7 @@ from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.provider import Provider
 from franking.registry import providers
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, spoken, visible
 from franking_cli.draft import Draft
 from franking_cli.errands import show_errands, walk
 
@@ -89,12 +89,12 @@ def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
             client.check(str(default))  # it stands in the settings file or the environment, and stays there
             return
         if console.interactive:
-            console.say(f"\n{draft.provider.title} wants every program to be known. Once, free of charge:")
+            console.say("\n" + console.words("setup.to-be-known", title=draft.provider.title))
             show_errands(console, client.steps)
             if client.letter and draft.sender.domain.lower() not in draft.provider.facts.mail_domains:
-                console.say("Only an administrator may do that in your organisation? Send them this:", indent="  ")
-                console.say(client.letter, "faint", indent="     ")
-            console.say("Type register to be led through these pages one by one.", indent="  ")
+                console.say(console.words("setup.letter"), indent="  ")
+                console.say(console.said(client.letter), "faint", indent="     ")
+            console.say(console.words("setup.register"), indent="  ")
     default = None
     if again:
         default = before
@@ -119,7 +119,7 @@ def ask_client_value(console: Console, kind: Provider, answer: str | None, *, de
         return value
 
     flag = "--" + client.key.replace("_", "-")
-    while not (value := ask(console, client.question, read, answer=answer, default=default, flag=flag)):
+    while not (value := ask(console, console.said(client.question), read, answer=answer, default=default, flag=flag)):
         answer = None
     return value
 
@@ -164,9 +164,10 @@ def ask_required(console: Console, draft: Draft) -> None:
 
 def ask_field(console: Console, draft: Draft, wanted: Field, default: str | None = None) -> None:
     """Ask for one setting, whatever it is."""
-    question = wanted.help.partition(";")[0].rstrip(".")
+    question = console.said(wanted.help).partition(";")[0].rstrip(".")
     if wanted.choices:
-        question = f"{wanted.name.replace('_', ' ').capitalize()} ({', '.join(wanted.choices)})"
+        label = console.said(wanted.name.replace("_", " ").capitalize())
+        question = f"{label} ({', '.join(wanted.choices)})"
     draft.settings[wanted.name] = ask(console, question, wanted.read, default=default, flag=wanted.flag)
 
 
@@ -189,7 +190,7 @@ def ask_server(console: Console, draft: Draft) -> None:
 
 def ask_login(console: Console, draft: Draft, default: str | None) -> None:
     """Ask for the login name; a server inside a company may want none."""
-    question = f"Login name ({NONE} if the server wants none)"
+    question = console.words("setup.login-name", none=NONE)
 
     def read(text: str) -> str | None:
         if text == NONE:
@@ -207,14 +208,14 @@ def _look_at_ports(console: Console, draft: Draft, host: str) -> None:
 
     if not console.interactive:
         return
-    console.passing(f"  … trying the usual ports of {visible(host)}")
+    console.passing(f"  … {console.words('setup.trying-ports', host=visible(host))}")
     results = probe_ports(host, ca_file=draft.known.get("ca_file"), timeout=5.0)
     if results and results[0].usable:
         best = results[0]
         draft.recommended |= {"port": best.port, "security": best.security}
         if not best.auth:
             draft.recommended["username"] = None
-    console.say(visible(advice(results)))
+    console.say(spoken(advice(results, language=console.words.language)))
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
@@ -226,17 +227,14 @@ def ask_name(console: Console, draft: Draft, answer: str | None, *, replace: boo
 
     def read(text: str) -> str:
         if text in taken and not replace:
-            raise SettingsError(
-                f"There is an account {text!r} already; choose another name, or replace it with --replace.",
-                field="name",
-            )
+            raise SettingsError(console.words("setup.name-taken", name=repr(text)), field="name")
         return draft.account(text).name
 
     if answer is None and not again:
         draft.name = _free_name(draft, taken)
         return
     default = draft.name or _free_name(draft, taken)
-    draft.name = ask(console, "Name of the account", read, answer=answer, default=default, flag="--name")
+    draft.name = ask(console, console.words("setup.name"), read, answer=answer, default=default, flag="--name")
     draft.named = True
 
 
@@ -258,17 +256,17 @@ def password_road(console: Console, draft: Draft) -> None:
     """Show how to come by a password that the provider takes of programs, where it has such a road."""
     better = better_provider(str(draft.known.get("host") or ""))
     if better is not None and better.facts.app_password is not None:
-        console.say(f"\nAn app password of {better.title}:")
+        console.say("\n" + console.words("setup.app-password", title=better.title))
         show_errands(console, better.facts.app_password.steps)
 
 
 def ask_password(console: Console, draft: Draft, account: Account) -> None:
     """Ask for the password, or the client secret, without showing it."""
-    question = f"Password of {visible(account.get('username') or account.name)}"
+    question = console.words("login.password-of", who=visible(account.get("username") or account.name))
     if draft.provider.facts.oauth:
-        question = "Client secret"
+        question = console.words("setup.client-secret")
     while not (password := console.ask(question, hidden=True, flag="--password-stdin")):
-        console.say("Nothing was typed.", "warn")
+        console.say(console.words("setup.nothing-typed"), "warn")
     draft.password = password
 
 
@@ -277,5 +275,6 @@ def ask_recipient(console: Console, draft: Draft, answer: str | None = None, *, 
     if draft.to and not again:
         return
     default = draft.to or draft.address
-    found = ask(console, "Send the test message to", Address.parse, answer=answer, default=default, flag="--to")
+    question = console.words("setup.test-to")
+    found = ask(console, question, Address.parse, answer=answer, default=default, flag="--to")
     draft.to = found.address

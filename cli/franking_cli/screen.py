@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from franking.text import shortened
-from franking_cli.console import Console, shell, visible
+from franking_cli.console import Console, shell, spoken, visible
 
 if TYPE_CHECKING:
     from franking.account.config import Config
@@ -44,10 +44,10 @@ def show_step(console: Console, step: Step) -> None:
         return
     if step.status == "running":
         share = f" {100 * step.done // step.total} %" if step.total and step.done is not None else ""
-        console.passing(f"  … {step.name}{share}")
+        console.passing(f"  … {console.said(step.name)}{share}")
         return
     symbol, style = _SYMBOLS[step.status]
-    head, detail = f"{console.style(symbol, style)} {step.name:<9}", visible(step.detail)
+    head, detail = f"{console.style(symbol, style)} {console.said(step.name):<9}", spoken(console.said(step.detail))
     took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
     if room < 20:
@@ -253,11 +253,8 @@ def _answer_error(console: Console, error: FrankingError, diagnosis: Diagnosis) 
 def show_left_behind(console: Console, before: Config) -> None:
     """Say that a user who now has a settings file no longer reads the system's, as the two are never mixed."""
     if before.exists and not before.own and not console.json_output:
-        names = ", ".join(before.names) or "none"
-        console.say(
-            f"From now on your own settings are read, and {before.location} (accounts: {names}) no longer is for you.",
-            "warn",
-        )
+        names = ", ".join(before.names) or console.words("screen.none")
+        console.say(console.words("screen.left-behind", location=before.location, names=names), "warn")
 
 
 def show_table(console: Console, table: list[tuple[str, ...]]) -> None:

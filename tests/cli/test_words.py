@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 
 import pytest
 
 from commandline import Franking
+from franking.diagnosis.texts import entries, said
+from franking.registry import providers
 from franking_cli.words import FOLDER, language_of, languages
 
 OTHERS = [name for name in languages() if name != "en"]
@@ -69,3 +72,46 @@ def test_json_stays_english(franking: Franking, monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_language(franking: Franking) -> None:
     ended = franking("check", "--language", "xx")
     assert ended.code == 2 and "en, cs" in ended.err
+
+
+def test_what_the_facts_say_is_there_in_every_language() -> None:
+    for language in OTHERS:
+        missing = [each for each in facts() if each and said(each, language) == each]
+        assert not missing, language
+
+
+def facts() -> Iterator[str]:
+    for kind in providers():
+        if not kind.__module__.startswith("franking."):
+            continue
+        yield from (route.why for route in kind.facts.routes)
+        yield from (field.help for field in kind.fields if not field.choices and field.name != "password")
+        for road in filter(None, (kind.facts.client, kind.facts.app_password)):
+            yield road.price
+            yield from (errand.do for errand in road.steps)
+        if kind.facts.client is not None:
+            yield kind.facts.client.letter
+
+
+def test_a_sentence_with_values() -> None:
+    found = said("Is the browser on another computer? Run there first: ssh -N -L 1:127.0.0.1:1 YOU@HERE", "cs")
+    assert found == "Je prohlížeč na jiném počítači? Spusťte na něm nejprve: ssh -N -L 1:127.0.0.1:1 YOU@HERE"
+    asked = (
+        "a@x.cz signed in, but the account sends as b@x.cz. Microsoft takes that From only if a@x.cz may send as it."
+    )
+    assert said(asked, "cs").count("a@x.cz") == 2 and said(asked, "en") == asked
+    assert said("nobody wrote this", "cs") == "nobody wrote this"
+
+
+def test_the_same_places_in_what_the_facts_say() -> None:
+    for language in OTHERS:
+        for english, other in entries(language, "said.")["sentences"].items():
+            assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
+            assert not re.search(r"(?<!\w)[kosuvzKOSUVZ] (?=\w)", other), other
+
+
+def test_a_test_message_in_czech(franking: Franking) -> None:
+    ended = franking("send-test", "--embedded", "--to", "me@x.cz", "--language", "cs")
+    assert ended.code == 0
+    assert "Zkušební zpráva od me@x.cz pro me@x.cz" in ended.err and "přijetí" in ended.err
+    assert "Zpráva byla odeslána na adresu me@x.cz." in ended.err and "Message" not in ended.err

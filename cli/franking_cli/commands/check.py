@@ -41,8 +41,8 @@ def run(
     console.about["account"] = chosen.name
     secret = password_for(console, chosen, from_stdin=password_stdin)
     if not console.json_output:
-        console.say(f"Checking {visible(chosen.name)}", "strong")
+        console.say(console.words("check.begins", name=visible(chosen.name)), "strong")
     with show_dialogue(console, transcript):
         report = testsend.check(chosen, secret=secret, observer=partial(show_step, console))
-    show_result(console, report, sent="All is ready for sending. Nothing was sent.")
+    show_result(console, report, sent=console.words("check.ready"))
     return exit_code(report.error)

@@ -91,30 +91,29 @@ def run(
 def _take_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> None:
     from franking.sending.testsend import hints_for
 
-    _check_password_wanted(account, kind)
-    what, question = "password", f"Password of {account.get('username') or account.name}"
+    _check_password_wanted(console, account, kind)
+    stored = "login.password-stored"
+    question = console.words("login.password-of", who=account.get("username") or account.name)
     if kind.facts.oauth:
-        what, question = "client secret", "Client secret of the app registration"
+        stored, question = "login.client-secret-stored", console.words("login.client-secret-of")
     _expect_room(account, store)
     password = password_from_stdin() if from_stdin else console.ask(question, hidden=True, flag="--password-stdin")
     if not password:
-        raise SettingsError("password: nothing was typed; nothing was stored.", field="password")
+        raise SettingsError(console.words("login.nothing-typed"), field="password")
     save_password(store, account, password)
     if not console.json_output:
-        console.say(f"✓ The {what} is stored for {account.name} ({_place(store, account)}).", "good")
+        place = _place(console, store, account)
+        console.say(f"✓ {console.words(stored, name=account.name, place=place)}", "good")
         hints = hints_for(account, password)
         show_hints(console, (hint.say(console.language) for hint in hints if hint.code.startswith("secret.")))
     _finish(console, account)
 
 
-def _check_password_wanted(account: Account, kind: Provider) -> None:
+def _check_password_wanted(console: Console, account: Account, kind: Provider) -> None:
     if not needs_secret(account, kind):
         if "username" in account.settings:
-            raise SettingsError(
-                f"{account.name!r} needs no password; if the server asks for a login, add username first.",
-                field="username",
-            )
-        raise SettingsError(f"{account.name!r} needs no password.")
+            raise SettingsError(console.words("login.add-username", name=repr(account.name)), field="username")
+        raise SettingsError(console.words("login.no-password", name=repr(account.name)))
     if key := keyed_by_settings(account):
         raise typer.BadParameter(
             f"{account.name!r} needs no sign-in and no password: it uses the file that {key} names"
@@ -136,18 +135,20 @@ def _sign_in(
     who = kind.who(grant)
     save_grant(store, account, grant)
     if not console.json_output:
-        console.say(f"✓ Signed in as {signed_in_as(grant, who)} ({_place(store, account)}).", "good")
+        signed_in = signed_in_as(console, grant, who)
+        said = console.words("login.signed-in-place", who=signed_in, place=_place(console, store, account))
+        console.say(f"✓ {said}", "good")
     if wanted != account:
         _note_large_attachments(console, wanted)
     _finish(console, wanted, who=who, scopes=list(grant.scopes))
 
 
-def signed_in_as(grant: Grant, who: str | None) -> str:
+def signed_in_as(console: Console, grant: Grant, who: str | None) -> str:
     """Return who signed in, in which directory, and what the sign-in allows."""
-    text = visible(who or "somebody whose name the provider did not tell")
+    text = visible(who or console.words("login.somebody"))
     if grant.details.get("tenant"):
-        text += f" of the directory {visible(str(grant.details['tenant']))}"
-    return f"{text}; may: {visible(' '.join(grant.scopes))}"
+        text += console.words("status.directory", tenant=visible(str(grant.details["tenant"])))
+    return text + console.words("status.may", scopes=visible(" ".join(grant.scopes)))
 
 
 def _expect_room(account: Account, store: FileStore) -> None:
@@ -173,7 +174,7 @@ def _note_large_attachments(console: Console, account: Account) -> None:
     if account.name in load().names:
         editing.save(account, replace=True)
         if not console.json_output:
-            console.say(f"large_attachments = true is now in the settings of {account.name}.")
+            console.say(console.words("login.large-attachments", name=account.name))
 
 
 def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant | None:
@@ -191,7 +192,7 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
             repair=repair,
             evidence=Evidence("oauth", reason="no-grant"),
         )
-    console.say("This line is as secret as a password: whoever has it can send as this mailbox.", "warn")
+    console.say(console.words("login.exported"), "warn")
     console.data(replace(grant, bound=binding_of(account)).dumps())
 
 
@@ -201,16 +202,15 @@ def _import(console: Console, account: Account, store: FileStore) -> None:
     except SettingsError as problem:
         raise not_a_sign_in(str(problem)) from None
     if grant.provider != account.provider:
-        raise SettingsError(
-            f"This is a sign-in at {grant.provider}, but {account.name!r} is an account of {account.provider}.",
-            field="provider",
-        )
+        said = console.words("login.other-provider", at=grant.provider, name=repr(account.name), of=account.provider)
+        raise SettingsError(said, field="provider")
     if grant.bound:
         check_bound(grant.bound, account, os.environ, "This sign-in")
     save_grant(store, account, grant)
     if not console.json_output:
-        who = grant.who or "somebody"
-        console.say(f"✓ The sign-in of {who} is stored for {account.name} ({_place(store, account)}).", "good")
+        who = grant.who or console.words("status.somebody")
+        place = _place(console, store, account)
+        console.say(f"✓ {console.words('login.imported', who=who, name=account.name, place=place)}", "good")
     _finish(console, account, who=grant.who, scopes=list(grant.scopes))
 
 
@@ -224,20 +224,15 @@ def _finish(console: Console, account: Account, **more: Any) -> None:
         console.answer({**state_row(account, state), **more})
         return
     if state.source != "store":
-        first = f"The setting {state.source} comes first"
+        first = console.words("login.setting-first", setting=state.source)
         if state.source == "environment":
-            first = "The environment variable of this account is set and comes first"
-        console.say(f"{first}: what was stored is not used while it is there.", "warn")
-    console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
+            first = console.words("login.environment-first")
+        console.say(first, "warn")
+    following = repair_command("send-test", account.reference, "--to", account.sender.address)
+    console.say(console.words("screen.following", command=following))
 
 
-_KINDS = {
-    "file": "in a plain file that only you can read",
-    "encrypted": "encrypted",
-    "keyring": "encrypted, its key in the system's keyring",
-}
-
-
-def _place(store: FileStore, account: Account) -> str:
+def _place(console: Console, store: FileStore, account: Account) -> str:
     kind = store.kind(account.name) or ""
-    return f"{_KINDS.get(kind, kind)}: {store.path(account.name)}"
+    known = console.words.known(f"store.{kind}")
+    return f"{console.words(f'store.{kind}') if known else kind}: {store.path(account.name)}"

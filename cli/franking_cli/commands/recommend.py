@@ -14,7 +14,7 @@ from franking.errors import MessageError, SettingsError
 from franking.message.address import Address
 from franking.text import size_in_words
 from franking_cli.command import command
-from franking_cli.console import Console, shell, visible
+from franking_cli.console import Console, shell, spoken, visible
 
 if TYPE_CHECKING:
     from franking.discovery.probe import Probed
@@ -62,7 +62,7 @@ def run(
         for result in results:
             _show_port(console, result)
         if found.why != "probe":  # else it stands above as the reason
-            console.say(visible(conclusion), "strong")
+            console.say(spoken(conclusion), "strong")
     _show_next(console, found, what, probed=probe)
 
 
@@ -111,9 +111,9 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
         console.say("? No recommendation", "warn")
     else:
         console.say(f"✓ {visible(found.title)} ({found.confidence})", "good")
-    console.say(visible(found.reason), indent="  ")
+    console.say(spoken(found.reason), indent="  ")
     for warning in found.warnings:
-        console.say(f"! {visible(warning)}", "warn", hang="  ")
+        console.say(f"! {spoken(warning)}", "warn", hang="  ")
     if brief:
         return
     if found.provider is not None:

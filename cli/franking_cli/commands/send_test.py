@@ -88,7 +88,7 @@ def run(
     if dry_run:
         return _dry_run(console, chosen, recipient)
     secret = password_for(console, chosen, from_stdin=password_stdin)
-    return _test(console, chosen, recipient, secret, transcript=transcript, where="Look into the inbox.")
+    return _test(console, chosen, recipient, secret, transcript=transcript, where=console.words("send-test.inbox"))
 
 
 def _with_embedded_server(
@@ -110,15 +110,14 @@ def _with_embedded_server(
             secret = password_from_stdin()
         if dry_run:
             return _dry_run(console, account, recipient)
-        where = "The built-in server has it; nothing left this computer."
+        where = console.words("send-test.built-in")
         code = _test(console, account, recipient, secret, transcript=transcript, where=where)
         if code == 0 and not console.json_output:
             if show_message:
                 _show_received(console, server)
             console.say()
-            console.raw(
-                f"Next, with your own mailbox: {console.style(shell('franking', 'setup', recipient.address), 'strong')}"
-            )
+            following = console.style(shell("franking", "setup", recipient.address), "strong")
+            console.raw(console.words("send-test.own-mailbox", command=following))
         return code
 
 
@@ -127,10 +126,11 @@ def _test(
 ) -> int:
     console.about["account"] = account.name
     if not console.json_output:
-        console.say(f"Test message from {visible(str(account.sender))} to {visible(recipient.address)}", "strong")
+        who, to = visible(str(account.sender)), visible(recipient.address)
+        console.say(console.words("send-test.begins", sender=who, to=to), "strong")
     with show_dialogue(console, transcript):
         report = testsend.send_test(account, recipient.address, secret=secret, observer=partial(show_step, console))
-    show_result(console, report, sent=f"Message sent to {visible(recipient.address)}. {where}")
+    show_result(console, report, sent=console.words("send-test.sent", to=visible(recipient.address), where=where))
     return exit_code(report.error)
 
 
@@ -143,8 +143,6 @@ def _dry_run(console: Console, account: Account, recipient: Address) -> int:
 
 def _show_received(console: Console, server: MailServer) -> None:
     for received in server.received:
-        console.say(
-            f"\nWhat the built-in server received (from <{received.sender}> to {', '.join(received.recipients)}):",
-            "strong",
-        )
+        to = ", ".join(received.recipients)
+        console.say("\n" + console.words("send-test.received", sender=f"<{received.sender}>", to=to), "strong")
         console.data(received.content.decode("utf-8", "replace").replace("\r\n", "\n"))

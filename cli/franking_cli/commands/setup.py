@@ -169,13 +169,14 @@ def _sign_in(console: Console, draft: Draft) -> None:
         draft.grant = kind.login(account, screen)
         draft.granted_for = draft.sign_in
         if not console.json_output:
-            console.say(f"✓ Signed in as {signed_in_as(draft.grant, kind.who(draft.grant))}.", "good")
+            who = signed_in_as(console, draft.grant, kind.who(draft.grant))
+            console.say(f"✓ {console.words('login.signed-in', who=who)}", "good")
     save_grant(draft.store, account, draft.grant)
 
 
 def _test(console: Console, draft: Draft) -> TestReport:
     if not console.json_output:
-        console.say(f"\nSending a test message to {visible(draft.to)}", "strong")
+        console.say("\n" + console.words("setup.sending", to=visible(draft.to)), "strong")
     account = draft.account()
     observer = partial(show_step, console)
     report = send_test(account, draft.to, secret=draft.password, observer=observer, store=draft.store)
@@ -234,8 +235,10 @@ def _finish(console: Console, draft: Draft, account: Account, report: TestReport
         return
     console.say()
     if saved:
-        console.say(f"✓ The account {visible(account.name)} is saved in {config_path()}.", "good")
-        console.say(f"Next: {shell('franking', 'send', account.name, '--to', account.sender.address)}", indent="  ")
+        saved_in = console.words("setup.saved", name=visible(account.name), file=config_path())
+        console.say(f"✓ {saved_in}", "good")
+        following = shell("franking", "send", account.name, "--to", account.sender.address)
+        console.say(console.words("screen.following", command=following), indent="  ")
     else:
-        console.say("Nothing was saved.", "warn")
+        console.say(console.words("setup.not-saved"), "warn")
         show_go_on(console)

@@ -20,7 +20,7 @@ from typing import Any
 from franking.diagnosis.languages import base_language, in_folder
 from franking.text import visible
 
-__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages", "names"]
+__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages", "names", "said"]
 
 Text = str | list[str]
 
@@ -42,6 +42,37 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
     base = base_language(language) or "en"
     file = FOLDER / f"{prefix}{base}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def said(sentence: str, language: str) -> str:
+    """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) in
+    a language, from ``said.<language>.toml``; as it is where that lacks it. A key with ``{places}`` is a template.
+    """
+    table = entries(language, "said.").get("sentences", {})
+    if sentence in table:
+        return str(table[sentence])
+    for pattern, template in _said_templates(language):
+        if match := pattern.fullmatch(sentence):
+            return template.format(**match.groupdict())
+    return sentence
+
+
+@lru_cache(maxsize=16)
+def _said_templates(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return what matches a sentence with its values filled in, and that sentence's template in the language."""
+    table = entries(language, "said.").get("sentences", {})
+    return tuple((_matching(english), str(text)) for english, text in table.items() if "{" in english)
+
+
+def _matching(template: str) -> re.Pattern[str]:
+    parts, seen = [], set[str]()
+    for place, part in enumerate(re.split(r"\{(\w+)\}", template)):
+        if place % 2 == 0:
+            parts.append(re.escape(part))
+        else:
+            parts.append(f"(?P={part})" if part in seen else f"(?P<{part}>.+?)")
+            seen.add(part)
+    return re.compile("".join(parts))
 
 
 def languages() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from franking.diagnosis.texts import entries
+from franking.diagnosis.texts import entries, said
 from franking.discovery.input import LONGEST, Target
 from franking.provider import Facts, Provider
 from franking.registry import providers
@@ -144,7 +144,7 @@ class Recommender:
             self.kind = "host"
         elif target.local is not None or (target.odd and "@" in text):
             self.kind = "address"
-        self._phrase = partial(phrase, language=language)
+        self._language, self._phrase = language, partial(phrase, language=language)
         self._about = {"domain": target.shown, "host": target.shown}
         self._warnings: list[str] = []
 
@@ -309,9 +309,9 @@ class Recommender:
         if facts.oauth:
             yield self._phrase("route", "oauth")
         first, *others = facts.routes
-        yield self._phrase("route", "first", route=first.name, why=first.why)
+        yield self._phrase("route", "first", route=first.name, why=said(first.why, self._language))
         for route in others:
-            yield self._phrase("route", "other", route=route.name, why=route.why)
+            yield self._phrase("route", "other", route=route.name, why=said(route.why, self._language))
         for key, value in facts.variants.get(best.entry, {}).items():
             if key not in KEYS:
                 yield self._phrase("route", "also", key=key, value=value)
