@@ -61,6 +61,17 @@ def test_a_misspelt_server_is_suggested() -> None:
     assert "suggestion" not in alone.values
 
 
+@pytest.mark.parametrize("host", ["smtp.seznam.cz", "SMTP.gmail.com."])
+def test_a_well_known_server_that_is_not_found_is_no_slip_but_a_lost_network(host: str) -> None:
+    error = ConnectError(
+        "no such host", step="resolve", evidence=Evidence("dns", reason="not-found", details={"host": host})
+    )
+    found = explain(error, smtp(host), provider("smtp"))
+    assert (found.code, found.temporary) == ("dns.unavailable", True)
+    assert "well-known server" in found.cause and host in found.cause
+    assert "internet connection" in found.remedies[0]
+
+
 @pytest.mark.parametrize(
     ("account", "better"),
     [

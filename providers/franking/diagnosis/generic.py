@@ -17,6 +17,11 @@ def _https(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return values.get("step") == "secret" or bool(values.get("api")) or seen.details.get("scheme") in ("http", "https")
 
 
+def _known_host(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    """Return whether the name is surely right: then a resolver that does not know it is cut off, or filters."""
+    return bool(values.get("known_host"))
+
+
 def _not_implicit_tls(seen: Evidence, values: Mapping[str, Any]) -> bool:
     return values.get("security") != "tls"
 
@@ -121,6 +126,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("tls", "https.untrusted", "certificate", "CERTIFICATE_VERIFY_FAILED", when=_https, note="N33"),
     Rule("https.unreachable", kind=(*_NETWORK, "tls"), when=_https, temporary=True, note="N33"),
     # the name
+    _on("dns", "dns.unavailable", "not-found", temporary=True, when=_known_host, note="N2"),
     _on("dns", "dns.not-found", "not-found", note="N1"),
     _on("dns", "dns.unavailable", "no-dns", "timeout", temporary=True, note="N2"),
     _on("dns", "dns.no-address", "no-address", note="N3"),

@@ -134,14 +134,19 @@ def server_settings(host: str, address: str) -> dict[str, Any]:
     return settings
 
 
+def known_hosts() -> set[str]:
+    """Return the names of all submission servers that are known: those are there, whatever a resolver answers."""
+    known = {name for provider in providers() for name in provider.facts.hosts}
+    return known | {server.host for service in table().services for server in service.servers}
+
+
 def nearest_host(host: str) -> str | None:
     """Return the known server that a misspelt name was probably meant to be (``smtp.gmai.com`` → ``smtp.gmail.com``);
     None where none is near.
     """
     from difflib import get_close_matches
 
-    known = {name for provider in providers() for name in provider.facts.hosts}
-    known |= {server.host for service in table().services for server in service.servers}
+    known = known_hosts()
     name = host.strip().lower().rstrip(".")
     if name in known:
         return None

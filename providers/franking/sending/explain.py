@@ -45,9 +45,10 @@ def explain(
         better = better_for(account)
         values = {**_values(account, provider, better), **(signed_in or {})}
         if error.evidence is not None and error.evidence.kind == "dns":
-            from franking.discovery.recommend import nearest_host
+            from franking.discovery.recommend import known_hosts, nearest_host
 
             values["suggestion"] = nearest_host(_host(account))
+            values["known_host"] = _host(account).strip().lower().rstrip(".") in known_hosts()
         error.diagnosis = diagnose(error, rules_for(error, account, provider), values, secrets=secrets)
         forget_locals(error)
         if isinstance(error, LoginRequired) and account is not None and account.reference:
