@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
 import sys
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import franking
 from franking import errors
+from franking.diagnosis.generic import GENERIC
+from franking.diagnosis.rules import diagnose
 from franking.errors import Evidence, FrankingError, forget_locals
 
 KINDS: dict[type[FrankingError], tuple[type[Exception], str | None, bool, bool]] = {
@@ -42,7 +47,7 @@ def test_what_an_error_says_of_itself(kind: type[FrankingError]) -> None:
     assert isinstance(plain, kin) and isinstance(plain, FrankingError)
     assert (str(plain), plain.message) == ("It did not work.",) * 2
     assert (plain.step, plain.temporary, plain.possibly_sent) == (step, temporary, possibly_sent)
-    assert plain.evidence is plain.diagnosis is None
+    assert plain.evidence is plain.explained() is None
     other = kind("x", step="resolve", temporary=not temporary, possibly_sent=not possibly_sent)
     assert (other.step, other.temporary, other.possibly_sent) == ("resolve", not temporary, not possibly_sent)
     assert kind("x").step == step, "one error says nothing of the next"
@@ -65,9 +70,11 @@ OWN: list[FrankingError] = [
 @pytest.mark.parametrize("error", OWN, ids=lambda error: type(error).__name__)
 def test_nothing_is_lost_in_another_process_or_a_copy(error: FrankingError) -> None:
     error.add_note("seen by a person")
+    own = {**vars(error), "_notes": ["seen by a person"]}
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
-        assert again.__notes__ == ["seen by a person"]
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), own)
+        assert again.__notes__[-1] == "seen by a person"
+        assert again.explained() is None
 
 
 def test_lists_of_one_error_are_not_shared() -> None:
@@ -199,3 +206,41 @@ def test_the_frame_of_a_generator_that_has_ended_stays_and_is_empty() -> None:
         trace = trace.tb_next
     assert trace is not None
     assert (trace.tb_frame.f_code.co_name, trace.tb_frame.f_locals) == ("generator", {})
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "advice"),
+    [
+        (lambda: franking.Message(to=["jana"]), "message.invalid", "Correct the field to"),
+        (lambda: franking.Account(name="s", provider="smtpp", sender="a@b.cz"), "settings.invalid", "provider"),
+        (lambda: franking.Outbox().list(state="bogus"), "settings.invalid", "state"),
+    ],
+)
+def test_what_is_wrong_before_there_is_a_mailer_ends_in_its_diagnosis_too(
+    act: Callable[[], Any], code: str, advice: str
+) -> None:
+    with pytest.raises(FrankingError) as caught:
+        act()
+    error = caught.value
+    assert error.diagnosis is not None and error.diagnosis.code == code
+    told = "".join(traceback.format_exception(error)).partition(f"{error}\n")[2].splitlines()
+    assert told[0] == error.diagnosis.title and any(advice in line for line in told[1:]), told
+    assert error.explained() is None, "who knows the account may say more"
+    error.diagnosis = other = diagnose(error, GENERIC, {"account": "shop"})
+    assert error.diagnosis is error.explained() is other
+
+
+def test_where_no_file_can_be_opened_an_error_is_told_without_its_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_files(error: FrankingError) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(errors.MessageError, "explained_alone", out_of_files)
+    error = errors.MessageError("x")
+    assert error.diagnosis is None and not hasattr(error, "__notes__")
+
+    def broken(error: FrankingError) -> Any:
+        raise OSError("a bug")
+
+    monkeypatch.setattr(errors.MessageError, "explained_alone", broken)
+    with pytest.raises(OSError, match="a bug"):
+        _ = error.diagnosis

@@ -112,5 +112,15 @@ def _explain(error: FrankingError) -> None:
     explain(error)
 
 
+def _explained_alone(error: FrankingError) -> Diagnosis:
+    from franking.diagnosis.generic import GENERIC
+    from franking.diagnosis.rules import diagnose
+
+    return diagnose(error, GENERIC, {})
+
+
+errors.SettingsError.explained_alone = errors.MessageError.explained_alone = _explained_alone  # nothing was tried yet
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -16,8 +16,8 @@
 
 An error answers questions, so that nobody parses its text: ``step`` (at which step of a send), ``temporary`` (may the
 same request succeed later), ``possibly_sent``, ``evidence`` (what was seen on the wire) and ``diagnosis`` (what it
-means and who can mend it; filled in by the mailer), which a traceback ends in. This module explains nothing and knows
-no provider.
+means and who can mend it; filled in by the mailer, or without one where nothing was tried), which a traceback ends in.
+This module explains nothing and knows no provider.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -89,6 +89,10 @@ class FrankingError(Exception):
     step: str | None = None
     temporary = False
     possibly_sent = False
+    explained_alone: ClassVar[Callable[..., Diagnosis] | None] = None
+    """Says what an error of this kind means where nobody knows an account (``Message(…)``, ``Account(…)``). The package
+    itself sets it, for this module explains nothing; nothing is kept, so that who knows more may say more.
+    """
 
     def __init__(
         self,
@@ -119,6 +123,17 @@ class FrankingError(Exception):
     @property
     def diagnosis(self) -> Diagnosis | None:
         """Return what it means and who can mend it; None where nobody has looked yet."""
+        found = self.explained()
+        if found is None and self.explained_alone is not None:
+            try:
+                return self.explained_alone()
+            except (ImportError, MemoryError, OSError) as problem:  # no file can be opened now: perhaps later
+                if exhausted(problem) is None:
+                    raise
+        return found
+
+    def explained(self) -> Diagnosis | None:
+        """Return the diagnosis that somebody made who knew the account; None where nobody did."""
         if self._later is not None:
             later, self._later = self._later, None
             try:
@@ -160,7 +175,7 @@ class FrankingError(Exception):
 
     def __reduce__(self) -> Any:
         """Do what was put off, and leave the note out: it is made anew."""
-        own = {"_diagnosis": self.diagnosis, "_later": None, "_notes": self._notes_of_others()}
+        own = {"_diagnosis": self.explained(), "_later": None, "_notes": self._notes_of_others()}
         return type(self), self.args, {**self.__dict__, **own}
 
 

@@ -426,7 +426,7 @@ class _Lane:
         """Let the account wait; nothing more of it is begun."""
         runner = self._runner
         self.stop.set()
-        diagnosis = error.diagnosis or explain(error)
+        diagnosis = explain(error)
         retry_after = getattr(error, "retry_after", None)
         over = runner.holds.hold(self.account, diagnosis, runner.clock(), runner.chance(), retry_after)
         with runner.lock:

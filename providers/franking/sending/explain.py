@@ -41,7 +41,8 @@ def explain(
 
     ``signed_in`` tells ``who`` and with which ``scopes``; ``secrets`` are taken out of what the other side said.
     """
-    if error.diagnosis is None:
+    found = error.explained()
+    if found is None:
         better = better_for(account)
         values = {**_values(account, provider, better), **(signed_in or {})}
         if error.evidence is not None and error.evidence.kind == "dns":
@@ -49,11 +50,11 @@ def explain(
 
             values["suggestion"] = nearest_host(_host(account))
             values["known_host"] = _host(account).strip().lower().rstrip(".") in known_hosts()
-        error.diagnosis = diagnose(error, rules_for(error, account, provider), values, secrets=secrets)
+        error.diagnosis = found = diagnose(error, rules_for(error, account, provider), values, secrets=secrets)
         forget_locals(error)
         if isinstance(error, LoginRequired) and account is not None and account.reference:
             error.repair = login_command(account)
-    return error.diagnosis
+    return found
 
 
 def rules_for(error: FrankingError, account: Account | None, provider: Provider | None) -> list[Rule]:

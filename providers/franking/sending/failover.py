@@ -159,7 +159,7 @@ class Failover:
     def note(self, error: FrankingError) -> str:
         """Remember that the account cannot send now; return why."""
         reason = error.message
-        if error.diagnosis is None:
+        if error.explained() is None:
             self.mailer.explain(error)
         if error.diagnosis is not None:
             reason = error.diagnosis.title
