@@ -132,6 +132,10 @@ class FrankingError(Exception):
                     raise
         return found
 
+    @diagnosis.setter
+    def diagnosis(self, found: Diagnosis | None) -> None:
+        self._diagnosis, self._later = found, None
+
     def explained(self) -> Diagnosis | None:
         """Return the diagnosis that somebody made who knew the account; None where nobody did."""
         if self._later is not None:
@@ -143,10 +147,6 @@ class FrankingError(Exception):
                 if exhausted(problem) is None:
                     raise
         return self._diagnosis
-
-    @diagnosis.setter
-    def diagnosis(self, found: Diagnosis | None) -> None:
-        self._diagnosis, self._later = found, None
 
     def explained_by(self, later: Callable[[FrankingError], None]) -> None:
         """Let its diagnosis be set when somebody asks for it: most errors are caught, and nobody does."""
