@@ -237,10 +237,3 @@ def test_where_no_file_can_be_opened_an_error_is_told_without_its_diagnosis(monk
     monkeypatch.setattr(errors.MessageError, "explained_alone", out_of_files)
     error = errors.MessageError("x")
     assert error.diagnosis is None and not hasattr(error, "__notes__")
-
-    def broken(error: FrankingError) -> Any:
-        raise OSError("a bug")
-
-    monkeypatch.setattr(errors.MessageError, "explained_alone", broken)
-    with pytest.raises(OSError, match="a bug"):
-        _ = error.diagnosis

@@ -1,4 +1,6 @@
-"""Files written whole or not at all, directories of one's own, and locks between processes. It knows no content."""
+"""Files written whole or not at all, directories of one's own, locks between processes, and whether files can be opened
+at all. It knows no content.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any
 
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
 
-__all__ = ["locked", "make_private", "not_made", "sweep", "sync_directory", "unusable", "write_whole"]
+__all__ = ["locked", "make_private", "not_made", "room", "sweep", "sync_directory", "unusable", "write_whole"]
 
 DEBRIS_SECONDS = 600.0
 """Age at which a draft is surely left over from a process that was killed."""
@@ -239,3 +241,14 @@ def _busy(what: str, wait: float) -> SendError:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=THREAD_LOCKS.clear)  # a child must not wait for a thread that it does not have
+
+
+def room(descriptors: int) -> None:
+    """Raise ``OSError`` where so many cannot be opened: some libraries do not say that this is what they lack."""
+    held: list[int] = []
+    try:
+        while len(held) < descriptors:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for one in held:
+            os.close(one)

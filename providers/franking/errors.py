@@ -125,11 +125,8 @@ class FrankingError(Exception):
         """Return what it means and who can mend it; None where nobody has looked yet."""
         found = self.explained()
         if found is None and self.explained_alone is not None:
-            try:
+            with suppress(ImportError, MemoryError, OSError):  # no file can be opened now
                 return self.explained_alone()
-            except (ImportError, MemoryError, OSError) as problem:  # no file can be opened now: perhaps later
-                if exhausted(problem) is None:
-                    raise
         return found
 
     @diagnosis.setter
@@ -426,17 +423,6 @@ def scarcity(step: str) -> Iterator[None]:
         if (error := exhausted(problem, step)) in (None, problem):
             raise
         raise error from problem
-
-
-def room(descriptors: int) -> None:
-    """Raise ``OSError`` where so many cannot be opened: some libraries do not say that this is what they lack."""
-    held: list[int] = []
-    try:
-        while len(held) < descriptors:
-            held.append(os.open(os.devnull, os.O_RDONLY))
-    finally:
-        for one in held:
-            os.close(one)
 
 
 def _number(problem: BaseException) -> int | None:

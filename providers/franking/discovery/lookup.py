@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from franking.atomic import room
 from franking.discovery.input import host_name
-from franking.errors import room, scarcity
+from franking.errors import scarcity
 from franking.net.deadline import gather
 from franking.net.fetch import MAX_DOCUMENT, fetch_https
 from franking.smtp.services import Server

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking.atomic import make_private
-from franking.errors import Evidence, FrankingError, SendError, SettingsError, exhausted, room
+from franking.atomic import make_private, room
+from franking.errors import Evidence, FrankingError, SendError, SettingsError, exhausted
 
 if TYPE_CHECKING:
     from types import TracebackType
