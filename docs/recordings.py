@@ -27,6 +27,7 @@ from servers.web import Authority
 MARK = re.compile(
     r"(<!-- recording: ([\w-]+), made by docs/recordings.py -->\n).*?(<!-- end of recording -->)", re.DOTALL
 )
+HOME = "~/.config/franking"
 PASSWORD = "Correct-Horse"  # noqa: S105  (of a server that lives for a second)
 
 
@@ -81,9 +82,10 @@ def play(words: str, *hidden: str, answers: tuple[tuple[str, str], ...] = (), po
     person = Seen(*words.split()[1:], *hidden, whole=True)
     for question, text in answers:
         person.answer(question, text)
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(prefix="frank", dir="/tmp") as home:
+        assert len(home) == len(HOME), home  # lines are broken by length
         person.run(FRANKING_CONFIG=f"{home}/accounts.toml", FRANKING_STATE_DIR=f"{home}/state")
-        shown = person.shown.replace(home, "~/.config/franking")
+        shown = person.shown.replace(home, HOME)
     if hidden:
         shown = shown.replace("127.0.0.1", "192.0.2.25")
     return f"$ {words}\n{settled(shown, port)}\n"
