@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from franking.account.config import BY_ROUTE
@@ -84,17 +83,14 @@ class Acceptance:
     def __init__(self, access: Access, intake: Intake, outcomes: Outcomes, *, woken: Callable[[], object]) -> None:
         """``woken`` has a runner in this process look at once."""
         self._looked, self._room = -LOOK_SECONDS, 0
-        self._ids = (f"{os.urandom(5).hex()}{number:x}" for number in itertools.count())
+        self._ids = _ids()
         self._live: dict[str, Client] = {}
-        self._mailers: dict[tuple[str, str | None], tuple[Account, Mailer]] = {}
+        self._mailers: dict[tuple[str, str | None], tuple[Account, Mailer, RouteFacts]] = {}
         self.access = access
         self.intake, self._outcomes, self._woken = intake, outcomes, woken
         self.reading = Store(intake.store.directory)  # a connection of its own: no commit is waited for
+        self.bodies: Path = self.reading.directory / "bodies"
         self.blocked = Blocked(self.reading)
-
-    @property
-    def bodies(self) -> Path:
-        return self.reading.directory / "bodies"
 
     def close(self) -> None:
         self.reading.close()
@@ -116,7 +112,7 @@ class Acceptance:
         self._access = access
         #: octets that a message may have: as set, or what the largest route of an account carries
         self.largest = access.settings.max_message_size or max(
-            self._mailer(access.account(name)).limits.size or DEFAULT_SIZE for name in access.accounts()
+            self._mailer(access.account(name))[0].limits.size or DEFAULT_SIZE for name in access.accounts()
         )
 
     def room_for(self, size: int) -> bool:
@@ -174,12 +170,10 @@ class Acceptance:
             on_blocked = self.access.on_blocked(client.user)
             if on_blocked == "refuse" and (why := self.blocked.why(account)) is not None:
                 return Taken("refused", blocked_reply(why), account=account.name, author=author)
-            mailer, lane = self._mailer(account), account.name
-            route = _route(mailer)
+            (mailer, route), lane = self._mailer(account), account.name
             if route.api and strangers(header, client.recipients):
                 if (instead := by_envelope(account, mailer.provider)) is not None:
-                    mailer, lane = self._mailer(instead), f"{account.name}{BY_ROUTE}{instead.route}"
-                    route = _route(mailer)
+                    (mailer, route), lane = self._mailer(instead), f"{account.name}{BY_ROUTE}{instead.route}"
                 if on_blocked == "refuse" and (why := self.blocked.why(account, lane)) is not None:
                     return Taken("refused", blocked_reply(why), account=account.name, author=author)
             mended = (*end.mended, *header.missing)
@@ -211,8 +205,8 @@ class Acceptance:
             return Taken("refused", _not_written(problem), account=account.name, author=author, mended=mended)
         if said.withdraw:
             self.left(key, client)
-        taken = Taken(said.outcome, said.reply, entry.id, account.name, author, mended, entry.bytes)
-        return taken if said.withdraw else replace(taken, key=key)
+            key = ""
+        return Taken(said.outcome, said.reply, entry.id, account.name, author, mended, entry.bytes, key)
 
     def left(self, key: str, client: Client | None = None) -> None:
         """Take note that nobody waits any more for the reply to a message, or that it is not in the outbox."""
@@ -241,14 +235,14 @@ class Acceptance:
                 return queued(entry)
         return said
 
-    def _mailer(self, account: Account) -> Mailer:
-        """Return what composes and checks for an account; it never opens a session."""
-        key = (account.name, account.get("route"))
-        known, mailer = self._mailers.get(key, (None, None))
-        if mailer is None or known != account:
+    def _mailer(self, account: Account) -> tuple[Mailer, RouteFacts]:
+        """Return what composes and checks for an account (it never opens a session), and what its route is like."""
+        way = (account.name, account.get("route"))
+        found = self._mailers.get(way)
+        if found is None or (found[0] is not account and found[0] != account):
             mailer = Mailer(account)
-            self._mailers[key] = (account, mailer)
-        return mailer
+            found = self._mailers[way] = (account, mailer, _route(mailer))
+        return found[1:]
 
     def _received(self, client: Client) -> bytes:
         told = ""
@@ -259,13 +253,19 @@ class Acceptance:
 
     def _key(self, client: Client, header: Header, spool: Spool) -> str:
         """Return what a message is known by until its reply was given: user, envelope, Message-ID or all octets."""
-        digest = hashlib.sha256()
         parts = (client.user.name if client.user else "", client.sender, *client.recipients, header.message_id)
-        for part in parts:
-            digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogateescape"))
+        text = "".join([f"{len(part)}:{part}" for part in parts])
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
         if not header.message_id:
             digest.update(spool.digest)
         return KEY + digest.hexdigest()[:40]
+
+
+def _ids() -> Iterator[str]:
+    """Return ids of 40 random bits, many for each time that the system is asked."""
+    while True:
+        digits = os.urandom(5 * 100).hex()
+        yield from [digits[at : at + 10] for at in range(0, len(digits), 10)]
 
 
 def _route(mailer: Mailer) -> RouteFacts:

@@ -96,7 +96,7 @@ class Access:
             return
         patterns = self._patterns(user, account)
         for sender in senders:
-            if sender and not matches(sender, patterns):
+            if sender and sender not in patterns and not matches(sender, patterns):
                 who = f"the user {user.name}" if user else "this client"
                 raise Denied(f"{sender} may not be sent from here; {who} may send from: {', '.join(patterns[:10])}")
 

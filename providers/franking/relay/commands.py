@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from franking.errors import MessageError
 from franking.message.address import Address
@@ -41,6 +42,7 @@ class Path:
     mended: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=256)  # a program writes the same line again and again
 def parse_mail(rest: str) -> Path:
     """Read what follows ``MAIL``. Raises ``SyntaxProblem``."""
     bare, mended, parameters = _path(_MAIL, rest, "MAIL FROM:<you@example.com>")
@@ -66,6 +68,7 @@ def parse_mail(rest: str) -> Path:
     return Path(address, size, utf8, eight_bit or utf8, mended)
 
 
+@lru_cache(maxsize=256)
 def parse_rcpt(rest: str, *, utf8: bool) -> Path:
     """Read what follows ``RCPT``. Raises ``SyntaxProblem``."""
     bare, mended, parameters = _path(_RCPT, rest, "RCPT TO:<you@example.com>")

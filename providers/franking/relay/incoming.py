@@ -85,8 +85,7 @@ class Header:
             return ()
         found: list[str] = []
         for field, line in self.fields:
-            value = _value(line)
-            if field == wanted and value:
+            if field == wanted and (value := _value(line)):
                 try:
                     found += [address.wire for address in read_addresses(value, name)]
                 except MessageError as problem:

@@ -25,20 +25,21 @@ class Spool:
         self._directory = directory
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256()  # of what is no longer in memory
         self.path: Path | None = None
         self.size = 0
 
     def write(self, octets: bytes) -> None:
         """Take a piece. Raises ``OSError`` where there is no room."""
-        self._digest.update(octets)
         if self._file is None and self.size + len(octets) <= SMALL:
             self._pieces.append(octets)
         else:
             if self._file is None:
+                self._digest.update(b"".join(self._pieces))
                 self.path = self._directory / f".{os.getpid()}-{os.urandom(8).hex()}.tmp"
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
                 self._file = os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0)
+            self._digest.update(octets)
             view = memoryview(octets)
             while view:
                 view = view[self._file.write(view) :]
@@ -54,6 +55,9 @@ class Spool:
 
     @property
     def digest(self) -> bytes:
+        """Return what the octets are known by."""
+        if self.path is None:
+            return hashlib.sha256(b"".join(self._pieces)).digest()
         return self._digest.digest()
 
     def discard(self) -> None:

@@ -36,7 +36,7 @@ class Verdict:
 
 def queued(entry: OutboxEntry) -> Verdict:
     """Return what is said while nothing final is known."""
-    return Verdict("queued", reply(250, "2.0.0", f"queued as {entry.id}"))
+    return Verdict("queued", b"250 2.0.0 queued as %b\r\n" % entry.id.encode())
 
 
 def verdict(entry: OutboxEntry, on_blocked: str) -> Verdict:
