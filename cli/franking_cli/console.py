@@ -85,6 +85,15 @@ class Console:
         """Return the sentences of that language; with ``--json`` in English, for programs read them."""
         return words("en" if self.json_output else self.language)
 
+    def counted(self, key: str, number: int) -> str:
+        """Return a text that has a form for one, a form for two to four, and one for all other numbers, parted by a
+        bar; a language that knows fewer repeats one.
+        """
+        one, few, many = self.words(key, number=number).split("|")
+        if number == 1:
+            return one
+        return few if 1 < number < 5 else many
+
     def said(self, sentence: str) -> str:
         """Return a sentence of the library's facts in that language, as it is where nobody wrote it."""
         return said(sentence, self.words.language)
@@ -152,7 +161,7 @@ class Console:
         """Print data to stdout; what does not print is an escape on a terminal, where it would act."""
         if sys.stdout.isatty():
             self._clear()
-            text = "\n".join(map(escaped, text.split("\n")))
+            text = re.sub("[^\n\N{NO-BREAK SPACE}]+", lambda found: escaped(found[0]), text)
         with _reader_may_leave(sys.stdout):
             sys.stdout.write(_encodable(text, sys.stdout) + "\n")
             sys.stdout.flush()

@@ -10,6 +10,7 @@ import pytest
 from commandline import Franking
 from franking.auth.store import open_store
 from franking_cli.commands.status import age
+from franking_cli.console import Console
 from servers.google import Google
 from servers.smtp import SmtpServer
 
@@ -89,7 +90,7 @@ def test_status_names_the_chmod(franking: Franking, shop: None) -> None:
     ],
 )
 def test_ages_are_words(written: str, words: str) -> None:
-    assert age(written, 1_768_003_200.0) == words
+    assert age(Console(language="en"), written, 1_768_003_200.0) == words
 
 
 def test_status_says_why_a_sign_in_ends_so_soon(google: Google, franking: Franking) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from commandline import Franking
 from franking.diagnosis.texts import entries, said
 from franking.registry import providers
+from franking_cli.commands.status import age
+from franking_cli.console import Console
 from franking_cli.words import FOLDER, language_of, languages
 
 OTHERS = [name for name in languages() if name != "en"]
@@ -115,3 +118,21 @@ def test_a_test_message_in_czech(franking: Franking) -> None:
     assert ended.code == 0
     assert "Zkušební zpráva od me@x.cz pro me@x.cz" in ended.err and "přijetí" in ended.err
     assert "Zpráva byla odeslána na adresu me@x.cz." in ended.err and "Message" not in ended.err
+
+
+def test_the_state_of_accounts_in_czech(franking: Franking) -> None:
+    assert "Zatím žádné účty nejsou" in franking("status", "--language", "cs").err
+    added = franking("accounts", "add", "shop", "--from", "me@x.cz", "--host", "smtp.x.cz", "--language", "cs")
+    assert "✓ Účet shop je uložen." in added.err
+    assert "odesílatel" in franking("accounts", "list", "--language", "cs").out
+    assert "heslo nepotřebuje" in franking("status", "--language", "cs").out
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(-1, "před 1 hodinou"), (-5 * 24, "před 5 dny"), (24, "za 1 den"), (49, "za 2 dny"), (5 * 24 + 1, "za 5 dní")],
+)
+def test_numbers_have_their_forms(hours: int, words: str) -> None:
+    moment = datetime(2026, 11, 29, 12, tzinfo=UTC) + timedelta(hours=hours)
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
+    assert age(Console(language="cs"), moment.isoformat(), now) == words

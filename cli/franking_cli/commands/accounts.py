@@ -57,28 +57,29 @@ def list_accounts(console: Console) -> None:
         except SettingsError as problem:
             row = broken_row(name, problem)
         rows.append({**row, "default": name == saved.chosen})
-        states.append(_state(rows[-1], unsure=unsure))
+        states.append(_state(console, rows[-1], unsure=unsure))
     if console.json_output:
         console.answer(rows)
     elif rows:
-        console.say(f"From {saved.location}:", "faint")
-        show_table(console, [("", "name", "route", "from", "state"), *map(_cells, rows, states)])
+        console.say(console.words("accounts.location", location=saved.location), "faint")
+        heads = [console.words(f"accounts.{key}") for key in ("name", "route", "from", "state")]
+        show_table(console, [("", *heads), *map(_cells, rows, states)])
     else:
-        console.say(f"There are no accounts in {saved.location} yet.")
-        console.say("Add one with: franking setup")
+        console.say(console.words("accounts.none", location=saved.location))
+        console.say(console.words("accounts.add"))
 
 
 def _cells(row: dict[str, Any], state: str) -> tuple[str, ...]:
     return ("*" * row["default"], row["name"], row["route"] or "?", row["from"] or "?", state)
 
 
-def _state(row: dict[str, Any], *, unsure: bool) -> str:
+def _state(console: Console, row: dict[str, Any], *, unsure: bool) -> str:
     """Return in a few words how an account stands; ready is only what may work."""
     if row["enabled"] is False:
-        return "switched off"
+        return console.words("accounts.switched-off")
     if not row["ok"]:
-        return row["repair"] or "not ready"
-    return "without a login name" if unsure else "ready"
+        return row["repair"] or console.words("accounts.not-ready")
+    return console.words("accounts.no-login-name" if unsure else "accounts.ready")
 
 
 @app.command("show")
@@ -108,7 +109,7 @@ def _show_settings(console: Console, account: Account) -> None:
         if key in account.given:
             console.data(f"{key} = {_written(value)}")
         elif value not in (None, "", ()):
-            console.data(f"{key} = {_written(value)}    (default)")
+            console.data(f"{key} = {_written(value)}    {console.words('accounts.by-default')}")
     console.data(f"url = {visible(write_url(account))}")
 
 
@@ -157,7 +158,7 @@ def add(
     show_left_behind(console, before)
     if password:
         save_password(open_store(), config.resolve(name), password)
-    _finish(console, config.resolve(name), "changed" if update else "saved")
+    _finish(console, config.resolve(name), "accounts.is-changed" if update else "accounts.is-saved")
 
 
 def _with_what_is_known(account: Account, settings: dict[str, Any]) -> Account:
@@ -193,17 +194,19 @@ def remove(
     saved = config.load()
     if name not in saved.names:
         raise saved.no_account(name)
-    if not yes and not console.confirm(f"Remove {name} and what it signs in with?", flag="--yes"):
-        console.say("Nothing was removed.")
+    if not yes and not console.confirm(console.words("accounts.remove", name=name), flag="--yes"):
+        console.say(console.words("accounts.nothing-removed"))
         return 130
     forgotten = not keep_secret and forget(open_store(), name)
     left = editing.remove(name)
     if console.json_output:
         console.answer({"ok": True, "account": name, "forgotten": forgotten, "default": left.chosen})
         return 0
-    console.say(f"✓ {name} is removed{', with what it signed in with' * forgotten}.", "good")
+    removed = console.words("accounts.removed-all" if forgotten else "accounts.removed", name=name)
+    console.say(f"✓ {removed}", "good")
     if left.names and left.chosen is None:
-        console.say(f"There is no default account now. Next: {repair_command('accounts', 'default', left.names[0])}")
+        following = repair_command("accounts", "default", left.names[0])
+        console.say(console.words("accounts.no-default", command=following))
     return 0
 
 
@@ -214,7 +217,7 @@ def default(console: Console, name: Name) -> None:
 
     franking accounts default shop
     """
-    _finish(console, editing.set_default(name).account(name), "now the default account")
+    _finish(console, editing.set_default(name).account(name), "accounts.is-default")
 
 
 @app.command("enable")
@@ -224,7 +227,7 @@ def enable(console: Console, name: Name) -> None:
 
     franking accounts enable shop
     """
-    _finish(console, editing.set_enabled(name, True).account(name), "switched on")
+    _finish(console, editing.set_enabled(name, True).account(name), "accounts.is-on")
 
 
 @app.command("disable")
@@ -238,7 +241,8 @@ def disable(console: Console, name: Name) -> None:
     if console.json_output:
         console.answer(_described(account))
     else:
-        console.say(f"✓ {name} is switched off. To switch it on: {repair_command('accounts', 'enable', name)}", "good")
+        enables = repair_command("accounts", "enable", name)
+        console.say(f"✓ {console.words('accounts.is-off', name=name, command=enables)}", "good")
 
 
 # --- the end of it ----------------------------------------------------------------------------------------------------
@@ -248,10 +252,10 @@ def _encrypt(console: Console, name: str) -> None:
     """Encrypt a secret that was stored before FRANKING_STORE asked for it, and say so."""
     try:
         if open_store().encrypt_plain(name) and not console.json_output:
-            console.say(f"What {name} signs in with lay in a plain file, and is encrypted now.", "good")
+            console.say(console.words("accounts.encrypted", name=name), "good")
     except (SettingsError, SendError) as problem:  # the list goes on: what is wrong with the secret, it tells
         if not console.json_output:
-            console.say(f"What {name} signs in with lies in a plain file: {problem}", "warn")
+            console.say(console.words("accounts.in-plain-file", name=name, problem=problem), "warn")
 
 
 def _finish(console: Console, account: Account, what: str) -> None:
@@ -260,7 +264,7 @@ def _finish(console: Console, account: Account, what: str) -> None:
     if console.json_output:
         console.answer(_described(account))
     else:
-        console.say(f"✓ {account.name} is {what}.", "good")
+        console.say(f"✓ {console.words(what, name=account.name)}", "good")
         _advise(console, account)
 
 
@@ -272,13 +276,15 @@ def _advise(console: Console, account: Account) -> None:
     show_hints(console, (hint.say(console.language) for hint in hints))
     state, _ = inspect_secret(account)
     if not account.enabled:
-        console.say(f"It is switched off. Next: {repair_command('accounts', 'enable', account.reference)}")
+        following = repair_command("accounts", "enable", account.reference)
+        console.say(console.words("accounts.off-next", command=following))
     elif any(hint.code == "username.missing" for hint in hints):
         return  # which said what comes next
     elif state.ok:
-        console.say(f"Next: {repair_command('send-test', account.reference, '--to', account.sender.address)}")
+        following = repair_command("send-test", account.reference, "--to", account.sender.address)
+        console.say(console.words("screen.following", command=following))
     else:
-        console.say(f"Next: {state.repair}")
+        console.say(console.words("screen.following", command=state.repair))
 
 
 def _described(account: Account) -> dict[str, Any]:

@@ -54,15 +54,15 @@ def run(
         )
         return
     if detail:
-        console.say(detail)
+        console.say(console.said(detail))
     _show(console, str(name), forgotten=forgotten)
 
 
 def _show(console: Console, name: str, *, forgotten: bool) -> None:
     if forgotten:
-        console.say(f"✓ {name}: forgotten on this machine.", "good")
+        console.say(f"✓ {console.words('logout.forgotten', name=name)}", "good")
     else:
-        console.say(f"{name}: nothing was stored.")
+        console.say(console.words("logout.nothing", name=name))
     if console.account is not None:
         _warn_of_others(console, console.account)
 
@@ -97,8 +97,8 @@ def _revoke(account: Account, store: FileStore) -> str:
 
 def _warn_of_others(console: Console, account: Account) -> None:
     if os.environ.get(secret_variable(account.name)):
-        console.say(f"{secret_variable(account.name)} is still set, and is still used.", "warn")
+        console.say(console.words("logout.variable", name=secret_variable(account.name)), "warn")
     for field in provider(account.provider).fields:
         if field.credential and account.get(field.name):
-            console.say(f"The account's {field.name} is still there, and is still used.", "warn")
-    console.say(f"To sign in again: {repair_command('login', account.reference)}")
+            console.say(console.words("logout.setting", name=field.name), "warn")
+    console.say(console.words("logout.again", command=repair_command("login", account.reference)))

@@ -47,7 +47,7 @@ def run(
     else:
         from franking.discovery.probe import advice, filled_in, probe_ports
 
-        results = probe_ports(_host(found), ca_file=ca_file, timeout=timeout)
+        results = probe_ports(_host(console, found), ca_file=ca_file, timeout=timeout)
         conclusion = advice(results, language=language)
         found = filled_in(found, results)
     if console.json_output:
@@ -66,7 +66,7 @@ def run(
     _show_next(console, found, what, probed=probe)
 
 
-def _host(found: Recommendation) -> str:
+def _host(console: Console, found: Recommendation) -> str:
     """Return the host to try: the one that was typed, or that is recommended for an address."""
     if found.kind == "host":
         return found.input
@@ -74,22 +74,19 @@ def _host(found: Recommendation) -> str:
     if host is None and found.kind == "domain":
         host = found.input  # a bare name that nobody knows may well be a server
     if host is None:
-        raise SettingsError(
-            "There is no server to try: none is known for this address. Give the server's name.", field="host"
-        )
+        raise SettingsError(console.words("recommend.no-server"), field="host")
     return str(host)
 
 
 def _show_next(console: Console, found: Recommendation, what: str, *, probed: bool) -> None:
     if found.command:
-        lines = [f"Next: {found.command}"]
+        lines = [console.words("screen.following", command=found.command)]
     elif found.kind == "host" and not probed:
-        lines = [f"Next: {shell('franking', 'recommend', '--probe', what)}"]
+        probes = shell("franking", "recommend", "--probe", what)
+        lines = [console.words("screen.following", command=probes)]
     elif address := _address(found):
-        lines = [
-            "Your mailbox provider's help names its outgoing (SMTP) server. With that:",
-            f"Next: {shell('franking', 'setup', address, '--host', 'SERVER')}",
-        ]
+        following = shell("franking", "setup", address, "--host", "SERVER")
+        lines = [console.words("recommend.by-help"), console.words("screen.following", command=following)]
     else:
         return
     for line in ("", *lines):
@@ -108,9 +105,9 @@ def _address(found: Recommendation) -> str | None:
 def show(console: Console, found: Recommendation, *, brief: bool = False) -> None:
     """Show a recommendation: the reasons for the eye, and unless ``brief`` the settings on stdout and the evidence."""
     if found.provider is None:
-        console.say("? No recommendation", "warn")
+        console.say(f"? {console.words('recommend.none')}", "warn")
     else:
-        console.say(f"✓ {visible(found.title)} ({found.confidence})", "good")
+        console.say(f"✓ {visible(found.title)} ({console.said(found.confidence)})", "good")
     console.say(spoken(found.reason), indent="  ")
     for warning in found.warnings:
         console.say(f"! {spoken(warning)}", "warn", hang="  ")
@@ -122,7 +119,7 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
             if value is not None:
                 console.data(f"  {key:<9} {visible(str(value))}")
     if found.evidence:
-        console.say("\nWhat was seen:", "faint")
+        console.say("\n" + console.words("recommend.seen"), "faint")
         for clue in found.evidence:
             console.say(f"{clue.source:<11}{visible(clue.detail)}", "faint", indent="  ", hang=" " * 13)
 
@@ -134,7 +131,8 @@ def _show_port(console: Console, result: Probed) -> None:
     symbol, style = "✗", "bad"
     if result.usable:
         symbol, style = "✓", "good"
-        words.append(f"login {', '.join(result.auth)}" if result.auth else "no login")
+        login = "recommend.login" if result.auth else "recommend.no-login"
+        words.append(console.words(login, ways=", ".join(result.auth)))
         if result.size:
-            words.append(f"up to {size_in_words(result.size)}")
-    console.say(f"{symbol} {result.port:<5} {visible('; '.join(filter(None, words)))}", style, hang=" " * 8)
+            words.append(console.words("recommend.size", size=size_in_words(result.size)))
+    console.say(f"{symbol} {result.port:<5} {spoken('; '.join(filter(None, words)))}", style, hang=" " * 8)

@@ -15,7 +15,7 @@ from franking.provider import Looked, Provider, SupportsRegistration
 from franking.registry import provider, providers
 from franking.sending.explain import explain
 from franking_cli.command import command
-from franking_cli.console import Console, shell, visible
+from franking_cli.console import Console, shell, spoken
 from franking_cli.errands import show_errands, walk
 from franking_cli.options import account_from, as_flags
 from franking_cli.questions import ask_client_value
@@ -56,7 +56,7 @@ def run(
     given = {key: value for key, value in settings.items() if key not in ("provider", "sender")}
     sender = settings.get("sender") or address
     if sender is None and given.get("app_only"):
-        raise SettingsError("from: say which mailbox the program sends from, as an argument.", field="from")
+        raise SettingsError(console.words("register.which-mailbox"), field="from")
     account = _account(kind, sender, given)
     if script is not None:
         return _print_script(console, kind, account, script, app_name)
@@ -75,8 +75,8 @@ def run(
         _show(console, kind, account, looked)
         if good or not console.interactive:
             break
-        console.say(f"\nMend it there and press Enter to look again, or type another {key}; q stops.")
-        text = console.ask("Look again", flag="")
+        console.say("\n" + console.words("register.mend", setting=key))
+        text = console.ask(console.words("register.look-again"), flag="")
         if text == "q":
             break
         if text:
@@ -115,7 +115,8 @@ def _show(console: Console, kind: Provider, account: Account, looked: list[Looke
     console.say()
     for one in looked:
         symbol, style = _SYMBOLS[one.ok]
-        console.say(f"{symbol} {one.what}: {visible(one.detail or 'not right')}", style, hang="  ")
+        detail = one.detail or console.words("register.not-right")
+        console.say(f"{symbol} {console.said(one.what)}: {spoken(console.said(detail))}", style, hang="  ")
         if one.error is not None:
             show_diagnosis(console, explain(one.error, account.referred_to_as("", ()), kind), said="")
 
@@ -136,6 +137,6 @@ def _finish(
         ]
         console.answer({"ok": good, "looked": rows, "next": shell(*following)})
     elif good:
-        console.say("\nNext:")
+        console.say("\n" + console.words("register.next"))
         console.raw(f"  {shell(*following)}")
     return 0 if good else 2

@@ -18,7 +18,7 @@ from franking.relay.events import Event
 from franking.relay.relay import Relay
 from franking.relay.settings import FIELDS
 from franking_cli.command import command
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, spoken, visible
 from franking_cli.help import Group as PlainGroup
 from franking_cli.options import PasswordStdin, password_from_stdin
 from franking_cli.service import handed_sockets, served
@@ -86,7 +86,7 @@ def _run(console: Console, *, listen: list[str] | None = None, no_run: bool = Fa
         with served():
             while not stop.wait(0.5):
                 if not relay.alive:
-                    raise SettingsError("The relay has ended by itself; its log says why (-v).", field="relay")
+                    raise SettingsError(console.words("relay.ended"), field="relay")
         relay.stop()
     return 0
 
@@ -122,7 +122,7 @@ class _Screen:
             case "listening":
                 console.data(f"listening  {values['address']}  {_TLS[values['tls']]}")
                 if values["fingerprint"]:
-                    console.say(f"Its certificate's fingerprint: {values['fingerprint']}")
+                    console.say(console.words("relay.fingerprint", fingerprint=values["fingerprint"]))
             case "message":
                 to = ", ".join(values["to"][:3])
                 if len(values["to"]) > 3:
@@ -130,10 +130,11 @@ class _Screen:
                 words = (values["outcome"], values["user"] or values["client"], values["from"], to, values["reply"])
                 console.data("  ".join(visible(str(word)) for word in words))
             case "refused":
-                console.say(visible(f"refused at {values['stage']}: {values['client']}: {values['reply']}"), "warn")
+                said = {key: visible(str(values[key])) for key in ("stage", "client", "reply")}
+                console.say(console.words("relay.refused", **said), "warn")
             case "login-failed":
-                said = [f"wrong login of {values['user']!r} from {values['client']}", values["hint"]]
-                console.say(visible("; ".join(filter(None, said))), "warn")
+                wrong = console.words("relay.wrong-login", user=repr(values["user"]), client=values["client"])
+                console.say(spoken("; ".join(filter(None, (wrong, values["hint"])))), "warn")
             case "warning":
                 console.say(visible(values["text"]), "warn")
             case _:
@@ -145,22 +146,23 @@ class _Screen:
             return
         port = relay.addresses[0][1]
         local = all(listen.loopback for listen in relay.settings.listen)
-        where = "this machine's name or address"
-        if local:
-            where = "127.0.0.1 (programs on this machine)"
-        login = ", ".join(["none"] * bool(relay.settings.allow) + list(relay.settings.users))
+        words = self._console.words
+        where = words("relay.at-local" if local else "relay.at-any")
+        logins = [words("relay.no-login")] * bool(relay.settings.allow) + list(relay.settings.users)
+        login = ", ".join(logins)
+        login = login.replace(", ", words("relay.or"), 1)
+        tls = relay.settings.listen[0].tls
+        security = _TLS[tls]
+        if tls == "none":
+            security = words("relay.no-encryption")
         with self._lock:
             say = self._console.say
-            say("Type into the program or device:", "strong")
-            say(f"server    {where}", indent="  ")
-            say(f"port      {port}", indent="  ")
-            say(f"security  {_TLS[relay.settings.listen[0].tls]}", indent="  ")
-            say(f"login     {login.replace(', ', ', or ', 1)}", indent="  ")
+            say(words("relay.type"), "strong")
+            for key, value in (("server", where), ("port", port), ("security", security), ("login", login)):
+                say(words(f"relay.{key}", value=value), indent="  ")
             if local:
-                say(
-                    "Devices elsewhere: franking relay add-user NAME, then franking relay --listen 0.0.0.0:587", "faint"
-                )
-            say("Ctrl-C ends it.", "faint")
+                say(words("relay.elsewhere"), "faint")
+            say(words("relay.ends"), "faint")
 
 
 _TLS = {"none": "no encryption", "starttls": "STARTTLS", "implicit": "SSL/TLS"}
@@ -208,11 +210,9 @@ def add_user(
         console.answer({"name": name, "password": password, "account": by, "from": senders})
         return
     console.data(f"name      {name}")
-    console.data(f"password  {'(the one given)' if given else password}")
-    console.say(
-        f"The password is shown this once; it opens no mailbox. {visible(name)} may send from: "
-        f"{visible(', '.join(senders) or 'nothing yet; add an account: franking setup')}."
-    )
+    console.data(f"password  {console.words('relay.given') if given else password}")
+    may = visible(", ".join(senders)) or console.words("relay.nothing-yet")
+    console.say(console.words("relay.made", name=visible(name), senders=may))
 
 
 @app.command("users")
@@ -232,7 +232,7 @@ def users(console: Console) -> None:
     for user in found.values():
         console.data(f"{user.name:<20}  {user.account or '-':<16}  {', '.join(user.senders) or '-'}")
     if not found:
-        console.say("There is none yet; make one with: franking relay add-user NAME")
+        console.say(console.words("relay.no-users"))
 
 
 @app.command("remove-user")
@@ -246,4 +246,4 @@ def remove_user(console: Console, name: _Name) -> None:
     if console.json_output:
         console.answer({"name": name, "removed": True})
     else:
-        console.say(f"{visible(name)} is removed.", "good")
+        console.say(console.words("relay.removed", name=visible(name)), "good")

@@ -50,7 +50,8 @@ def run(
     try:
         server = SettingsServer(port)
     except OSError as problem:
-        raise SettingsError(f"Port {port} cannot be used: {problem.strerror}; choose another with --port.") from None
+        said = console.words("settings.port", port=port, why=problem.strerror)
+        raise SettingsError(said) from None
     door = None
     with server:
         page = LocalPage(server.server_port, account=account or _first(), idle=seconds, language=console.asked_language)
@@ -103,5 +104,5 @@ def _opened(door: Path) -> bool:
 def _say_how(console: Console, port: int) -> None:
     """Say how a browser, also one on another computer, gets here."""
     if not console.json_output:
-        console.say("Open this address in a browser on this computer. Is the browser on another one? Run there first:")
+        console.say(console.words("settings.open"))
         console.raw(f"  ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}")

@@ -24,7 +24,7 @@ from franking.errors import FrankingError, SettingsError
 from franking.provider import Provider
 from franking.registry import provider
 from franking_cli.command import command
-from franking_cli.console import Console, visible
+from franking_cli.console import Console, spoken, visible
 from franking_cli.exit_codes import exit_code
 
 __all__ = ["age", "broken_row", "inspect_secret", "run", "state_row"]
@@ -68,7 +68,7 @@ def run(
     if console.json_output:
         console.answer(rows)
     elif not names:
-        console.say("There are no accounts yet. Add one with: franking setup")
+        console.say(console.words("status.none"))
     else:
         for row in rows:
             _show(console, row)
@@ -192,51 +192,51 @@ def _show(console: Console, row: dict[str, Any]) -> None:
     symbol = "✓" if row["ok"] else "✗"
     name = row["name"]
     if row["enabled"] is False:
-        name += " (switched off)"
-    console.data(f"{symbol} {visible(name)}: {visible(row['route'] or '?')}, {visible(_described(row, time.time()))}")
+        name += console.words("status.switched-off")
+    described = spoken(_described(console, row, time.time()))
+    console.data(f"{symbol} {spoken(name)}: {visible(row['route'] or '?')}, {described}")
     if row["store_wanted"]:
         encrypts = repair_command("accounts", "show", row["name"])
-        console.data(
-            f"    it lies in a plain file, though FRANKING_STORE is {row['store_wanted']}; run: {visible(encrypts)}"
-        )
+        console.data(f"    {console.words('status.plain-file', wanted=row['store_wanted'], command=visible(encrypts))}")
     if row["repair"]:
-        console.data(f"    repair: {visible(row['repair'])}")
+        console.data(f"    {console.words('status.repair', command=visible(row['repair']))}")
 
 
-def _described(row: dict[str, Any], now: float) -> str:
+def _described(console: Console, row: dict[str, Any], now: float) -> str:
     """Return in words how an account's secret stands."""
-    source = row["source"]
+    say, source = console.words, row["source"]
     if row["problem"]:
-        return str(row["problem"])
+        return console.said(str(row["problem"]))
     if row["kind"] == "none":
-        return "needs no password"
+        return say("status.no-password")
     if source == "settings":
-        return "signs in with the key that the settings name"
-    where = {"environment": "from the environment", "store": f"stored ({row['store']})"}.get(source, f"by {source}")
+        return say("status.by-key")
+    where = say("status.by-setting", setting=source)
+    if source in ("environment", "store"):
+        where = say(f"status.by-{source}", store=row["store"])
     if row["saved_at"]:
-        where += f", {age(row['saved_at'], now)}"
+        where += f", {age(console, row['saved_at'], now)}"
     if row["kind"] == "password":
-        return f"password {where}"
-    who = row["who"] or "somebody"
+        return say("status.password", where=where)
+    who = row["who"] or say("status.somebody")
     if row["tenant"]:
-        who += f" of the directory {row['tenant']}"
-    text = f"signed in as {who}, {where}"
+        who += say("status.directory", tenant=row["tenant"])
+    text = say("status.signed-in", who=who, where=where)
     if row["sign_in_ends_at"]:
-        text += f"; this sign-in ends {age(row['sign_in_ends_at'], now)}"
+        text += say("status.ends", when=age(console, row["sign_in_ends_at"], now))
         if row["testing"]:
-            text += " (the consent screen is in Testing)"
+            text += say("status.testing")
     if row["expires_at"]:
-        text += f"; token until {row['expires_at']}"
+        text += say("status.token", until=row["expires_at"])
     if row["scopes"]:
-        text += f"; may: {' '.join(row['scopes'])}"
+        text += say("status.may", scopes=" ".join(row["scopes"]))
     return text
 
 
-def age(written: str, now: float) -> str:
+def age(console: Console, written: str, now: float) -> str:
     """Return how long ago, or in what time, a moment is: ``3 days ago``, ``in 2 hours``."""
     seconds = now - datetime.fromisoformat(written).timestamp()
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if count := int(abs(seconds) // size):
-            words = f"{count} {unit}{'s' * (count > 1)}"
-            return f"{words} ago" if seconds > 0 else f"in {words}"
-    return "just now"
+            return console.counted(f"age.{unit}-ago" if seconds > 0 else f"age.in-{unit}", count)
+    return console.words("age.now")
