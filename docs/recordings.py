@@ -6,11 +6,14 @@ times, dates) is replaced by the same each time.
 from __future__ import annotations
 
 import re
+import smtplib
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -20,8 +23,10 @@ import pytest
 
 from commandline import Person
 from franking.discovery import lookup
+from franking_cli.commands import relay as relay_command
 from servers.names import Names
-from servers.smtp import SmtpServer
+from servers.ports import reserved_ports
+from servers.smtp import SmtpServer, wait_until
 from servers.web import Authority
 
 MARK = re.compile(
@@ -128,7 +133,47 @@ def green_setup() -> str:
         return play("franking setup jana@seznam.cz", "--ca-file", ca_file, answers=answers, port=465)
 
 
-SCENES: Mapping[str, Callable[[], str]] = {"embedded": embedded, "red-login": red_login, "green-setup": green_setup}
+def relay() -> str:
+    """Return the relay that a program of this machine hands a message to, until Ctrl-C."""
+    with tempfile.TemporaryDirectory() as home, SmtpServer() as mailbox, pytest.MonkeyPatch.context() as patch:
+        (port,) = reserved_ports(1)
+        person = Person("relay", "--listen", f"127.0.0.1:{port}", whole=True)
+
+        class CtrlC(threading.Event):
+            """What the command waits for once it has said that it listens."""
+
+            def wait(self, timeout: float | None = None) -> bool:
+                with smtplib.SMTP("127.0.0.1", port) as program:
+                    program.sendmail(
+                        "shop@example.com", ["jana@example.com"], "Subject: Order 114\r\n\r\nThank you.\r\n"
+                    )
+                wait_until(lambda: "accepted  " in person.shown)
+                return True
+
+        patch.setattr(relay_command, "threading", SimpleNamespace(Event=CtrlC, Lock=threading.Lock))
+        accounts = Path(home, "accounts.toml")
+        accounts.write_text(ACCOUNT.format(port=mailbox.port), encoding="utf-8")
+        accounts.chmod(0o600)
+        person.run(FRANKING_CONFIG=str(accounts), FRANKING_STATE_DIR=f"{home}/state")
+        shown = person.shown.replace(str(port), "2525")
+    return f"$ franking relay\n{settled(shown, 587)}\n"
+
+
+ACCOUNT = """\
+[accounts.shop]
+provider = "smtp"
+from = "shop@example.com"
+host = "127.0.0.1"
+port = {port}
+security = "none"
+"""
+
+SCENES: Mapping[str, Callable[[], str]] = {
+    "embedded": embedded,
+    "red-login": red_login,
+    "green-setup": green_setup,
+    "relay": relay,
+}
 
 
 def fill(text: str) -> str:

@@ -213,7 +213,8 @@ def test_the_frame_of_a_generator_that_has_ended_stays_and_is_empty() -> None:
     [
         (lambda: franking.Message(to=["jana"]), "message.invalid", "Correct the field to"),
         (lambda: franking.Account(name="s", provider="smtpp", sender="a@b.cz"), "settings.invalid", "provider"),
-        (lambda: franking.Outbox().list(state="bogus"), "settings.invalid", "state"),
+        (lambda: franking.Outbox().list(state="bogus"), "settings.value", "another value for state"),
+        (lambda: franking.Outbox().resolve("x", "burn"), "settings.value", "another value for decision"),
     ],
 )
 def test_what_is_wrong_before_there_is_a_mailer_ends_in_its_diagnosis_too(

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import SettingsError
+from franking.errors import Evidence, SettingsError
 from franking.text import suggestion
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-__all__ = ["COMMON_FIELDS", "Field", "https_address", "unknown_key"]
+__all__ = ["COMMON_FIELDS", "WRONG_VALUE", "Field", "https_address", "unknown_key"]
+
+WRONG_VALUE = Evidence("settings", reason="value")
+"""What was seen where no setting, but an argument or an option of a command, has a value that does not fit."""
 
 
 @dataclass(frozen=True, slots=True)

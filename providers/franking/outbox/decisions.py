@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from franking.account.fields import WRONG_VALUE
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
 from franking.outbox.body import remove
@@ -74,7 +75,8 @@ def resolve(store: Store, id: str, decision: str) -> OutboxEntry:
     Raises ``SettingsError`` for an unknown id, another state or another word.
     """
     if decision not in DECISIONS:
-        raise SettingsError(f"decision: {decision!r} is not one of {', '.join(DECISIONS)}.", field="decision")
+        words = f"decision: {decision!r} is not one of {', '.join(DECISIONS)}."
+        raise SettingsError(words, field="decision", evidence=WRONG_VALUE)
     change: Change
     if decision == "sent":
         change = _finish(store, "accepted", about("resolved"))
@@ -115,7 +117,8 @@ def _changed(store: Store, id: str, states: tuple[str, ...], change: Change, wha
         if row is None:
             raise no_entry(id)
         if row["state"] not in states:
-            raise SettingsError(f"{id} is {row['state']}; only {' or '.join(states)} mail can be {what}.", field="id")
+            words = f"{id} is {row['state']}; only {' or '.join(states)} mail can be {what}."
+            raise SettingsError(words, field="id", evidence=WRONG_VALUE)
         change(connection, row)
         entry = read_entry(numbered(connection, number)[0])
     if entry.state == "accepted" and (path := store.file_of(row)) is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import load
+from franking.account.fields import WRONG_VALUE
 from franking.errors import FrankingError, SettingsError
 from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
 from franking.outbox.database import Database, in_doubt
@@ -128,7 +129,8 @@ class Store:
     ) -> list[OutboxEntry]:
         """Return entries, newest first: of a state, of an account, older than the entry ``before``."""
         if state is not None and state not in STATES:
-            raise SettingsError(f"state: {state!r} is not one of {', '.join(STATES)}.", field="state")
+            words = f"state: {state!r} is not one of {', '.join(STATES)}."
+            raise SettingsError(words, field="state", evidence=WRONG_VALUE)
         if state == "queued" and account is None:  # no index leads to these, but one to each account's
             names = [row["account"] for row in self.database.rows(WAITING)]
             found = [entry for name in names for entry in self.list(state, name, limit, before)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from franking.account.fields import WRONG_VALUE
 from franking.errors import MessageError, SettingsError
 from franking.outbox.rows import Draft
 from franking.provider import SupportsPlan
@@ -82,7 +83,9 @@ def _plans(kind: type) -> bool:
 
 def _checked_give_up(give_up: float) -> float:
     if not (math.isfinite(give_up) and give_up > 0):
-        raise SettingsError(f"give_up: {give_up!r} is no number of seconds above 0.", field="give_up")
+        raise SettingsError(
+            f"give_up: {give_up!r} is no number of seconds above 0.", field="give_up", evidence=WRONG_VALUE
+        )
     return float(give_up)
 
 
@@ -93,6 +96,7 @@ def _seconds(moment: datetime | float) -> float:
         raise SettingsError(
             f"not_before: {moment.isoformat()} has no time zone; use datetime.now(timezone.utc) and the like.",
             field="not_before",
+            evidence=WRONG_VALUE,
         )
     return moment.astimezone(UTC).timestamp()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from franking.account.fields import WRONG_VALUE
 from franking.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ def check_numbers(connections: int, window: int, rate: float | None, per_day: fl
     """Raise ``SettingsError`` for a number that could not be meant."""
     for name, number in (("connections", connections), ("window", window)):
         if number < 1:
-            raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name)
+            raise SettingsError(f"{name}: {number} is too few; use 1 or more.", field=name, evidence=WRONG_VALUE)
     if rate is not None and not rate > 0:
-        raise SettingsError(f"rate: {rate:g} messages per minute would never send; use a number above 0.", field="rate")
+        words = f"rate: {rate:g} messages per minute would never send; use a number above 0."
+        raise SettingsError(words, field="rate", evidence=WRONG_VALUE)
     if per_day is not None and not per_day >= 1:
-        raise SettingsError(f"per_day: {per_day:g} messages would never send; use 1 or more.", field="per_day")
+        words = f"per_day: {per_day:g} messages would never send; use 1 or more."
+        raise SettingsError(words, field="per_day", evidence=WRONG_VALUE)
 
 
 def limits_of(account: Account, provider: Provider, route: str) -> RouteFacts:
