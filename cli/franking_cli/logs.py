@@ -44,7 +44,7 @@ def show_dialogue(console: Console, wanted: bool) -> Iterator[None]:
         with _handled("franking.wire", collected, logging.DEBUG):
             yield
     finally:
-        console.say("\nThe dialogue (C: this side, S: the server, ~ inside TLS):", "strong")
+        console.say("\n" + console.words("screen.dialogue"), "strong")
         for line in collected.lines:
             console.raw(f"  {visible(line)}")
 

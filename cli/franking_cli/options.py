@@ -147,7 +147,11 @@ def password_for(console: Console, account: Account, *, from_stdin: bool) -> str
         return None
     if Sources(account, open_store(), os.environ).password() is not None:
         return None
-    return console.ask(f"Password of {account.get('username') or account.name}", hidden=True, flag="--password-stdin")
+    return console.ask(
+        console.words("login.password-of", who=account.get("username") or account.name),
+        hidden=True,
+        flag="--password-stdin",
+    )
 
 
 def password_from_stdin() -> str:

@@ -67,7 +67,7 @@ def ask(
         except ValueError as problem:
             if not console.interactive:
                 raise
-            console.say(visible(str(problem)), "warn")
+            console.say(spoken(console.said(str(problem))), "warn")
             answer = None
 
 
@@ -154,7 +154,7 @@ def ask_required(console: Console, draft: Draft) -> None:
             if draft.known.get(wanted.name) is not None:
                 if not console.interactive:
                     raise
-                console.say(visible(str(problem)), "warn")
+                console.say(spoken(console.said(str(problem))), "warn")
                 draft.settings.pop(wanted.name, None)
                 draft.recommended.pop(wanted.name, None)
             ask_field(console, draft, wanted)

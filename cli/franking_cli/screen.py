@@ -224,7 +224,7 @@ def show_error(console: Console, error: FrankingError) -> None:
             again = ""  # what comes next is asked, or told by ``show_go_on``
         show_diagnosis(console, diagnosis, next_command=again, said="")
         return
-    console.say(f"✗ {visible(str(error))}", "bad", hang="  ")
+    console.say(f"✗ {spoken(console.said(str(error)))}", "bad", hang="  ")
     for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
     if console.go_on is None and not _names(diagnosis, "franking "):

@@ -45,19 +45,20 @@ class Progress:
         """Write the line for so many columns: what matters stays, the bar takes what is left."""
         finished = done + earlier
         total = max(self._total, finished)
-        parts = [f"{finished:,} of {total:,}"]
+        words = self._console.words
+        parts = [words("send-many.progress", number=finished, all=total)]
         if done and seconds > 0:
             speed = done / seconds
             parts.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed * 60:,.0f}/min")
-            parts.append(f"{_span((total - finished) / speed)} left")
+            parts.append(words("send-many.left", time=_span((total - finished) / speed)))
         if bad:
-            parts.append(f"{bad:,} not accepted")
-        words = "  ".join(parts)
-        room = min(width - len(words) - 6, 40)
+            parts.append(words("send-many.not-accepted", number=bad))
+        text = "  ".join(parts)
+        room = min(width - len(text) - 6, 40)
         if room < 4:
-            return words[: width - 1]
+            return text[: width - 1]
         full = room * finished // total if total else room
-        return f"  {'#' * full}{'·' * (room - full)}  {words}"
+        return f"  {'#' * full}{'·' * (room - full)}  {text}"
 
 
 def _span(seconds: float) -> str:

@@ -37,7 +37,7 @@ def run(
     words = " ".join(text or ()) or _piped(console)
     if not words.strip():
         evidence = Evidence("settings", reason="usage", details={"usage": (*console.path.split(), "--help")})
-        raise SettingsError("There is no text: give it in quotes, or pipe it.", field="text", evidence=evidence)
+        raise SettingsError(console.words("explain.no-text"), field="text", evidence=evidence)
     met = None
     if account is not None:
         met = resolve(account)
@@ -51,7 +51,7 @@ def run(
 
 def _piped(console: Console) -> str:
     if console.interactive:
-        console.say("Paste the error, then press Ctrl-D on a line of its own (Ctrl-Z and Enter on Windows).", "strong")
+        console.say(console.words("explain.paste"), "strong")
     octets, limit = b"", 4 * LONGEST
     while chunk := sys.stdin.buffer.read(65536):
         octets = (octets + chunk)[-limit:]
@@ -63,5 +63,7 @@ def _piped(console: Console) -> str:
 def _show(console: Console, found: Explanation) -> None:
     show_diagnosis(console, found.diagnosis, said="")
     if found.step is not None:
-        where = ", at ".join(filter(None, (found.step, visible(found.host or ""))))
-        console.say(f"\nStep: {where} (a guess: only the text is known)", "faint", indent="  ", hang="    ")
+        where = console.said(found.step)
+        if found.host:
+            where += console.words("explain.at", host=visible(found.host))
+        console.say("\n" + console.words("explain.step", where=where), "faint", indent="  ", hang="    ")

@@ -272,7 +272,7 @@ def _each(console: Console, ids: list[str], act: Callable[[str], OutboxEntry], d
         console.answer({"ids": went, "errors": {one: str(problem) for one, problem in errors.items()}})
     else:
         for error in errors.values():
-            console.say(str(error), "bad")
+            console.say(console.said(str(error)), "bad")
         if went:
             console.say(f"{', '.join(went)}: {console.words(f'outbox.{done}')}", "good")
     if not errors:

@@ -161,20 +161,21 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
             how=how,
         )
         return
-    console.say(f"Route:      {mailer.route} ({mailer.provider.title})")
-    console.say(f"Envelope:   <{prepared.envelope.sender}> to {', '.join(recipients)}", hang=" " * 12)
-    console.say(
-        f"Size:       {size_in_words(size)}{_allowed(route.size and size_in_words(route.size))}; "
-        f"recipients: {len(recipients)}{_allowed(route.recipients)}"
-    )
+    words = console.words
+    console.say(words("send.route", route=mailer.route, title=mailer.provider.title))
+    sender = f"<{prepared.envelope.sender}>"
+    console.say(words("send.envelope", sender=sender, to=", ".join(recipients)), hang=" " * 12)
+    size_allowed = _allowed(console, route.size and size_in_words(route.size))
+    number = f"{len(recipients)}{_allowed(console, route.recipients)}"
+    console.say(words("send.size", size=f"{size_in_words(size)}{size_allowed}", number=number))
     if how is not None:
-        console.say(f"How:        {how}", hang=" " * 12)
-    console.say("Nothing was sent.")
+        console.say(words("send.how", how=console.said(how)), hang=" " * 12)
+    console.say(words("send.nothing"))
     console.binary(content.chunks(bcc=True))
 
 
-def _allowed(limit: object) -> str:
-    return f" of {limit} allowed" if limit else ""
+def _allowed(console: Console, limit: object) -> str:
+    return console.words("send.allowed", limit=limit) if limit else ""
 
 
 # --- composing --------------------------------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def _compose(
 
 def _text_from_stdin(console: Console) -> str:
     if console.interactive:
-        console.say("Type the text; end with Ctrl-D.", "faint")
+        console.say(console.words("send.type"), "faint")
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

@@ -311,24 +311,17 @@ class _Run:
 
     def _summary(self) -> None:
         outcomes = ("accepted", "refused", "failed", "unknown")
-        parts = [f"{self.counts[word]:,} {word}" for word in outcomes if self.counts[word]]
+        say = self.console.words
+        parts = [say(f"send-many.{word}", number=self.counts[word]) for word in outcomes if self.counts[word]]
         if self.earlier:
-            parts.append(f"{self.earlier:,} done earlier")
-        self.console.say(", ".join(parts) or "nothing to send", "good" if self._code() == 0 else "warn")
+            parts.append(say("send-many.earlier", number=self.earlier))
+        self.console.say(", ".join(parts) or say("send-many.nothing"), "good" if self._code() == 0 else "warn")
         if self.counts["unknown"]:
-            self.console.say(
-                "Unknown: these may have been accepted. Look for them in the recipients' mailboxes; "
-                "--resend-unknown sends them again.",
-                indent="  ",
-            )
+            self.console.say(say("send-many.look"), indent="  ")
         if self.interrupted:
-            self.console.say("Interrupted; run the same command again to go on.", indent="  ")
+            self.console.say(say("send-many.interrupted"), indent="  ")
         if self.day_over:
-            self.console.say(
-                "The limit for a day is reached; run the same command again tomorrow to go on, "
-                "or change the limit with --per-day.",
-                indent="  ",
-            )
+            self.console.say(say("send-many.day-over"), indent="  ")
 
     def _code(self) -> int:
         if self.counts["unknown"]:
@@ -366,11 +359,10 @@ def _dry_run(console: Console, mailer: Mailer, lines: Iterator[InputLine], direc
         except MessageError as error:
             bad += 1
             console.answer(_result(line, "failed", reply=str(error), diagnosis=explain(error)))
-    written = f"{good:,} messages written to {directory}"
     if bad:
-        console.say(f"{written}; {bad:,} cannot be sent as they are; nothing was sent.", "warn")
+        console.say(console.words("send-many.written-bad", number=good, bad=bad, directory=directory), "warn")
         return 1
-    console.say(f"{written}; nothing was sent.")
+    console.say(console.words("send-many.written", number=good, directory=directory))
     return 0
 
 

@@ -46,14 +46,18 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
 
 def said(sentence: str, language: str) -> str:
     """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) in
-    a language, from ``said.<language>.toml``; as it is where that lacks it. A key with ``{places}`` is a template.
+    a language, from ``said.<language>.toml``; as it is where that lacks it. A key with ``{places}`` is a template;
+    what stands at ``{reason}`` is such a sentence itself.
     """
     table = entries(language, "said.").get("sentences", {})
     if sentence in table:
         return str(table[sentence])
     for pattern, template in _said_templates(language):
         if match := pattern.fullmatch(sentence):
-            return template.format(**match.groupdict())
+            places = match.groupdict()
+            if "reason" in places:
+                places["reason"] = said(places["reason"], language)
+            return template.format(**places)
     return sentence
 
 
