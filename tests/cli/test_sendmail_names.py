@@ -9,8 +9,7 @@ import email.policy
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,10 @@ import pytest
 import commandline
 from franking.account import config
 from franking_cli.sendmail.options import Options
+from mailless import CHILD, shared
 from servers.smtp import SmtpServer
+
+__all__ = ["shared"]  # a fixture
 
 Start = Callable[..., SmtpServer]
 PROGRAM = str(Path(sys.executable).with_name("franking-sendmail"))
@@ -277,43 +279,6 @@ def test_the_system_s_settings_and_aliases(smtp_server: Start) -> None:
         patch.delenv("FRANKING_CONFIG")
         assert commandline.sendmail("root", text=b"Subject: x\n\nx\n").code == 0
     assert server.messages[0].recipients == ["admin@example.com"]
-
-
-CHILD = """
-import io, os, platformdirs.unix, pwd, sys
-from franking.account import config
-from franking_cli.sendmail.main import main
-
-def run(*arguments):
-    sys.argv = ["franking-sendmail", *arguments]
-    sys.stdin = io.TextIOWrapper(io.BytesIO(b"To: root\\nSubject: x\\n\\nx\\n"))
-    try:
-        main()
-    except SystemExit as ended:
-        return ended.code
-
-here, user, home = sys.argv[1:]
-config.SYSTEM = f"{here}/etc/accounts.toml"
-# what is imported late must be while this user may: the checkout may lie in a home that is closed to others
-run("-C", config.SYSTEM, "-t", "--aliases", f"{here}/etc/aliases")
-found = pwd.getpwnam(user)
-os.setgroups([]); os.setgid(found.pw_gid); os.setuid(found.pw_uid)
-for name in ("FRANKING_CONFIG", "FRANKING_STATE_DIR", "HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME"):
-    os.environ.pop(name, None)
-if home:
-    os.environ["HOME"] = home
-sys.exit(run("-t"))
-"""
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A directory that every user may walk through; pytest's own are closed."""
-    with tempfile.TemporaryDirectory(prefix="franking-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "closed").mkdir(mode=0o700)
-        yield path
 
 
 @pytest.mark.process

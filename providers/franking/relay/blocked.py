@@ -37,6 +37,8 @@ class Blocked:
         """Remember the words of an attempt's diagnosis; the outbox itself keeps an account's code alone."""
         if entry.state == "queued" and entry.diagnosis is not None:
             self._last[entry.account] = entry.diagnosis
+            if blocks(entry.diagnosis):  # the runner writes that down just after it has told of the message
+                self._seen[entry.account] = (time.monotonic(), True, entry.diagnosis)
         if entry.diagnosis is not None and entry.diagnosis.code == "message.needs-smtputf8":
             self._ascii[entry.account] = time.monotonic()
 

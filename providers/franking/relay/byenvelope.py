@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from franking.auth.status import state_of
-from franking.auth.store import open_store
 from franking.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +19,9 @@ __all__ = ["by_envelope"]
 
 def by_envelope(account: Account, provider: Provider) -> Account | None:
     """Return the account on the provider's route by SMTP; None where it has none, or the sign-in allows none."""
+    from franking.auth.status import state_of  # few messages need it
+    from franking.auth.store import open_store
+
     for route in provider.facts.routes:
         if route.api or "route" not in account.settings:
             continue
