@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from franking.account.editing import edited
+from franking.account.fields import WRONG_VALUE
 from franking.errors import SettingsError
 from franking.relay.settings import User, check_pattern, read_settings
 from franking.relay.users import hashed, new_password
@@ -30,7 +31,8 @@ def add_user(
     Raises ``SettingsError`` for a name that is taken or no name, an unknown account, a wrong address.
     """
     if not _NAME.match(name):
-        raise SettingsError(f"{name!r} cannot name a user; use letters, digits, dots and dashes.", field="name")
+        words = f"{name!r} cannot name a user; use letters, digits, dots and dashes."
+        raise SettingsError(words, field="name", evidence=WRONG_VALUE)
     for pattern in senders:
         check_pattern(pattern, name)
     with edited(environ) as edit:
@@ -39,6 +41,7 @@ def add_user(
                 f"There is a user {name!r} already; remove it first, or choose another name: "
                 f"franking relay remove-user {name}",
                 field="name",
+                evidence=WRONG_VALUE,
             )
         if account is not None:
             edit.config.account(account)
@@ -60,7 +63,7 @@ def remove_user(name: str, environ: Mapping[str, str] | None = None) -> None:
         users = users_of(edit.config.sections.get("relay", {}))
         if name not in users:
             known = f"there are: {', '.join(users)}" if users else "there is none"
-            raise SettingsError(f"There is no user {name!r}; {known}.", field="name")
+            raise SettingsError(f"There is no user {name!r}; {known}.", field="name", evidence=WRONG_VALUE)
         import tomlkit
 
         # its header and all up to the next one: tomlkit itself cannot take the last of several such tables away

@@ -1,0 +1,175 @@
+"""The commands that the pages of the manual show, run from top to bottom, each page in a home of its own. Names lead to
+a server on this machine. README and quick start are typed at a real shell instead: ``test_typed.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.resolver
+import pytest
+
+from commandline import Person, franking, sendmail
+from franking import Outbox
+from franking.discovery import lookup
+from servers.names import Names
+from servers.smtp import SmtpServer
+from servers.web import Authority
+
+pytestmark = pytest.mark.process  # it starts none, but it is no quick test
+
+DOCS = Path(__file__).parents[2] / "docs"
+PASSWORD = "canary-pass"
+HOSTS = ("smtp.novak.cz", "smtp.example.com", "mail.example.com")
+TYPED = ("README.md", "index.md", "quick-start.md")
+
+ANSWERS = {
+    "Which one [": "",
+    "Server, a name or an IP address": HOSTS[1],
+    "Login name": "",
+    "Password of": PASSWORD,
+    "Send the test message to": "",
+    "Remove shop": "y",
+}
+NOT_RUN = {
+    r"franking relay( run)?( --\S+ \S+)*$": "runs until it is stopped: docs/recordings.py",
+    r"franking settings": "opens a browser: tests/real/test_settings_page.py",
+    r"franking register .*(gmail|contoso.com)$": "asks page by page: tests/cli/test_register.py",
+    r"franking (setup|login|send-test) .*(gmail\.com|--client-id|private)": "signs in: tests/cli/test_roads.py",
+    r"franking (login .*--(export|import)|accounts add NAME|send-test NAME)": "of an account that is signed in",
+    r"gmail\.md: franking login": "signs in: tests/cli/test_roads.py",
+    r"franking outbox resolve": "only for an unknown outcome: tests/cli/test_outbox.py",
+    r"franking outbox run$": "runs until it is stopped: tests/cli/test_outbox_run.py",
+}
+MAKING = re.compile(r"^(accounts|smtp|async|django|sendmail|setup|gmail|outlook)\.md: |accounts add shop")
+"""What makes its own account; for all else there is ``shop``."""
+
+BEFORE = {"relay remove-user printer": "franking relay add-user printer"}
+"""What an example takes for granted."""
+
+SHOP = "franking setup info@novak.cz --name shop --host smtp.novak.cz --username info@novak.cz"
+LOG = "status=bounced (host smtp.novak.cz said: 550 5.1.1 <jana@example.com>: user unknown)"
+
+
+def lines(page: Path) -> list[str]:
+    """Return what a page's console blocks tell to type, on one line each."""
+    found: list[str] = []
+    for block in re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        if "$ " in block:
+            continue  # a recording: docs/recordings.py
+        for line in block.replace("\\\n", " ").splitlines():
+            words = line.partition(" #")[0].strip()
+            if re.match(r"(franking|echo|printf|tail)\b", words) and "franking" in words:
+                found.append(words)
+    return found
+
+
+PAGES = {page.name: lines(page) for page in sorted(DOCS.glob("*.md")) if page.name not in TYPED and lines(page)}
+
+
+class Reader(Person):
+    """Somebody who answers what is asked, in whatever order."""
+
+    def _read_line(self, size: int = -1) -> str:
+        asked = self.shown.rstrip().rpartition("\n")[2]
+        answer = next((text for question, text in ANSWERS.items() if question in asked), None)
+        assert answer is not None, self.shown
+        self._stderr.write("\n")
+        return f"{answer}\n"
+
+
+class Nameless:
+    """A resolver that knows the domains of the pages, and no mail server of theirs."""
+
+    def resolve(self, name: str, kind: str, **_: Any) -> Any:
+        if name.rstrip(".").endswith(("example.com", "novak.cz")):
+            raise dns.resolver.NoAnswer(response=dns.message.make_response(dns.message.make_query(name, kind)))
+        raise dns.resolver.NXDOMAIN
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SmtpServer, str]]:
+    def nothing_published(url: str, seconds: float) -> bytes:
+        raise OSError("not found")
+
+    monkeypatch.setattr(lookup, "system_resolver", Nameless)
+    monkeypatch.setattr(lookup, "fetch_https", nothing_published)
+    monkeypatch.chdir(tmp_path)
+    authority = Authority(tmp_path)
+    names = Names(monkeypatch)
+    users = dict.fromkeys(("info@novak.cz", "you@example.com", "info@example.com", "office@example.com"), PASSWORD)
+    with SmtpServer(users=users, context=authority.context(*HOSTS)) as running:
+        for host in HOSTS:
+            names.lead(host, running.port)
+        yield running, authority.ca_file
+
+
+def write_files(folder: Path) -> None:
+    """Write the files that the pages speak of."""
+    for name, text in {
+        "invoice.pdf": "%PDF-1.4",
+        "letter.txt": "Dear {{ name }}",
+        "letter.html": "<p>Dear {{ name }}</p>",
+        "people.csv": "to,name\njana@example.com,Jana\n",
+        "letters.jsonl": '{"to": "jana@example.com", "subject": "Hi", "text": "Good morning"}\n',
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def run(line: str, ca_file: str) -> tuple[int, str]:
+    """Run a line: what stands before a pipe is its text, and where its output would go to is left out."""
+    before, _, words = line.rpartition("| ")
+    program, *arguments = shlex.split(words.partition(" > ")[0])
+    text = LOG
+    if not before.startswith("tail"):
+        text = (shlex.split(before) or [""])[-1].replace("$PASSWORD", PASSWORD)
+    if program == "franking" and (arguments[0] == "setup" or ("--host" in arguments and arguments[0] != "explain")):
+        arguments += ["--ca-file", ca_file]
+    if before:
+        done = (sendmail if program == "franking-sendmail" else franking)(*arguments, text=text.encode())
+        return done.code, done.out + done.err
+    person = Reader(*arguments, whole=True)
+    return person.run(), person.shown
+
+
+def queued() -> str:
+    """Put a message into the outbox and return its id."""
+    words = ("send", "shop", "--to", "jana@example.com", "--subject", "Hi", "--text", "Good morning", "--queue")
+    assert franking(*words).code == 0
+    return Outbox().list(state="queued")[0].id
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_tells_to_type_works(
+    page: str, server: tuple[SmtpServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path)
+    ran = 0
+    for number, line in enumerate(PAGES[page]):
+        place = f"{page}: {line}"
+        if any(re.search(pattern, place) for pattern in NOT_RUN):
+            continue
+        if not ran or page.startswith("commands-"):  # there each is an example of its own
+            monkeypatch.setenv("FRANKING_CONFIG", str(tmp_path / str(number) / "accounts.toml"))
+            monkeypatch.setenv("FRANKING_STATE_DIR", str(tmp_path / str(number) / "state"))
+            if not MAKING.search(place):
+                assert run(SHOP, server[1])[0] == 0
+            for example, needed in BEFORE.items():
+                assert example not in line or run(needed, server[1])[0] == 0
+        code, shown = run(re.sub(r" ID\b", lambda _: f" {queued()}", line), server[1])
+        assert code == 0, f"{line}\n{shown}"
+        assert "Traceback" not in shown and PASSWORD not in shown, shown
+        ran += 1
+    assert ran or page == "settings-page.md", "a page of which nothing is run"
+
+
+def test_every_exception_is_needed() -> None:
+    places = [f"{page}: {line}" for page, found in PAGES.items() for line in found]
+    for pattern in NOT_RUN:
+        assert any(re.search(pattern, place) for place in places), pattern
+    assert len(places) > 60
