@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from franking.discovery.recommend import better_provider
 from franking.errors import SettingsError
-from franking_cli.console import Console, spoken, visible
+from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
 from franking_cli.mailbox import ask_provider, ask_sender
 from franking_cli.questions import (
@@ -109,7 +109,7 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
         try:
             act()
         except SettingsError as problem:  # of two settings that do not go together
-            console.say(spoken(console.said(str(problem))), "warn")
+            console.say(console.spoken(console.said(str(problem))), "warn")
         settle(console, draft)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.diagnosis.languages import Sentences
 
-__all__ = ["Console", "LoginScreen", "shell", "spoken", "visible"]
+__all__ = ["Console", "LoginScreen", "shell", "visible"]
 
 # Readable on dark and on light backgrounds alike: at least 3.8 : 1 on black and on white, which a test computes.
 _STYLES = {"good": "38;5;28", "bad": "1;38;5;196", "warn": "38;5;130", "strong": "1", "faint": "38;5;244"}
@@ -98,6 +98,14 @@ class Console:
         """Return a sentence of the library's facts in that language, as it is where nobody wrote it."""
         return said(sentence, self.words.language)
 
+    def spoken(self, text: str, *, wrapped: bool = True) -> str:
+        """Return a sentence of ours as ``visible`` does. Where its language has no-break spaces they stay, as blanks
+        where nothing is ``wrapped``; in English one can only be somebody's value, and shows.
+        """
+        if self.words.language == "en":
+            return visible(text)
+        return ("\N{NO-BREAK SPACE}" if wrapped else " ").join(map(visible, text.split("\N{NO-BREAK SPACE}")))
+
     # -- for the eye ---------------------------------------------------------------------------------------------------
 
     @property
@@ -161,7 +169,7 @@ class Console:
         """Print data to stdout; what does not print is an escape on a terminal, where it would act."""
         if sys.stdout.isatty():
             self._clear()
-            text = re.sub("[^\n\N{NO-BREAK SPACE}]+", lambda found: escaped(found[0]), text)
+            text = "\n".join(map(escaped, text.split("\n")))
         with _reader_may_leave(sys.stdout):
             sys.stdout.write(_encodable(text, sys.stdout) + "\n")
             sys.stdout.flush()
@@ -246,7 +254,7 @@ class LoginScreen:
         self.interactive = self.asks_again = console.interactive
 
     def show(self, text: str) -> None:
-        self._console.raw("\n".join(spoken(self._console.said(line)) for line in text.split("\n")))
+        self._console.raw("\n".join(self._console.spoken(self._console.said(line)) for line in text.split("\n")))
 
     def open_url(self, url: str) -> bool:
         import webbrowser
@@ -304,11 +312,6 @@ def _encodable(text: str, stream: Any) -> str:
 def shell(*words: str) -> str:
     """Write a command as it can be pasted into a shell."""
     return shlex.join(words)
-
-
-def spoken(text: str) -> str:
-    """Return a sentence of ours as ``visible`` does, with the no-break spaces that its language wants."""
-    return "\N{NO-BREAK SPACE}".join(map(visible, text.split("\N{NO-BREAK SPACE}")))
 
 
 def visible(text: str) -> str:

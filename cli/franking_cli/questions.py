@@ -19,7 +19,7 @@ from franking.errors import SettingsError
 from franking.message.address import Address
 from franking.provider import Provider
 from franking.registry import providers
-from franking_cli.console import Console, spoken, visible
+from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
 from franking_cli.errands import show_errands, walk
 
@@ -67,7 +67,7 @@ def ask(
         except ValueError as problem:
             if not console.interactive:
                 raise
-            console.say(spoken(console.said(str(problem))), "warn")
+            console.say(console.spoken(console.said(str(problem))), "warn")
             answer = None
 
 
@@ -154,7 +154,7 @@ def ask_required(console: Console, draft: Draft) -> None:
             if draft.known.get(wanted.name) is not None:
                 if not console.interactive:
                     raise
-                console.say(spoken(console.said(str(problem))), "warn")
+                console.say(console.spoken(console.said(str(problem))), "warn")
                 draft.settings.pop(wanted.name, None)
                 draft.recommended.pop(wanted.name, None)
             ask_field(console, draft, wanted)
@@ -215,7 +215,7 @@ def _look_at_ports(console: Console, draft: Draft, host: str) -> None:
         draft.recommended |= {"port": best.port, "security": best.security}
         if not best.auth:
             draft.recommended["username"] = None
-    console.say(spoken(advice(results, language=console.words.language)))
+    console.say(console.spoken(advice(results, language=console.words.language)))
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------

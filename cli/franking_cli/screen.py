@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from franking.text import shortened
-from franking_cli.console import Console, shell, spoken, visible
+from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
     from franking.account.config import Config
@@ -47,7 +47,10 @@ def show_step(console: Console, step: Step) -> None:
         console.passing(f"  … {console.said(step.name)}{share}")
         return
     symbol, style = _SYMBOLS[step.status]
-    head, detail = f"{console.style(symbol, style)} {console.said(step.name):<9}", spoken(console.said(step.detail))
+    head, detail = (
+        f"{console.style(symbol, style)} {console.said(step.name):<9}",
+        console.spoken(console.said(step.detail)),
+    )
     took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
     if room < 20:
@@ -224,7 +227,7 @@ def show_error(console: Console, error: FrankingError) -> None:
             again = ""  # what comes next is asked, or told by ``show_go_on``
         show_diagnosis(console, diagnosis, next_command=again, said="")
         return
-    console.say(f"✗ {spoken(console.said(str(error)))}", "bad", hang="  ")
+    console.say(f"✗ {console.spoken(console.said(str(error)))}", "bad", hang="  ")
     for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
     if console.go_on is None and not _names(diagnosis, "franking "):

@@ -111,6 +111,7 @@ async def send_test(
     secret: str | Secret | None = None,
     observer: Observer | None = None,
     store: SecretStore | None = None,
+    language: str = "en",
 ) -> TestReport:
     """Send a test message; everything as in ``franking.send_test``.
 
@@ -123,7 +124,9 @@ async def send_test(
     def act(call: Call[TestReport]) -> TestReport:
         from franking.sending import testsend
 
-        return testsend.send_test(account, to, secret=secret, observer=observer, store=store, made=call.uses)
+        return testsend.send_test(
+            account, to, secret=secret, observer=observer, store=store, made=call.uses, language=language
+        )
 
     return await once(act, None)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email
+import email.message
+import email.policy
 import re
 import tomllib
 from collections.abc import Iterator
@@ -136,3 +139,32 @@ def test_numbers_have_their_forms(hours: int, words: str) -> None:
     moment = datetime(2026, 11, 29, 12, tzinfo=UTC) + timedelta(hours=hours)
     now = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
     assert age(Console(language="cs"), moment.isoformat(), now) == words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("send-test", "--tp", "x"), "Taková volba není: --tp"),
+        (("send-test",), "Chybná hodnota volby --to: uveďte, kam má zkušební zpráva přijít"),
+        (("send-test", "--to", "x"), "to: Adresa 'x' nemá @."),
+        (("accounts", "show", "nobody"), "Účet 'nobody' v"),
+        (("settings", "--port", "x"), "Chybná hodnota volby '--port': má to být celé číslo"),
+    ],
+)
+def test_mistakes_in_czech(
+    arguments: tuple[str, ...], sentence: str, franking: Franking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRANKING_LANGUAGE", "cs")
+    said = franking(*arguments).err.replace("\n  ", " ").replace("\N{NO-BREAK SPACE}", " ")
+    assert sentence in said
+    assert sentence not in franking(*arguments, "--json").out
+
+
+def test_the_test_message_in_czech(franking: Franking) -> None:
+    shown = franking("send-test", "--embedded", "--to", "me@x.cz", "--language", "cs", "--show-message").out
+    message = email.message_from_string(shown, policy=email.policy.default)
+    assert isinstance(message, email.message.EmailMessage)
+    assert message["Subject"].startswith("Zkušební zpráva od Frankingu (")
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert "Odesílatel: me@x.cz\n" in body.get_content() and "odesílání funguje" in body.get_content()

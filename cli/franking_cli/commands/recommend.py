@@ -14,7 +14,7 @@ from franking.errors import MessageError, SettingsError
 from franking.message.address import Address
 from franking.text import size_in_words
 from franking_cli.command import command
-from franking_cli.console import Console, shell, spoken, visible
+from franking_cli.console import Console, shell, visible
 
 if TYPE_CHECKING:
     from franking.discovery.probe import Probed
@@ -62,7 +62,7 @@ def run(
         for result in results:
             _show_port(console, result)
         if found.why != "probe":  # else it stands above as the reason
-            console.say(spoken(conclusion), "strong")
+            console.say(console.spoken(conclusion), "strong")
     _show_next(console, found, what, probed=probe)
 
 
@@ -108,9 +108,9 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
         console.say(f"? {console.words('recommend.none')}", "warn")
     else:
         console.say(f"✓ {visible(found.title)} ({console.said(found.confidence)})", "good")
-    console.say(spoken(found.reason), indent="  ")
+    console.say(console.spoken(found.reason), indent="  ")
     for warning in found.warnings:
-        console.say(f"! {spoken(warning)}", "warn", hang="  ")
+        console.say(f"! {console.spoken(warning)}", "warn", hang="  ")
     if brief:
         return
     if found.provider is not None:
@@ -135,4 +135,4 @@ def _show_port(console: Console, result: Probed) -> None:
         words.append(console.words(login, ways=", ".join(result.auth)))
         if result.size:
             words.append(console.words("recommend.size", size=size_in_words(result.size)))
-    console.say(f"{symbol} {result.port:<5} {spoken('; '.join(filter(None, words)))}", style, hang=" " * 8)
+    console.say(f"{symbol} {result.port:<5} {console.spoken('; '.join(filter(None, words)))}", style, hang=" " * 8)

@@ -15,7 +15,7 @@ from franking.provider import Looked, Provider, SupportsRegistration
 from franking.registry import provider, providers
 from franking.sending.explain import explain
 from franking_cli.command import command
-from franking_cli.console import Console, shell, spoken
+from franking_cli.console import Console, shell
 from franking_cli.errands import show_errands, walk
 from franking_cli.options import account_from, as_flags
 from franking_cli.questions import ask_client_value
@@ -116,7 +116,7 @@ def _show(console: Console, kind: Provider, account: Account, looked: list[Looke
     for one in looked:
         symbol, style = _SYMBOLS[one.ok]
         detail = one.detail or console.words("register.not-right")
-        console.say(f"{symbol} {console.said(one.what)}: {spoken(console.said(detail))}", style, hang="  ")
+        console.say(f"{symbol} {console.said(one.what)}: {console.spoken(console.said(detail))}", style, hang="  ")
         if one.error is not None:
             show_diagnosis(console, explain(one.error, account.referred_to_as("", ()), kind), said="")
 

@@ -18,7 +18,7 @@ from franking.relay.events import Event
 from franking.relay.relay import Relay
 from franking.relay.settings import FIELDS
 from franking_cli.command import command
-from franking_cli.console import Console, spoken, visible
+from franking_cli.console import Console, visible
 from franking_cli.help import Group as PlainGroup
 from franking_cli.options import PasswordStdin, password_from_stdin
 from franking_cli.service import handed_sockets, served
@@ -134,7 +134,7 @@ class _Screen:
                 console.say(console.words("relay.refused", **said), "warn")
             case "login-failed":
                 wrong = console.words("relay.wrong-login", user=repr(values["user"]), client=values["client"])
-                console.say(spoken("; ".join(filter(None, (wrong, values["hint"])))), "warn")
+                console.say(console.spoken("; ".join(filter(None, (wrong, values["hint"])))), "warn")
             case "warning":
                 console.say(visible(values["text"]), "warn")
             case _:

@@ -129,7 +129,13 @@ def _test(
         who, to = visible(str(account.sender)), visible(recipient.address)
         console.say(console.words("send-test.begins", sender=who, to=to), "strong")
     with show_dialogue(console, transcript):
-        report = testsend.send_test(account, recipient.address, secret=secret, observer=partial(show_step, console))
+        report = testsend.send_test(
+            account,
+            recipient.address,
+            secret=secret,
+            observer=partial(show_step, console),
+            language=console.words.language,
+        )
     show_result(console, report, sent=console.words("send-test.sent", to=visible(recipient.address), where=where))
     return exit_code(report.error)
 
@@ -137,7 +143,7 @@ def _test(
 def _dry_run(console: Console, account: Account, recipient: Address) -> int:
     console.about["account"] = account.name
     with connect(account) as mailer:
-        predict(console, mailer, mailer.prepare(testsend.compose(account, recipient)))
+        predict(console, mailer, mailer.prepare(testsend.compose(account, recipient, language=console.words.language)))
     return 0
 
 

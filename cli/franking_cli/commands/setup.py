@@ -179,7 +179,14 @@ def _test(console: Console, draft: Draft) -> TestReport:
         console.say("\n" + console.words("setup.sending", to=visible(draft.to)), "strong")
     account = draft.account()
     observer = partial(show_step, console)
-    report = send_test(account, draft.to, secret=draft.password, observer=observer, store=draft.store)
+    report = send_test(
+        account,
+        draft.to,
+        secret=draft.password,
+        observer=observer,
+        store=draft.store,
+        language=console.words.language,
+    )
     if draft.client_file is not None:  # a download is open to others, and the copy that is kept will not be
         report = replaced(report, hints=tuple(hint for hint in report.hints if hint.code != "file.open-to-others"))
     if not console.json_output:

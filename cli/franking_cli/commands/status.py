@@ -24,7 +24,7 @@ from franking.errors import FrankingError, SettingsError
 from franking.provider import Provider
 from franking.registry import provider
 from franking_cli.command import command
-from franking_cli.console import Console, spoken, visible
+from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
 
 __all__ = ["age", "broken_row", "inspect_secret", "run", "state_row"]
@@ -193,11 +193,12 @@ def _show(console: Console, row: dict[str, Any]) -> None:
     name = row["name"]
     if row["enabled"] is False:
         name += console.words("status.switched-off")
-    described = spoken(_described(console, row, time.time()))
-    console.data(f"{symbol} {spoken(name)}: {visible(row['route'] or '?')}, {described}")
+    described = console.spoken(_described(console, row, time.time()), wrapped=False)
+    console.data(f"{symbol} {visible(name)}: {visible(row['route'] or '?')}, {described}")
     if row["store_wanted"]:
         encrypts = repair_command("accounts", "show", row["name"])
-        console.data(f"    {console.words('status.plain-file', wanted=row['store_wanted'], command=visible(encrypts))}")
+        plain = console.words("status.plain-file", wanted=row["store_wanted"], command=visible(encrypts))
+        console.data(f"    {console.spoken(plain, wrapped=False)}")
     if row["repair"]:
         console.data(f"    {console.words('status.repair', command=visible(row['repair']))}")
 

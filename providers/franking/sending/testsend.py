@@ -19,6 +19,7 @@ from franking.account.account import Account
 from franking.auth.secret import Secret
 from franking.auth.store import SecretStore
 from franking.diagnosis.diagnosis import Diagnosis, Hint
+from franking.diagnosis.texts import said
 from franking.errors import Evidence, FrankingError, LoginRequired, OutcomeUnknown, SettingsError, discreet
 from franking.message.address import Address
 from franking.message.message import Message
@@ -123,6 +124,7 @@ def send_test(
     observer: Observer | None = None,
     store: SecretStore | None = None,
     made: Callable[[Mailer], object] | None = None,
+    language: str = "en",
 ) -> TestReport:
     """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
 
@@ -130,8 +132,8 @@ def send_test(
         print(report)
 
     Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or
-    cannot be read. ``made`` is told the mailer before it is used, so that its ``abort`` can be called; the other
-    options are as in ``connect``.
+    cannot be read. ``language`` is the one that the message is written in, such as ``cs``. ``made`` is told the mailer
+    before it is used, so that its ``abort`` can be called; the other options are as in ``connect``.
     """
     secret = veiled(secret)
     with explained():
@@ -140,7 +142,7 @@ def send_test(
             raise TypeError(f"to is one address, as text, not {type(given).__name__}; the account comes first.")
         chosen = _chosen(account, to)
         address = Address.parse(to) if to else chosen.sender
-        message = compose(chosen, address)
+        message = compose(chosen, address, language=language)
     options = {"store": store, "falls_over": False}  # it proves this account, not another
     with discreet:
         return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
@@ -188,9 +190,11 @@ def send_watched(
         return _watch(chosen, message, envelope, (), secret, observer, {"store": store}, testing=False)
 
 
-def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None = None) -> Message:
+def compose(
+    account: Account, to: Address, *, now: Callable[[], datetime] | None = None, language: str = "en"
+) -> Message:
     """Compose the test message: short, multipart, Auto-Submitted; it says which account, route, host and program sent
-    it and when.
+    it and when, in a language that texts are there for.
     """
     from html import escape
 
@@ -200,7 +204,7 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
     found = provider(account.provider)
     moment = (now or (lambda: datetime.now(UTC)))().astimezone()
     destination = destination_of(account, found)
-    rows = (
+    english = (
         ("Account", account.name),
         ("From", str(account.sender)),
         ("Route", found.route(account)),
@@ -208,23 +212,26 @@ def compose(account: Account, to: Address, *, now: Callable[[], datetime] | None
         ("Sent", moment.strftime("%Y-%m-%d %H:%M:%S %z")),
         ("Program", f"Franking {__version__}, Python {platform.python_version()}"),
     )
-    opening = "This is a test message. Since you can read it, sending works."
-    lines = "".join(f"{key + ':':<9}{value}\n" for key, value in rows)
-    text = f"{opening}\n\n{lines}\nNobody needs to answer it.\n"
+    rows = [(said(key, language), value) for key, value in english]
+    opening = said("This is a test message. Since you can read it, sending works.", language)
+    ending = said("Nobody needs to answer it.", language)
+    width = max(len(key) for key, _ in rows) + 2
+    lines = "".join(f"{key + ':':<{width}}{value}\n" for key, value in rows)
+    text = f"{opening}\n\n{lines}\n{ending}\n"
     cells = "".join(f'<tr><td style="padding-right:1em">{key}</td><td>{escape(value)}</td></tr>' for key, value in rows)
-    html = f"<p>{opening}</p><table>{cells}</table><p>Nobody needs to answer it.</p>"
+    html = f"<p>{opening}</p><table>{cells}</table><p>{ending}</p>"
     return Message(
         to=[to],
-        subject=subject_of(account.name),
+        subject=subject_of(account.name, language),
         text=text,
         html=html,
         headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
     )
 
 
-def subject_of(name: str | None) -> str:
+def subject_of(name: str | None, language: str = "en") -> str:
     """Return the subject of the test messages of an account, by which one finds them."""
-    return f"Test message from Franking ({name})"
+    return f"{said('Test message from Franking', language)} ({name})"
 
 
 def hints_for(account: Account, secret: str | None = None) -> tuple[Hint, ...]:
