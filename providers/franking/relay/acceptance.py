@@ -172,7 +172,9 @@ class Acceptance:
                 return Taken("refused", blocked_reply(why), account=account.name, author=author)
             (mailer, route), lane = self._mailer(account), account.name
             if route.api and strangers(header, client.recipients):
-                if (instead := by_envelope(account, mailer.provider)) is not None:
+                loop = asyncio.get_running_loop()  # a store may be encrypted, which takes its time
+                instead = await loop.run_in_executor(None, by_envelope, account, mailer.provider)
+                if instead is not None:
                     (mailer, route), lane = self._mailer(instead), f"{account.name}{BY_ROUTE}{instead.route}"
                 if on_blocked == "refuse" and (why := self.blocked.why(account, lane)) is not None:
                     return Taken("refused", blocked_reply(why), account=account.name, author=author)

@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._unconfirmed: Taken | None = None  # the message whose reply was the last thing written
         self.user: User | None = None
         self.address = "?"
-        self.deadline = 0.0
+        self._begun = self._heard = 0.0  # when it began, and when something of it was dealt with last
 
     # -- what asyncio calls ------------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
             self.allowed = self._server.settings.allows(plain)
         except ValueError:
             self.allowed = False
-        self.deadline = self._server.now() + self._server.settings.login_timeout
+        self._begun = self._server.now()
         self.receiver = Receiver(self._terms())
         self.receiver.tls = transport.get_extra_info("ssl_object") is not None
         if (refusal := self._server.enters(self)) is not None:
@@ -163,9 +163,7 @@ class Connection(asyncio.Protocol):
                 transport.resume_reading()
         if self._gone and not self.receiver.busy:
             self._close()
-        settings = self._server.settings
-        if self._sent or self.receiver.in_message:
-            self.deadline = self._server.now() + settings.idle_timeout
+        self._heard = self._server.now()
 
     def _deal(self, event: Asked) -> None:
         match event:
@@ -229,6 +227,14 @@ class Connection(asyncio.Protocol):
         self._closing = True
         if self._transport is not None:
             self._transport.close()
+
+    @property
+    def deadline(self) -> float:
+        """Return until when its client may be silent: looked at by a clock for all, not set for each command."""
+        settings = self._server.settings
+        if self._sent or self.receiver.in_message:
+            return self._heard + settings.idle_timeout
+        return self._begun + settings.login_timeout
 
     def expire(self, line: bytes) -> None:
         """Close a connection whose time is over, or that is to end."""
