@@ -94,9 +94,9 @@ class Console:
             return one
         return few if 1 < number < 5 else many
 
-    def said(self, sentence: str) -> str:
+    def said(self, sentence: str, section: str = "sentences") -> str:
         """Return a sentence of the library's facts in that language, as it is where nobody wrote it."""
-        return said(sentence, self.words.language)
+        return said(sentence, self.words.language, section)
 
     def spoken(self, text: str, *, wrapped: bool = True) -> str:
         """Return a sentence of ours as ``visible`` does. Where its language has no-break spaces they stay, as blanks

@@ -47,10 +47,11 @@ def show_step(console: Console, step: Step) -> None:
         console.passing(f"  … {console.said(step.name)}{share}")
         return
     symbol, style = _SYMBOLS[step.status]
-    head, detail = (
-        f"{console.style(symbol, style)} {console.said(step.name):<9}",
-        console.spoken(console.said(step.detail)),
-    )
+    head, detail = f"{console.style(symbol, style)} {console.said(step.name):<9}", visible(step.detail)
+    if step.status == "failed":
+        detail = console.spoken(console.said(step.detail))
+    elif step.name not in ("greet", "accepted"):  # which tell the server's own words
+        detail = console.spoken(console.said(step.detail, "details"))
     took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
     if room < 20:

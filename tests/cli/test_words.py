@@ -111,7 +111,8 @@ def test_a_sentence_with_values() -> None:
 
 def test_the_same_places_in_what_the_facts_say() -> None:
     for language in OTHERS:
-        for english, other in entries(language, "said.")["sentences"].items():
+        table = entries(language, "said.")
+        for english, other in (*table["sentences"].items(), *table["details"].items()):
             assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
             assert not re.search(r"(?<!\w)[kosuvzKOSUVZ] (?=\w)", other), other
 
@@ -121,6 +122,7 @@ def test_a_test_message_in_czech(franking: Franking) -> None:
     assert ended.code == 0
     assert "Zkušební zpráva od me@x.cz pro me@x.cz" in ended.err and "přijetí" in ended.err
     assert "Zpráva byla odeslána na adresu me@x.cz." in ended.err and "Message" not in ended.err
+    assert "certifikát platí do" in ended.err and "pro 1 příjemce" in ended.err and "accepted as number 1" in ended.err
 
 
 def test_the_state_of_accounts_in_czech(franking: Franking) -> None:

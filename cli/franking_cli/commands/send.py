@@ -169,7 +169,7 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     number = f"{len(recipients)}{_allowed(console, route.recipients)}"
     console.say(words("send.size", size=f"{size_in_words(size)}{size_allowed}", number=number))
     if how is not None:
-        console.say(words("send.how", how=console.said(how)), hang=" " * 12)
+        console.say(words("send.how", how=console.said(how, "details")), hang=" " * 12)
     console.say(words("send.nothing"))
     console.binary(content.chunks(bcc=True))
 

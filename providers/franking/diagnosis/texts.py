@@ -44,15 +44,15 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
-def said(sentence: str, language: str) -> str:
+def said(sentence: str, language: str, section: str = "sentences") -> str:
     """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) in
     a language, from ``said.<language>.toml``; as it is where that lacks it. A key with ``{places}`` is a template;
-    what stands at ``{reason}`` is such a sentence itself.
+    what stands at ``{reason}`` is such a sentence itself. The section ``details`` has what steps tell.
     """
-    table = entries(language, "said.").get("sentences", {})
+    table = entries(language, "said.").get(section, {})
     if sentence in table:
         return str(table[sentence])
-    for pattern, template in _said_templates(language):
+    for pattern, template in _said_templates(language, section):
         if match := pattern.fullmatch(sentence):
             places = match.groupdict()
             if "reason" in places:
@@ -62,9 +62,9 @@ def said(sentence: str, language: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _said_templates(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _said_templates(language: str, section: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Return what matches a sentence with its values filled in, and that sentence's template in the language."""
-    table = entries(language, "said.").get("sentences", {})
+    table = entries(language, "said.").get(section, {})
     return tuple((_matching(english), str(text)) for english, text in table.items() if "{" in english)
 
 
