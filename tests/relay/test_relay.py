@@ -91,7 +91,9 @@ def test_an_upstream_that_hangs_keeps_nobody_waiting_for_long(relay: Start) -> N
             assert said(one, "shop@example.cz", "c@example.com", MESSAGE).startswith("250 2.0.0 queued as ")
 
 
-def test_a_dead_sign_in_is_refused_or_held(relay: Start) -> None:
+@pytest.mark.parametrize("fresh", [0.0, 0.5])
+def test_a_dead_sign_in_is_refused_or_held(fresh: float, relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("franking.relay.blocked.FRESH_SECONDS", fresh)  # 0: the outbox is asked each time
     with SmtpServer(users={"jan": "right"}) as server:
         save(server.port, username="jan", allow_plain_login=True)
         os.environ["FRANKING_SECRET_SHOP"] = "wrong"

@@ -19,7 +19,7 @@ import pytest
 import franking
 from relay.conftest import HEADER, MESSAGE, save
 
-pytestmark = [pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(3600)]
 
 MIB = 1024 * 1024
 MESSAGES = int(os.environ.get("FRANKING_SOAK", "600"))
