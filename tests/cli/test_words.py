@@ -170,3 +170,9 @@ def test_the_test_message_in_czech(franking: Franking) -> None:
     body = message.get_body(("plain",))
     assert body is not None
     assert "Odesílatel: me@x.cz\n" in body.get_content() and "odesílání funguje" in body.get_content()
+
+
+def test_a_recommendation_in_czech(franking: Franking) -> None:
+    ended = franking("recommend", "you@gmail.com", "--offline", "--language", "cs")
+    assert "(jisté)" in ended.err and "Žádá jen o\N{NO-BREAK SPACE}právo" in ended.err and "doména" in ended.err
+    assert "\\x" not in ended.err

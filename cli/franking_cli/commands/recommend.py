@@ -121,7 +121,9 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
     if found.evidence:
         console.say("\n" + console.words("recommend.seen"), "faint")
         for clue in found.evidence:
-            console.say(f"{clue.source:<11}{visible(clue.detail)}", "faint", indent="  ", hang=" " * 13)
+            console.say(
+                f"{console.said(clue.source):<11}{console.spoken(clue.detail)}", "faint", indent="  ", hang=" " * 13
+            )
 
 
 def _show_port(console: Console, result: Probed) -> None:
