@@ -7,7 +7,6 @@ from __future__ import annotations
 import email
 import os
 import shutil
-import signal
 import smtplib
 import ssl
 import subprocess
@@ -180,20 +179,14 @@ def test_smtplib(box: Box, arrived: Callable[[str], bytes]) -> None:
 
 def test_a_postfix_with_relayhost(box: Box, certificates: Certificates, arrived: Callable[[str], bytes]) -> None:
     """As an administrator has it on a machine whose programs call sendmail; a bounce's empty sender comes too."""
-    own = Postfix(certificates, **dict(zip(("plain", "starttls", "tls"), reserved_ports(3), strict=True)))
+    settings = (
+        f"relayhost = [127.0.0.1]:{box.ports[0]}\nmynetworks = 127.0.0.0/8\nvirtual_mailbox_domains =\n"
+        "default_transport = smtp\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
+        "smtp_dns_support_level = disabled\n"
+    )
+    plain, starttls, tls = reserved_ports(3)
+    own = Postfix(certificates, plain=plain, starttls=starttls, tls=tls, settings=settings)
     try:
-        config = own.directory / "config"
-        with (config / "master.cf").open("a") as file:
-            file.write("smtp unix - - n - - smtp\n")
-        with (config / "main.cf").open("a") as file:
-            file.write(
-                f"relayhost = [127.0.0.1]:{box.ports[0]}\nmynetworks = 127.0.0.0/8\nvirtual_mailbox_domains =\n"
-                "default_transport = smtp\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
-                "smtp_dns_support_level = disabled\n"
-            )
-        for file_ in config.iterdir():
-            os.utime(file_, (1e9, 1e9))
-        os.kill(int((own.directory / "spool" / "pid" / "master.pid").read_text()), signal.SIGHUP)  # reads all anew
         for sender, number in (("info@example.cz", 5008), ("", 5009)):
             with smtplib.SMTP("127.0.0.1", own.plain_port, timeout=30) as client:
                 client.sendmail(sender, ["jana@example.com"], MESSAGE.format(f"relayhost {number}").encode())

@@ -34,7 +34,9 @@ class Postfix:
         tls: int,
         auth_socket: Path | None = None,
         relay: int | None = None,
+        settings: str = "",
     ) -> None:
+        """``settings`` are further lines of main.cf, or other values of those that are there."""
         needs_root("Postfix")
         find("postfix")
         master = find("master", under="/usr/lib/postfix/sbin")
@@ -59,7 +61,10 @@ class Postfix:
         more = "" if auth_socket is None else _SASL.format(auth_socket=auth_socket)
         if relay is not None:
             more += f"transport_maps = static:{{smtp:[{HOST}]:{relay}}}\n"
-        (config / "main.cf").write_text(_MAIN.format(**values) + more)
+        # never twice: each program would warn of it, postlogd too, which then waits for itself
+        others = tuple(f"{line.partition('=')[0].strip()} =" for line in settings.splitlines())
+        kept = [line for line in (_MAIN.format(**values) + more).splitlines() if not line.startswith(others or "\n")]
+        (config / "main.cf").write_text("\n".join(kept) + "\n" + settings)
         (config / "master.cf").write_text(_MASTER.format(host=HOST, plain=plain, starttls=starttls, tls=tls))
         (config / "mailboxes").write_text("if !/^nobody@/\n/@example\\.(cz|com)$/ inbox/\nendif\n")
         (config / "recipients").write_text("/^later@/ 450 4.2.1 The mailbox is busy, try again later\n")

@@ -143,7 +143,7 @@ def test_it_serves_without_pytest() -> None:
 def test_the_plugin_loads_nothing_of_franking_but_itself() -> None:
     code = "import franking.testing, sys; print(sorted(name for name in sys.modules if name.startswith('franking')))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "['franking', 'franking.testing', 'franking.testing.capture']"
+    assert done.stdout.strip() == "['franking', 'franking.errors', 'franking.testing', 'franking.testing.capture']"
 
 
 def test_the_suites_are_there() -> None:
