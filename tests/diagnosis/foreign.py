@@ -59,7 +59,9 @@ class Row:
 
     @property
     def codes(self) -> frozenset[str]:
-        return frozenset(self.code.split("|")) | GENERAL
+        """The codes that are right; those that only quote are, where the words tell no cause."""
+        right = frozenset(self.code.split("|"))
+        return right | GENERAL if "GENERAL" in right else right
 
 
 def rows() -> list[Row]:

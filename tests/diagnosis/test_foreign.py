@@ -1,6 +1,6 @@
-"""Error texts of public threads, through the product: none gets a wrong cause.
+"""Error texts of public threads, through the product: each gets a cause that is right.
 
-A text may fall back to a diagnosis that only quotes it. How the first run went is told in docs/development.md.
+One that tells no cause may be quoted only. How the first runs went is told in docs/development.md.
 """
 
 from __future__ import annotations
