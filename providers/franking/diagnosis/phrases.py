@@ -3,7 +3,8 @@
 ``Words`` makes plain words of a text: lower case, without accents, contractions, links, punctuation; an address, or the
 name of a host, becomes ``@``. A phrase is a line of slots: ``sender|from ~ not allowed|permitted``. Alternatives stand
 between bars, ``word*`` is any word that begins so, ``two_words`` are two words, ``?is`` may be missing, ``~`` stands
-for up to five other words. Nothing repeats without end: a phrase costs at most a constant for each word of the text.
+for up to five other words, ``&`` parts what may stand anywhere, in any order. Nothing repeats without end: a phrase
+costs at most a constant for each word of the text.
 """
 
 from __future__ import annotations
@@ -81,9 +82,11 @@ def _name_or_words(chunk: str) -> str:
 class Phrase:
     """A phrase that is looked for; ``weight`` is the number of words that it demands."""
 
-    __slots__ = ("_slots", "weight")
+    __slots__ = ("_besides", "_slots", "weight")
 
     def __init__(self, text: str) -> None:
+        text, *besides = text.split(" & ")
+        self._besides = tuple(map(Phrase, besides))
         slots: list[tuple[tuple[str, ...], bool, int]] = []
         gap = 0
         for slot in text.split():
@@ -95,6 +98,7 @@ class Phrase:
             gap = 0
         self._slots = tuple(slots)
         self.weight = sum(1 + min(way.count("_") for way in ways) for ways, optional, _ in slots if not optional)
+        self.weight += sum(more.weight for more in self._besides)
 
     def among(self, words: Words) -> bool:
         """Return whether the words say this phrase somewhere."""
@@ -111,7 +115,7 @@ class Phrase:
             if not after:
                 return False
             ends = after
-        return True
+        return all(more.among(words) for more in self._besides)
 
 
 def _like(word: str, wanted: str) -> bool:

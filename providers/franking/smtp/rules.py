@@ -19,6 +19,7 @@ from franking.diagnosis.words.message import MESSAGE, SPAM, TROUBLE
 from franking.diagnosis.words.recipient import RECIPIENT
 from franking.diagnosis.words.refusals import in_order
 from franking.diagnosis.words.sender import SENDER
+from franking.diagnosis.words.topics import TOPICS
 from franking.errors import Evidence
 from franking.smtp.hints import hints, wants_address
 from franking.smtp.services import service_at
@@ -249,6 +250,7 @@ RULES: tuple[Rule, ...] = (
     *OWN_WORDS,
     *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE),
     *in_order(SPAM),
+    *in_order(TOPICS),
     *PASTED,
     *KNOWN,
     *(replace(rule, adds=_about_login) for rule in in_order(REFUSED_LOGIN)),

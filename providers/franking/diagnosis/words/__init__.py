@@ -1,4 +1,4 @@
-"""What mail servers write when they refuse, in six files by subject: ``access`` (network, encryption, dialogue),
+"""What mail servers write when they refuse, in seven files by subject: ``access`` (network, encryption, dialogue),
 ``login``, ``limits`` (and accounts that may not send), ``sender``, ``recipient``, ``message``.
 
 Start with ``refusals.py``, which puts them in order. How a phrase reads stands in ``diagnosis/phrases.py``; what is

@@ -163,6 +163,7 @@ LIMITS: tuple[Says, ...] = (
         "sender.reputation",
         "unexpected|unusual volume|rate or user complaints",
         "user|spam complaints",
+        "spam|complaint|bounce rate ?is ~ exceeded|high|over",
         "low|poor|bad reputation ~ sending|domain|sender|ip",
         "low|poor|bad|very|your|ip|sender|domain|sending reputation",
         "reputation",

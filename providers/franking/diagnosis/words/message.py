@@ -139,6 +139,7 @@ MESSAGE: tuple[Says, ...] = (
         "administrative|administratively prohibited|prohibition|denied",
         "sender|address|from|email ~ black|block|deny list",
         "sender ?is|was|has ?been ?on|in blacklisted|blocklisted|blacklist|blocklist|denylist",
+        "user|you ?are|is|have ?been ?on|in blacklisted|blocklisted|blacklist|blocklist|denylist",
         "sender|email|e_mail|from address ~ blacklisted|blocklisted|blacklist|blocklist|black_list|block_list",
         "to|from ?an|the address ~ blacklisted|blocklisted|blacklist|blocklist",
         "rejected|blocked|denied by ~ rule|administrator|filter_rule",

@@ -86,6 +86,7 @@ RECIPIENT: tuple[Says, ...] = (
         "recipient does not want|accept ?your ?mail",
         "restricted ~ group|recipient|list|mailbox|distribution",
         marks=r"RESOLVER\.RST\.(?:SenderNotAuth|NotAuth|AuthRequired|Restricted)",
+        step=_MESSAGE,
         who="admin",
         temporary=False,
         note="G41",
@@ -206,6 +207,16 @@ RECIPIENT: tuple[Says, ...] = (
     ),
     Says(
         "recipient.unknown",
+        "bad|invalid|wrong destination|recipient ?mailbox|email address",
+        "bad recipient|destination|mailbox|address",
+        step=_MESSAGE,
+        codes=(511, 550, 551, 552, 553, 554),  # 501 is said of how it is written
+        details=_NOT_THE_SENDER,
+        temporary=False,
+        note="P23 G25 M31",
+    ),
+    Says(
+        "recipient.unknown",
         "@ not found",
         step=_MESSAGE,
         codes=(5,),
@@ -230,8 +241,6 @@ RECIPIENT: tuple[Says, ...] = (
         "recipient no longer",
         "address ~ marked as invalid",
         "mailbox|recipient|address invalid|nonexistent|not_present",
-        "bad|invalid|wrong destination|recipient ?mailbox|email address",
-        "bad recipient|destination|mailbox|address",
         "not present ~ directory",
         "not ?an active|local ?email address|mailbox|user|recipient",
         "user|recipient|mailbox|address ?is not local|present",

@@ -46,6 +46,8 @@ SENDER: tuple[Says, ...] = (
     Says(
         "sender.domain-unknown",
         "sender address rejected ~ domain not found",
+        "sender address rejected ~ domain ~ does not accept mail",
+        "invalid|bad dns mx",
         f"{_FROM} ?address ?envelope ~ domain ~ not found|exist|exists|resolve|resolved|resolvable|valid",
         "domain of sender|envelope ?address ~ does not",
         "sender ?address domain ~ must ~ exist|resolve",
