@@ -122,7 +122,7 @@ ACCESS: tuple[Says, ...] = (
         "starttls ~ required|first|mandatory|needed",
         "tls|ssl|encryption ?is ?is required|mandatory|needed",
         "require|requires|required|needs|need ~ tls|starttls|encryption|ssl|encrypted",
-        "encrypted connection ~ required|only",
+        "encrypted|secure|secured connection ~ requi*|needed|necessary|mandatory|only",
         "missing encrypted connection",
         "not sent over tls|ssl",
         "sifrovani|sifrovane|tls|ssl ~ vyzadovan*|vyzaduje|povinn*|nutn*",

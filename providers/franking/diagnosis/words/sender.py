@@ -133,6 +133,7 @@ SENDER: tuple[Says, ...] = (
         "not allowed|permitted|authorized to use ~ as ?a sender|from",
         "unauthorized|unauthorised ?use ?of sender|from ?address",
         "sender ~ mismatch",
+        f"{_FROM} ~ not equal|equals|identical|same",
         "spoofed|forged|spoofing ?of ?the ~ sender|from",
         "not ?a local sender",
         "not local sender over smtp",

@@ -35,6 +35,7 @@ TOPICS: tuple[Says, ...] = (
         when=lambda _, values: bool(values.get("no_login")),
         temporary=False,
     ),
+    Says("service.no-credit", "upgrade & plan|account|subscription|tier", step=_SENT),
     Says("relay.denied", f"relay* & {_DENIED}", step=_SENT, codes=(5,), temporary=False),
     Says(
         "sender.not-owned",
