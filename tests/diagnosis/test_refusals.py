@@ -23,6 +23,7 @@ from franking.diagnosis.words.message import MESSAGE, SPAM, TROUBLE
 from franking.diagnosis.words.recipient import RECIPIENT
 from franking.diagnosis.words.refusals import Says, in_order
 from franking.diagnosis.words.sender import SENDER
+from franking.diagnosis.words.topics import TOPICS
 from franking.errors import Evidence
 from franking.sending.testsend import TestReport
 from franking_cli.exit_codes import exit_code
@@ -235,8 +236,8 @@ def _shuffled(subjects: tuple[tuple[Says, ...], ...], chance: random.Random) -> 
 
 
 def _ordered(tables: Iterable[Iterable[Says]]) -> tuple[engine.Rule, ...]:
-    *subjects, spam, refused_login = tables
-    return (*in_order(*subjects), *in_order(spam), *in_order(refused_login))
+    *subjects, spam, topics, refused_login = tables
+    return (*in_order(*subjects), *in_order(spam), *in_order(topics), *in_order(refused_login))
 
 
 def _code(rules: tuple[engine.Rule, ...], refusal: Refusal) -> str:
@@ -247,15 +248,15 @@ def _code(rules: tuple[engine.Rule, ...], refusal: Refusal) -> str:
 @pytest.mark.parametrize("seed", range(3))
 def test_no_rule_wins_by_where_it_stands(seed: int) -> None:
     """The rows of a table may be written in any order."""
-    usual = _ordered((*SUBJECTS, SPAM, REFUSED_LOGIN))
-    other = _ordered(_shuffled((*SUBJECTS, SPAM, REFUSED_LOGIN), random.Random(seed)))
+    usual = _ordered((*SUBJECTS, SPAM, TOPICS, REFUSED_LOGIN))
+    other = _ordered(_shuffled((*SUBJECTS, SPAM, TOPICS, REFUSED_LOGIN), random.Random(seed)))
     differing = [str(refusal) for refusal in ROWS if _code(usual, refusal) != _code(other, refusal)]
     assert not differing
 
 
 def test_a_text_costs_time_in_proportion_to_its_length() -> None:
     """Two thousand characters made to please the phrases most take no more than a multiple of what two hundred take."""
-    rules = in_order(*SUBJECTS, SPAM, REFUSED_LOGIN)
+    rules = in_order(*SUBJECTS, SPAM, TOPICS, REFUSED_LOGIN)
     words = "not allowed to send as from sender address message size exceeded limit quota mailbox user relay "
 
     def seconds(text: str) -> float:
@@ -296,3 +297,18 @@ def test_words_in_an_older_character_set_are_understood(meets: Meets, words: str
     found = franking.send_test(account, "eva@jinde.cz").diagnosis
     assert found is not None
     assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("The quota of this mailbox is used up", True),
+        ("Mailbox: its owner lets you know that there is no more room in the quota", True),
+        ("A mailbox", False),
+        ("The quota", False),
+    ],
+)
+def test_what_stands_beside_an_ampersand_may_stand_anywhere(text: str, fits: bool) -> None:
+    both = phrase("mailbox & quota|storage")
+    assert both.among(Words(text)) is fits
+    assert both.weight == 2

@@ -45,6 +45,8 @@ ACCESS: tuple[Says, ...] = (
         "invalid|bad|malformed|illegal|empty ~ helo|ehlo",
         "helo|ehlo ?helo|ehlo argument|name",
         "helo|ehlo rejected",
+        "helo|ehlo ?name ?does ?not ?hostname|host|domain mismatch|match|matches",
+        "helo|ehlo ~ not|does_not match|correspond",
         "helo|ehlo command rejected",
         "helo|ehlo ~ not ~ allowed|valid|acceptable|accepted|fqdn|qualified",
         temporary=False,
@@ -80,6 +82,7 @@ ACCESS: tuple[Says, ...] = (
     Says(
         "client.ip-not-allowed",
         "unauthorized|unauthorised ip",
+        "no access for|from ?this|your|the ip|host|address|network",
         "ip address ~ not ~ authorized|authorised|whitelisted|allowlisted|permitted|allowed",
         "that|this|your|the ip address is not allowed|authorized|permitted",
         "ip not allowed|whitelisted|allowlisted|authorised",

@@ -99,6 +99,8 @@ LIMITS: tuple[Says, ...] = (
         "per hour|day|minute|month ~ exceeded|reached|limit",
         f"number|amount|count ~ {_MAIL} ~ exceeded|reached",
         "limit|limits ~ outgoing|outbound|sent ~ exceeded|reached",
+        "limit|limits|quota for|of ?your|this|the ?smtp|email|mail account|mailbox|user|domain|sender ?is|are|has|was"
+        " ?been exceeded|reached",
         "exceeded|reached|exceeds|over ~ max|maximum|number|limit|amount|quota ~ emails|e_mails|messages|mails"
         "|recipients",
         f"exceeded|reached|exceeds|over ~ {_MAIL} ~ per ?one {_SPAN}",

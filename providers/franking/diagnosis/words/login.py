@@ -15,6 +15,8 @@ LOGIN: tuple[Says, ...] = (
         "app|application|applications ?specific password|passwords|passcode",
         "authorization|authorisation code",
         "auth code ~ login",
+        "authentication|login|password|basic ~ not|disabled|blocked ~ 2fa|mfa|two_factor|2_step|two_step|multi_factor"
+        " ~ enabled|active|on|required",
         "hesl* ~ pro ?tuto aplikac*",
         "heslo aplikace",
         "anwendungsspezifisch*|app passwort|kennwort",

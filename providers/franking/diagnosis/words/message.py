@@ -61,7 +61,6 @@ MESSAGE: tuple[Says, ...] = (
         "hop count ~ exceeded",
         "loops back",
         "loop|loops ?was detected|found|broken",
-        temporary=False,
         note="P34 G32",
     ),
     Says(

@@ -31,7 +31,6 @@ SENDER: tuple[Says, ...] = (
     Says(
         "sender.unverifiable",
         "sender verify|verification fail*",
-        "verification failed for ~ sender verify fail*",
         "no such user ~ sender verify fail*",
         "sender address rejected ~ user ~ unknown",
         "sender address rejected ~ unverified|undeliverable ?address",
@@ -42,6 +41,7 @@ SENDER: tuple[Says, ...] = (
         "unroutable|unrouteable|undeliverable|nonexistent sender ?email address",
         "absender* ~ nicht ~ verifiziert|uberpruft|existiert",
         "odesilatel* ~ nelze|nepodarilo ~ overit",
+        marks="sender verify failed|sender verification failed",
     ),
     Says(
         "sender.domain-unknown",
@@ -50,7 +50,7 @@ SENDER: tuple[Says, ...] = (
         "invalid|bad dns mx",
         f"{_FROM} ?address ?envelope ~ domain ~ not found|exist|exists|resolve|resolved|resolvable|valid",
         "domain of sender|envelope ?address ~ does not",
-        "sender ?address domain ~ must ~ exist|resolve",
+        f"{_FROM} ?address domain ~ must ~ exist|resolve",
         "invalid|unknown|nonexistent|bad|unresolvable sender|from ?address domain",
         "domain may not exist ~ dns",
         "from|sender ?address ?email domain ?is ?not invalid|valid|empty|missing|dead",
@@ -133,6 +133,7 @@ SENDER: tuple[Says, ...] = (
         "not allowed|permitted|authorized to use ~ as ?a sender|from",
         "unauthorized|unauthorised ?use ?of sender|from ?address",
         "sender ~ mismatch",
+        "username|login|user ~ and ~ sender|from ~ not|does_not match|correspond",
         f"{_FROM} ~ not equal|equals|identical|same",
         "spoofed|forged|spoofing ?of ?the ~ sender|from",
         "not ?a local sender",
