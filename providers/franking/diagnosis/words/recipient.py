@@ -15,6 +15,7 @@ RECIPIENT: tuple[Says, ...] = (
         "recipient.too-many",
         "too many recipients",
         "recipients ~ limit ~ exceeded|reached",
+        "out of ~ rcpt|recipients number|numbers",
         "exceeded|exceeds|maximum|max|limit ~ recipients ~ per message|transaction|mail|email",
         "prilis mnoho prijemcu|adresatu",
         "zu viele empfanger|empfaenger",

@@ -35,7 +35,6 @@ TOPICS: tuple[Says, ...] = (
         when=lambda _, values: bool(values.get("no_login")),
         temporary=False,
     ),
-    Says("service.no-credit", "upgrade & plan|account|subscription|tier", step=_SENT),
     Says("relay.denied", f"relay* & {_DENIED}", step=_SENT, codes=(5,), temporary=False),
     Says(
         "sender.not-owned",
@@ -60,7 +59,6 @@ TOPICS: tuple[Says, ...] = (
         step=("greet", *_SENT),
         temporary=True,
     ),
-    Says("recipient.too-many", f"rcpt|recipients & number*|limit*|{_MUCH}", details=_RECIPIENT, codes=(4,)),
     Says(
         "address.syntax",
         "character*|char|chars|syntax|malformed|format & address*|recipient|mailbox",
