@@ -39,12 +39,13 @@ def server() -> Iterator[SmtpServer]:
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """No thread of ours outlives a test, and no coroutine, future or socket was forgotten."""
+    before = set(threading.enumerate())  # what another file's strike left behind is not ours
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
         gc.collect()
     wait_until(
-        lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("franking")]
+        lambda: not [one for one in {*threading.enumerate()} - before if one.name.startswith("franking")]
     )  # one may be opening a session yet
 
 

@@ -253,10 +253,9 @@ def _ended(frame: FrameType) -> bool:
 
 
 class _Discreet:
-    """What ``with discreet:`` enters: whatever comes out of it has left its variables behind (``forget_locals``).
-
-    Also what is not ours: Ctrl-C, a cancellation, what a signal's handler raised in the middle of a library. It stands
-    where a secret comes to life; the frame that it stands in, and those that call it, hold none in plain.
+    """What ``with discreet:`` enters: whatever comes out of it has left its variables behind (``forget_locals``), also
+    what is not ours: Ctrl-C, a cancellation, what a signal's handler raised in the middle of a library. It stands where
+    a secret comes to life; the frame that it stands in, and those that call it, hold none in plain.
     """
 
     __slots__ = ()
@@ -264,11 +263,13 @@ class _Discreet:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            forget_locals(error)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is not None:
+                forget_locals(error)
+        except BaseException as strike:  # on the way into it; what it strikes at is its context
+            forget_locals(strike)
+            raise
 
 
 discreet = _Discreet()

@@ -442,6 +442,8 @@ sentry_sdk.init(dsn="https://key@localhost/1", transport=Kept, max_value_length=
                 _experiments={"max_spans": 100})
 import franking
 from franking.auth.store import MemoryStore
+# an extension made of Rust that is struck while it is loaded panics, which is nobody's exception
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 class Late(Exception):
     pass
