@@ -30,7 +30,8 @@ def _at_sign_in(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _numbers(seen: Evidence) -> tuple[int, ...]:
-    return tuple(seen.details.get("aadsts") or ())
+    numbers = seen.details.get("aadsts")
+    return tuple(numbers) if isinstance(numbers, (list, tuple)) else ()
 
 
 def _about(seen: Evidence) -> tuple[str, str]:

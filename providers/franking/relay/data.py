@@ -17,7 +17,7 @@ _END_LF = re.compile(rb"(?<!\r)\n\.\n|\r\n\.\r\n")
 _STUFFED = re.compile(rb"\r\n\.(?![\r\n])")
 _STUFFED_LF = re.compile(rb"\n\.(?![\r\n])")
 _PREFIXES = tuple(_END[:length] for length in range(4, 0, -1))
-_PREFIXES_LF = (*_PREFIXES, b"\n.", b"\n")
+_PREFIXES_LF = (b"\r\n.\r", b"\n.\r", b"\r\n.", b"\n.", b"\r\n", b"\n", b"\r")
 
 
 class Lines:
