@@ -14,10 +14,11 @@ __all__ = ["Data", "Lines"]
 _END = b"\r\n.\r\n"
 # what a client whose lines all end with a bare LF may end with; never a mixture of both
 _END_LF = re.compile(rb"(?<!\r)\n\.\n|\r\n\.\r\n")
-_STUFFED = re.compile(rb"\r\n\.(?![\r\n])")
-_STUFFED_LF = re.compile(rb"\n\.(?![\r\n])")
+# a dot at the very end stays: what is held back behind it begins with a line end
+_STUFFED = re.compile(rb"\r\n\.(?![\r\n]|\Z)")
+_STUFFED_LF = re.compile(rb"\n\.(?![\r\n]|\Z)")
 _PREFIXES = tuple(_END[:length] for length in range(4, 0, -1))
-_PREFIXES_LF = (b"\r\n.\r", b"\n.\r", b"\r\n.", b"\n.", b"\r\n", b"\n", b"\r")
+_PREFIXES_LF = (*_PREFIXES, b"\n.", b"\n")
 
 
 class Lines:
