@@ -70,7 +70,7 @@ class Terminal:
             asked = shown.find(question, place) if question else -1
             if asked >= 0 and re.search(r": ?$", shown[asked:]):
                 return len(shown)
-            if not question and shown.endswith(": ") and not select.select([terminal], [], [], 2)[0]:
+            if not question and shown.endswith(": ") and not select.select([terminal], [], [], 15)[0]:
                 raise AssertionError(f"asked once too often: {shown[place:]}")
             if select.select([terminal], [], [], 0.2)[0]:
                 try:
