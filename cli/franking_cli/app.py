@@ -33,7 +33,7 @@ COMMANDS = {
     "relay": "An SMTP server for old programs and devices.",
     "docs": "Show a page of the manual, here in the terminal.",
     "help": "Show the help of a command.",
-    "version": "Show the version.",
+    "version": "Show the version, that of Python, and the extras.",
 }
 
 # under which heading ``franking --help`` shows them; one that is not named here stands under the last
@@ -84,9 +84,9 @@ def load(name: str) -> Any:
 
 def _version(value: bool) -> None:
     if value:
-        from franking import __version__
+        from franking_cli.commands.version import told
 
-        typer.echo(f"franking {__version__}")
+        typer.echo(told())
         raise typer.Exit
 
 
@@ -101,7 +101,11 @@ def build() -> Any:
     )
     def root(
         version: bool = typer.Option(
-            False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+            False,
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Show the version, that of Python and the extras, and exit.",
         ),
     ) -> None: ...
 

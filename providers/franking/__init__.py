@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from franking.sending.testsend import TestReport as TestReport
     from franking.sending.testsend import send_test as send_test
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Account": "account.account",

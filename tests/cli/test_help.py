@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import pydoc
 import re
 import shutil
@@ -18,6 +19,7 @@ import commandline
 from commandline import Franking, Person
 from franking import __version__, manual
 from franking_cli.app import COMMANDS, build, load
+from franking_cli.commands import version
 from franking_cli.commands.docs import topics
 from franking_cli.help import divided, spelled
 
@@ -57,8 +59,35 @@ def test_help_for_what_is_no_command() -> None:
 
 
 def test_version_is_a_command(franking: Franking) -> None:
-    assert franking("version").out == franking("--version").out == f"franking {__version__}\n"
-    assert franking("version", "--json").json == {"version": __version__}
+    told = franking("version", "--json").json
+    assert told["version"] == __version__
+    assert told["python"] == platform.python_version()
+    line = f"franking {__version__}, Python {told['python']}, extras: {', '.join(told['extras'])}\n"
+    assert franking("version").out == franking("--version").out == line
+
+
+def test_an_extra_is_there_when_all_of_its_own_packages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = version.installed_extras()
+    assert {"all", "gmail", "outlook", "keyring", "cli"} <= set(here)
+    whole = importlib.metadata.distribution
+
+    def without_msal(name: str) -> importlib.metadata.Distribution:
+        if name == "msal":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return whole(name)
+
+    monkeypatch.setattr(version, "distribution", without_msal)
+    assert version.installed_extras() == [name for name in here if name not in ("outlook", "all")]
+
+
+def test_a_version_that_was_never_installed_knows_of_no_extras(
+    monkeypatch: pytest.MonkeyPatch, franking: Franking
+) -> None:
+    def nothing(name: str) -> Message:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(version, "metadata", nothing)
+    assert franking("version").out.endswith("extras: none\n")
 
 
 # --- completion -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from franking import __version__
 from franking.account import config, editing
 from franking_cli.app import run
 from reports import report
@@ -138,7 +139,7 @@ def test_the_message_says_who_sent_it_and_how(franking: Test) -> None:
             "info@novak.cz",
             "smtp",
             f"127.0.0.1:{server.port}",
-            "Franking 0.1.0",
+            f"Franking {__version__}",
         ):
             assert wanted in text, (part.get_content_type(), wanted)
         assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}", text)
