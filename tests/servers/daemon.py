@@ -115,10 +115,12 @@ class Daemon:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        within: float = START,
     ) -> None:
         """Start ``command`` in the foreground and wait until every port answers. Raises ``RuntimeError`` with the end
         of the log.
         """
+        self._within = within
         self.log = log
         line = [*_GUARD, *map(str, command)]
         with log.open("ab") as out:
@@ -134,7 +136,7 @@ class Daemon:
             raise
 
     def _await(self, port: int) -> None:
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + self._within
         while True:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}:\n{self.tail()}")
