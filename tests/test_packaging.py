@@ -70,7 +70,7 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     metadata = HeaderParser().parsestr(wheel.read(info).decode())
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert {"gmail", "outlook", "keyring", "cli", "web", "relay", "celery", "all", "test"} == set(
+    assert {"gmail", "outlook", "keyring", "cli", "web", "relay", "celery", "redis", "postgres", "all", "test"} == set(
         metadata.get_all("Provides-Extra") or ()
     )
     base = {line.split(">")[0] for line in metadata.get_all("Requires-Dist") or () if "extra ==" not in line}

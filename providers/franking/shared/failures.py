@@ -1,0 +1,91 @@
+"""What it means when a shared server fails: every failure of Redis and PostgreSQL becomes one of these errors.
+
+Two kinds: the server cannot do it now (a temporary ``SendError``), or somebody has to mend a setting
+(``SettingsError``). No library's exception comes out of here, nor its frames, which hold the server's password.
+"""
+
+from __future__ import annotations
+
+from franking.errors import Evidence, FrankingError, SendError, SettingsError
+from franking.redaction import redacted
+
+__all__ = ["away", "busy", "extra_missing", "loopback", "may_have_happened", "misfit", "no_table", "refused"]
+
+
+def away(server: str, why: str, *, step: str, unknown: bool) -> SendError:
+    """Return the error of a server that cannot be reached or does not answer; ``unknown`` where what was asked for had
+    left and may have been done.
+    """
+    why = redacted(why)
+    return SendError(
+        f"The shared store {server} cannot be reached: {why}; try again.",
+        step=step,
+        temporary=True,
+        evidence=Evidence("store", text=why, reason="server-away", details={"server": server, "unknown": unknown}),
+    )
+
+
+def busy(server: str, words: str, *, step: str) -> SendError:
+    """Return the error of a server that answered, and surely did nothing: it starts, is full, or is another's copy."""
+    words = redacted(words)
+    return SendError(
+        f"The shared store {server} cannot do it now: {words}; try again.",
+        step=step,
+        temporary=True,
+        evidence=Evidence("store", text=words, reason="server-busy", details={"server": server, "unknown": False}),
+    )
+
+
+def refused(server: str, words: str, *, step: str) -> SettingsError:
+    """Return the error of a server that does not let us in, or not do this."""
+    words = redacted(words)
+    return SettingsError(
+        f"The shared store {server} refuses this: {words}. See that FRANKING_STORE names the right server, user and "
+        "password.",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=words, reason="server-refused", details={"server": server}),
+    )
+
+
+def no_table(server: str, words: str, *, step: str) -> SettingsError:
+    """Return the error of a database without our tables, or with those of an older Franking."""
+    words = redacted(words)
+    return SettingsError(
+        f"The shared store {server} has no tables of Franking's yet ({words}); run: franking store init",
+        step=step,
+        field="FRANKING_STORE",
+        repair="franking store init",
+        evidence=Evidence("store", text=words, reason="no-table", details={"server": server}),
+    )
+
+
+def misfit(why: str, *, step: str, server: str = "") -> SettingsError:
+    """Return the error of an address or a certificate that cannot be used as it stands."""
+    why = redacted(why)
+    return SettingsError(
+        f"FRANKING_STORE: {why}.",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=why, reason="bad-address", details={"server": server}),
+    )
+
+
+def extra_missing(package: str, extra: str, *, step: str) -> SettingsError:
+    """Return the error of a package that is not installed."""
+    return SettingsError(
+        f"{package} is not installed; run: pip install 'franking[{extra}]'",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("settings", reason="extra-missing", details={"extra": extra}),
+    )
+
+
+def may_have_happened(problem: FrankingError) -> bool:
+    """Return whether what was asked for may have been done all the same: it had left when the server was lost."""
+    return problem.evidence is not None and bool(problem.evidence.details.get("unknown"))
+
+
+def loopback(host: str) -> bool:
+    """Return whether a host, or the path of a socket, is on this machine."""
+    return not host or host.startswith(("/", "@", "127.")) or host in ("localhost", "::1")

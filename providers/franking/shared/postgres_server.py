@@ -1,0 +1,331 @@
+"""One PostgreSQL, asked by short statements: each is its own transaction, by the server's clock.
+
+    server = PostgresServer("postgresql://…", timeout=10)
+    rows = server.run("UPDATE {table} SET value = $2 WHERE key = $1 RETURNING token", "shop", "…")
+    first, second = server.run_all([(TAKE, ("shop", 1)), (CLAIM, ("order-114",))])  # one transaction
+
+``{table}`` is replaced by the table's name, ``$1`` and so on by values that travel apart from the statement, as texts:
+where PostgreSQL cannot see the type, write ``$1::int``. Rows are tuples; booleans, integers and floats come as what
+they are, NULL as None, all else as text. Threads share a server: each borrows a connection for a moment. A forked child
+opens its own. Nothing is tried twice here. Where the answer was lost, ``may_have_happened(error)`` is true
+(``failures.py``), and whoever asked decides, by asking what is there.
+
+psycopg (3) is imported when the first connection is opened. It opens connections and reads addresses; statements go
+through its libpq, which can be waited for within a time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import selectors
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from franking.errors import FrankingError, discreet
+from franking.net.deadline import within
+from franking.redaction import Veiled
+from franking.shared import failures
+from franking.shared.tables import check_name, statements
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["PostgresServer", "Row", "Value"]
+
+TIMEOUT = 30.0
+
+Value = str | int | float | None
+Row = tuple[Any, ...]
+
+# SQLSTATE, its class or the whole: not now, and nothing was done (08 connection, 25006 a copy that cannot be written,
+# 40 met another transaction, 53 short of room, memory or connections, 55P03 and 57014 took too long, 57P it ends)
+_BUSY = ("08", "25006", "40", "53", "55P03", "57014", "57P", "58", "XX")
+_NO_TABLE = ("42P01", "42703", "3F000")
+
+# what a server says before anybody is let in, and libpq gives no code for
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|"
+    r"(role|database) \".*\" (does not exist|is not permitted)|permission denied",
+    re.IGNORECASE,
+)
+_UNTRUSTED = re.compile(r"certificate verify failed|server certificate for|root certificate file", re.IGNORECASE)
+
+_READ: dict[int, Callable[[str], Any]] = {
+    16: lambda text: text == "t",
+    20: int,
+    21: int,
+    23: int,
+    700: float,
+    701: float,
+}
+"""By the number of a type: boolean, the integers, the floats."""
+
+
+class PostgresServer:
+    """Ask one PostgreSQL server: by its address (``postgresql://``), or by a function that opens a connection of
+    psycopg 3, which is then ours.
+
+    ``timeout`` bounds each attempt to connect and each answer, in seconds. ``table`` begins the name of every table.
+    ``step`` is what errors say of when they happened. Raises ``SettingsError`` for a name that is none.
+    """
+
+    def __init__(
+        self,
+        connect_or_url: str | Veiled[str] | Callable[[], psycopg.Connection[Any]],
+        *,
+        timeout: float = TIMEOUT,
+        table: str = "franking",
+        step: str = "secret",
+    ) -> None:
+        check_name(table, step=step)
+        self.timeout, self.table, self.step = timeout, table, step
+        self._connect: Callable[[], Any] | None = None
+        self._url: Veiled[str] | None = None
+        if isinstance(connect_or_url, str | Veiled):
+            url = connect_or_url if isinstance(connect_or_url, Veiled) else Veiled(connect_or_url)
+            self._url = Veiled(_translated(url.reveal()))
+        else:
+            self._connect = connect_or_url
+        self._idle: deque[_Open] = deque()
+        weakref.finalize(self, _close, self._idle)
+        self._protected: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"PostgresServer({self.where!r}, {self.table!r})"
+
+    @property
+    def where(self) -> str:
+        """Return the server's address without its password."""
+        if self._url is None:
+            return "PostgreSQL"
+        parts = urlsplit(self._url.reveal())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def protected(self) -> bool:
+        """Return whether nobody on the way could listen to the last connection that was opened: TLS, or a server on
+        this machine.
+        """
+        if self._protected is None:
+            self._idle.append(self._borrow())
+        return bool(self._protected)
+
+    def run(self, statement: str, *values: Value) -> list[Row]:
+        """Run one statement and return its rows."""
+        return self.run_all([(statement, values)])[0]
+
+    def run_all(self, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[list[Row]]:
+        """Run statements one after the other, in one round trip and one transaction, and return the rows of each.
+
+        Where one fails, nothing of all was done.
+        """
+        with discreet:
+            link = self._borrow()
+            try:
+                results = self._exchange(link.pgconn, calls)
+            except BaseException:  # what was not read would be taken for the next answer
+                link.connection.close()
+                raise
+            self._idle.append(link)
+            for result in results:
+                if result.error_message:
+                    raise self._refusal(result)
+            return [list(_rows(result)) for result in results]
+
+    def make_tables(self) -> None:
+        """Make all tables; those that are there stay as they are, and several programs may do it at once."""
+        alone: tuple[str, Sequence[Value]] = ("SELECT pg_advisory_xact_lock(7266172)", ())
+        self.run_all([alone, *((one, ()) for one in statements(self.table))])
+
+    def close(self) -> None:
+        """Close the connections that nobody uses just now."""
+        _close(self._idle)
+
+    # -- one connection ----------------------------------------------------------------------------------------------
+
+    def _exchange(self, pgconn: Any, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[Any]:
+        """Send statements together and return their results, of which the last may be an error."""
+        import psycopg
+
+        try:
+            pgconn.enter_pipeline_mode()
+            for statement, values in calls:
+                named = statement.replace("{table}", self.table).encode()
+                pgconn.send_query_params(named, [_octets(value) for value in values])
+            pgconn.pipeline_sync()
+            results = self._answers(pgconn, time.monotonic() + self.timeout)
+            pgconn.exit_pipeline_mode()
+            return results
+        except (psycopg.Error, OSError) as problem:
+            error = failures.away(self.where, _said(problem), step=self.step, unknown=True)
+        raise error  # out here, where the library's own error is not its context
+
+    def _answers(self, pgconn: Any, until: float) -> list[Any]:
+        """Return a result for each statement, up to the first error. Raises ``OSError`` where time ran out, or the
+        connection did.
+        """
+        from psycopg.pq import ConnStatus, ExecStatus
+
+        results: list[Any] = []
+        while True:
+            while (unsent := pgconn.flush()) or pgconn.is_busy():
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
+                if not _ready(pgconn.socket, wanted, until):
+                    raise TimeoutError(f"no answer within {self.timeout:g} seconds")
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if pgconn.status == ConnStatus.BAD:
+                raise ConnectionError(result.error_message if result else "the connection has ended")
+            if result is None:  # the end of one statement
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            if result.status != ExecStatus.PIPELINE_ABORTED:
+                results.append(result)
+
+    def _borrow(self) -> _Open:
+        """Return a connection that is open as far as can be seen."""
+        while self._idle:
+            try:
+                link = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if link.pid != os.getpid():
+                _PARENTS.append(link)
+            elif link.quiet:
+                return link
+            else:
+                link.connection.close()
+        return self._open()
+
+    def _open(self) -> _Open:
+        try:
+            import psycopg
+        except ImportError as problem:
+            if "libpq" in str(problem):  # psycopg is there, and the library that it stands on is not
+                raise failures.extra_missing("PostgreSQL's libpq", "postgres", step=self.step) from None
+            raise failures.extra_missing("psycopg", "postgres", step=self.step) from None
+        error: FrankingError
+        try:
+            connection = within(self.timeout + 1, self._made, name="franking-postgres")
+            self._protected = bool(connection.pgconn.ssl_in_use) or failures.loopback(connection.info.host)
+            return _Open(connection)
+        except psycopg.ProgrammingError as problem:  # an address that libpq cannot read
+            error = failures.misfit(_said(problem), step=self.step, server=self.where)
+        except (psycopg.Error, OSError) as problem:
+            error = self._not_open(problem)
+        raise error
+
+    def _made(self) -> Any:
+        import psycopg
+
+        if self._connect is not None:
+            connection = self._connect()
+            if not connection.autocommit:
+                connection.autocommit = True
+            return connection
+        assert self._url is not None
+        return psycopg.connect(
+            self._url.reveal(),
+            autocommit=True,
+            connect_timeout=max(2, math.ceil(self.timeout)),
+            client_encoding="utf8",
+            application_name="franking",
+        )
+
+    # -- what an error means -----------------------------------------------------------------------------------------
+
+    def _refusal(self, result: Any) -> FrankingError:
+        code = _code(result)
+        words = " ".join(result.error_message.decode("utf-8", "replace").split())
+        if code.startswith(_BUSY):
+            return failures.busy(self.where, words, step=self.step)
+        if code in _NO_TABLE:
+            return failures.no_table(self.where, words, step=self.step)
+        return failures.refused(self.where, words, step=self.step)
+
+    def _not_open(self, problem: Exception) -> FrankingError:
+        words = _said(problem)
+        if _UNTRUSTED.search(words):
+            return failures.misfit(f"{self.where}: {words}", step=self.step, server=self.where)
+        if _REFUSED.search(words):
+            return failures.refused(self.where, words, step=self.step)
+        return failures.away(self.where, words, step=self.step, unknown=False)
+
+
+class _Open:
+    """An open connection, and whose it is."""
+
+    __slots__ = ("connection", "pgconn", "pid")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection, self.pgconn, self.pid = connection, connection.pgconn, os.getpid()
+
+    @property
+    def quiet(self) -> bool:
+        """Return whether nothing came although nobody asked: that is its end, or the news that it is near."""
+        return not self.connection.closed and not _ready(self.pgconn.socket, selectors.EVENT_READ, 0)
+
+
+_PARENTS: list[_Open] = []
+"""Connections of the process that this one was forked from: closing them here would end them there."""
+
+
+def _close(idle: deque[_Open]) -> None:
+    while idle:
+        link = idle.pop()
+        if link.pid == os.getpid():
+            link.connection.close()
+        else:
+            _PARENTS.append(link)
+
+
+def _translated(url: str) -> str:
+    """Return an address as libpq reads it: ``ca_file`` is its ``sslrootcert``, and who names one wants it checked."""
+    parts = urlsplit(url)
+    options = [("sslrootcert" if name == "ca_file" else name, value) for name, value in parse_qsl(parts.query)]
+    names = [name for name, _ in options]
+    if "sslrootcert" in names and "sslmode" not in names:
+        options.append(("sslmode", "verify-full"))
+    return urlunsplit(parts._replace(query=urlencode(options)))
+
+
+def _octets(value: Value) -> bytes | None:
+    if value is None:
+        return None
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("PostgreSQL keeps no NUL in a text")
+    return text.encode()
+
+
+def _rows(result: Any) -> Iterator[Row]:
+    readers = [_READ.get(result.ftype(column), str) for column in range(result.nfields)]
+    for row in range(result.ntuples):
+        values = [result.get_value(row, column) for column in range(result.nfields)]
+        yield tuple(
+            None if value is None else read(value.decode()) for value, read in zip(values, readers, strict=True)
+        )
+
+
+def _ready(handle: int, wanted: int, until: float) -> bool:
+    """Wait for a socket until a moment of the monotonic clock; 0 is now."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(handle, wanted)
+        return bool(selector.select(max(0.0, until - time.monotonic()) if until else 0))
+
+
+def _code(result: Any) -> str:
+    from psycopg.pq import DiagnosticField
+
+    return (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+
+
+def _said(problem: Exception) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__

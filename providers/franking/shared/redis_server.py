@@ -1,0 +1,334 @@
+"""One Redis, asked by scripts: each runs whole or not at all, by the server's clock. It knows no script in particular.
+
+    server = RedisServer("redis://…", timeout=10)
+    TAKE = Script("local now = redis.call('TIME') …")
+    server.run(TAKE, [server.name("limit:", mailbox)], [5, "w1"])           # one round trip
+    server.run_all([TAKE.call([…], […]), CLAIM.call([…], […])])             # one round trip too
+
+Texts come back as ``str``, numbers as ``int``; a script hands fractions over as texts (Lua's numbers lose them).
+Threads share a server: each borrows a connection for a moment. A forked child opens its own. Nothing is tried twice
+here: redis-py's own repetitions would double a script. Where the answer was lost, ``may_have_happened(error)`` is true
+(``failures.py``), and whoever asked decides, by asking what is there. A script that the server has forgotten was surely
+not run, and goes again with its text.
+
+redis-py is imported when the first connection is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from franking.errors import FrankingError, discreet
+from franking.net.deadline import within
+from franking.redaction import Veiled
+from franking.shared import failures
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["Call", "RedisServer", "Script"]
+
+TIMEOUT = 30.0
+
+_OPTIONS = ("ca_file", "db", "ssl_certfile", "ssl_keyfile")
+
+# an error's first word (in Redis 6 a script's error has it in the middle): not now, whatever it is asked
+_BUSY = re.compile(
+    r"\b(READONLY|LOADING|OOM|MOVED|ASK|BUSY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b"
+    r"|max number of clients"
+)
+_REFUSED = re.compile(r"\b(NOAUTH|WRONGPASS|NOPERM|DENIED|AUTH)\b|invalid (password|username)")
+
+# redis-py takes the first word away, and makes a class of it
+_WORDS = {
+    "AskError": "ASK",
+    "AuthenticationError": "NOAUTH",
+    "BusyLoadingError": "LOADING",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+    "MovedError": "MOVED",
+    "NoPermissionError": "NOPERM",
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+    "TryAgainError": "TRYAGAIN",
+}
+
+
+class Call(NamedTuple):
+    """A script with what it is run on."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | int | float]
+
+
+class Script:
+    """A script in Lua."""
+
+    __slots__ = ("sha", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Sequence[str], args: Sequence[str | int | float] = ()) -> Call:
+        """Return the call of this script with keys and arguments."""
+        return Call(self, keys, args)
+
+
+class RedisServer:
+    """Ask one Redis server: by its address, or by a redis-py client of which the address and the login are taken.
+
+    ``timeout`` bounds each attempt to connect and each answer, in seconds. ``prefix`` begins the name of every key.
+    ``step`` is what errors say of when they happened. Raises ``SettingsError`` for an address that is none.
+    """
+
+    def __init__(
+        self,
+        client_or_url: str | Veiled[str] | redis.Redis,
+        *,
+        timeout: float = TIMEOUT,
+        prefix: str = "franking:",
+        step: str = "secret",
+    ) -> None:
+        self.timeout, self.prefix, self.step = timeout, prefix, step
+        self._client: Any = None
+        self._url: Veiled[str] | None = None
+        if isinstance(client_or_url, str | Veiled):
+            self._url = client_or_url if isinstance(client_or_url, Veiled) else Veiled(client_or_url)
+            self._options = self._checked()
+        else:
+            self._client = client_or_url
+        self._idle: deque[_Open] = deque()
+        weakref.finalize(self, _close, self._idle)
+
+    def __repr__(self) -> str:
+        return f"RedisServer({self.where!r})"
+
+    @property
+    def where(self) -> str:
+        """Return the server's address without its password."""
+        if self._url is None:
+            known = self._client.connection_pool.connection_kwargs
+            return str(known.get("path") or f"redis://{known.get('host', 'localhost')}:{known.get('port', 6379)}")
+        parts = urlsplit(self._url.reveal())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def protected(self) -> bool:
+        """Return whether nobody on the way can listen: TLS, or a server on this machine."""
+        if self._url is not None:
+            parts = urlsplit(self._url.reveal())
+            return parts.scheme == "rediss" or failures.loopback(parts.hostname or "")
+        pool = self._client.connection_pool
+        known = pool.connection_kwargs
+        return "SSL" in pool.connection_class.__name__ or failures.loopback(str(known.get("host", "")))
+
+    def name(self, *parts: str) -> str:
+        """Return the name of a key: the prefix and the parts."""
+        return self.prefix + "".join(parts)
+
+    def run(self, script: Script, keys: Sequence[str] = (), args: Sequence[str | int | float] = ()) -> Any:
+        """Run one script and return what it returns."""
+        return self.run_all([Call(script, keys, args)])[0]
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Run scripts one after the other, in one round trip, and return what each returns.
+
+        Each is whole by itself; another client may come between two. Raises the first one's error after all have run.
+        """
+        with discreet:
+            link = self._borrow()
+            answers = self._exchange(link, [link.words(call) for call in calls])
+            forgotten = [number for number, answer in enumerate(answers) if _of_kind(answer, "NoScriptError")]
+            if forgotten:  # somebody flushed the scripts
+                again = [link.words(calls[number], whole=True) for number in forgotten]
+                for number, answer in zip(forgotten, self._exchange(link, again), strict=True):
+                    answers[number] = answer
+            self._idle.append(link)
+            return [self._answer(answer) for answer in answers]
+
+    def ask(self, *words: str) -> Any:
+        """Give one command by its words and return the answer: for what a check wants to know."""
+        with discreet:
+            link = self._borrow()
+            answer = self._exchange(link, [words])[0]
+            self._idle.append(link)
+            return self._answer(answer)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses just now."""
+        _close(self._idle)
+
+    # -- one connection ----------------------------------------------------------------------------------------------
+
+    def _exchange(self, link: _Open, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands together and read their answers, errors among them; what ends the connection is raised."""
+        import redis
+
+        answers: list[Any] = []
+        try:
+            flight = b"".join(link.connection.pack_commands(commands))
+            link.connection.send_packed_command([flight], check_health=False)
+            for _ in commands:
+                try:
+                    answers.append(link.connection.read_response())
+                except redis.exceptions.ResponseError as problem:
+                    answers.append(problem)
+            return answers
+        except (redis.exceptions.RedisError, OSError) as problem:
+            error = self._lost(problem, unknown=True)
+        except BaseException:  # an interruption: what was not read would be taken for the next answer
+            link.connection.disconnect()
+            raise
+        link.connection.disconnect()
+        raise error  # out here, where the library's own error is not its context: its frames hold the password
+
+    def _borrow(self) -> _Open:
+        """Return a connection that is open as far as can be seen."""
+        while self._idle:
+            try:
+                link = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if link.quiet:
+                return link
+            link.connection.disconnect()
+        return self._open()
+
+    def _open(self) -> _Open:
+        error: FrankingError
+        try:
+            import redis
+        except ImportError:
+            raise failures.extra_missing("redis", "redis", step=self.step) from None
+        try:
+            connection = self._made()
+            # a name server knows no time-out of ours
+            within(self.timeout + 1, connection.connect, name="franking-redis")
+            return _Open(connection)
+        except (redis.exceptions.RedisError, OSError) as problem:
+            error = self._lost(problem, unknown=False)
+        except (TypeError, ValueError) as problem:
+            error = failures.misfit(str(problem), step=self.step, server=self.where)
+        raise error
+
+    def _made(self) -> Any:
+        from redis.backoff import NoBackoff
+        from redis.connection import Connection, SSLConnection
+        from redis.retry import Retry
+
+        kind: Any
+        if self._url is None:
+            pool = self._client.connection_pool
+            kind = pool.connection_class
+            known = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_POOLS)}
+        else:
+            kind, known = Connection, dict(self._options)
+            parts = urlsplit(self._url.reveal())
+            known |= {"host": parts.hostname or "localhost", "port": parts.port or 6379}
+            known |= {name: unquote(text) for name in ("username", "password") if (text := getattr(parts, name))}
+            if parts.scheme == "rediss":
+                kind = SSLConnection
+                known["ssl_check_hostname"] = True  # not redis-py's default in all versions
+        known |= {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout, "health_check_interval": 0}
+        known |= {"decode_responses": True, "encoding": "utf-8", "protocol": 2}
+        known |= {"retry": Retry(NoBackoff(), 0), "retry_on_timeout": False, "retry_on_error": []}
+        return kind(**known)
+
+    def _checked(self) -> dict[str, Any]:
+        """Return the options of the address under redis-py's names."""
+        assert self._url is not None
+        parts = urlsplit(self._url.reveal())
+        options: dict[str, Any] = {}
+        try:
+            parts.port  # noqa: B018  (it is looked at only now)
+            if parts.path.strip("/"):
+                options["db"] = int(parts.path.strip("/"))
+        except ValueError:
+            problem = "the port or the number of the database (redis://host:6379/0) is no number"
+            raise failures.misfit(problem, step=self.step) from None
+        for name, value in parse_qsl(parts.query):
+            if name not in _OPTIONS:
+                known = ", ".join(_OPTIONS)
+                raise failures.misfit(f"{name!r} is no option of a Redis address; there are {known}", step=self.step)
+            options["ssl_ca_certs" if name == "ca_file" else name] = value
+        if parts.scheme != "rediss" and any(name.startswith("ssl_") for name in options):
+            raise failures.misfit("certificates belong to an address with TLS: rediss://", step=self.step)
+        return options
+
+    # -- what an error means -----------------------------------------------------------------------------------------
+
+    def _answer(self, answer: Any) -> Any:
+        if not isinstance(answer, Exception):
+            return answer
+        words = _said(answer)
+        if _BUSY.search(words):
+            raise failures.busy(self.where, words, step=self.step)
+        raise failures.refused(self.where, words, step=self.step)
+
+    def _lost(self, problem: Exception, *, unknown: bool) -> FrankingError:
+        """Return the error of a connection that did not come about or that has ended; the server may have said why."""
+        words = _said(problem)
+        if _REFUSED.search(words):
+            return failures.refused(self.where, words, step=self.step)
+        if _BUSY.search(words):
+            return failures.busy(self.where, words, step=self.step)
+        if "CERTIFICATE_VERIFY_FAILED" in words:
+            return failures.misfit(f"{self.where}: {words}", step=self.step, server=self.where)
+        return failures.away(self.where, words, step=self.step, unknown=unknown)
+
+
+class _Open:
+    """An open connection, and the scripts that it has brought already."""
+
+    __slots__ = ("connection", "known", "pid")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection, self.pid = connection, os.getpid()
+        self.known: set[str] = set()
+
+    @property
+    def quiet(self) -> bool:
+        """Return whether it is this process's own, and nothing came that nobody asked for: that is its end."""
+        try:
+            return self.pid == os.getpid() and not self.connection.can_read()
+        except Exception:  # noqa: BLE001  (whatever it is, this connection is over)
+            return False
+
+    def words(self, call: Call, *, whole: bool = False) -> tuple[Any, ...]:
+        """Return a call's command: with the script's text the first time, in the same flight; then by its hash."""
+        how = ("EVALSHA", call.script.sha)
+        if whole or call.script.sha not in self.known:
+            self.known.add(call.script.sha)
+            how = ("EVAL", call.script.text)
+        return (*how, len(call.keys), *call.keys, *call.args)
+
+
+_OF_POOLS = ("maint_", "orig_", "event_", "oss_", "himport_", "cache")
+"""What a pool writes into the settings of its connections for itself."""
+
+
+def _of_kind(answer: object, name: str) -> bool:
+    return type(answer).__name__ == name
+
+
+def _close(idle: deque[_Open]) -> None:
+    while idle:  # of a parent's, redis-py lets go without a word to the server
+        idle.pop().connection.disconnect()
+
+
+def _said(problem: Exception) -> str:
+    """Return the server's words, or the library's."""
+    said = " ".join(str(problem).split())
+    word = _WORDS.get(type(problem).__name__)
+    if word and word not in said:
+        said = f"{word} {said}"
+    return said or type(problem).__name__
