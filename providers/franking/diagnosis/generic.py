@@ -118,6 +118,10 @@ GENERIC: tuple[Rule, ...] = (
     _on("limit", "limit.recipients-per-day", "recipients-per-day", temporary=True),
     _on("limit", "limit.connections", "connections", temporary=True),
     _on("limit", "rate.limited", "retry-after", temporary=True),
+    # what is known of a message that several workers may be handed
+    _on("journal", "journal.busy", "busy", temporary=True),
+    _on("journal", "journal.interrupted", "interrupted"),
+    _on("message", "message.key-reused", "key-reused"),
     # the message, before anything left
     Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False, adds=_sizes),
     _on("message", "message.attachment", "attachment-unreadable", "attachment-changed", "changed"),

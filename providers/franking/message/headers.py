@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
+from typing import NamedTuple
 
 from franking.errors import MessageError
 from franking.message.address import Address, what_is, without_refused
@@ -20,6 +21,8 @@ from franking.message.idna import to_ascii
 
 __all__ = [
     "ADDRESSED",
+    "Added",
+    "added_now",
     "address_field",
     "custom_field",
     "date_now",
@@ -264,6 +267,18 @@ def _read(value: str, name: str) -> Iterable[Address]:
             yield Address(address, without_refused(shown))
         except MessageError as problem:
             raise MessageError(f"{name}: {problem}", field=name) from None
+
+
+class Added(NamedTuple):
+    """What a message gets that has no Message-ID or Date of its own: kept by whoever sends it again later."""
+
+    message_id: str
+    date: str
+
+
+def added_now(origin: Address) -> Added:
+    """Return what a message of this moment gets."""
+    return Added(new_id(origin), date_now())
 
 
 def date_now() -> str:

@@ -18,6 +18,7 @@ from franking.message.address import Address
 from franking.message.attachment import Attachment
 from franking.message.content import crlf, gathered
 from franking.message.headers import (
+    Added,
     address_field,
     custom_field,
     date_now,
@@ -52,7 +53,9 @@ class Composed:
     )
     eight_bit = False
 
-    def __init__(self, message: Message, origin: Address, reply_to: tuple[Address, ...]) -> None:
+    def __init__(
+        self, message: Message, origin: Address, reply_to: tuple[Address, ...], added: Added | None = None
+    ) -> None:
         self._message, self._origin, self._reply_to = message, origin, reply_to
         date, own = "", ""
         for name, value in message.headers:
@@ -61,7 +64,10 @@ class Composed:
             else:
                 own += custom_field(name, value)
         head = _addressed(message, origin, reply_to)
-        self._date, self.message_id = date or date_now(), message.message_id or new_id(origin)
+        if added is None:
+            self._date, self.message_id = date or date_now(), message.message_id or new_id(origin)
+        else:
+            self._date, self.message_id = date or added.date, message.message_id or added.message_id
         head += f"Date: {self._date}\r\nMessage-ID: {self.message_id}\r\n{own}MIME-Version: 1.0\r\n"
         self._bcc = address_field("Bcc", message.bcc) if message.bcc else ""
         self.smtputf8 = not (head.isascii() and self._bcc.isascii())
@@ -122,12 +128,12 @@ def _part(attachment: Attachment) -> Part:
     )
 
 
-def compose(message: Message, sender: Address, *, rewrite_from: bool) -> Composed:
+def compose(message: Message, sender: Address, *, rewrite_from: bool, added: Added | None = None) -> Composed:
     """Make content of a message; ``sender`` is the From, unless the message has its own. Raises ``MessageError``."""
     origin, reply_to = message.sender or sender, message.reply_to
     if rewrite_from and origin.wire != sender.wire:
         origin, reply_to = sender, reply_to or (origin,)
-    return Composed(message, origin, reply_to)
+    return Composed(message, origin, reply_to, added)
 
 
 def _addressed(message: Message, origin: Address, reply_to: tuple[Address, ...]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import MessageError
 from franking.message.address import Address, is_plain, without_refused
 from franking.message.content import crlf, gathered
-from franking.message.headers import ADDRESSED, address_field, date_now, groups_field, new_id, read_addresses
+from franking.message.headers import ADDRESSED, Added, address_field, date_now, groups_field, new_id, read_addresses
 
 if TYPE_CHECKING:
     import email.message
@@ -120,6 +120,7 @@ def from_bytes(
     *,
     sender: Address,
     rewrite_from: bool,
+    added: Added | None = None,
 ) -> Raw:
     """Make content of ready octets. What is missing is added. Raises ``MessageError``."""
     data = bytes(message)
@@ -133,10 +134,10 @@ def from_bytes(
     elif rewrite_from:
         fields = _rewritten(fields, sender)
     if b"date" not in names:
-        fields.append((b"date", b"Date: " + date_now().encode()))
+        fields.append((b"date", b"Date: " + (added.date if added else date_now()).encode()))
     message_id = _value(fields, b"message-id")
     if not message_id:
-        message_id = new_id(sender)
+        message_id = added.message_id if added else new_id(sender)
         fields = [field for field in fields if field[0] != b"message-id"]
         fields.append((b"message-id", b"Message-ID: " + message_id.encode()))
     return from_fields(fields, body, message_id, clean=clean, seven_bit=data.isascii())
@@ -188,6 +189,7 @@ def from_email(
     *,
     sender: Address,
     rewrite_from: bool,
+    added: Added | None = None,
 ) -> Raw:
     """Make content of an ``EmailMessage`` (or an older ``Message``): written down by the standard library, then as
     ``from_bytes``.
@@ -218,7 +220,7 @@ def from_email(
         raise MessageError(
             f"This {type(message).__name__} cannot be written down: {problem}", field="message"
         ) from problem
-    return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from)
+    return from_bytes(out.getvalue(), sender=sender, rewrite_from=rewrite_from, added=added)
 
 
 def _split(data: bytes, *, clean: bool) -> tuple[Fields, memoryview]:

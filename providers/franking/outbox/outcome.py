@@ -8,27 +8,17 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import (
-    ConnectError,
-    FrankingError,
-    LoginError,
-    LoginRequired,
-    RecipientsRefused,
-    SendError,
-    SettingsError,
-    Throttled,
-    TLSError,
-)
+from franking.errors import RecipientsRefused
 from franking.outbox.claims import Settlement
 from franking.outbox.entry import about, read_receipt, written
 from franking.outbox.holds import pause
-from franking.sending.retry import BEFORE_A_MESSAGE, merge, without
+from franking.sending.retry import is_the_accounts, merge, without
 
 if TYPE_CHECKING:
     from franking.provider import Receipt
     from franking.sending.queue import SendResult
 
-__all__ = ["Attempt", "after", "interrupted", "is_the_accounts"]
+__all__ = ["Attempt", "after", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +29,6 @@ class Attempt:
     result: SendResult
     now: float
     chance: float
-
-
-def is_the_accounts(error: FrankingError) -> bool:
-    """Return whether an error says that nothing of this account can leave now, whichever message is tried.
-
-    A connection that broke within a message may be that message's own doing: it waits alone, or one message could stop
-    all others.
-    """
-    if error.possibly_sent:
-        return False
-    if isinstance(error, LoginRequired | LoginError | SettingsError | TLSError | Throttled):
-        return True
-    if isinstance(error, ConnectError):
-        return error.step != "message"
-    return type(error) is SendError and error.temporary and error.step in BEFORE_A_MESSAGE
 
 
 def after(attempt: Attempt) -> Settlement:

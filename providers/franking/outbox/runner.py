@@ -26,14 +26,14 @@ from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import Holds
 from franking.outbox.lookup import Lookups
 from franking.outbox.notice import put_notice
-from franking.outbox.outcome import Attempt, after, interrupted, is_the_accounts
+from franking.outbox.outcome import Attempt, after, interrupted
 from franking.outbox.stamp import Stamps
 from franking.outbox.store import Store
 from franking.provider import Step
 from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
-from franking.sending.retry import Policy
+from franking.sending.retry import Policy, is_the_accounts
 
 if TYPE_CHECKING:
     from pathlib import Path

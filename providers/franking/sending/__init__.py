@@ -4,4 +4,25 @@ Open ``mailer.py`` first: the path that every message takes. ``pool.py`` hands s
 ``bulk.py``: ``source.py`` draws them, ``queue.py`` says what leaves when, a ``worker.py`` for each connection sends it,
 ``retry.py`` decides what an attempt leads to; ``failover.py`` lets another account send. ``explain.py`` turns evidence
 into a diagnosis, ``testsend.py`` proves that an account works. How a provider sends is in its own folder.
+
+For task queues, which hand a message out more than once, ``once.py`` has ``deliver_once``; what deliveries know of each
+other is a ``journal.py``. What a mailbox may do is kept in ``limit_places.py``'s places; whose turn it is,
+``turns.py``.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from franking.sending.once import deliver_once as deliver_once
+
+__all__ = ["deliver_once"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from franking.sending import once
+
+    return getattr(once, name)

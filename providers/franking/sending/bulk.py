@@ -22,6 +22,7 @@ from franking.sending.workers import work_off
 
 if TYPE_CHECKING:
     from franking.sending.mailer import Mailer
+    from franking.sending.turns import Turns
 
 __all__ = ["Run", "SendResult", "send_all", "send_many"]
 
@@ -37,8 +38,11 @@ def send_many(
     policy: Policy | None,
     started: Callable[[int, str], None] | None,
     stop: threading.Event,
+    turns: Turns | None = None,
 ) -> Iterator[SendResult]:
-    """Do what ``Mailer.send_many`` says: the provider's limits hold where nothing else is asked for."""
+    """Do what ``Mailer.send_many`` says: the provider's limits hold where nothing else is asked for. ``turns`` are
+    those of the mailer's own account, where one was taken before.
+    """
     check_numbers(connections, window, rate, per_day)
     limits = mailer.limits
     if connections > (limits.connections or connections):
@@ -56,6 +60,7 @@ def send_many(
         policy=policy or Policy(),
         started=started,
         stop=stop,
+        turns=turns,
         **mailer.time(),
     )
     if mailer.falls_over:

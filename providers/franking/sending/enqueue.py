@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from franking.message.prepare import Prepared
     from franking.sending.mailer import Mailer
 
-__all__ = ["draft"]
+__all__ = ["checked_key", "draft"]
 
 LONGEST_KEY = 200
 _SUBJECT = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
@@ -46,7 +46,7 @@ def draft(
             raise
     made = Draft(mailer.account.name, prepared, _subject(message, prepared))
     if key is not None:
-        made.key, made.digest = _checked_key(key), _digest(mailer.account.name, prepared.envelope, message)
+        made.key, made.digest = checked_key(key), _digest(mailer.account.name, prepared.envelope, message)
     if not_before is not None:
         made.not_before = _seconds(not_before)
     if give_up is not None:
@@ -63,7 +63,8 @@ def _unnamed() -> SettingsError:
     )
 
 
-def _checked_key(key: str) -> str:
+def checked_key(key: str) -> str:
+    """Return what names a message. Raises ``MessageError`` for what cannot."""
     if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable() or key != key.strip():
         raise MessageError(f"key: {key!r} is no key; use 1 to {LONGEST_KEY} visible characters.", field="key")
     return key

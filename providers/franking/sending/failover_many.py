@@ -73,7 +73,7 @@ def _runs(run: Run, failover: Failover) -> Iterator[Run]:
         other.pool.after_fork()
         other.pool.widen(connections)
         yield within_limits(
-            replace(run, mailer=other, connections=connections, prepare=_by(other, compose)),
+            replace(run, mailer=other, connections=connections, turns=None, prepare=_by(other, compose)),
         )
 
 

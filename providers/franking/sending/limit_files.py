@@ -3,7 +3,7 @@ its connections.
 
 A process that is killed leaves the old or the new count, and the connections that it had are free at once: the lock of
 an open file says so, and no clock. Whoever shares more than a directory stands in the place of this
-(``turns.SharedLimits``).
+(``limit_places.SharedLimits``).
 """
 
 from __future__ import annotations

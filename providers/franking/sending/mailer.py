@@ -48,10 +48,11 @@ if TYPE_CHECKING:
     from franking.outbox.store import Store
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
     from franking.sending.failover import Failover
+    from franking.sending.limit_places import Slot
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
     from franking.sending.told_steps import ToldSteps
-    from franking.sending.turns import Slot, Turns
+    from franking.sending.turns import Turns
     from franking.testing.capture import Outbox
 
 __all__ = ["Mailer"]

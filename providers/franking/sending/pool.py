@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from franking.provider import Session
-    from franking.sending.turns import Slot
+    from franking.sending.limit_places import Slot
 
 __all__ = ["Pool", "is_over"]
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from franking.errors import ConnectError, FrankingError, LoginError, RecipientsRefused, Refused, SendError, Throttled
+from franking.errors import (
+    ConnectError,
+    FrankingError,
+    LoginError,
+    LoginRequired,
+    RecipientsRefused,
+    Refused,
+    SendError,
+    SettingsError,
+    Throttled,
+    TLSError,
+)
 from franking.message.address import Envelope
 from franking.provider import Receipt
 
@@ -28,6 +39,7 @@ __all__ = [
     "decide",
     "elsewhere",
     "ended",
+    "is_the_accounts",
     "may_retry",
     "merge",
     "narrowed",
@@ -46,6 +58,21 @@ BEFORE_A_MESSAGE = ("settings", "secret", "resolve", "connect", "tls", "greet", 
 def may_retry(error: FrankingError) -> bool:
     """Return whether the very same request may be repeated: it may succeed later and was surely not accepted."""
     return isinstance(error, SendError) and error.temporary and not error.possibly_sent
+
+
+def is_the_accounts(error: FrankingError) -> bool:
+    """Return whether an error says that nothing of this account can leave now, whichever message is tried.
+
+    A connection that broke within a message may be that message's own doing: it waits alone, or one message could stop
+    all others.
+    """
+    if error.possibly_sent:
+        return False
+    if isinstance(error, LoginRequired | LoginError | SettingsError | TLSError | Throttled):
+        return True
+    if isinstance(error, ConnectError):
+        return error.step != "message"
+    return type(error) is SendError and error.temporary and error.step in BEFORE_A_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Whose turn it is: a mailer keeps to what its mailbox may do, together with every other program that sends by it.
 
 The limits are the account's keys ``per_minute``, ``per_day``, ``recipients_per_day`` and ``max_connections``, else the
-provider's facts (``limits.py``). Where the counts are kept is ``limit_files.py``'s business, or another place's that
-does the same (``SharedLimits``).
+provider's facts (``limits.py``). Where the counts are kept is another's business: ``limit_places.py``.
 """
 
 from __future__ import annotations
@@ -10,48 +9,35 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from franking.account.binding import binding_of
 from franking.errors import Evidence, FrankingError, MessageError, Throttled
-from franking.sending.counts import Counts, Turn
+from franking.sending.counts import Turn
+from franking.sending.limit_places import LoneLimits, Room
 from franking.sending.limits import KEYS, limits_of
 from franking.sending.retry import BEFORE_A_MESSAGE
 
 if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.provider import Provider, RouteFacts
+    from franking.sending.limit_places import SharedLimits, Slot
     from franking.sending.mailer import Mailer
     from franking.sending.queue import Run
 
-__all__ = ["SharedLimits", "Slot", "Turns", "mailbox_of", "turns_of", "within_limits"]
+__all__ = ["Turns", "mailbox_of", "turns_of", "within_limits"]
 
 GLANCE = 0.1
 """Seconds between two looks, while waiting, at whether the sending was broken off."""
 
+LOOK = 1.0
+"""Seconds after which somebody who waits asks again: others may have given room back."""
+
 _log = logging.getLogger("franking.limits")
-
-
-class Slot(Protocol):
-    """One of the connections that a mailbox may have."""
-
-    def release(self) -> None: ...
-
-
-class SharedLimits(Protocol):
-    """Where the counts of mailboxes are kept, for all who share it. ``mailbox`` is a text that names one."""
-
-    def take(self, mailbox: str, limits: RouteFacts, recipients: int) -> Turn:
-        """Count a message, or say how long there is no room for it."""
-        ...
-
-    def give_back(self, mailbox: str, turn: Turn) -> None: ...
-    def hold_off(self, mailbox: str, seconds: float) -> None: ...
-    def connection(self, mailbox: str, most: int) -> Slot | None: ...
 
 
 class Turns:
@@ -71,11 +57,20 @@ class Turns:
         self._counts = bool(limits.per_minute or limits.per_day or limits.recipients_per_day)
         self._required = any(account.get(key) for key in KEYS)  # somebody wrote it down
         self._clock, self._sleep = clock, sleep
+        self.had: Turn | None = None  # a turn that was taken before, and not asked for yet
 
-    def take(self, recipients: int) -> Turn:
-        """Count a message, or say how long there is no room for it. Raises ``MessageError`` for one that never has."""
+    def having(self, turn: Turn) -> Turns:
+        """Return these turns for one message that was counted already: it is its first ``turn``."""
+        its = copy(self)
+        its.had = turn
+        return its
+
+    def room(self, recipients: int) -> Room | None:
+        """Return a message's wish for a turn, None where nothing is counted. Raises ``MessageError`` for a message that
+        never has one.
+        """
         if not self._counts:
-            return Turn()
+            return None
         most = self.limits.recipients_per_day
         if most and recipients > most:
             raise MessageError(
@@ -83,25 +78,41 @@ class Turns:
                 field="to",
                 evidence=Evidence("message", reason="too-many-recipients", details={"limit": most}),
             )
+        return Room(self._shared, self.mailbox, self.limits, recipients, lambda: self.take(recipients))
+
+    def take(self, recipients: int) -> Turn:
+        """Count a message, or say how long there is no room for it. Raises ``MessageError`` for one that never has."""
+        had, self.had = self.had, None
+        if had is not None:
+            return had
+        if self.room(recipients) is None:
+            return Turn()
         try:
             return self._shared.take(self.mailbox, self.limits, recipients)
         except (FrankingError, OSError) as problem:
             if self._required:
                 raise
             _log.warning("Limits are kept by this program alone: %s", problem)
-            self._shared = _Alone()
+            self._shared = LoneLimits()
             return self._shared.take(self.mailbox, self.limits, recipients)
 
-    def wait(self, recipients: int, broken_off: Callable[[], bool]) -> Turn:
-        """Wait until a message may go, for as long as the account's ``timeout`` allows. Raises ``Throttled``."""
+    def wait(self, recipients: int, broken_off: Callable[[], bool], take: Callable[[], Turn] | None = None) -> Turn:
+        """Wait until a message may go, for as long as the account's ``timeout`` allows; ``take`` asks for its turn in
+        another way. Raises ``Throttled``.
+        """
         until = self._clock() + self._timeout
-        while (turn := self.take(recipients)).wait > 0:
+        while (turn := take() if take is not None else self.take(recipients)).wait > 0:
             left = until - self._clock()
             if turn.wait > left or broken_off():
                 raise self.throttled(turn)
-            # looked at again just after: several may have waited for the same room
-            self._sleep(min(turn.wait + 0.001, GLANCE))
+            self._rest(min(turn.wait, LOOK), broken_off)
         return turn
+
+    def _rest(self, seconds: float, broken_off: Callable[[], bool]) -> None:
+        """Wait, and a little more: several may have waited for the same room."""
+        until = self._clock() + seconds + 0.001
+        while (left := until - self._clock()) > 0 and not broken_off():
+            self._sleep(min(left, GLANCE))
 
     def throttled(self, turn: Turn) -> Throttled:
         """Return the error of a message that has no turn now."""
@@ -128,6 +139,14 @@ class Turns:
         except (FrankingError, OSError) as problem:  # it counts as used
             _log.warning("%s", problem)
 
+    def give_back(self, turn: Turn) -> None:
+        """Let a turn be free again: surely nothing was sent."""
+        if turn.at:
+            try:
+                self._shared.give_back(self.mailbox, turn)
+            except (FrankingError, OSError) as problem:  # it counts as used
+                _log.warning("%s", problem)
+
     def connection(self) -> Slot | None:
         """Wait for one of the mailbox's connections, for as long as ``timeout`` allows; None where any number may be
         had. Raises ``Throttled``.
@@ -148,33 +167,6 @@ class Turns:
             if self._clock() >= until:
                 raise self.throttled(Turn(0.0, "connections"))
             self._sleep(GLANCE)
-
-
-class _Alone:
-    """Counts in this process's memory: no directory can be written, and nobody wrote a limit down."""
-
-    def __init__(self) -> None:
-        self._lock, self._counts = threading.Lock(), Counts()
-
-    def take(self, mailbox: str, limits: RouteFacts, recipients: int) -> Turn:
-        with self._lock:
-            return self._counts.take(limits, recipients, time.time())
-
-    def give_back(self, mailbox: str, turn: Turn) -> None:
-        with self._lock:
-            self._counts.give_back(turn)
-
-    def hold_off(self, mailbox: str, seconds: float) -> None:
-        with self._lock:
-            self._counts.hold_off(time.time() + seconds)
-
-    def connection(self, mailbox: str, most: int) -> Slot | None:
-        return _Free()
-
-
-class _Free:
-    def release(self) -> None:
-        pass
 
 
 def turns_of(mailer: Mailer, *, rate: float | None = None, per_day: float | None = None) -> Turns | None:
@@ -198,8 +190,10 @@ def turns_of(mailer: Mailer, *, rate: float | None = None, per_day: float | None
 def within_limits(run: Run) -> Run:
     """Return a run that keeps to what its mailbox may do; where an application's own tests run, nobody shares it."""
     mailer, rate, per_day = run.mailer, run.rate, run.per_day
-    turns = mailer.turns
-    if turns is None:
+    turns = run.turns or mailer.turns
+    if run.turns is not None:
+        rate = per_day = None
+    elif turns is None:
         rate, per_day = rate or mailer.limits.per_minute, per_day or mailer.limits.per_day
     elif (rate, per_day) != (None, None):
         turns = turns_of(mailer, rate=rate, per_day=per_day)

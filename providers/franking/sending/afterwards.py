@@ -1,0 +1,233 @@
+"""What a process tells a shared store beside its work: what became of messages, and that it lives and still has what it
+holds. One thread does it, started when there is something to tell, ended when there is nothing for a while.
+
+What cannot be told, because the store is away, is told again until it can; ``wait`` is for those who must not go on
+before it was told. It knows neither journals nor limits: it is handed what to do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from franking.errors import FrankingError, SendError
+
+__all__ = ["Afterwards", "Held", "afterwards"]
+
+LINGER_SECONDS = 2.0
+"""How long a thread without work stays."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds before what failed is tried again, doubled each time."""
+
+EXIT_SECONDS = 10.0
+"""How long a program that ends waits for what it still has to tell."""
+
+_log = logging.getLogger("franking.shared")
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """Something that is this process's for ``lease`` seconds, and again each time ``renew`` says so. ``lost`` is called
+    where it is somebody else's by now.
+    """
+
+    renew: Callable[[], bool]
+    lease: float
+    lost: Callable[[], object]
+    clock: Callable[[], float]
+    since: float
+    due: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.due = self.since + self.lease / 3
+
+    @property
+    def lapsed(self) -> bool:
+        """Return whether it may be somebody else's: this process stood still, or the store was away."""
+        return self.clock() >= self.since + self.lease
+
+
+def _clock() -> float:
+    """Return seconds that go on while the machine sleeps, where the system counts them."""
+    return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
+
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+class Afterwards:
+    """Tell things in the order in which they came, and renew what is held. Safe to share between threads; a forked
+    child begins anew.
+    """
+
+    def __init__(self, clock: Callable[[], float] = _clock) -> None:
+        self.clock = clock
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._acts: deque[Callable[[], object]] = deque()
+        self._held: set[Held] = set()
+        self._thread: threading.Thread | None = None
+        self._failed = self._failures = 0  # ever, and since it last went well
+        self._closing = False
+        self._problem: FrankingError | None = None
+        self._not_before = 0.0
+
+    def do(self, act: Callable[[], object]) -> None:
+        """Have something told soon."""
+        with self._ready():
+            self._acts.append(act)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until everything is told. Raises what keeps it from being told, a ``FrankingError``."""
+        if self._pid == os.getpid() and not self._acts:  # told: nearly always
+            return
+        with self._ready():
+            failed, self._not_before = self._failed, 0.0
+            if self._thread is not None:
+                self._changed.wait_for(lambda: not self._acts or self._failed > failed, seconds)
+            if not self._acts:
+                return
+            problem = copy(self._problem)
+        raise problem or SendError("What became of earlier messages could not be written down yet.", temporary=True)
+
+    def hold(self, renew: Callable[[], bool], lease: float, since: float, lost: Callable[[], object]) -> Held:
+        """Renew something until it is let go; ``since`` is when it was asked for, by ``clock``."""
+        held = Held(renew, lease, lost, self.clock, since)
+        with self._ready():
+            self._held.add(held)
+        return held
+
+    def let_go(self, held: Held) -> None:
+        with self._ready(begin=False):
+            self._held.discard(held)
+
+    @contextmanager
+    def holding(self, renew: Callable[[], bool], lease: float, since: float) -> Iterator[None]:
+        """Renew something for as long as this block takes."""
+        held = self.hold(renew, lease, since, _nothing)
+        try:
+            yield
+        finally:
+            self.let_go(held)
+
+    @contextmanager
+    def _ready(self, *, begin: bool = True) -> Iterator[None]:
+        """Hold the lock, and see to it that the thread runs and looks."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._changed:
+            if begin and self._thread is None:
+                thread = threading.Thread(target=self._run, name="franking-afterwards", daemon=True)
+                with suppress(RuntimeError):  # this computer has no more threads: who waits is told
+                    thread.start()
+                    self._thread = thread
+            yield
+            self._changed.notify_all()
+
+    def close(self, seconds: float = EXIT_SECONDS) -> None:
+        """Wait until everything is told, and for the end of the thread. Raises as ``wait``."""
+        try:
+            self.wait(seconds)
+        finally:
+            with self._ready(begin=False):
+                self._closing, thread = True, self._thread
+            if thread is not None:
+                thread.join(seconds)
+            self._closing = False
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        idle_since = self.clock()
+        while True:
+            with self._changed:
+                now = self.clock()
+                due = [held for held in self._held if held.due <= now]
+                act = self._acts[0] if self._acts and self._not_before <= now else None
+                if not due and act is None:
+                    idle = not self._acts and not self._held
+                    if self._closing or (idle and now - idle_since > LINGER_SECONDS):
+                        self._thread = None
+                        return
+                    self._changed.wait(self._rest(now))
+                    continue
+            idle_since = now
+            for held in due:
+                self._renew(held)
+            if act is not None:
+                self._tell(act)
+
+    def _rest(self, now: float) -> float:
+        moments = [held.due for held in self._held]
+        if self._acts:
+            moments.append(self._not_before)
+        return max(0.001, min([now + LINGER_SECONDS, *moments]) - now)
+
+    def _renew(self, held: Held) -> None:
+        asked = self.clock()
+        try:
+            mine = held.renew()
+        except Exception as problem:  # noqa: BLE001  (whatever it is: others must go on being renewed)
+            _log.warning("What this program holds could not be renewed: %s", problem)
+            held.due = asked + min(FIRST_PAUSE, held.lease / 3)
+            return
+        held.since, held.due = asked, asked + held.lease / 3
+        if not mine:
+            self.let_go(held)
+            held.lost()
+
+    def _tell(self, act: Callable[[], object]) -> None:
+        problem: FrankingError | None = None
+        try:
+            act()
+        except FrankingError as failure:
+            problem = failure
+        except Exception:  # noqa: BLE001  (a mistake in the program: it would be made again)
+            _log.exception("What became of a message could not be written down.")
+        with self._changed:
+            self._problem = problem
+            if problem is None:
+                self._failures = 0
+                self._acts.popleft()
+            else:
+                _log.warning("What became of a message could not be written down yet: %s", problem)
+                pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10))
+                self._failures += 1
+                self._failed += 1
+                self._not_before = self.clock() + pause
+            self._changed.notify_all()
+
+
+def _nothing() -> None:
+    """Do nothing about what is lost: who has it finds out."""
+
+
+def afterwards(of: Any) -> Afterwards:
+    """Return what tells things to one store: all who share the store share it."""
+    return _known.get(of) or _known.setdefault(of, Afterwards())
+
+
+_known: WeakKeyDictionary[Any, Afterwards] = WeakKeyDictionary()
+_all: WeakSet[Afterwards] = WeakSet()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for one in list(_all):
+        with suppress(FrankingError):
+            one.close()

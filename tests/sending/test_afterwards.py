@@ -1,0 +1,142 @@
+"""What is told beside the work: in its order, again until it can be, and never forgotten by who must wait for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from franking.errors import SendError
+from franking.sending import afterwards as module
+from franking.sending.afterwards import Afterwards, afterwards
+
+
+@pytest.fixture
+def teller() -> Iterator[Afterwards]:
+    one = Afterwards()
+    yield one
+    one.close()
+    assert one._thread is None
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def away() -> None:
+    raise SendError("away", temporary=True)
+
+
+def test_it_is_told_in_its_order_and_the_thread_ends(teller: Afterwards, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.01)
+    told: list[int] = []
+    for number in range(50):
+        teller.do(lambda number=number: told.append(number))  # type: ignore[misc]
+    teller.wait()
+    assert told == list(range(50))
+    soon(lambda: teller._thread is None)
+    teller.do(lambda: told.append(99))
+    teller.wait()
+    assert told[-1] == 99
+
+
+def test_who_must_wait_hears_why_and_what_failed_is_told_later(teller: Afterwards) -> None:
+    failing = threading.Event()
+    failing.set()
+    told: list[str] = []
+    teller.do(lambda: told.append("first"))
+    teller.do(lambda: away() if failing.is_set() else told.append("second"))
+    teller.do(lambda: told.append("third"))
+    for _ in range(2):
+        with pytest.raises(SendError, match="away"):
+            teller.wait()
+    assert told == ["first"]
+    failing.clear()
+    teller.wait()
+    assert told == ["first", "second", "third"]
+
+
+def test_a_mistake_in_the_program_is_logged_once(teller: Afterwards, caplog: pytest.LogCaptureFixture) -> None:
+    teller.do(lambda: 1 / 0)
+    teller.wait()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_is_held_is_renewed_until_it_is_lost_or_let_go(teller: Afterwards) -> None:
+    answers, asked = [True, None, True, False], threading.Semaphore(0)
+
+    def renew() -> bool:
+        asked.release()
+        answer = answers.pop(0)
+        if answer is None:
+            away()
+        return bool(answer)
+
+    lost = threading.Event()
+    held = teller.hold(renew, 0.03, teller.clock(), lost.set)
+    assert lost.wait(60)
+    assert not answers
+    assert not teller._held
+    with teller.holding(lambda: bool(asked.release()) or True, 0.03, teller.clock()):
+        for _ in range(6):
+            assert asked.acquire(timeout=60)
+    assert not teller._held
+    assert held.lapsed or held.clock() < held.since + held.lease
+
+
+def test_what_was_not_renewed_lapses(teller: Afterwards) -> None:
+    held = teller.hold(lambda: True, 60, teller.clock() - 61, lambda: None)
+    soon(lambda: not held.lapsed)
+    teller.let_go(held)
+    held.since -= 61
+    assert held.lapsed
+
+
+def no_threads(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_threads_who_must_wait_is_told(teller: Afterwards, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_threads)
+        teller.do(lambda: told.append(1))
+        with pytest.raises(SendError, match="could not be written down yet"):
+            teller.wait()
+        with pytest.raises(SendError, match="could not be written down yet"):
+            teller.wait()
+    teller.do(lambda: told.append(2))
+    teller.wait()
+    assert told == [1, 2]
+
+
+def test_a_forked_child_begins_anew(teller: Afterwards, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_threads)
+        teller.do(lambda: told.append(1))
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    teller.wait()  # the parent's is the parent's
+    teller.do(lambda: told.append(2))
+    teller.wait()
+    assert told == [2]
+
+
+def test_those_of_one_store_share_it_and_it_is_closed_at_the_end() -> None:
+    class Store:
+        pass
+
+    store = Store()
+    told: list[int] = []
+    assert afterwards(store) is afterwards(store)
+    assert afterwards(store) is not afterwards(Store())
+    afterwards(store).do(lambda: told.append(1))
+    module._at_exit()
+    assert told == [1]
+    assert afterwards(store)._thread is None
