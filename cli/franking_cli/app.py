@@ -23,6 +23,7 @@ COMMANDS = {
     "send-many": "Send many messages from JSON lines or CSV; resumes.",
     "explain": "Say what an error of another program means, pasted or piped.",
     "recommend": "Say which provider and settings suit a host or an address.",
+    "check-domain": "Say whether receivers will trust your mail: SPF, DKIM, DMARC.",
     "register": "Make an application of your own known to Google or Microsoft.",
     "login": "Sign in, or store a password.",
     "logout": "Forget a password or a sign-in.",

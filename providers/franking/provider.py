@@ -78,6 +78,7 @@ __all__ = [
     "RouteFacts",
     "Secret",
     "SecretStore",
+    "SenderFacts",
     "Session",
     "ShowsCodes",
     "Step",
@@ -245,6 +246,36 @@ class RouteFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderFacts:
+    """How receivers tell that a mail service may send for somebody's domain: what its own pages say to publish.
+
+    ``spf`` is the record for a domain that has none yet; ``includes`` are further names that permit the same servers.
+    ``selectors`` are the names of the DKIM keys that it signs with for a customer's domain; ``certain``: there are no
+    others. ``signs``: False where it signs with a domain of its own, which says nothing for the customer's. ``switch``
+    is a sentence that says where signing is switched on. ``name`` is what ``--via`` calls it, where not by a host.
+    """
+
+    title: str
+    spf: str
+    name: str = ""
+    includes: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
+    certain: bool = False
+    signs: bool = True
+    switch: str = ""
+
+    @property
+    def include(self) -> str:
+        """Return the name of the SPF record that permits its servers."""
+        return next(word.removeprefix("include:") for word in self.spf.split() if word.startswith("include:"))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of all SPF records that permit its servers."""
+        return frozenset((self.include, *self.includes))
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """How to recognise a provider, and what its routes are. Matching is by whole labels, never by substring.
 
@@ -261,8 +292,9 @@ class Facts:
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
     and the settings that they stand for. ``device``: one may sign in with a code on another device. ``client`` and
-    ``app_password`` are the roads into a mailbox. ``numbers`` are what the answers of its sign-in are told by: regular
-    expressions, by the name of the evidence's detail.
+    ``app_password`` are the roads into a mailbox. ``sending`` is what tells receivers that it
+    may send for a domain. ``numbers`` are what the answers of its sign-in are told by: regular expressions, by the name
+    of the evidence's detail.
     """
 
     routes: tuple[RouteFacts, ...]
@@ -278,6 +310,7 @@ class Facts:
     device: bool = False
     client: ClientFacts | None = None
     app_password: AppPasswordFacts | None = None
+    sending: SenderFacts | None = None
     login_key: str = "username"
     url_form: str = "mailbox"
     schemes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ size), Thunderbird's autoconfig data (hosts, MX names).
 from __future__ import annotations
 
 from franking.account.fields import Field
-from franking.provider import AppPasswordFacts, ClientFacts, Errand, Facts, RouteFacts
+from franking.provider import AppPasswordFacts, ClientFacts, Errand, Facts, RouteFacts, SenderFacts
 from franking.smtp.fields import PORTS
 
 API, SMTP = "gmail-api", "gmail-smtp"
@@ -126,6 +126,15 @@ FACTS = Facts(
             window=True,
             why="Ordinary SMTP with many messages on one connection; asks for full access to the mailbox.",
         ),
+    ),
+    sending=SenderFacts(  # support.google.com/a/answer/33786 (SPF) and 174124 (DKIM)
+        "Google",
+        spf="v=spf1 include:_spf.google.com ~all",
+        name="google",
+        selectors=("google",),
+        certain=True,
+        switch="In the Google Admin console (admin.google.com), under Apps, Google Workspace, Gmail, Authenticate "
+        "email: generate the record, publish it, then start authentication.",
     ),
     hosts=(_HOST, "smtp.googlemail.com"),
     mail_domains=("gmail.com", "googlemail.com"),

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from franking.account.account import Account
 from franking.account.fields import Field
 from franking.errors import SettingsError
-from franking.provider import ClientFacts, Errand, Facts, RouteFacts
+from franking.provider import ClientFacts, Errand, Facts, RouteFacts, SenderFacts
 from franking.smtp.fields import TRANSPORT_FIELDS
 
 __all__ = ["CLOUDS", "CONSUMER_DOMAINS", "Cloud", "authority", "graph_root", "personal", "scopes"]
@@ -145,6 +145,17 @@ NUMBER = r"\bAADSTS(\d{4,9})\b"
 
 FACTS = Facts(
     numbers={"aadsts": NUMBER},
+    sending=SenderFacts(  # learn.microsoft.com/defender-office-365: email-authentication-{spf,dkim}-configure
+        "Microsoft 365",
+        spf="v=spf1 include:spf.protection.outlook.com -all",
+        name="microsoft",
+        includes=("spf.protection.office365.us", "spf.protection.partner.outlook.cn"),
+        selectors=("selector1", "selector2"),
+        certain=True,
+        switch="In the Microsoft Defender portal (security.microsoft.com), under Email & collaboration, Policies & "
+        "rules, Threat policies, Email authentication settings, DKIM: publish the two CNAME records that it shows, "
+        "then switch signing on for the domain.",
+    ),
     oauth=True,
     device=True,
     sent_folder="save_to_sent",

@@ -16,6 +16,9 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from franking.provider import SenderFacts
 
 __all__ = ["Server", "Service", "Table", "find", "service_at", "table"]
 
@@ -49,7 +52,7 @@ class Service:
 
     ``username``: ``address`` (the whole address), ``local-part`` (what stands before the @), ``literal`` (always the
     same word), ``own`` (the service gives one out) or ``none``. ``remarks`` are codes of texts; ``oauth`` tells that it
-    takes access tokens too.
+    takes access tokens too. ``sending`` is what tells receivers that it may send for a domain.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Service:
     literal: str | None = None
     remarks: tuple[str, ...] = ()
     oauth: bool = False
+    sending: SenderFacts | None = None
     sources: tuple[str, ...] = ()
 
     def login(self, address: str | None) -> str | None:
@@ -89,8 +93,14 @@ class Table:
 def _services(rows: list[dict[str, object]]) -> Iterator[Service]:
     for row in rows:
         servers = tuple(Server(*server) for server in row.pop("servers"))  # type: ignore[attr-defined]
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-        yield Service(servers=servers, **values)  # type: ignore[arg-type]
+        values = _frozen(row)
+        if "sending" in values:
+            values["sending"] = SenderFacts(**_frozen(row["sending"]))
+        yield Service(servers=servers, **values)
+
+
+def _frozen(row: Any) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 @lru_cache(maxsize=1)
