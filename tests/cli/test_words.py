@@ -111,8 +111,8 @@ def test_a_sentence_with_values() -> None:
 
 def test_the_same_places_in_what_the_facts_say() -> None:
     for language in OTHERS:
-        table = entries(language, "said.")
-        for english, other in (*table["sentences"].items(), *table["details"].items()):
+        tables = [*entries(language, "said.").values(), *entries(language, "errors.").values()]
+        for english, other in (pair for table in tables for pair in table.items()):
             assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
             assert not re.search(r"(?<!\w)[kosuvzKOSUVZ] (?=\w)", other), other
 

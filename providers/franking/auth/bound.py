@@ -92,7 +92,7 @@ def _error(account: Account, why: str, *, key: str | None = None, **details: str
     repair = login_command(account)
     how = f"store it anew with: {repair}"
     if account.words[1:]:
-        how = f"save the changed settings, then {how}"
+        how = f"save the changed settings, then store it anew with: {repair}"
     return SettingsError(
         f"{why}. Nothing was sent there. If it should be, {how}",
         step="secret",

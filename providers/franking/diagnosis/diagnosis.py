@@ -79,11 +79,13 @@ class Diagnosis:
         hints lead the remedies.
         """
         language = self.language if language is None else language
-        words = texts.entry(self.code, language)
-        own = (_remedy(text, self.values) for text in words["remedies"])
+        words, values = texts.entry(self.code, language), self.values
+        if isinstance(problem := values.get("problem"), str):
+            values = {**values, "problem": texts.said(problem, language)}  # an error's own sentence
+        own = (_remedy(text, values) for text in words["remedies"])
         return Words(
-            title=texts.fill(words["title"], self.values) or self.code,
-            cause=texts.fill(words["cause"], self.values) or "",
+            title=texts.fill(words["title"], values) or self.code,
+            cause=texts.fill(words["cause"], values) or "",
             remedies=(
                 *(hint.remedy(language) for hint in self.values.get("hints", ())),
                 *(remedy for remedy in own if remedy.text),

@@ -45,38 +45,65 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
 
 
 def said(sentence: str, language: str, section: str = "sentences") -> str:
-    """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) in
-    a language, from ``said.<language>.toml``; as it is where that lacks it. A key with ``{places}`` is a template;
-    what stands at ``{reason}`` is such a sentence itself. The section ``details`` has what steps tell.
+    """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) or
+    that an error says in a language, from ``said.<language>.toml`` and ``errors.<language>.toml``; as it is where they
+    lack it. A key with ``{places}`` is a template; what stands at ``{reason}`` and at ``{hint}`` is such a sentence
+    itself. The section ``details`` has what steps tell.
     """
-    table = entries(language, "said.").get(section, {})
-    if sentence in table:
-        return str(table[sentence])
-    for pattern, template in _said_templates(language, section):
-        if match := pattern.fullmatch(sentence):
-            places = match.groupdict()
-            if "reason" in places:
-                places["reason"] = said(places["reason"], language)
+    return _said(sentence, language, section, _DEEPEST)
+
+
+def _said(sentence: str, language: str, section: str, depth: int) -> str:
+    table = _said_table(language, section)
+    if sentence in table or not depth:
+        return str(table.get(sentence, sentence))
+    for parts, template in _said_templates(language, section):
+        if (places := _values_in(sentence, parts)) is not None:
+            for name in _SENTENCES.intersection(places):
+                places[name] = _said(places[name], language, section, depth - 1)
             return template.format(**places)
     return sentence
 
 
+_DEEPEST = 4  # sentences within sentences: a line, its field, what is wrong with it, and why
+_SENTENCES = frozenset({"reason", "hint"})
+
+
 @lru_cache(maxsize=16)
-def _said_templates(language: str, section: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Return what matches a sentence with its values filled in, and that sentence's template in the language."""
-    table = entries(language, "said.").get(section, {})
-    return tuple((_matching(english), str(text)) for english, text in table.items() if "{" in english)
+def _said_table(language: str, section: str) -> Mapping[str, Any]:
+    files = (entries(language, prefix) for prefix in ("said.", "errors."))
+    return {key: text for file in files for key, text in file.get(section, {}).items()}
 
 
-def _matching(template: str) -> re.Pattern[str]:
-    parts, seen = [], set[str]()
-    for place, part in enumerate(re.split(r"\{(\w+)\}", template)):
-        if place % 2 == 0:
-            parts.append(re.escape(part))
-        else:
-            parts.append(f"(?P={part})" if part in seen else f"(?P<{part}>.+?)")
-            seen.add(part)
-    return re.compile("".join(parts))
+@lru_cache(maxsize=16)
+def _said_templates(language: str, section: str) -> tuple[tuple[list[str], str], ...]:
+    """Return each English template, words and names in turn, and its twin in the language."""
+    table = _said_table(language, section)
+    return tuple((re.split(r"\{(\w+)\}", english), str(text)) for english, text in table.items() if "{" in english)
+
+
+def _values_in(sentence: str, parts: list[str]) -> dict[str, str] | None:
+    """Return what stands at a template's places in a sentence, each as short as can be, what is quoted whole; None
+    where it does not fit.
+
+    By hand, for it takes time in proportion to the length whatever a server wrote, which a regular expression does not.
+    """
+    end = len(sentence) - len(parts[-1])
+    if not (sentence.startswith(parts[0]) and sentence.endswith(parts[-1])):
+        return None
+    values: dict[str, str] = {}
+    at = len(parts[0])
+    for name, words in zip(parts[1::2], parts[2::2], strict=True):
+        last = words is parts[-1]
+        quoted = sentence.find(sentence[at], at + 1) if sentence[at : at + 1] in ("'", '"') else at
+        found = end if last else sentence.find(words, max(quoted, at) + 1, end)
+        if found <= at:
+            return None
+        value = sentence[at:found]
+        if values.setdefault(name, value) != value:
+            return None
+        at = found + len(words)
+    return values
 
 
 def languages() -> tuple[str, ...]:

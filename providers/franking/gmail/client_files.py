@@ -50,8 +50,8 @@ def read_client(path: str | None) -> Client:
     Raises ``SettingsError`` (reasons ``client-secrets-…``) that says what it is instead.
     """
     if not path:
-        what = f"a gmail account needs the JSON file of an OAuth client to sign in with. {_CREATE}"
-        raise _wrong("client_secrets", "unset", None, what)
+        needed = f"a gmail account needs the JSON file of an OAuth client to sign in with. {_CREATE}"
+        raise _error("client_secrets", "unset", needed, needed, {})
     data = _json("client_secrets", path)
     part = data.get("installed")
     if not isinstance(part, dict):
@@ -143,9 +143,10 @@ def _other_file(data: Mapping[str, Any]) -> tuple[str, str]:
     return "other", f"is JSON, but not an OAuth client's file. {_CREATE}"
 
 
-def _wrong(key: str, reason: str, path: str | None, what: str) -> SettingsError:
-    sentence, details = f"{key}: {what}", {}
-    if path:
-        sentence, details = f"{key}: {path!r} {what}", {"path": path}
+def _wrong(key: str, reason: str, path: str, what: str) -> SettingsError:
+    return _error(key, reason, f"{path!r} {what}", what, {"path": path})
+
+
+def _error(key: str, reason: str, words: str, what: str, details: Mapping[str, str]) -> SettingsError:
     evidence = Evidence("settings", text=what, reason=f"{key.replace('_', '-')}-{reason}", details=details)
-    return SettingsError(sentence, field=key, evidence=evidence)
+    return SettingsError(f"{key}: {words}", field=key, evidence=evidence)

@@ -192,9 +192,8 @@ def login(
     details |= {"username": credentials.username, "mechanisms": list(offered)}
     usable = [name for name in wanted if name.upper() in offered]
     if not usable:
-        reason, what = "auth-not-offered", "no login at all"
-        if offered:
-            reason, what = "no-mechanism", f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}"
+        reason = "no-mechanism" if offered else "auth-not-offered"
+        what = f"only {', '.join(offered)}, not {' or '.join(wanted).upper()}" if offered else "no login at all"
         evidence = Evidence("sasl", reason=reason, details={**details, "wanted": list(wanted)})
         raise LoginError(f"A login was asked for, but the server offers {what}.", evidence=evidence)
     # in no variable: this frame is in what is raised
