@@ -47,11 +47,13 @@ def show_step(console: Console, step: Step) -> None:
         console.passing(f"  … {console.said(step.name)}{share}")
         return
     symbol, style = _SYMBOLS[step.status]
-    head, detail = f"{console.style(symbol, style)} {console.said(step.name):<9}", visible(step.detail)
-    if step.status == "failed":
-        detail = console.spoken(console.said(step.detail))
-    elif step.name not in ("greet", "accepted"):  # which tell the server's own words
-        detail = console.spoken(console.said(step.detail, "details"))
+    head = f"{console.style(symbol, style)} {console.said(step.name):<9}"
+    detail = visible(step.detail)
+    from franking.diagnosis.texts import step_said
+
+    told = step_said(step.name, step.status, step.detail, console.words.language)
+    if told != step.detail:
+        detail = console.spoken(told)
     took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
     if room < 20:
@@ -114,7 +116,7 @@ def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -
             hang="  ",
         )
     for warning in receipt.warnings:
-        console.say(f"! {visible(warning)}", "warn", hang="  ")
+        console.say(f"! {console.spoken(console.said(warning))}", "warn", hang="  ")
     last = "".join(step.detail for step in steps[-1:])
     seen = last and last in receipt.reply and len(visible(last)) <= _room(console)
     if receipt.reply and not seen:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from diagnosis.raised import VALUE, raised
 from franking.diagnosis import texts
 from franking.diagnosis.diagnosis import Diagnosis, Hint
 from franking.diagnosis.languages import base_language
@@ -106,3 +107,34 @@ def test_an_unknown_language_names_the_known(language: str) -> None:
 )
 def test_what_a_tag_asks_for(tag: str, base: str) -> None:
     assert base_language(tag) == base
+
+
+WITHIN = {
+    "/etc/franking/accounts.toml: VALUE": "a place before another error's sentence",
+    "VALUE, [accounts.VALUE]: VALUE": "likewise",
+    "VALUE, [providers.VALUE]: VALUE": "likewise",
+    "/etc/franking/accounts.toml, [providers.VALUE]: VALUE": "likewise",
+    "account URL: VALUE": "likewise",
+    "relay.VALUE": "the section before a field's own sentence",
+    "relay.listen.VALUE": "likewise",
+    "relay.users.VALUE.VALUE": "likewise",
+    "The server name VALUE VALUE.": "the ends stand in a table, see test_said.py",
+    "VALUE cannot be reached: VALUE.": "likewise",
+}
+"""Sentences that have no words of their own but these, and why."""
+
+
+def own_words(sentence: str) -> str:
+    """Return the words of a sentence that are its own: without values and a field's name before it."""
+    return re.sub(rf"^[\w.]+: |{VALUE}|\W", "", sentence)
+
+
+def test_every_sentence_that_is_raised_has_its_czech() -> None:
+    found = [each for each in raised() if own_words(each.sentence)]
+    assert len(found) > 400, "the code is read no more"
+    missing = [
+        f"{where}  {sentence}"
+        for where, sentence in found
+        if sentence not in WITHIN and texts.said(sentence, "cs") == sentence
+    ]
+    assert not missing, "\n".join(("say it in diagnosis/texts/errors.cs.toml:", *missing))

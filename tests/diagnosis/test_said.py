@@ -1,4 +1,6 @@
-"""What errors say, in Czech: every sentence that the code can raise, those within sentences, and a server's words."""
+"""What errors and steps say, in Czech: sentences within sentences, those of tables, and a server's words. That every
+sentence has its Czech is in ``test_languages.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +11,14 @@ import re
 
 import pytest
 
-from diagnosis.raised import VALUE, modules, raised
-from franking.diagnosis.texts import entries, said
+from diagnosis.raised import modules
+from franking.diagnosis.texts import entries, said, step_said
 from franking.errors import SettingsError
 from franking.net import http_errors, tcp
+from franking.outbox.entry import STATES
+from franking.provider import Step
 from franking.sending import turns
 from franking.smtp import connection
-
-WITHIN = {
-    "/etc/franking/accounts.toml: VALUE": "a place before another error's sentence",
-    "VALUE, [accounts.VALUE]: VALUE": "likewise",
-    "VALUE, [providers.VALUE]: VALUE": "likewise",
-    "/etc/franking/accounts.toml, [providers.VALUE]: VALUE": "likewise",
-    "account URL: VALUE": "likewise",
-    "relay.VALUE": "the section before a field's own sentence",
-    "relay.listen.VALUE": "likewise",
-    "relay.users.VALUE.VALUE": "likewise",
-    "The server name VALUE VALUE.": "the ends stand in a table, see below",
-    "VALUE cannot be reached: VALUE.": "likewise",
-}
-"""Sentences that have no words of their own but these, and why."""
-
-
-def own_words(sentence: str) -> str:
-    """Return the words of a sentence that are its own: without values and a field's name before it."""
-    return re.sub(rf"^[\w.]+: |{VALUE}|\W", "", sentence)
-
-
-def test_every_sentence_that_is_raised_has_its_czech() -> None:
-    found = [each for each in raised() if own_words(each.sentence)]
-    assert len(found) > 400, "the code is read no more"
-    missing = [
-        f"{where}  {sentence}"
-        for where, sentence in found
-        if sentence not in WITHIN and said(sentence, "cs") == sentence
-    ]
-    assert not missing, "\n".join(missing)
 
 
 def test_every_czech_sentence_is_of_one_that_is_said() -> None:
@@ -109,3 +83,20 @@ def test_whatever_a_server_says_is_read_once(piece: str) -> None:
     words = "The server asks for less, or for later: " + piece * 10_000
     assert said(words, "cs") == f"Server chce méně, nebo později: {piece * 10_000}"
     assert said(piece * 10_000, "cs") == piece * 10_000
+
+
+@pytest.mark.parametrize(
+    ("step", "czech"),
+    [
+        (Step("tls", "ok", detail="TLS 1.3, certificate valid until 2030-01-01"), "certifikát platí do 2030-01-01"),
+        (Step("greet", "ok", detail="the name is empty"), "the name is empty"),
+        (Step("connect", "failed", detail="x port 25 did not answer in time."), "x port 25 včas neodpověděl."),
+    ],
+)
+def test_what_a_step_tells(step: Step, czech: str) -> None:
+    assert step_said(step.name, step.status, step.detail, "cs").endswith(czech)
+    assert step_said(step.name, step.status, step.detail, "en") == step.detail
+
+
+def test_every_state_of_the_outbox_has_its_czech() -> None:
+    assert {*STATES, "held (x)"} == {each for each in (*STATES, "held (x)") if said(each, "cs", "states") != each}

@@ -63,7 +63,7 @@ def list_entries(
             console.answer(found)
         else:
             for name, number in found.items():
-                console.data(f"{name:<10}{number:>8}")
+                console.data(f"{console.said(name, 'states'):<14}{number:>8}")
         return
     entries = box.list(state=state, account=account, limit=limit, before=before)
     if console.json_output:
@@ -76,9 +76,9 @@ def list_entries(
 
 
 def _cells(console: Console, entry: OutboxEntry) -> tuple[str, ...]:
-    state = entry.state
+    state = console.said(entry.state, "states")
     if entry.held:
-        state = f"held ({entry.held})"
+        state = console.said(f"held ({entry.held})", "states")
     to = ", ".join(entry.to[:2])
     if len(entry.to) > 2:
         to += console.words("outbox.more", number=len(entry.to) - 2)
@@ -153,7 +153,7 @@ def run(
             if console.json_output:
                 console.answer(entry.as_dict())
             else:
-                console.say(f"{entry.id}  {entry.state:<9}  {visible(', '.join(entry.to))}")
+                console.say(f"{entry.id}  {console.said(entry.state, 'states'):<10}  {visible(', '.join(entry.to))}")
 
     box = Outbox()
     if once and not console.json_output:

@@ -49,7 +49,7 @@ def run(
 
         results = probe_ports(_host(console, found), ca_file=ca_file, timeout=timeout)
         conclusion = advice(results, language=language)
-        found = filled_in(found, results)
+        found = filled_in(found, results, language=language)
     if console.json_output:
         answer = found.as_dict()
         if probe:
@@ -127,7 +127,7 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
 
 
 def _show_port(console: Console, result: Probed) -> None:
-    words = [result.tls, result.problem]
+    words = [console.said(result.tls, "details"), console.said(result.problem)]
     if result.answers:
         words.insert(0, phrase("security", result.security, language=console.language))
     symbol, style = "✗", "bad"

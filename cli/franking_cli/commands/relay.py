@@ -134,9 +134,10 @@ class _Screen:
                 console.say(console.words("relay.refused", **said), "warn")
             case "login-failed":
                 wrong = console.words("relay.wrong-login", user=repr(values["user"]), client=values["client"])
-                console.say(console.spoken("; ".join(filter(None, (wrong, values["hint"])))), "warn")
+                hint = console.said(values["hint"] or "")
+                console.say(console.spoken("; ".join(filter(None, (wrong, hint)))), "warn")
             case "warning":
-                console.say(visible(values["text"]), "warn")
+                console.say(console.spoken(console.said(values["text"])), "warn")
             case _:
                 pass
 

@@ -20,7 +20,7 @@ from typing import Any
 from franking.diagnosis.languages import base_language, in_folder
 from franking.text import visible
 
-__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages", "names", "said"]
+__all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages", "names", "said", "step_said"]
 
 Text = str | list[str]
 
@@ -63,6 +63,13 @@ def _said(sentence: str, language: str, section: str, depth: int) -> str:
                 places[name] = _said(places[name], language, section, depth - 1)
             return template.format(**places)
     return sentence
+
+
+def step_said(name: str, status: str, detail: str, language: str) -> str:
+    """Return what a step of a send tells in a language; the server's own words are told as they are."""
+    if status == "failed":
+        return said(detail, language)
+    return detail if name in ("greet", "accepted") else said(detail, language, "details")
 
 
 _DEEPEST = 4  # sentences within sentences: a line, its field, what is wrong with it, and why

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from franking.diagnosis.texts import said
 from franking.discovery.input import parse_target
 from franking.discovery.recommendation import Finding, Recommendation, password_provider, phrase
 from franking.errors import Evidence, FrankingError, SettingsError
@@ -109,8 +110,10 @@ def _probe_port(host: str, port: int, security: str, timeout: float, ca_file: st
     return Probed(port, security, True, trusted, seen.auth, seen.size, seen.tls, seen.greeting)
 
 
-def filled_in(recommendation: Recommendation, found: Sequence[Probed]) -> Recommendation:
-    """Return a recommendation with the best way as its settings, where nothing but the ports told one."""
+def filled_in(recommendation: Recommendation, found: Sequence[Probed], *, language: str = "en") -> Recommendation:
+    """Return a recommendation with the best way as its settings, where nothing but the ports told one, and the sentence
+    for it in a language.
+    """
     if recommendation.provider is not None or not found or not found[0].usable:
         return recommendation
     best, kind = found[0], password_provider()
@@ -122,7 +125,7 @@ def filled_in(recommendation: Recommendation, found: Sequence[Probed]) -> Recomm
         "security": best.security,
         "username": None,
     }
-    words = advice(found)
+    words = advice(found, language=language)
     return replace(
         recommendation,
         provider=kind.name,
@@ -143,7 +146,7 @@ def advice(found: Sequence[Probed], *, language: str = "en") -> str:
     best = found[0]
     security = say("security", best.security)
     if not best.usable:
-        return say("probe", "untrusted", port=best.port, security=security, problem=best.problem)
+        return say("probe", "untrusted", port=best.port, security=security, problem=said(best.problem, language))
     if best.security == "none":
         return say("probe", "plain-only", port=best.port)
     if not best.auth:

@@ -86,7 +86,8 @@ class Actions(Visit):
         try:
             to = Address.parse(to).address
         except ValueError as problem:
-            draft.wrong("to", self.say("wrong.to", problem=problem) if to else self.say("wrong.to-empty"))
+            told = self.say.told(problem)
+            draft.wrong("to", self.say("wrong.to", problem=told) if to else self.say("wrong.to-empty"))
         account = self._account(draft)
         password = self.password(draft, account, needed=True) if account is not None else None
         if account is None or draft.errors:
@@ -178,7 +179,7 @@ class Actions(Visit):
                 save_password(self.store, account, password.reveal())
                 self.visitor.typed.pop(draft.saved.name if draft.saved is not None else "", None)
         except (FrankingError, OSError) as problem:
-            return self.show(draft, status=422, said=str(problem))
+            return self.show(draft, status=422, said=self.say.told(problem))
         draft.saved, draft.name, draft.password = account, account.name, ""
         self.visitor.used(once)
         if self.page.after_save is not None:
@@ -215,7 +216,7 @@ class Actions(Visit):
                 client.check(file.name)
                 self._check_endpoints(data, draft)
             except SettingsError as problem:
-                draft.wrong("client_file", str(problem).replace(file.name, self.say("field.client_file")))
+                draft.wrong("client_file", self.say.told(problem).replace(file.name, self.say("field.client_file")))
         return data
 
     def _check_endpoints(self, data: bytes, draft: Draft) -> None:

@@ -165,7 +165,7 @@ class Draft:
         try:
             return Account(name=name, provider=self.provider.name, sender=sender, **settings)
         except SettingsError as problem:
-            self.wrong(problem.field or "from", str(problem))
+            self.wrong(problem.field or "from", self.words.told(problem))
             return None
 
     def _sender(self) -> Address | None:
@@ -176,7 +176,7 @@ class Draft:
         try:
             return Address.parse(text)
         except ValueError as problem:
-            self.wrong("from", self.words("wrong.from", problem=problem))
+            self.wrong("from", self.words("wrong.from", problem=self.words.told(problem)))
             return None
 
     def _settings(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Draft:
             return known.read(text)
         except SettingsError as problem:
             code = f"wrong.{key}"
-            self.wrong(key, self.words(code) if self.words.known(code) else str(problem))
+            self.wrong(key, self.words(code) if self.words.known(code) else self.words.told(problem))
             return None
 
     def _route(self, text: str) -> str | None:

@@ -209,7 +209,7 @@ class SettingsPage:
 
     def _broken(self, request: Request, text: str) -> Response:
         say = words(self.language_for(request))
-        return self._note(500, text, say, {})
+        return self._note(500, say.told(text), say, {})
 
     def _note(self, status: int, text: str, say: Any, headers: dict[str, str]) -> Response:
         context = {"say": say, "title": self.title or say("page.title"), "text": text, "status": status}

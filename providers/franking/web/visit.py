@@ -57,7 +57,7 @@ class Visit:
         try:
             every = list(self.accounts.list())
         except FrankingError as problem:
-            self._problem = str(problem)
+            self._problem = self.say.told(problem)
             every = []
         return every if self.page.only is None else [name for name in self.page.only if name in every]
 
@@ -83,7 +83,7 @@ class Visit:
             try:
                 saved = self.accounts.get(name)
             except FrankingError as problem:
-                self._problem = str(problem)
+                self._problem = self.say.told(problem)
             except KeyError:  # removed meanwhile
                 saved = None
         if saved is not None and forms.named(saved.provider) is None:
@@ -96,7 +96,7 @@ class Visit:
             try:
                 draft.defaults = self.accounts.defaults(chosen.name)
             except FrankingError as problem:
-                self._problem = str(problem)
+                self._problem = self.say.told(problem)
         if saved is None:
             draft.fill_new()
         elif saved.provider == chosen.name:
@@ -177,12 +177,12 @@ class Visit:
     def saving_problem(self, draft: Draft) -> str | None:
         """Return why nothing can be saved now, or None."""
         if self._problem is None and isinstance(self.accounts, KnowsProblems):
-            self._problem = self.accounts.problem()
+            self._problem = self.say.told(self.accounts.problem() or "") or None
         if self._problem is None and draft.saved is not None:
             try:
                 self.store.load(draft.saved.name)
             except FrankingError as problem:
-                self._problem = str(problem)
+                self._problem = self.say.told(problem)
         return self._problem
 
     def version(self, draft: Draft, names: list[str]) -> str:
@@ -266,5 +266,5 @@ class Visit:
                 draft.wrong("password", self.say("wrong.password-empty"))
         except SettingsError as problem:
             elsewhere = problem.evidence is not None and problem.evidence.reason == "bound-elsewhere"
-            draft.wrong("password", self.say("wrong.password-elsewhere") if elsewhere else str(problem))
+            draft.wrong("password", self.say("wrong.password-elsewhere") if elsewhere else self.say.told(problem))
         return None

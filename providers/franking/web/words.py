@@ -8,21 +8,35 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from franking.diagnosis import texts
 from franking.diagnosis.languages import Sentences, base_language, first_known, in_folder
+
+if TYPE_CHECKING:
+    from franking.provider import Step
 
 __all__ = ["FOLDER", "Words", "best_language", "languages", "spoken", "words"]
 
 FOLDER: Any = files("franking.web") / "texts"
 
-Words = Sentences
+
+class Words(Sentences):
+    """The page's own sentences, and in its language those that the library says in English."""
+
+    def told(self, sentence: object) -> str:
+        """Return what an error says, or a receipt's warning."""
+        return texts.said(str(sentence), self.language)
+
+    def detail(self, step: Step) -> str:
+        """Return what a step tells."""
+        return texts.step_said(step.name, step.status, step.detail, self.language)
 
 
 @cache
 def words(language: str) -> Words:
     """Return the words of one language."""
-    return Sentences(FOLDER, language)
+    return Words(FOLDER, language)
 
 
 def languages() -> tuple[str, ...]:
