@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import api, compose, grid, grow, outbox, report, smtp, startup
+from benchmarks import api, compose, grid, grow, outbox, page, relay, report, smtp, startup
 from benchmarks.peers import environment, peers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -62,6 +62,12 @@ BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
         "claiming, many rows": ("ratio", "≤", 1.5),
         **{f"25 MB, peak memory, {route}": ("MiB", "≤", 8.0) for route in ("SMTP", "Gmail", "Graph")},
     },
+    "relay": {
+        "times faster than Postfix that holds them": ("ratio", "≥", 1.0),
+        "times faster than aiosmtpd that writes and fsyncs": ("ratio", "≥", 3.0),
+        "processor time beside aiosmtpd with an empty handler": ("ratio", "≤", 0.6),
+    },
+    "settings page": {"first page, ms more than an empty one": ("ms", "≤", 3.0)},
     "start-up": {
         "import franking": ("ratio", "≤", 1.3),
         "franking --help": ("ratio", "≤", 1.15),
@@ -87,6 +93,8 @@ def budgets(*, quick: bool) -> str:
         if quick
         else outbox.measure()
     )
+    sent["relay"] = relay.measure(number=2, count=5, rounds=1) if quick else relay.measure()
+    sent["settings page"] = page.measure(count=3) if quick else page.measure()
     sent["start-up"] = startup.measure(rounds=1 if quick else 20)
     return report.budgets(sent, BUDGETS)
 

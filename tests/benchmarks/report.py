@@ -24,7 +24,9 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
                 continue
             value = row[column]
             holds = value >= number if relation == "≥" else value <= number
-            unit = " MiB" if "MiB" in column or "MiB" in name else "" if column in ("round_trips", "count") else " ×"
+            unit = {"round_trips": "", "count": "", "MiB": " MiB", "ms": " ms"}.get(column, " ×")
+            if "MiB" in name:
+                unit = " MiB"
             lines.append(
                 f"| {part}: {name} | {value:.2f}{unit} | {relation} {number:g} | {'holds' if holds else '**missed**'} |"
             )

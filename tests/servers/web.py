@@ -41,6 +41,15 @@ class Authority:
         self._ca.issue_cert(*names, not_after=until).configure_cert(made)
         return made
 
+    def files(self, directory: Path, *names: str) -> tuple[str, str]:
+        """Write a key and the chain of its certificate for these names, for a server that wants files."""
+        certificate = self._ca.issue_cert(*names)
+        key, chain = directory / "key.pem", directory / "chain.pem"
+        certificate.private_key_pem.write_to_path(key)
+        for number, pem in enumerate(certificate.cert_chain_pems):
+            pem.write_to_path(chain, append=bool(number))
+        return str(key), str(chain)
+
 
 @dataclass
 class Request:

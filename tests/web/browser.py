@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -13,7 +15,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-__all__ = ["Browser", "Element", "Page"]
+__all__ = ["Browser", "Element", "Page", "until"]
 
 _VOID = {"input", "meta", "link", "br", "img", "hr"}
 
@@ -139,16 +141,18 @@ class Page:
 
 
 class Browser:
-    """Ask a server at ``port``; ``origin`` is what it calls itself."""
+    """Ask a server at ``port``; ``host`` is what it calls itself. With ``tls`` over https."""
 
-    def __init__(self, port: int, *, host: str | None = None) -> None:
-        self.port, self.host = port, host or f"127.0.0.1:{port}"
+    def __init__(self, port: int, *, host: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.port, self.host, self.tls = port, host or f"127.0.0.1:{port}", tls
         self.cookies: dict[str, str] = {}
         self.page: Page | None = None
 
     def ask(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Page:
         """Ask once; nothing is followed."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        if self.tls is not None:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.tls)
         sent = {"Host": self.host, **(headers or {})}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -195,7 +199,18 @@ class Browser:
         """Post fields as a form of this page does."""
         own = {
             "Content-Type": "application/x-www-form-urlencoded",
-            "Origin": f"http://{self.host}",
+            "Origin": f"{'https' if self.tls else 'http'}://{self.host}",
             "Sec-Fetch-Site": "same-origin",
         }
         return self.ask("POST", target, urlencode(fields).encode(), {**own, **(headers or {})})
+
+
+def until(browser: Browser, path: str, wanted: str, seconds: float = 60) -> Page:
+    """Look at a page until something is on it."""
+    end = time.monotonic() + seconds
+    while True:
+        page = browser.ask("GET", path)
+        if wanted in page.text or time.monotonic() > end:
+            assert wanted in page.text, page.text
+            return page
+        time.sleep(0.05)

@@ -12,6 +12,7 @@ import pytest
 from franking.web.local import LocalPage
 from franking_cli.settings_server import SettingsServer
 from servers.smtp import SmtpServer
+from servers.web import Authority
 from web.browser import Browser
 
 
@@ -48,6 +49,11 @@ def served() -> Iterator[Callable[..., Served]]:
 @pytest.fixture
 def browser(served: Callable[..., Served]) -> Browser:
     return served().browser()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import load
+from franking.auth.redirect import _PASTES
 from franking.auth.secret import Grant
 from franking.auth.store import open_store
 from franking.web import SettingsPage
@@ -22,13 +22,8 @@ from servers.google import Google
 from servers.microsoft import CLIENT, Microsoft
 from servers.person import browse
 from servers.web import Authority
-from web.browser import Browser, Page
+from web.browser import until
 from web.conftest import Served
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture
@@ -49,17 +44,6 @@ def microsoft(tmp_path: Path, authority: Authority) -> Iterator[Microsoft]:
         settings = made.settings()
         editing.save(Account(name="office", provider="outlook", sender="jan@contoso.com", **settings))
         yield made
-
-
-def until(browser: Browser, path: str, wanted: str, seconds: float = 15) -> Page:
-    """Look at a page until something is on it."""
-    end = time.monotonic() + seconds
-    while True:
-        page = browser.ask("GET", path)
-        if wanted in page.text or time.monotonic() > end:
-            assert wanted in page.text, page.text
-            return page
-        time.sleep(0.05)
 
 
 def test_in_this_browser(google: Google, served: Callable[..., Served]) -> None:
@@ -94,10 +78,37 @@ def test_by_a_pasted_address(google: Google, served: Callable[..., Served]) -> N
 
 
 def test_what_was_pasted_may_be_wrong(google: Google, served: Callable[..., Served]) -> None:
+    """It is told why, and the same sign-in takes the right address."""
     browser = served(account="g").browser()
+    page = browser.press("signin", way="pasted")
+    url = unescape(page.id("signin-url")["href"])
+    assert page.id("pasted").get("aria-invalid") is None
+    for pasted, why in (
+        ("http://127.0.0.1/?state=other&code=abc", "belongs to another sign-in"),
+        ("what?", "neither the address that the browser ended at nor a code"),
+    ):
+        page = browser.press("signin", pasted=pasted)
+        assert why in page.id("signin-said-1").text and page.id("pasted")["aria-invalid"] == "true"
+        assert unescape(page.id("signin-url")["href"]) == url
+    assert open_store().load("g") is None
+    ended = browse(url, google.authority.ca_file, stop_at_loopback=True)
+    assert "Signed in as me@gmail.com" in browser.press("signin", pasted=ended).text
+
+
+def test_why_a_paste_was_wrong_is_told_in_czech(google: Google, served: Callable[..., Served]) -> None:
+    browser = served(account="g", language="cs").browser()
     browser.press("signin", way="pasted")
-    page = browser.press("signin", pasted="http://127.0.0.1/?state=other&code=abc")
-    assert page.root.one(role="alert", data_colour="red")["data-code"] == "login.code-refused"
+    page = browser.press("signin", pasted="what?")
+    assert page.id("signin-said-1").text.startswith("To není adresa, na které prohlížeč skončil")
+
+
+def test_a_paste_that_is_wrong_again_and_again_ends_it(google: Google, served: Callable[..., Served]) -> None:
+    browser = served(account="g").browser()
+    page = browser.press("signin", way="pasted")
+    for _ in range(_PASTES):
+        assert page.has("pasted")
+        page = browser.press("signin", pasted="what?")
+    assert page.root.one(role="alert", data_colour="red")["data-code"] == "login.paste-not-understood"
     assert open_store().load("g") is None
 
 

@@ -30,16 +30,19 @@ class SignIn:
     """One sign-in of ``account``, begun at once. It is also the ``LoginUI`` that the provider talks to.
 
     ``url`` is where the person signs in, ``code`` what they type there (device). ``asking`` is ``pasted`` or
-    ``confirm`` while an answer is waited for, ``question`` what is asked. At the end ``who`` or ``diagnosis`` is there.
+    ``confirm`` while an answer is waited for, ``question`` what is asked, ``shown`` what was said since the last
+    answer. At the end ``who`` or ``diagnosis`` is there.
     """
 
     interactive = True
+    asks_again = True
 
     def __init__(self, account: Account, provider: Provider, store: SecretStore, way: str) -> None:
         self.account, self.way = account, way
         self.no_browser, self.device = way == "pasted", way == "device"
         self.url = self.code = self.asking = self.question = ""
         self.shown: list[str] = []
+        self.again = False  # an answer was of no use: why, is shown
         self.over = False
         self.who: str | None = None
         self.diagnosis: Diagnosis | None = None
@@ -62,6 +65,8 @@ class SignIn:
             if not self.asking:
                 return
             self._answer, self.asking, self.question = text, "", ""
+            self.again = True
+            self.shown.clear()
             self._changed.notify_all()
         self.settle(30.0)
 
