@@ -288,3 +288,42 @@ def test_odd_lists_of_addresses_are_read_soon() -> None:
     assert content_of(many).recipients == ("a@b.cz",)
     with pytest.raises(MessageError, match="cannot be read"):
         content_of(b"To: " + b"(" * 5000 + b"\n\nx")
+
+
+@pytest.mark.parametrize("size", [60, 2 << 16])
+@pytest.mark.parametrize(
+    ("end", "clean"),
+    [(b"x\r\n", True), (b"x\n", False), (b"x\r", False), (b"x\n\r", False), (b"\r\r\n", False), (b"\r\n\n", False)],
+)
+@pytest.mark.parametrize("octet", [b".", b"\xe9"])
+def test_odd_line_ends_and_eight_bits_are_found_wherever_they_stand(
+    size: int, end: bytes, clean: bool, octet: bytes
+) -> None:
+    head = USUAL.replace(b"{}", b"").removesuffix(b"hi\r\n")
+    for at in (len(head), size - len(end) - 1, size // 2 - 1, size // 2 - 2, size // 2 - 3, size // 2):
+        filled = head.ljust(at, b"y") + octet + end
+        octets = filled + b"z" * (size - len(filled))
+        content = content_of(octets)
+        left = b"".join(content.chunks(bcc=False))
+        whole = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        if not whole.endswith(b"\n"):
+            whole += b"\r\n"
+        assert left == b"".join(content.chunks(bcc=True)) == whole
+        assert (left == octets + b"\r\n" * (not octets.endswith(b"\n"))) is clean
+        assert content.size == len(whole)
+        assert (content.eight_bit, content.smtputf8) == (octet != b".", False)
+
+
+def test_what_lacks_nothing_leaves_uncopied_and_an_api_gets_it_in_pieces() -> None:
+    octets = USUAL.replace(b"{}", b"") + b"x\r\n" * 100_000
+    content = content_of(octets)
+    assert [chunk is octets for chunk in content.chunks(bcc=False)] == [True]
+    assert max(map(len, content.chunks(bcc=True))) < len(octets) // 2
+    assert b"".join(content.chunks(bcc=True)) == octets
+
+
+def test_recipients_of_a_usual_header_are_all_found() -> None:
+    for name in (b"To: ", b"TO:", b"tO :", b"Cc:\t", b"cC \t: "):
+        octets = USUAL.replace(b"{}", name + b"k@b.cz,\r\n l@b.cz\r\nTo: m@b.cz\r\n")
+        assert set(content_of(octets).recipients) >= {"k@b.cz", "l@b.cz", "m@b.cz"}, name
+        assert sent(octets) == octets

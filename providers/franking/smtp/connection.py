@@ -258,13 +258,12 @@ class Connection:
 
     # — writing —
 
-    def write(self, data: bytes, enough: Callable[[], bool] | None = None) -> None:
+    def write(self, data: bytes | memoryview, enough: Callable[[], bool] | None = None) -> None:
         """Hand octets to the kernel, all of them, reading meanwhile what the server says.
 
-        While nothing can leave, ``enough`` is asked after everything that was read: True ends the writing half way (a
-        server that refuses in the middle of a content may read no more of it).
+        While nothing can leave, ``enough`` is asked now and then: True ends the writing half way (a server that refuses
+        in the middle of a content may read no more of it).
         """
-        self.offered = self.sent + len(data)
         done = self._send(data)
         if done < len(data):
             self._write_on(memoryview(data)[done:], enough)
@@ -274,21 +273,23 @@ class Connection:
             readable, writable = self._wait(self.timeout, write=True)
             if not readable and not writable:
                 raise self.failure("timeout")
-            if readable and self.take():
-                if enough is not None and enough():
-                    return
-                if self.reader.partial:
-                    self._patience_left()
+            if readable and self.take() and self.reader.partial:
+                self._patience_left()
+            if enough is not None and enough():
+                return
             if writable:
                 left = left[self._send(left) :]
 
     def _send(self, data: bytes | memoryview) -> int:
+        self.offered = self.sent + len(data)
         try:
             done = self._sock.send(data)
         except self._reading_first:
+            self.offered = self.sent
             self._wait(self.timeout)
             return 0
         except self._nothing:
+            self.offered = self.sent
             return 0
         except OSError as problem:
             # raised by a signal's handler, perhaps when the octets had left: ``offered`` counts then
@@ -299,6 +300,7 @@ class Connection:
                     pass
             raise self._broken(problem) from None
         self.sent += done
+        self.offered = self.sent
         self._more_to_come = False
         return done
 

@@ -21,7 +21,7 @@ from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.smtp.protocol import Capabilities, Reply
 from franking.smtp.transaction import BODY, Asked, Misfit, Transaction
-from franking.smtp.writer import Writer
+from franking.smtp.writer import Octets, Writer
 
 __all__ = ["Misfit", "Pipeline", "Transaction"]
 
@@ -51,7 +51,7 @@ class Pipeline:
         self._outstanding: deque[tuple[Transaction, Asked]] = deque()  # what replies are owed for
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
-        self.script: Iterator[bytes] | None = None  # what is left of the last message to write
+        self.script: Iterator[Octets] | None = None  # what is left of the last message to write
         # the last reply to what leaves at once, where all is well
         self._last_yes = range(200, 300) if self.chunking else range(354, 355)
 
@@ -86,7 +86,7 @@ class Pipeline:
 
     # — what goes out —
 
-    def outgoing(self) -> bytes:
+    def outgoing(self) -> Octets:
         """Return the next octets that may leave, or ``b""`` until a reply comes. Octets returned before count as handed
         to the kernel.
         """
@@ -117,11 +117,13 @@ class Pipeline:
 
     # — what comes back —
 
-    def receive_all(self, replies: deque[Reply]) -> None:
-        """Take all these replies out of the queue; what follows the connection's end stays there. Raises ``Misfit``."""
+    def receive_all(self, replies: deque[Reply], sent: int | None = None) -> None:
+        """Take all these replies out of the queue; what follows the connection's end stays there. ``sent`` octets were
+        handed to the kernel. Raises ``Misfit``.
+        """
         while replies and not self.closing:
             if not self._receive_yes(replies):
-                self.receive(replies.popleft())
+                self.receive(replies.popleft(), sent)
 
     def _receive_yes(self, replies: deque[Reply]) -> bool:
         """Take the replies to all that left at once, if they are all there and all say yes: half the price of one by
@@ -148,20 +150,23 @@ class Pipeline:
             transaction.hear_all(last)
         return True
 
-    def receive(self, reply: Reply) -> None:
-        """Take the next reply. Raises ``Misfit`` when it answers nothing, or answers what cannot be."""
+    def receive(self, reply: Reply, sent: int | None = None) -> None:
+        """Take the next reply; by default all octets that were given out are ``sent``. Raises ``Misfit`` when it
+        answers nothing, or answers what cannot be.
+        """
         if not self._outstanding:
             raise Misfit(reply)
+        written = self._writer.offset if sent is None else sent
         transaction, asked = self._outstanding.popleft()
         if reply.code == 421:
             self._cut_off(transaction, asked, reply)
         elif asked is BODY:
-            problem = transaction.hear_final(reply, self._writer.offset)
+            problem = transaction.hear_final(reply, written)
             if problem is None:
                 self._accept(transaction, reply)
             else:
                 # it refuses before it has heard all: what is left of the content has nowhere to go
-                self.closing = transaction.begun(self._writer.offset)
+                self.closing = transaction.begun(written)
                 self._fail(transaction, problem)
         else:
             transaction.hear(asked, reply)

@@ -21,6 +21,7 @@ from franking.smtp.connection import Connection
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Capabilities, readable
 from franking.smtp.transaction import Misfit, Transaction
+from franking.smtp.writer import Octets
 
 if TYPE_CHECKING:
     from franking.smtp.progress import Progress
@@ -65,7 +66,7 @@ class SmtpSession:
         self._last_heard = self._opened = clock()
         self._pid = os.getpid()
         self._busy = threading.Lock()
-        self._held: list[bytes] = []  # what may leave and was not handed over yet
+        self._held: list[Octets] = []  # what may leave and was not handed over yet
         self._weight = 0  # its octets
         self._rejected: deque[tuple[Any, FrankingError]] = deque()  # what ended before it became a transaction
         self._progress: Progress | None = None
@@ -294,10 +295,18 @@ class SmtpSession:
         """Write everything that was gathered, in one piece, and hear what has been answered meanwhile."""
         if not self._held:
             return
-        octets = b"".join(self._held)
+        *before, last = self._held
         self._held.clear()
         self._weight = 0
-        self._exchange(self._connection.write, octets, self._hear)
+        if before and len(last) > FLIGHT:  # too much to be copied: only its beginning leaves with what stands before it
+            before.append(last[:FLIGHT])
+            self._exchange(self._connection.write, b"".join(before), self._hear)
+            if self._pipeline.closing:
+                return
+            last = last[FLIGHT:]
+        elif before:
+            last = b"".join((*before, last))
+        self._exchange(self._connection.write, last, self._hear)
 
     def _wait(self) -> None:
         """Wait until the server says something."""
@@ -343,7 +352,7 @@ class SmtpSession:
     def _take_replies(self) -> None:
         """Give the pipeline every reply that has come. Raises ``ConnectError`` for one that does not fit."""
         try:
-            self._pipeline.receive_all(self._connection.reader.replies)
+            self._pipeline.receive_all(self._connection.reader.replies, self._connection.sent)
         except Misfit as misfit:
             problem = self._connection.failure("unexpected-reply", kind="smtp", text=str(misfit.reply))
             self._pipeline.doubt(problem, misfit.reply)

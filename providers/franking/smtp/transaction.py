@@ -199,7 +199,7 @@ class Transaction:
     def hear_final(self, reply: Reply, written: int) -> FrankingError | None:
         """Take the reply to the content; None accepts the message. Raises ``Misfit``.
 
-        ``written`` octets of the stream have been given out to be sent.
+        ``written`` octets of the stream have left.
         """
         self.heard = True
         kind = reply.code // 100

@@ -19,9 +19,12 @@ from franking.smtp.protocol import Capabilities, DotStuffer
 from franking.smtp.replies import refusal
 from franking.smtp.transaction import BODY, DATA, MAIL, RCPT, RSET, Asked, Transaction
 
-__all__ = ["BATCH", "ONE_FLIGHT", "Writer"]
+__all__ = ["BATCH", "ONE_FLIGHT", "PIECE", "Octets", "Writer"]
+
+Octets = bytes | memoryview
 
 ONE_FLIGHT = 65536  # octets of content that leave before the recipients are answered (section 8 of the design)
+PIECE = 1 << 17  # octets of a content that are copied at most
 BATCH = 100  # recipients per group: Gmail takes no more per message, and a server that has enough is noticed soon
 
 
@@ -50,7 +53,7 @@ class Writer:
         self._log = log
         self._clock = clock
 
-    def script(self, transaction: Transaction) -> Iterator[bytes]:
+    def script(self, transaction: Transaction) -> Iterator[Octets]:
         """Return the octets of a message; ``b""`` stands for: not before everything sent so far is answered.
 
         Going on raises what reading the content raises.
@@ -87,7 +90,7 @@ class Writer:
         self.dirty = True
         return lines, asked
 
-    def _envelope(self, transaction: Transaction) -> Iterator[bytes]:
+    def _envelope(self, transaction: Transaction) -> Iterator[Octets]:
         """MAIL and RCPT in groups (the last with DATA, where it may); ends when all is answered, DATA too."""
         lines, asked = self._commands(transaction)
         batch = BATCH if len(transaction.envelope.recipients) > BATCH else len(lines)
@@ -122,7 +125,7 @@ class Writer:
             while self._outstanding:
                 yield b""
 
-    def _chunk(self, transaction: Transaction) -> Iterator[bytes]:
+    def _chunk(self, transaction: Transaction) -> Iterator[Octets]:
         """BDAT LAST: its size is a promise, so that a content which breaks it ends the connection."""
         if transaction.result is not None:
             return
@@ -138,14 +141,15 @@ class Writer:
             if left < 0:
                 break
             if chunk:
-                yield chunk
+                # what the application holds whole is handed on from where it is
+                yield memoryview(chunk) if len(chunk) > PIECE else chunk
         if left:
             raise MessageError(
                 "The message changed its size while it was being sent; was a file written to meanwhile?",
                 field="attachments",
             )
 
-    def _data(self, transaction: Transaction) -> Iterator[bytes]:
+    def _data(self, transaction: Transaction) -> Iterator[Octets]:
         """Dot-stuffed content behind a 354. Without an accepted recipient a lone dot ends it (RFC 2920 §3.1)."""
         reply = transaction.data_reply
         if reply is None:
@@ -168,7 +172,12 @@ class Writer:
                 continue
             if held:
                 yield stuffer.feed(held)
-            held = chunk
+            # what may be stuffed is copied, so never all that the application holds at once
+            done = 0
+            while len(chunk) - done > PIECE:
+                yield stuffer.feed(chunk[done : done + PIECE])
+                done += PIECE
+            held = chunk[done:]
         last = stuffer.feed(held) + stuffer.end()
         transaction.end_content(self.offset + len(last))
         yield last
