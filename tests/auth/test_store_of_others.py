@@ -519,7 +519,7 @@ def test_a_password_that_finds_no_room_is_told_and_leaves_nothing(
     with files_up_to(20):
         assert run(["login", "smtp://jana@127.0.0.1?from=a@b.cz&name=shop", "--password-stdin"]) == 2
     out, err = capsys.readouterr()
-    assert "could not be written: File too large" in err
+    assert "could not be written: File too large" in " ".join(err.split())  # broken where the path's length has it
     assert "canary" not in out + err
     assert [path.suffix for path in open_store().directory.iterdir()] == [".lock"]
 

@@ -124,7 +124,7 @@ def test_a_journal_that_cannot_grow_stops_everything(smtp_server: Start, tmp_pat
 
     done = process(url(server.port), str(path), "--window", "8", stdout=subprocess.PIPE, preexec_fn=small_files)
     assert done.returncode == 2, done.stderr
-    assert "the journal cannot be written" in done.stderr
+    assert "the journal cannot be written" in " ".join(done.stderr.split())  # broken where the path's length has it
     accepted = {
         result["line"] for result in map(json.loads, done.stdout.splitlines()) if result["outcome"] == "accepted"
     }
