@@ -38,7 +38,7 @@ make directories at the top.
 BY_ROUTE = "?route="
 """What stands between the name of an account and that of a route of its provider which is not its own."""
 
-_SECTIONS = ("outbox", "relay", "routes")
+_SECTIONS = ("alerts", "log", "outbox", "relay", "routes")
 _TOP = ("default", "providers", "accounts", *_SECTIONS)
 _OWN = ("provider", "from")
 
@@ -220,7 +220,8 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
 
 def _refuse_commands(config: Config, info: os.stat_result) -> None:
     """Raise ``SettingsError`` where a file that others may write to names a command: they would have it run as us."""
-    where = [
+    where = ["[alerts] command"] if config.sections.get("alerts", {}).get("command") else []
+    where += [
         f"[{group}.{name}] {key.name}"
         for group, tables in (("accounts", config.tables), ("providers", config.defaults))
         for name, table in tables.items()

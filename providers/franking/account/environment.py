@@ -1,11 +1,14 @@
-"""The environment variables that belong to accounts, and what a program that is started must not get of them."""
+"""The environment variables that belong to accounts, and what a program that is started must not get of them; where
+programs keep what they remember.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
-__all__ = ["secret_names", "secret_variable", "setting_variable"]
+__all__ = ["secret_names", "secret_variable", "setting_variable", "state_folder"]
 
 _SECRETS = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
 
@@ -23,3 +26,13 @@ def setting_variable(provider: str, key: str) -> str:
 def secret_names(environ: Mapping[str, str]) -> list[str]:
     """Return the variables that hold secrets: they are no business of any program that is started."""
     return [name for name in environ if name.startswith(_SECRETS)]
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """Return where programs of this user keep what they remember: ``$FRANKING_STATE_DIR``, else the system's place."""
+    if named := environ.get("FRANKING_STATE_DIR"):
+        # no pathlib: a program that only sends does without its 3 ms
+        return os.path.join(os.getcwd(), os.path.expanduser(named))
+    import platformdirs
+
+    return platformdirs.user_state_dir("franking", appauthor=False)

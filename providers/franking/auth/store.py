@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from franking.account.binding import binding_of
+from franking.account.environment import state_folder
 from franking.atomic import held, locked, make_private, not_made, sweep, unusable, write_whole
 from franking.auth import encryption
 from franking.auth.secret import Grant, Password
@@ -343,11 +344,7 @@ def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
 
 def state_directory(environ: Mapping[str, str]) -> Path:
     """Return where programs of this user keep what they remember: ``$FRANKING_STATE_DIR``, else the system's place."""
-    if named := environ.get("FRANKING_STATE_DIR"):
-        return Path(named).expanduser().absolute()
-    import platformdirs
-
-    return platformdirs.user_state_path("franking", appauthor=False)
+    return Path(state_folder(environ))
 
 
 def save_password(store: SecretStore, account: Account, password: str) -> None:

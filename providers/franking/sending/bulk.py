@@ -49,6 +49,7 @@ def send_many(
         words = "%s takes at most %d connections at once, not %d."
         logging.getLogger("franking.mailer").warning(words, mailer.provider.title, limits.connections, connections)
         connections = limits.connections or connections
+    mailer.record.ask()
     mailer.pool.after_fork()
     mailer.pool.widen(connections)
     run = Run(

@@ -163,6 +163,7 @@ class Failover:
             self.mailer.explain(error)
         if error.diagnosis is not None:
             reason = error.diagnosis.title
+        self.mailer.record.failing(error)
         if self.resting() is not None:
             return reason  # sends that were under way together fail together: that counts once
         now, failures = self.clock(), int(self._known().get("failures", 0)) + 1

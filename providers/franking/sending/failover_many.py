@@ -70,6 +70,7 @@ def _runs(run: Run, failover: Failover) -> Iterator[Run]:
     yield within_limits(replace(run, prepare=lambda message: taken_off(compose(message))))
     for other in failover.others:
         connections = min(run.connections, other.limits.connections or run.connections)
+        other.record.ask()
         other.pool.after_fork()
         other.pool.widen(connections)
         yield within_limits(

@@ -31,6 +31,7 @@ from franking.provider import Steps, needs_secret, silent
 from franking.redaction import veiled
 from franking.registry import provider as find_provider
 from franking.sending.pool import Pool
+from franking.sending.record import Record
 from franking.sending.watched_secret import WatchedSecret
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Mailer:
         self.secret_given, self.store = secret is not None, store
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
         self._outbox: Store | None = None
+        self.record = Record(account, own=secret is None)
         self._watched = WatchedSecret(account, self.provider, secret, store)
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -119,9 +121,8 @@ class Mailer:
         """
         with self.explained():
             prepared = self.prepare(message, envelope=envelope)
-            if self.falls_over:
-                return self.failover.send(prepared, self._send)
-            return self._send(prepared)
+            with self.record.of(prepared, self.explain) as kept:
+                return kept(self.failover.send(prepared, self._send) if self.falls_over else self._send(prepared))
 
     def _send(self, prepared: Prepared) -> Receipt:
         """Send with this account, whatever comes of it."""
@@ -337,6 +338,7 @@ class Mailer:
 
     def open(self) -> Session:
         """Open a new session, logged in; the caller closes it. ``borrow`` is what one usually wants."""
+        self.record.on = capturing is None
         if not self.account.enabled:
             from franking.account.repair import switched_off
 
@@ -381,8 +383,7 @@ class Mailer:
         self.pool.close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
-        """Break off every send under way, or that of one thread, or the ``send_many`` that was given ``stop``; from any
-        thread.
+        """Break off, from any thread, every send, or one thread's, or the ``send_many`` that was given ``stop``.
 
         Each ends with an error that says whether it may have been accepted; no further message is drawn. True: nobody
         needs to wait for that, for all of it was still waiting for its first session.

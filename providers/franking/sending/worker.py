@@ -115,6 +115,7 @@ class Worker:
                     for job, outcome in outcomes:
                         if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
                             self._failures, self._carried = 0, True  # nearly every message: nothing to decide
+                            self.run.mailer.record.accepted(outcome, job.prepared)
                             result = self._result(job, "accepted", outcome, None)
                             # between this and the yield no interruption can come: they come with calls
                             del drawn.unsettled[job.index]
@@ -211,6 +212,7 @@ class Worker:
         assert decision.error is not None
         self.run.mailer.made_up_for(INSTEAD)
         self.run.mailer.explain(decision.error)
+        self.run.mailer.record.failing(decision.error)
         self.jobs.close_for(decision.error)
         self.jobs.again(decision)
         return ()
@@ -263,8 +265,13 @@ class Worker:
         error = decision.error
         if isinstance(error, RecipientsRefused):
             error.refused = {**job.refused, **error.refused}
+        record = self.run.mailer.record
         if error is not None:
             self.run.mailer.explain(error)
+        if decision.outcome == "accepted" and decision.receipt is not None:
+            record.accepted(decision.receipt, job.prepared)
+        elif error is not None:
+            record.failed(error, job.prepared, decision.outcome)
         return self._result(job, decision.outcome, decision.receipt, error)
 
     def _result(self, job: Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
