@@ -74,6 +74,7 @@ _TYPES = {
     "float": "number",
     "bool": "`true`, `false`",
     "list": "list of texts",
+    "date": "date",
     "names": "list of names",
 }
 

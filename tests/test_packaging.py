@@ -48,7 +48,7 @@ def sources() -> set[str]:
         if path.is_file() and "__pycache__" not in path.parts
     }
     docs = ROOT / "docs"
-    pages = [*docs.glob("*.md"), *docs.glob("outbox/*"), *docs.glob("relay/*")]
+    pages = [*docs.glob("*.md"), *docs.glob("outbox/*"), *docs.glob("health/*"), *docs.glob("relay/*")]
     return code | {f"franking_cli/manual/{page.relative_to(docs).as_posix()}" for page in pages}
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "Tell where each secret is, how old, and what repairs it.",
     "accounts": "List, show, add, remove, enable or disable accounts.",
     "settings": "Set accounts up and test them, in a browser.",
+    "health": "Look whether mail can be sent; tell what changed.",
     "outbox": "What waits to be sent, what became of it; deliver it.",
     "relay": "An SMTP server for old programs and devices.",
     "docs": "Show a page of the manual, here in the terminal.",

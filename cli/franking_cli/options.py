@@ -181,7 +181,7 @@ def _first_line() -> str:
 # --- flags ------------------------------------------------------------------------------------------------------------
 
 _FLAGS = {"sender": "--from"}  # all others are called as their keys are
-_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "list": "A,B", "names": "A,B"}
+_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "date": "YYYY-MM-DD", "list": "A,B", "names": "A,B"}
 # what a form for e-mail settings asks, in its order: shown before all else
 _FORM = ("provider", "sender", "host", "port", "security", "username", "no_auth")
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from franking.account.account import Account
 from franking.account.config import load
-from franking.account.fields import Field
+from franking.account.fields import CLIENT_SECRET_EXPIRES, Field
 from franking.discovery.recommend import better_provider, server_settings
 from franking.errors import SettingsError
 from franking.message.address import Address
@@ -28,6 +28,7 @@ __all__ = [
     "ask",
     "ask_client",
     "ask_client_value",
+    "ask_day",
     "ask_field",
     "ask_login",
     "ask_name",
@@ -278,3 +279,13 @@ def ask_recipient(console: Console, draft: Draft, answer: str | None = None, *, 
     question = console.words("setup.test-to")
     found = ask(console, question, Address.parse, answer=answer, default=default, flag="--to")
     draft.to = found.address
+
+
+def ask_day(console: Console) -> str | None:
+    """Ask on which day a client secret ends; nothing typed: nobody knows, and nobody is told before."""
+    while text := console.ask(console.words("answer.secret-ends"), flag=""):
+        try:
+            return str(CLIENT_SECRET_EXPIRES.read(text))
+        except SettingsError as problem:
+            console.say(console.said(str(problem)), "bad")
+    return None

@@ -79,6 +79,14 @@ class SupportsClosed(Protocol):
 
 
 @runtime_checkable
+class SupportsCertificate(Protocol):
+    """A session that knows how long the certificate holds which its server showed."""
+
+    def certificate_ends(self) -> float:
+        """Return its last moment in seconds since 1970, 0 where there was none."""
+
+
+@runtime_checkable
 class SupportsFork(Protocol):
     """A session whose copy in a forked child may be closed there: it says nothing to the server then.
 

@@ -54,13 +54,13 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
+def write_whole(path: Path, data: bytes, *, like: os.stat_result | None = None, mode: int = 0o600) -> None:
     """Write a file so that every reader, at every moment, sees the whole old or the whole new content.
 
-    Its mode is 0600, or that of ``like``, whose owner it then also gets (where root edits somebody's file). Raises
+    Its mode is ``mode``, or that of ``like``, whose owner it then also gets (where root edits somebody's file). Raises
     ``OSError``; the old file is then untouched and nothing is left behind.
     """
-    mode = stat.S_IMODE(like.st_mode) if like else 0o600
+    mode = stat.S_IMODE(like.st_mode) if like else mode
     draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, mode)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Looked,
         ShowsCodes,
         SupportsBinding,
+        SupportsCertificate,
         SupportsClosed,
         SupportsDestination,
         SupportsFork,
@@ -84,6 +85,7 @@ __all__ = [
     "Step",
     "Steps",
     "SupportsBinding",
+    "SupportsCertificate",
     "SupportsClosed",
     "SupportsDestination",
     "SupportsFork",
@@ -292,9 +294,9 @@ class Facts:
     ``url_form`` is what stands before the query of its account URLs: ``server`` (the keys username, host and port),
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
     and the settings that they stand for. ``device``: one may sign in with a code on another device. ``client`` and
-    ``app_password`` are the roads into a mailbox. ``sending`` is what tells receivers that it
-    may send for a domain. ``numbers`` are what the answers of its sign-in are told by: regular expressions, by the name
-    of the evidence's detail.
+    ``app_password`` are the roads into a mailbox, ``grant_unused_days`` how long a sign-in lives that nobody uses.
+    ``sending`` is what tells receivers that it may send for a domain. ``numbers`` are what the answers of its sign-in
+    are told by: regular expressions, by the name of the evidence's detail.
     """
 
     routes: tuple[RouteFacts, ...]
@@ -310,6 +312,7 @@ class Facts:
     device: bool = False
     client: ClientFacts | None = None
     app_password: AppPasswordFacts | None = None
+    grant_unused_days: int | None = None
     sending: SenderFacts | None = None
     login_key: str = "username"
     url_form: str = "mailbox"

@@ -43,6 +43,7 @@ NOT_RUN = {
     r"franking (setup|login|send-test) .*(gmail\.com|--client-id|private)": "signs in: tests/cli/test_roads.py",
     r"franking (login .*--(export|import)|accounts add NAME|send-test NAME)": "of an account that is signed in",
     r"gmail\.md: franking login": "signs in: tests/cli/test_roads.py",
+    r"franking health": "ends with 1 where something is wrong: tests/cli/test_health.py",
     r"franking outbox resolve": "only for an unknown outcome: tests/cli/test_outbox.py",
     r"franking outbox run$": "runs until it is stopped: tests/cli/test_outbox_run.py",
 }

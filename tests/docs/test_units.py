@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-UNITS = Path(__file__).parents[2] / "docs" / "outbox"
-NAMES = sorted(path.name for path in UNITS.iterdir())
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {"outbox": "service.md", "health": "health.md"}
+UNITS = {path.name: path for folder in PAGES for path in (DOCS / folder).iterdir()}
+NAMES = sorted(UNITS)
 PROGRAM = Path(sys.executable).parent / "franking"
 
 pytestmark = [
@@ -28,7 +30,7 @@ pytestmark = [
 
 
 def lines(name: str, key: str) -> list[str]:
-    return re.findall(rf"^{key}=(.*)$", (UNITS / name).read_text(), re.MULTILINE)
+    return re.findall(rf"^{key}=(.*)$", UNITS[name].read_text(), re.MULTILINE)
 
 
 def analyze(*arguments: str | Path) -> str:
@@ -43,16 +45,16 @@ def analyze(*arguments: str | Path) -> str:
 def installed(tmp_path: Path) -> Path:
     """Put the units where systemd may read them, with this environment's program in them."""
     for name in NAMES:
-        text = re.sub(r"^ExecStart=\S+", f"ExecStart={PROGRAM}", (UNITS / name).read_text(), flags=re.MULTILINE)
+        text = re.sub(r"^ExecStart=\S+", f"ExecStart={PROGRAM}", UNITS[name].read_text(), flags=re.MULTILINE)
         (tmp_path / name.replace("@.", "@www-data.")).write_text(text)
     return tmp_path
 
 
 def test_all_of_them_are_on_the_page() -> None:
-    page = (UNITS.parent / "service.md").read_text()
-    assert len(NAMES) == 4
-    for name in NAMES:
-        assert f"(outbox/{name})" in page
+    assert len(NAMES) == 6
+    for name, path in UNITS.items():
+        folder = path.parent.name
+        assert f"({folder}/{name})" in (DOCS / PAGES[folder]).read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,18 +9,22 @@ import os
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import franking
 from franking.errors import SettingsError
+from franking.health.look import look
 from franking.relay import Relay
 from franking.relay.certificate import made_certificate
 from franking.relay.users import hashed
+from franking.sending import last_failures
 from relay.conftest import HEADER, MESSAGE, Watched, said, save
 from servers.smtp import SmtpServer, wait_until
 
@@ -197,13 +201,16 @@ def test_monitoring(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ask(box, "/healthz") == ("200 OK", "ok\n")
         status, body = ask(box, "/readyz?x")
         found: dict[str, Any] = json.loads(body)
-        assert (status, found["level"], found["accounts"]) == (
-            "200 OK", "ok", [{"account": "shop", "level": "ok", "findings": []}],
-        )  # fmt: skip
+        assert (status, found["level"]) == ("200 OK", "ok")
+        (account,) = found["accounts"]
+        assert (account["account"], account["level"], account["route"]) == ("shop", "ok", "smtp")
+        assert {one["code"]: one["level"] for one in account["findings"]} == {"send.failing": "ok", "outbox.held": "ok"}
+        assert {one["level"] for one in found["outbox"]["findings"]} == {"ok"}
         assert found["outbox"]["messages"]["accepted"] == 1
         metrics = ask(box, "/metrics")[1]
         assert 'franking_relay_messages_total{outcome="accepted"} 1' in metrics
         assert 'franking_account_level{account="shop"} 0' in metrics
+        assert list(text_string_to_metric_families(metrics))
         assert "example" not in metrics
         assert ask(box, "/other")[0].startswith("404")
         assert ask(box, "/metrics", "POST")[0].startswith("405")
@@ -218,6 +225,24 @@ def test_an_account_that_cannot_send_is_critical(relay: Start) -> None:
     assert status.startswith("503")
     assert json.loads(body)["accounts"][0]["findings"][0]["code"] == "account.disabled"
     assert 'franking_account_level{account="shop"} 2' in ask(box, "/metrics")[1]
+
+
+def test_what_health_has_seen_is_told(relay: Start) -> None:
+    """A sign-in that died in the night, and who does not answer: the relay asks nobody, and knows."""
+    save(1)
+    box = relay("shop", settings={"health": "127.0.0.1:0"})
+    assert json.loads(ask(box, "/readyz")[1])["level"] == "ok"
+    look()
+    status, body = ask(box, "/readyz")
+    assert (status, json.loads(body)["level"]) == ("200 OK", "warning")
+    assert "server.unreachable" in body
+    look(clock=lambda: time.time() + 2 * 86400)
+    state = Path(os.environ["FRANKING_STATE_DIR"])
+    last_failures.note(state / "health.json", "shop", franking.Diagnosis("login.refused"))
+    status, body = ask(box, "/readyz")
+    assert status.startswith("503")
+    codes = {one["code"]: one["level"] for one in json.loads(body)["accounts"][0]["findings"]}
+    assert codes["send.failing"] == "critical"
 
 
 def test_a_message_without_a_header_and_a_client_of_half_a_connection(relay: Start) -> None:

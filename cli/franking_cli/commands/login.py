@@ -28,6 +28,7 @@ from franking_cli.command import command
 from franking_cli.commands.status import inspect_secret, state_row
 from franking_cli.console import Console, LoginScreen, visible
 from franking_cli.options import AccountName, Device, NoBrowser, PasswordStdin, password_from_stdin
+from franking_cli.questions import ask_day
 from franking_cli.screen import show_hints
 
 __all__ = ["current_grant", "run", "signed_in_as"]
@@ -101,12 +102,20 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Fi
     if not password:
         raise SettingsError(console.words("login.nothing-typed"), field="password")
     save_password(store, account, password)
+    if kind.facts.oauth and console.interactive:
+        _note_end(console, account)
     if not console.json_output:
         place = _place(console, store, account)
         console.say(f"✓ {console.words(stored, name=account.name, place=place)}", "good")
         hints = hints_for(account, password)
         show_hints(console, (hint.say(console.language) for hint in hints if hint.code.startswith("secret.")))
     _finish(console, account)
+
+
+def _note_end(console: Console, account: Account) -> None:
+    """Ask when a client secret ends and write it into the settings, so that somebody is told before."""
+    if account.name in load().names and (ends := ask_day(console)) is not None:
+        editing.save(account.replace(client_secret_expires=ends), replace=True)
 
 
 def _check_password_wanted(console: Console, account: Account, kind: Provider) -> None:

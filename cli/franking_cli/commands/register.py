@@ -18,7 +18,7 @@ from franking_cli.command import command
 from franking_cli.console import Console, shell
 from franking_cli.errands import show_errands, walk
 from franking_cli.options import account_from, as_flags
-from franking_cli.questions import ask_client_value
+from franking_cli.questions import ask_client_value, ask_day
 from franking_cli.screen import show_diagnosis
 
 __all__ = ["run"]
@@ -81,7 +81,10 @@ def run(
             break
         if text:
             given[key] = ask_client_value(console, kind, text)
-    return _finish(console, kind, sender, given, looked, good=good)
+    if good and console.interactive and given.get("app_only") and not given.get("certificate"):
+        given.setdefault("client_secret_expires", ask_day(console))
+    known = {key: value for key, value in given.items() if value is not None}
+    return _finish(console, kind, sender, known, looked, good=good)
 
 
 def _account(kind: Provider, sender: str | None, given: dict[str, Any]) -> Account:

@@ -15,7 +15,7 @@ from franking.text import suggestion
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-__all__ = ["COMMON_FIELDS", "WRONG_VALUE", "Field", "https_address", "unknown_key"]
+__all__ = ["CLIENT_SECRET_EXPIRES", "COMMON_FIELDS", "WRONG_VALUE", "Field", "https_address", "unknown_key"]
 
 WRONG_VALUE = Evidence("settings", reason="value")
 """What was seen where no setting, but an argument or an option of a command, has a value that does not fit."""
@@ -26,12 +26,13 @@ class Field:
     """Describe one key of an account: the only place where that key stands.
 
     ``name`` is the key in accounts.toml and in account URLs; with dashes it is the command-line flag. ``type`` is
-    ``str``, ``int``, ``float``, ``bool``, ``list`` (of words), ``names`` or ``path``. ``aliases`` maps other spellings
-    of a choice to the right one. ``default`` is what holds when the key is absent; a default that depends on other keys
-    is filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings file: it is
-    refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that others may read
-    is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command`` that prints it, a
-    command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs in by itself.
+    ``str``, ``int``, ``float``, ``bool``, ``date``, ``list`` (of words), ``names`` or ``path``. ``aliases`` maps other
+    spellings of a choice to the right one. ``default`` is what holds when the key is absent; a default that depends on
+    other keys is filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings
+    file: it is refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that
+    others may read is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command``
+    that prints it, a command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs
+    in by itself.
     ``loosens`` are the values with which less protects the secret on its way; ``...`` is any.
     """
 
@@ -141,6 +142,17 @@ def _yes_or_no(field: Field, value: Any) -> bool:
         raise field._wrong(value, "is neither true nor false") from None
 
 
+def _date(field: Field, value: Any) -> str:
+    """Return a day as text (``2027-03-01``): TOML has dates of its own, a URL and a flag have text."""
+    from datetime import date  # rare, and plain SMTP has none
+
+    if isinstance(value, date):
+        return f"{value.year:04}-{value.month:02}-{value.day:02}"
+    with suppress(ValueError, TypeError):
+        return date.fromisoformat(value).isoformat()
+    raise field._wrong(value, "is no date; write it as 2027-03-01")
+
+
 def _words(field: Field, value: Any) -> tuple[str, ...]:
     return tuple(word.lower() for word in _names(field, value))
 
@@ -164,9 +176,15 @@ _READERS: dict[str, Callable[[Field, Any], Any]] = {
     "int": _integer,
     "float": _number,
     "bool": _yes_or_no,
+    "date": _date,
     "list": _words,
     "names": _names,
 }
+
+CLIENT_SECRET_EXPIRES = Field(
+    "client_secret_expires", "date", help="The day on which the application's secret ends, for franking health."
+)
+"""A key of accounts that sign in: no provider tells it."""
 
 COMMON_FIELDS = (
     Field("enabled", "bool", True, help="Whether this account may send."),

@@ -6,7 +6,7 @@ size), Thunderbird's autoconfig data (hosts, MX names).
 
 from __future__ import annotations
 
-from franking.account.fields import Field
+from franking.account.fields import CLIENT_SECRET_EXPIRES, Field
 from franking.provider import AppPasswordFacts, ClientFacts, Errand, Facts, RouteFacts, SenderFacts
 from franking.smtp.fields import PORTS
 
@@ -45,6 +45,7 @@ def _check_client(path: str) -> object:
 
 FACTS = Facts(
     oauth=True,
+    grant_unused_days=180,  # https://developers.google.com/identity/protocols/oauth2#expiration: six months
     sent_folder="always",
     speaks=r"- ?(?:gsmtp|gcdp)\b|\bsupport\.google\.com/(?:a|mail|accounts)/",
     client=ClientFacts(
@@ -164,5 +165,6 @@ _FIELDS = (
         credential="key",
         help="Key file of a service account with domain-wide delegation; acts as the From address.",
     ),
+    CLIENT_SECRET_EXPIRES,
     Field("api_endpoint", default="https://gmail.googleapis.com", help="Scheme and host of the Gmail API."),
 )

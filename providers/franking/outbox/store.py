@@ -208,6 +208,12 @@ class Store:
                 remove(path)
         return [written(row["number"], row["mark"]) for row in rows]
 
+    def strays(self) -> int:
+        """Return how many files of messages are left over; ``purge`` removes them."""
+        with suppress(OSError):
+            return sum(1 for _ in orphans(self._bodies, self._named_files()))
+        return 0
+
     def _named_files(self) -> set[str]:
         rows = self.database.rows(_NEEDED, (IN_FILE,))
         return {self.body_path(row).name for row in rows}

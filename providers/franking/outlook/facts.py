@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from franking.account.account import Account
-from franking.account.fields import Field
+from franking.account.fields import CLIENT_SECRET_EXPIRES, Field
 from franking.errors import SettingsError
 from franking.provider import ClientFacts, Errand, Facts, RouteFacts, SenderFacts
 from franking.smtp.fields import TRANSPORT_FIELDS
@@ -157,6 +157,7 @@ FACTS = Facts(
         "then switch signing on for the domain.",
     ),
     oauth=True,
+    grant_unused_days=90,  # https://learn.microsoft.com/entra/identity-platform/refresh-tokens
     device=True,
     sent_folder="save_to_sent",
     speaks=r"\.prod\.(?:protection\.)?(?:outlook|exchangelabs)\.com\b|\baka\.ms/|\b5\.7\.139\b"
@@ -277,6 +278,7 @@ FIELDS = (
         credential="key",
         help="PEM file with private key and certificate, instead of a client secret (with app_only).",
     ),
+    CLIENT_SECRET_EXPIRES,
     Field("mailbox", help="Send from this shared mailbox with the rights of the signed-in user."),
     *TRANSPORT_FIELDS,
 )

@@ -6,17 +6,20 @@ Three fixed answers to GET, no bodies read, no addresses or subjects told; a req
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import FrankingError, SettingsError
-from franking.outbox.entry import STATES
+from franking.health.finding import Entry, Finding
+from franking.health.look import glance
+from franking.health.metrics import family, metrics
 from franking.relay.settings import plain_address
 
 if TYPE_CHECKING:
+    from franking.health.look import Health
     from franking.relay.acceptance import Acceptance
     from franking.relay.server import Server
     from franking.relay.settings import Listen
@@ -27,9 +30,6 @@ SECONDS = 5.0
 LONGEST = 8192
 MOST = 20
 """Requests at once."""
-
-_OLD_SECONDS = 3600.0
-_LEVELS = ("ok", "warning", "critical")
 
 
 class Monitor:
@@ -128,53 +128,48 @@ class Monitor:
 
     def report(self) -> dict[str, Any]:
         """Return what is known of the accounts and of the outbox, by level."""
-        accounts = []
-        access = self._acceptance.access
-        for name in access.accounts():
-            why = self._acceptance.blocked.why(access.account(name))
-            findings: list[dict[str, Any]] = []
-            level = "ok"
-            if why is not None:
-                level = "critical"
-                findings.append({"code": why.code, "level": level, "text": why.title, "remedies": list(why.remedies)})
-            accounts.append({"account": name, "level": level, "findings": findings})
-        outbox = self._outbox()
-        every = [entry["level"] for entry in accounts] + [outbox["level"]]
-        return {"level": max(map(str, every), key=_LEVELS.index), "accounts": accounts, "outbox": outbox}
+        health, reading = self._known(), self._acceptance.reading
+        *accounts, machine = health.entries
+        outbox = {
+            "level": machine.level,
+            "messages": reading.counts(),
+            "oldest_seconds": round(health.outbox.oldest, 1),
+            "findings": [one.as_dict() for one in machine.findings],
+        }
+        return {"level": health.level, "accounts": [one.as_dict() for one in accounts], "outbox": outbox}
 
-    def _outbox(self) -> dict[str, Any]:
-        reading = self._acceptance.reading
-        oldest = reading.database.rows("SELECT min(created_at) AS at FROM entries WHERE state = 'queued'")[0]["at"]
-        waits = max(0.0, reading.clock() - oldest) if oldest is not None else 0.0
-        level = "ok"
-        if waits > _OLD_SECONDS:
-            level = "warning"
-        return {"level": level, "messages": reading.counts(), "oldest_seconds": round(waits, 1)}
+    def _known(self) -> Health:
+        """Return what health knows, without asking anybody: its last look, the outbox, and what keeps accounts from
+        sending now.
+        """
+        access, reading = self._acceptance.access, self._acceptance.reading
+        names = list(access.accounts())
+        health = glance([name for name in names if name in access.config.tables], access.config, reading)
+        *looked, machine = health.entries
+        known = {entry.account: entry for entry in looked}
+        now = machine.checked_at
+        entries = [self._with_block(name, known.get(name, Entry(name, None, None, now))) for name in names]
+        here = tuple(one for one in machine.findings if one.code != "alert.untold")  # that keeps no mail back
+        return replace(health, entries=(*entries, replace(machine, findings=here)))
+
+    def _with_block(self, name: str, entry: Entry) -> Entry:
+        """Return an entry that begins with what keeps the account from sending, if that is known here."""
+        access = self._acceptance.access
+        why = self._acceptance.blocked.why(access.account(name))
+        if why is None:
+            return entry
+        code = why.code if why.code == "account.disabled" else "send.failing"
+        blocked = Finding(code, "critical", {"account": name}, why).began(entry.checked_at)
+        others = (one for one in entry.findings if one.code != code)
+        return replace(entry, findings=(blocked, *others))
 
     def metrics(self) -> tuple[str, str, bytes]:
         """Tell numbers in Prometheus' text form; no addresses, no subjects."""
-        found = self.report()
-        lines = ["# TYPE franking_account_level gauge"]
-        for entry in found["accounts"]:
-            label = _label(entry["account"])
-            lines.append(f'franking_account_level{{account="{label}"}} {_LEVELS.index(entry["level"])}')
-        lines.append("# TYPE franking_outbox_messages gauge")
-        messages = found["outbox"]["messages"]
-        lines += [f'franking_outbox_messages{{state="{state}"}} {messages[state]}' for state in STATES]
-        lines += [
-            "# TYPE franking_outbox_oldest_seconds gauge",
-            f"franking_outbox_oldest_seconds {found['outbox']['oldest_seconds']}",
-            "# TYPE franking_relay_connections gauge",
-            f"franking_relay_connections {len(self._relay.connections)}",
-            "# TYPE franking_relay_messages_total counter",
-        ]
         totals = self._relay.totals
-        lines += [f'franking_relay_messages_total{{outcome="{name}"}} {totals[name]}' for name in sorted(totals)]
-        return "200 OK", "text/plain; version=0.0.4", ("\n".join(lines) + "\n").encode()
-
-
-def _label(name: str) -> str:
-    """Return an account's name for a label; one that is an address is hashed."""
-    if "@" in name:
-        return hashlib.sha256(name.encode()).hexdigest()[:12]
-    return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        counts = (({"outcome": name}, totals[name]) for name in sorted(totals))
+        lines = [
+            *family("franking_relay_connections", "Open connections.", [({}, len(self._relay.connections))]),
+            *family("franking_relay_messages_total", "Messages by their outcome.", counts, "counter"),
+        ]
+        text = metrics(self._known()) + "\n".join(lines) + "\n"
+        return "200 OK", "text/plain; version=0.0.4", text.encode()

@@ -83,6 +83,17 @@ class SmtpSession:
         """Return whether the connection is gone, or has served its time; a closed session sends nothing more."""
         return self._connection.closed or self._clock() - self._opened > LIFE
 
+    def certificate_ends(self) -> float:
+        """Return the last moment of the certificate that the server showed (seconds since 1970), 0 where there was
+        none.
+        """
+        until = self._connection.certificate.get("notAfter")
+        if not until:
+            return 0.0
+        import ssl  # only TLS has one
+
+        return float(ssl.cert_time_to_seconds(str(until)))
+
     def send(self, envelope: Envelope, content: Content) -> Receipt:
         """Hand one message over and wait for its acceptance.
 

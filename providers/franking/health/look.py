@@ -1,0 +1,193 @@
+"""Where health begins: a look at every account and at what belongs to none; what changed is told.
+
+    for entry in look(): print(entry.account, entry.level)
+
+One look at a time in a state directory: who comes second finds what the first has seen, and changes are told once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from franking.account.config import Config, load
+from franking.atomic import locked, make_private
+from franking.auth.store import open_store, state_directory
+from franking.errors import Evidence, SettingsError
+from franking.health.accounts import Look, look_at
+from franking.health.alerts import Told
+from franking.health.finding import Entry, Finding, worst
+from franking.health.machine import relay_certificates, untold
+from franking.health.memory import Check, Memory
+from franking.health.outbox import OutboxLook, look_at_box, look_at_outbox
+from franking.health.settings import read_settings
+from franking.outbox.entry import read_diagnosis
+from franking.outbox.stamp import Stamps
+from franking.sending import last_failures
+
+if TYPE_CHECKING:
+    from franking.outbox.store import Store
+
+__all__ = ["Health", "glance", "look"]
+
+LOCK_SECONDS = 900.0
+"""Twenty looks in a row may each wait for a mailbox that does not answer."""
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What was found: an entry for each account, then one for what belongs to none; and the outbox in numbers."""
+
+    entries: tuple[Entry, ...]
+    outbox: OutboxLook
+
+    @property
+    def level(self) -> str:
+        return worst([entry.level for entry in self.entries])
+
+    @property
+    def untold(self) -> bool:
+        """Return whether an alert could not be told."""
+        return any(one.code == "alert.untold" and one.level != "ok" for one in self.entries[-1].findings)
+
+
+def look(
+    names: Sequence[str] = (),
+    *,
+    verify: bool = False,
+    tell: bool = False,
+    language: str = "en",
+    clock: Callable[[], float] = time.time,
+    environ: Mapping[str, str] | None = None,
+) -> Health:
+    """Look at accounts (all of the settings file without ``names``): renew, log in, remember what was seen.
+
+    A mailbox is asked once in 24 hours, with ``verify`` now. ``tell``: what changed is told as ``[alerts]`` says, in
+    ``language``. Raises ``SettingsError`` for an unknown account, for settings without any, and for wrong ``[alerts]``.
+    """
+    environ = os.environ if environ is None else environ
+    config = load(environ)
+    wanted = _wanted(names, config)
+    alerts = read_settings(config) if tell or "alerts" in config.sections else None
+    state = state_directory(environ)
+    with _alone(state):
+        memory, told, now = Memory(state), Told(state), clock()
+        outbox = look_at_outbox(environ, clock)
+        seen = Seen(config, environ, memory, outbox, now).look(verify=verify, asks=True)
+        with ThreadPoolExecutor(min(AT_ONCE, len(wanted))) as pool:
+            looked = list(pool.map(partial(look_at, look=seen), wanted))
+        entries = [entry for entry, _ in looked]
+        for entry, check in looked:
+            if check is not None and entry.account is not None:
+                memory.keep(entry.account, check)
+                _note(state, entry.account, check, clock)
+        entries.append(_machine(config, state, outbox, told, now))
+        entries = [_since(entry, memory, now) for entry in entries]
+        if tell and alerts is not None:
+            told.tell(entries, alerts, language=language)
+            entries[-1] = _since(_machine(config, state, outbox, told, now), memory, now)
+        memory.save(entries, config.names)
+    return Health(tuple(entries), outbox)
+
+
+def glance(
+    names: Sequence[str],
+    config: Config,
+    box: Store,
+    *,
+    clock: Callable[[], float] = time.time,
+    environ: Mapping[str, str] | None = None,
+) -> Health:
+    """Return what is known without asking anybody or writing anything, for a service that is asked often and has its
+    own settings and outbox.
+    """
+    environ = os.environ if environ is None else environ
+    state = state_directory(environ)
+    memory, told, now = Memory(state), Told(state), clock()
+    outbox = look_at_box(box)
+    seen = Seen(config, environ, memory, outbox, now)
+    entries = [look_at(name, seen.look(verify=False, asks=False))[0] for name in names]
+    entries.append(_machine(config, state, outbox, told, now))
+    return Health(tuple(_since(entry, memory, now) for entry in entries), outbox)
+
+
+def _wanted(names: Sequence[str], config: Config) -> tuple[str, ...]:
+    for name in names:
+        if name not in config.tables:
+            raise config.no_account(name)
+    if not names and not config.names:
+        from franking.account.repair import repair_command
+
+        raise SettingsError(
+            f"There is no account in {config.location}; add one with: {repair_command('setup')}",
+            field="account",
+            evidence=Evidence("settings", reason="no-account", details={"path": config.location}),
+        )
+    return tuple(dict.fromkeys(names)) or config.names
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known before anybody is asked."""
+
+    config: Config
+    environ: Mapping[str, str]
+    memory: Memory
+    outbox: OutboxLook
+    now: float
+
+    def look(self, *, verify: bool, asks: bool) -> Look:
+        """Return what each account's look begins with."""
+        state = state_directory(self.environ)
+        return Look(
+            config=self.config,
+            environ=self.environ,
+            store=open_store(self.environ),
+            state=state,
+            memory=self.memory,
+            failures=last_failures.read(state / last_failures.FILE),
+            held=self.outbox.held,
+            stamp=Stamps(self.environ),
+            now=self.now,
+            verify=verify,
+            asks=asks,
+        )
+
+
+def _note(state: Path, account: str, check: Check, clock: Callable[[], float]) -> None:
+    """Let the next send that is accepted tell that what was refused no longer is."""
+    found = read_diagnosis(check.diagnosis)
+    if check.outcome == "refused" and found is not None:
+        last_failures.note(state / last_failures.FILE, account, found, looked=True, clock=clock)
+
+
+def _machine(config: Config, state: Path, outbox: OutboxLook, told: Told, now: float) -> Entry:
+    findings: list[Finding] = [*outbox.findings, *relay_certificates(config, state, now)]
+    if "alerts" in config.sections:
+        findings.append(untold(told.untold))
+    return Entry(None, None, None, now, tuple(findings))
+
+
+def _since(entry: Entry, memory: Memory, now: float) -> Entry:
+    return replace(entry, findings=tuple(one.began(memory.since(entry.account, one, now)) for one in entry.findings))
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the look's lock."""
+    try:
+        make_private(state)
+    except OSError as problem:
+        from franking.atomic import not_made
+
+        raise not_made(state, "made", problem) from problem
+    with locked(state / ".health-look.lock", "The look at all accounts", LOCK_SECONDS):
+        yield

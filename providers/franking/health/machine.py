@@ -1,0 +1,43 @@
+"""What is found that belongs to no account: the outbox, the relay's certificates, the store, alerts that nobody got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from franking.health.deadlines import relay_certificate
+from franking.health.finding import Finding
+
+if TYPE_CHECKING:
+    from franking.account.config import Config
+
+__all__ = ["relay_certificates", "untold"]
+
+
+def relay_certificates(config: Config, state: Path, now: float) -> Iterator[Finding]:
+    """Return how long the certificates hold that ``[relay]`` names, and the one that was made here for it; the one that
+    ends first, for all of them.
+    """
+    if "relay" not in config.sections:
+        return
+    folder = Path(config.location).parent
+    paths = [folder / Path(one).expanduser() for one in _named(config.sections["relay"].get("listen"))]
+    made = state / "relay.pem"
+    found = [one for path in (*paths, made) if path.exists() and (one := relay_certificate(path, now)) is not None]
+    if found:
+        yield min(found, key=lambda one: one.expires_at)
+
+
+def _named(listen: Any) -> Iterator[str]:
+    for entry in listen if isinstance(listen, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("certificate"), str):
+            yield entry["certificate"]
+
+
+def untold(channels: Mapping[str, str]) -> Finding:
+    """Return whether an alert could not be told: by which channels, and why."""
+    if not channels:
+        return Finding("alert.untold", "ok")
+    why = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in sorted(channels.items()))
+    return Finding("alert.untold", "critical", {"channels": why})

@@ -1,0 +1,376 @@
+"""Alerts: each change is told once, over every channel; a channel that failed tells it the next time. Real programs, a
+real server over HTTPS, real mail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from franking.errors import SettingsError
+from franking.health.look import Health, look
+from health.looking import DAY, Clock, finding, machine, settings
+from outbox.test_outbox import save
+from servers.smtp import SmtpServer
+from servers.web import Authority, Reply, Request, WebServer
+
+SECRET_PATH = "/services/T000/B000/Canary8SecretOfTheHook"
+
+
+class Hook:
+    """A webhook that keeps what it was told, and answers as it is asked to."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.told: list[Any] = []
+        self.replies: list[Reply] = []
+        self.authority = authority
+        self.web = WebServer(self._answer, authority)
+
+    def _answer(self, request: Request) -> Reply:
+        body = json.loads(request.read())
+        assert (request.method, request.headers["Content-Type"]) == ("POST", "application/json")
+        if self.replies:
+            return self.replies.pop(0)
+        self.told.append(body)
+        return Reply(204)
+
+    @property
+    def url(self) -> str:
+        return self.web.url + SECRET_PATH
+
+    def changes(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (one["account"], one["code"], one["was"], one["level"]) for told in self.told for one in told["changes"]
+        ]
+
+    def settings(self, more: str = "") -> str:
+        return f"[alerts]\nwebhook = '{self.url}'\nca_file = '{self.authority.ca_file}'\n{more}"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def hook(authority: Authority) -> Iterator[Hook]:
+    made = Hook(authority)
+    with made.web:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[SmtpServer]:
+    with SmtpServer() as server:
+        yield server
+
+
+def move(old: int, new: int) -> None:
+    """Let the accounts at a port be at another one."""
+    path = settings()
+    path.write_text(path.read_text().replace(f"port = {old}\n", f"port = {new}\n"))
+
+
+def tell(clock: Clock, **more: Any) -> Health:
+    return look(tell=True, clock=clock, **more)
+
+
+def test_each_change_is_told_once(hook: Hook, clock: Clock, server: SmtpServer) -> None:
+    save(server.port)
+    settings(hook.settings())
+    tell(clock)
+    assert hook.told == [], "all is well, and nobody thought otherwise"
+    move(server.port, 1)
+    for _ in range(3):
+        tell(clock)
+    assert hook.changes() == [("shop", "server.unreachable", "ok", "warning")]
+    told = hook.told[0]
+    assert (told["version"], told["host"]) == (1, socket.gethostname())
+    change = told["changes"][0]
+    assert set(change) == {"account", "code", "level", "was", "text", "remedies", "since"}
+    assert (change["since"], "cannot be reached" in change["text"]) == ("2026-11-30T09:00:00Z", True)
+    assert change["remedies"]
+    clock.now += DAY
+    tell(clock)
+    tell(clock)
+    move(1, server.port)
+    tell(clock)
+    tell(clock)
+    assert hook.changes()[1:] == [
+        ("shop", "server.unreachable", "warning", "critical"),
+        ("shop", "server.unreachable", "critical", "ok"),
+    ]
+    assert SECRET_PATH not in "".join(path.read_text() for path in state().glob("health*"))
+
+
+def state() -> Path:
+    return Path(os.environ["FRANKING_STATE_DIR"])
+
+
+def test_several_of_a_run_are_told_together_and_of_named_ones_alone(hook: Hook, clock: Clock) -> None:
+    save(1)
+    save(1, "other")
+    settings(hook.settings())
+    tell(clock, names=["shop"])
+    assert [one[0] for one in hook.changes()] == ["shop"]
+    tell(clock)
+    assert [one[0] for one in hook.changes()] == ["shop", "other"], "what was not looked at has not changed"
+    assert len(hook.told) == 2
+    file = state() / "health-told.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_second_stage_of_a_warning_is_told_once_more(hook: Hook, clock: Clock) -> None:
+    settings(
+        "[accounts.office]\nprovider = 'outlook'\nfrom = 'a@contoso.com'\nclient_id = 'c'\nenabled = true\n"
+        "client_secret_expires = 2027-03-01\n" + hook.settings()
+    )
+    midnight = 1803859200.0
+    for days in (29, 20, 7, 6, 1, 0.5):
+        clock.now = midnight - days * DAY
+        tell(clock)
+    told = [one[2:] for one in hook.changes() if one[1] == "secret.expires"]
+    assert told == [("ok", "warning"), ("warning", "warning"), ("warning", "critical")]
+
+
+@pytest.mark.process
+def test_the_alert_s_own_road_is_dead(hook: Hook, clock: Clock, tmp_path: Path) -> None:
+    """The webhook fails: it is tried again, the command does not tell twice, and that it failed is known."""
+    out = tmp_path / "told"
+    program = tmp_path / "tell"
+    program.write_text(f"#!/bin/sh\ncat >> {out}\necho >> {out}\n")
+    program.chmod(0o755)
+    save(1)
+    settings(hook.settings(f"command = ['{program}', 'a b']\n"))
+    hook.replies += [Reply(500), Reply(302, headers={"Location": hook.web.url + "/elsewhere"})]
+    first = tell(clock)
+    assert first.untold and first.level == "critical"
+    found = finding(first, "alert.untold", None)
+    assert "webhook: The webhook answered with HTTP 500" in found.text()
+    assert SECRET_PATH not in found.text()
+    assert machine(look(clock=clock))["alert.untold"] == "critical", "also to who only looks"
+    assert "HTTP 302" in finding(tell(clock), "alert.untold", None).text()
+    assert hook.web.requests == [f"POST {SECRET_PATH}"] * 2, "no redirect is followed"
+    clock.now += DAY
+    last = tell(clock)
+    assert not last.untold
+    assert hook.changes() == [("shop", "server.unreachable", "ok", "critical")], "what is so by now"
+    lines = [json.loads(line)["changes"][0]["level"] for line in out.read_text().splitlines() if line]
+    assert lines == ["warning", "critical"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("exit 3", "ended with exit code 3"),
+        ("cat > /dev/null; exec sleep 60", "did not end within 0.5 seconds"),
+        (None, "could not be started"),
+    ],
+)
+def test_a_command_that_fails(
+    script: str | None, says: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("franking.health.channels.COMMAND_SECONDS", 0.5)
+    program = tmp_path / "tell"
+    if script is not None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    save(1)
+    settings(f"[alerts]\ncommand = ['{program}']\n")
+    assert says in finding(tell(clock), "alert.untold", None).text()
+
+
+@pytest.mark.process
+def test_a_command_gets_no_secrets_and_no_shell(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRANKING_SECRET_SHOP", "Canary5")
+    monkeypatch.setenv("FRANKING_STORE_KEY", "Canary6-long-enough-to-be-one")
+    program = tmp_path / "tell"
+    program.write_text(f'#!/bin/sh\nenv > {tmp_path}/env\nprintf "%s" "$1" > {tmp_path}/word\n')
+    program.chmod(0o755)
+    save(1)
+    settings(f"[alerts]\ncommand = ['{program}', '$(touch {tmp_path}/shell) ; x']\n")
+    assert not tell(clock).untold
+    assert "Canary" not in (tmp_path / "env").read_text()
+    assert (tmp_path / "word").read_text() == f"$(touch {tmp_path}/shell) ; x"
+    assert not (tmp_path / "shell").exists()
+
+
+def test_a_command_in_a_file_that_others_may_write_to(clock: Clock) -> None:
+    save(1)
+    settings("[alerts]\ncommand = ['/bin/true']\n").chmod(0o666)
+    with pytest.raises(SettingsError, match=r"\[alerts\] command"):
+        tell(clock)
+
+
+# --- the webhook ------------------------------------------------------------------------------------------------------
+
+
+def test_slack_is_told_a_text(hook: Hook, clock: Clock) -> None:
+    save(1, '"a<b>&c"')
+    settings(hook.settings("webhook_form = 'slack'\n"))
+    tell(clock)
+    (told,) = hook.told
+    assert set(told) == {"text"}
+    assert "a&lt;b&gt;&amp;c: warning (was ok) – server.unreachable" in told["text"]
+
+
+def test_teams_is_told_an_adaptive_card(hook: Hook, clock: Clock) -> None:
+    save(1)
+    settings(hook.settings("webhook_form = 'teams'\n"))
+    look(tell=True, clock=clock, language="cs")
+    (told,) = hook.told
+    (attachment,) = told["attachments"]
+    assert (told["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    card = attachment["content"]
+    assert (card["type"], card["body"][0]["type"]) == ("AdaptiveCard", "TextBlock")
+    assert "shop: varování (bylo OK)" in card["body"][1]["text"]
+
+
+def test_a_webhook_that_nobody_vouches_for(hook: Hook, clock: Clock) -> None:
+    save(1)
+    settings(f"[alerts]\nwebhook = '{hook.url}'\n")
+    found = finding(tell(clock), "alert.untold", None)
+    assert "could not be reached" in found.text() and "ertificate" in found.text()
+    assert hook.told == []
+
+
+def test_a_webhook_that_drips(hook: Hook, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("franking.health.channels.WEBHOOK_SECONDS", 0.3)
+    over = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        sock, _ = listening.accept()
+        with sock:
+            while not over.wait(0.05):
+                try:
+                    sock.sendall(b"H")
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    save(1)
+    settings(f"[alerts]\nwebhook = 'http://127.0.0.1:{listening.getsockname()[1]}/'\n")
+    try:
+        assert "could not be reached" in finding(tell(clock), "alert.untold", None).text()
+    finally:
+        over.set()
+        thread.join()
+        listening.close()
+
+
+def test_a_webhook_on_this_computer_without_tls(clock: Clock) -> None:
+    heard = []
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        sock, _ = listening.accept()
+        with sock:
+            heard.append(sock.recv(65536))
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    save(1)
+    settings(f"[alerts]\nwebhook = 'http://localhost:{listening.getsockname()[1]}/a?b=c'\n")
+    assert not tell(clock).untold
+    thread.join()
+    listening.close()
+    assert heard[0].startswith(b"POST /a?b=c HTTP/1.1\r\n")
+
+
+# --- mail -------------------------------------------------------------------------------------------------------------
+
+
+def test_mail_goes_by_another_account_than_the_sick_one(clock: Clock, server: SmtpServer) -> None:
+    save(1)
+    save(server.port, "other")
+    settings("[alerts]\naccount = 'shop'\nto = 'Jan <jan@novak.cz>'\n")
+    assert not tell(clock).untold
+    (mail,) = server.messages
+    assert (mail.sender, mail.recipients) == ("other@example.cz", ["jan@novak.cz"])
+    read = message_from_bytes(mail.data, policy=policy.default)
+    assert read["Auto-Submitted"] == "auto-generated"
+    assert "shop: warning (was ok) – server.unreachable" in read.get_content()
+    tell(clock)
+    assert len(server.messages) == 1
+
+
+def test_mail_about_another_account_goes_by_the_one_that_is_named(clock: Clock, server: SmtpServer) -> None:
+    save(1, "sick")
+    save(server.port, "first")
+    save(server.port, "named")
+    settings("[alerts]\naccount = 'named'\nto = 'jan@novak.cz'\n")
+    assert not tell(clock).untold
+    assert [mail.sender for mail in server.messages] == ["named@example.cz"]
+
+
+def test_mail_where_nobody_can_send_it(clock: Clock, server: SmtpServer) -> None:
+    save(1)
+    save(1, "other")
+    save(server.port, "off", enabled=False)
+    settings("[alerts]\naccount = 'shop'\nto = 'jan@novak.cz'\n")
+    assert "No other account" in finding(tell(clock), "alert.untold", None).text()
+    with SmtpServer(refused={"jan@novak.cz": "550 5.1.1 no"}) as strict:
+        save(strict.port, "third")
+        assert "mail: " in finding(tell(clock), "alert.untold", None).text()
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "nobody is named"),
+        ("command = []", "nobody is named"),
+        ("command = 'echo x'", r"alerts\.command: give the program"),
+        ("command = ['x', 1]", r"alerts\.command"),
+        ("comand = ['x']", "did you mean command"),
+        ("webhook = 'http://example.com/Canary4'", "only this computer itself"),
+        ("webhook = 'ftp://example.com/Canary4'", "is no web address"),
+        ("webhook = 'https://u:Canary4@example.com/'", "is no web address"),
+        ("webhook = 'https://[Canary4'", "is no web address"),
+        ("webhook = 4", "is no web address"),
+        ("webhook = 'https://e.cz/'\nwebhook_form = 'irc'", "webhook_form"),
+        ("account = 'shop'", r"alerts\.to"),
+        ("to = 'a@b.cz'", r"alerts\.account"),
+        ("account = 'nobody'\nto = 'a@b.cz'", "no account 'nobody'"),
+        ("account = 'shop'\nto = 'a b'", r"alerts\.to"),
+        ("account = 'shop'\nto = 'a@b.cz'", "is the only account"),
+    ],
+)
+def test_wrong_settings(text: str, says: str, clock: Clock) -> None:
+    save(1)
+    settings(f"[alerts]\n{text}\n")
+    with pytest.raises(SettingsError, match=says) as caught:
+        tell(clock)
+    assert "Canary4" not in str(caught.value)
+    with pytest.raises(SettingsError, match=says):
+        look(clock=clock)
+
+
+def test_nobody_is_told_where_nobody_is_named(clock: Clock) -> None:
+    save(1)
+    with pytest.raises(SettingsError, match="nobody is named"):
+        tell(clock)
+
+
+def test_what_was_told_by_a_damaged_file_is_told_again(hook: Hook, clock: Clock) -> None:
+    save(1)
+    settings(hook.settings())
+    for damage in ("[", '{"told": [], "untold": []}', '{"told": {"webhook": [], "x": {"a/b": 1}}}'):
+        tell(clock)
+        (state() / "health-told.json").write_text(damage)
+    assert len(hook.told) == 3
