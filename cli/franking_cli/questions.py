@@ -283,7 +283,7 @@ def ask_recipient(console: Console, draft: Draft, answer: str | None = None, *, 
 
 def ask_day(console: Console) -> str | None:
     """Ask on which day a client secret ends; nothing typed: nobody knows, and nobody is told before."""
-    while text := console.ask(console.words("answer.secret-ends"), flag=""):
+    while text := console.ask(console.words("login.secret-ends"), flag=""):
         try:
             return str(CLIENT_SECRET_EXPIRES.read(text))
         except SettingsError as problem:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from commandline import Franking, Person
+from franking.account.config import load
 from servers.google import Google
-from servers.microsoft import CLIENT, Microsoft
+from servers.microsoft import CLIENT, TENANT, Microsoft
 
 OTHER = "99999999-2222-3333-4444-555555555555"
 
@@ -115,3 +116,37 @@ def test_what_cannot_be_done_is_said(franking: Franking, arguments: tuple[str, .
     ended = franking("register", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert words in " ".join(ended.err.split())
+
+
+@pytest.mark.parametrize("typed", [("2027-03-01",), ("soon", "2027-03-01"), ("",)])
+def test_when_the_secret_ends_is_asked_of_an_application_without_a_person(
+    microsoft: Microsoft, typed: tuple[str, ...]
+) -> None:
+    daemon = ("--app-only", "--tenant", TENANT)
+    person = Person("register", "outlook", "jan@contoso.com", "--client-id", CLIENT, *flags(microsoft), *daemon)
+    for text in typed:
+        person.answer("On which day does the client secret end", text)
+    assert person.run() == 0, person.shown
+    assert ("--client-secret-expires 2027-03-01" in person.shown) == (typed[-1] != "")
+    assert ("is no date" in person.shown) == (len(typed) > 1)
+
+
+@pytest.mark.parametrize("typed", ["2027-03-01", ""])
+def test_a_login_with_a_client_secret_asks_when_it_ends(microsoft: Microsoft, typed: str, franking: Franking) -> None:
+    made = (
+        "--provider",
+        "outlook",
+        "--from",
+        "jan@contoso.com",
+        "--client-id",
+        CLIENT,
+        "--tenant",
+        TENANT,
+        "--app-only",
+    )
+    assert franking("accounts", "add", "office", *made, *flags(microsoft)).code == 0
+    person = Person("login", "office")
+    person.answer("Client secret", "Canary-secret-1")
+    person.answer("On which day does the client secret end", typed)
+    assert person.run() == 0, person.shown
+    assert load().account("office").get("client_secret_expires") == (typed or None)

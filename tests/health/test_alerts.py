@@ -142,15 +142,11 @@ def test_a_second_stage_of_a_warning_is_told_once_more(hook: Hook, clock: Clock)
     assert told == [("ok", "warning"), ("warning", "warning"), ("warning", "critical")]
 
 
-@pytest.mark.process
 def test_the_alert_s_own_road_is_dead(hook: Hook, clock: Clock, tmp_path: Path) -> None:
     """The webhook fails: it is tried again, the command does not tell twice, and that it failed is known."""
     out = tmp_path / "told"
-    program = tmp_path / "tell"
-    program.write_text(f"#!/bin/sh\ncat >> {out}\necho >> {out}\n")
-    program.chmod(0o755)
     save(1)
-    settings(hook.settings(f"command = ['{program}', 'a b']\n"))
+    settings(hook.settings(f"command = ['sh', '-c', 'cat >> {out}; echo >> {out}']\n"))
     hook.replies += [Reply(500), Reply(302, headers={"Location": hook.web.url + "/elsewhere"})]
     first = tell(clock)
     assert first.untold and first.level == "critical"
@@ -168,25 +164,18 @@ def test_the_alert_s_own_road_is_dead(hook: Hook, clock: Clock, tmp_path: Path) 
     assert lines == ["warning", "critical"]
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("command", "says"),
     [
-        ("exit 3", "ended with exit code 3"),
-        ("cat > /dev/null; exec sleep 60", "did not end within 0.5 seconds"),
-        (None, "could not be started"),
+        ("'sh', '-c', 'exit 3'", "sh ended with exit code 3"),
+        ("'sh', '-c', 'cat > /dev/null; exec sleep 60'", "sh did not end within 0.5 seconds"),
+        ("'/nowhere/echo'", "echo could not be started"),
     ],
 )
-def test_a_command_that_fails(
-    script: str | None, says: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_fails(command: str, says: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("franking.health.channels.COMMAND_SECONDS", 0.5)
-    program = tmp_path / "tell"
-    if script is not None:
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
     save(1)
-    settings(f"[alerts]\ncommand = ['{program}']\n")
+    settings(f"[alerts]\ncommand = [{command}]\n")
     assert says in finding(tell(clock), "alert.untold", None).text()
 
 

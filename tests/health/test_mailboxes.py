@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 import franking
 from franking.account.config import load
@@ -344,6 +349,27 @@ def test_a_client_secret_ends(days: float, level: str, stage: str, google: Googl
     found = finding(look(clock=clock), "secret.expires")
     assert (found.level, found.stage, found.expires_at) == (level, stage, midnight)
     assert found.as_dict()["text"].endswith("2027-03-01 00:00 UTC.")
+
+
+@pytest.mark.parametrize(("days", "level"), [(31, "ok"), (30, "warning"), (0.9, "critical"), (-2, "critical")])
+def test_a_certificate_that_an_account_signs_in_with_ends(
+    days: float, level: str, clock: Clock, service_key: Mapping[str, str], tmp_path: Path
+) -> None:
+    key = serialization.load_pem_private_key(service_key["private_key"].encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    file, name = tmp_path / "app.pem", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    end = datetime.fromtimestamp(START, UTC) + timedelta(days=days)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(end - timedelta(days=700)).not_valid_after(end).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    file.write_bytes(service_key["private_key"].encode() + made.public_bytes(serialization.Encoding.PEM))
+    settings(
+        f"[accounts.shop]\nprovider = 'outlook'\nfrom = 'a@contoso.com'\nclient_id = 'c'\napp_only = true\n"
+        f"tenant = 'contoso.com'\ncertificate = '{file}'\nauthority = 'https://127.0.0.1:1/contoso.com'\ntimeout = 1\n"
+    )
+    found = finding(look(clock=clock), "certificate.expires")
+    assert (found.level, found.expires_at, found.what) == (level, end.timestamp(), "certificate")
 
 
 def test_what_was_seen_by_a_damaged_file_is_seen_anew(server: SmtpServer, looks: Looks) -> None:
