@@ -102,19 +102,19 @@ def _post(settings: AlertSettings, changes: Sequence[Change], language: str) -> 
         connection = http.client.HTTPConnection(host, parts.port, timeout=WEBHOOK_SECONDS)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Content-Type": "application/json", "User-Agent": "franking", "Connection": "close"}
-    why = ""
+    failed = None
     try:
         with Deadline(connection, WEBHOOK_SECONDS):
             connection.request("POST", path, body, headers)
             status = connection.getresponse().status
         if not 200 <= status < 300:
-            why = f"answered with HTTP {status}"
+            failed = SendError(f"The webhook answered with HTTP {status}.")
     except (OSError, http.client.HTTPException, ValueError) as problem:
-        why = f"could not be reached ({_reason(problem)})"
+        failed = SendError(f"The webhook could not be reached ({_reason(problem)}).")
     finally:
         connection.close()
-    if why:  # out here, because a caught error may hold the address
-        raise SendError(f"The webhook {why}.")
+    if failed is not None:  # out here, because a caught error may hold the address
+        raise failed
 
 
 def _reason(problem: Exception) -> str:

@@ -88,7 +88,8 @@ class Finding:
         why = None
         if self.diagnosis is not None:  # a no-break space in a value would show
             why = self.diagnosis.in_language(language).title.replace("\N{NO-BREAK SPACE}", " ")
-        return {"why": why, "critical": self.level == "critical" or None, **self.values}
+        untold = (f"{name}: {texts.said(said, language).rstrip('.')}" for name, said in self.values.get("untold", ()))
+        return {"channels": "; ".join(untold), "why": why, "critical": self.level == "critical" or None, **self.values}
 
 
 @dataclass(frozen=True, slots=True)

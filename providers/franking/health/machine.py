@@ -39,5 +39,4 @@ def untold(channels: Mapping[str, str]) -> Finding:
     """Return whether an alert could not be told: by which channels, and why."""
     if not channels:
         return Finding("alert.untold", "ok")
-    why = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in sorted(channels.items()))
-    return Finding("alert.untold", "critical", {"channels": why})
+    return Finding("alert.untold", "critical", {"untold": tuple(sorted(channels.items()))})

@@ -85,18 +85,19 @@ def _command(value: Any) -> tuple[str, ...]:
 
 def _checked(url: Any) -> str:
     """Return a webhook's address. It is a secret: no error repeats it."""
-    why = ""
     try:
         parts = urlsplit(url) if isinstance(url, str) and url.isprintable() and " " not in url else None
         _ = parts and parts.port
     except ValueError:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        why = "is no web address; it begins with https://"
-    elif parts.scheme == "http" and not _is_loopback(parts.hostname):
-        why = "begins with http://, which only this computer itself may be told by; take https://"
-    if why:
-        raise SettingsError(f"alerts.webhook: the address {why}.", field="webhook")
+        raise SettingsError("alerts.webhook: the address is no web address; it begins with https://.", field="webhook")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise SettingsError(
+            "alerts.webhook: the address begins with http://, which only this computer itself may be told by; "
+            "take https://.",
+            field="webhook",
+        )
     return str(url)
 
 
