@@ -51,6 +51,7 @@ VALUES: Mapping[str, Any] = {
 ALL_RULES = [*GENERIC, *(rule for provider in providers() for rule in provider.rules)]
 
 KNOWN_VALUES = """
+flag directory
 account name again usage unsaved provider route host port security username sender address whole_address to who scopes
 mailbox problem said reason status field repair retry_after path key mode verify_message names mechanisms suggestion
 recommended recommended_title recipient size limit character username_clean host_clean saved no_login by_password

@@ -7,6 +7,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -99,6 +101,7 @@ def command(
         console = Console(
             json_output=json_output, verbose=verbose, reports=reports, path=context.command_path, language=language
         )
+        console.typed = _typed(context)
         if settings:
             flags = {key: values.pop(key) for key in keys}
             values["settings"] = {key: value for key, value in flags.items() if value is not None}
@@ -108,6 +111,17 @@ def command(
     run.sign = sign  # type: ignore[attr-defined]
     sign()
     return run
+
+
+def _typed(context: typer.Context) -> frozenset[str]:
+    """Return the options that were typed, by all of their names."""
+    given = (each for each in context.command.params if _source(context, each) == "COMMANDLINE")
+    return frozenset(name for each in given for name in each.opts)
+
+
+def _source(context: typer.Context, parameter: Any) -> str:
+    found = context.get_parameter_source(parameter.name)
+    return found.name if found is not None else ""
 
 
 _GIVEN = ("console", "settings")
@@ -142,10 +156,18 @@ def _guarded(console: Console, act: Callable[[], Any]) -> int:
         except OSError as problem:
             if problem.filename is None:
                 raise
-            error = SettingsError(f"{problem.filename}: {problem.strerror}.")
+            error = SettingsError(f"{problem.filename}: {problem.strerror}.", evidence=file_named(problem.filename))
         show_error(console, error)
     show_go_on(console)
     return exit_code(error)
+
+
+def file_named(path: object) -> Evidence:
+    """Return what was seen of a file that somebody named and that cannot be read."""
+    directory = ""
+    with suppress(OSError):  # it may have been removed meanwhile
+        directory = str(Path.cwd())
+    return Evidence("settings", reason="file", details={"path": str(path), "directory": directory})
 
 
 def _interrupted(console: Console, broken: BaseException) -> int:

@@ -55,6 +55,7 @@ class Console:
         self.verbose = verbose
         self.without_hints = False
         self.path = path  # the command as it was typed: "franking send-test"
+        self.typed: frozenset[str] = frozenset()  # its options that were typed
         self.about: dict[str, Any] = {}  # what is known for the report of an error: the account, the recipients
         self.account: Account | None = None  # whose errors these are, for their diagnosis
         self.go_on: Callable[[], str] | None = None  # the command that goes on from here, where answers were given

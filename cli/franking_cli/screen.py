@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from franking.text import shortened
@@ -219,7 +220,7 @@ def show_error(console: Console, error: FrankingError) -> None:
     kind = None
     if console.account is not None:
         kind = provider(console.account.provider)
-    diagnosis = explain(error, console.account, kind)
+    diagnosis = error.diagnosis = _as_typed(console, explain(error, console.account, kind))
     if console.json_output:
         _answer_error(console, error, diagnosis)
         return
@@ -235,6 +236,14 @@ def show_error(console: Console, error: FrankingError) -> None:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")
     if console.go_on is None and not _names(diagnosis, "franking "):
         _show_advice(console, console.words("screen.next", command=f"{console.path} --help"), indent="  ", hang="    ")
+
+
+def _as_typed(console: Console, diagnosis: Diagnosis) -> Diagnosis:
+    """Return a diagnosis that names the option that was typed, not the setting that it is."""
+    flag = f"--{str(diagnosis.values.get('field') or '').replace('_', '-')}"
+    if flag not in console.typed:
+        return diagnosis
+    return replace(diagnosis, values={**diagnosis.values, "flag": flag})
 
 
 def show_go_on(console: Console) -> None:

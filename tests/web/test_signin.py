@@ -17,7 +17,9 @@ from franking.account.config import load
 from franking.auth.redirect import _PASTES
 from franking.auth.secret import Grant
 from franking.auth.store import open_store
+from franking.registry import provider
 from franking.web import SettingsPage
+from franking.web.signin import SignIn
 from servers.google import Google
 from servers.microsoft import CLIENT, Microsoft
 from servers.person import browse
@@ -162,6 +164,18 @@ def test_a_new_sign_in_ends_the_one_before(google: Google, served: Callable[...,
     page = browser.press("signin", way="pasted")
     ended = browse(unescape(page.id("signin-url")["href"]), google.authority.ca_file, stop_at_loopback=True)
     assert "Signed in as" in browser.press("signin", pasted=ended).text
+
+
+def test_nothing_is_kept_of_a_sign_in_that_was_given_up(google: Google) -> None:
+    """Its last page may be opened all the same."""
+    store = open_store()
+    begun = SignIn(load().account("g"), provider("gmail"), store, "browser")
+    begun.settle(60)
+    begun.give_up()
+    browse(begun.url, google.authority.ca_file)
+    with begun._changed:
+        assert begun._changed.wait_for(lambda: begun.over, 60)
+    assert store.load("g") is None
 
 
 def test_gmail_has_no_device_code(google: Google, served: Callable[..., Served]) -> None:

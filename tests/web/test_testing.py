@@ -89,6 +89,9 @@ def test_the_report_is_in_english_whatever_the_page_speaks(served: Callable[...,
     browser.press("test", **settings(mailbox, password="wrong"))
     report = browser.ask("GET", "/status.json").json
     assert report["diagnosis"]["title"] == "The server refused the login" and report["outcome"] == "failed"
+    page = browser.press("test", **settings(mailbox))
+    told = page.result.one(data_step="message").one(tag="span", class_="detail").text
+    assert told.endswith("pro 1 příjemce"), told
 
 
 @pytest.mark.parametrize("times", [2, 5])

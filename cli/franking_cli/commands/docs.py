@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from franking.errors import SettingsError
+from franking.errors import Evidence, SettingsError
 from franking.text import suggestion
 from franking_cli.command import command
 from franking_cli.console import Console
@@ -57,7 +57,10 @@ def run(
     if name in pages:
         text = pages[name].read_text("utf-8")
     elif not (text := _section(pages, name)):
-        raise SettingsError(f"docs: there is no page {topic!r}; {suggestion(name, pages, 'franking docs lists them.')}")
+        raise SettingsError(
+            f"docs: there is no page {topic!r}; {suggestion(name, pages, 'franking docs lists them.')}",
+            evidence=Evidence("settings", reason="usage", details={"usage": ("franking", "docs")}),
+        )
     text = _REFERENCE.sub(r"- `python -m pydoc \1`\n", _NOT_FOR_READING.sub("", text)).strip() + "\n"
     if console.json_output:
         console.answer({"topic": name, "text": text})

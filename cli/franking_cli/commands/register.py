@@ -49,10 +49,11 @@ def run(
     It shows each page with what to type there, takes the client's file or ID, and looks whether it is right, before
     anybody signs in. With --client-secrets or --client-id it only looks.
     """
+    able = [each.name for each in providers() if isinstance(each, SupportsRegistration)]
+    if where.strip().lower() not in able:
+        raise typer.BadParameter(f"nothing is registered at {where}; choose one of {', '.join(able)}")
     kind = provider(where)
-    if not isinstance(kind, SupportsRegistration) or kind.facts.client is None:
-        able = ", ".join(each.name for each in providers() if isinstance(each, SupportsRegistration))
-        raise typer.BadParameter(f"nothing is registered at {kind.name}; choose one of {able}")
+    assert isinstance(kind, SupportsRegistration) and kind.facts.client is not None
     given = {key: value for key, value in settings.items() if key not in ("provider", "sender")}
     sender = settings.get("sender") or address
     if sender is None and given.get("app_only"):

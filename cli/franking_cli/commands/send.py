@@ -19,7 +19,7 @@ from franking.sending import testsend
 from franking.sending.connect import account_for, connect
 from franking.sending.mailer import Mailer
 from franking.text import size_in_words
-from franking_cli.command import command
+from franking_cli.command import command, file_named
 from franking_cli.console import Console, visible
 from franking_cli.exit_codes import exit_code
 from franking_cli.logs import show_dialogue
@@ -244,7 +244,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise MessageError(f"{path}: cannot be read: {problem.strerror}.") from None
+        words = f"{path}: cannot be read: {problem.strerror}."
+        raise MessageError(words, evidence=file_named(path)) from None
 
 
 def given_or_read(flag: str, text: str | None, file: Path | None) -> str | None:

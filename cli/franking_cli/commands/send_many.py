@@ -25,7 +25,7 @@ from franking.sending.queue import SendResult
 from franking_cli.batch.input import InputLine, Templates, read_input
 from franking_cli.batch.journal import Journal
 from franking_cli.batch.progress import Progress, count_lines
-from franking_cli.command import command
+from franking_cli.command import command, file_named
 from franking_cli.commands.send import given_or_read
 from franking_cli.console import Console
 from franking_cli.exit_codes import exit_code
@@ -100,7 +100,8 @@ def run(
     name, path = (account, file) if file is not None else (None, Path(account))
     if not path.is_file():
         raise SettingsError(
-            f"{path}: there is no such file; give the file with the messages last: franking send-many ACCOUNT FILE."
+            f"{path}: there is no such file; give the file with the messages last: franking send-many ACCOUNT FILE.",
+            evidence=file_named(path),
         )
     templates = {
         "--to": to,

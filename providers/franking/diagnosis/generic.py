@@ -91,6 +91,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "secret.not-a-sign-in", "given-grant"),
     _on("settings", "settings.no-account", "no-account"),
     _on("settings", "settings.value", "value"),
+    _on("settings", "settings.file", "file"),
     _on("settings", "settings.insecure", "open-to-writing"),
     _on("settings", "settings.extra", "extra-missing"),
     Rule(

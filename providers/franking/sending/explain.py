@@ -118,14 +118,14 @@ def in_commands(account: Account) -> Mapping[str, Any]:
     """Return what stands for an account in a command that can be run as it is shown: its name if it is saved, else its
     URL; ``again`` for another test.
     """
+    reference = account.reference  # of one that was made in code it is written each time
     if account.words:
         unsaved = account.words[0].startswith("--")
         return {
             "name": None if unsaved else account.name,
-            "account": account.reference,
+            "account": reference,
             "again": account.words,
             "unsaved": unsaved,
-            "saved": account.reference == account.name and not unsaved,
+            "saved": reference == account.name and not unsaved,
         }
-    again = (account.reference,) if account.reference else None  # None: made in code
-    return {"name": account.name, "account": account.reference, "again": again}
+    return {"name": account.name, "account": reference, "again": (reference,) if reference else None}

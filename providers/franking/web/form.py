@@ -187,7 +187,8 @@ class Draft:
             common = {key.name for key in COMMON_FIELDS}
             kept = {key: value for key, value in self.saved.given.items() if key in own and (same or key in common)}
         settings = {key: value for key, (value, _) in self.defaults.items()} | kept
-        shown = [key for key in (*TEXTS[1:], *CHECKS) if key in shown_by(self.provider)]
+        able = shown_by(self.provider)
+        shown = [key for key in (*TEXTS[1:], *CHECKS) if key in able]
         for key in shown:
             if self.source(key):
                 settings[key] = self.defaults[key][0]

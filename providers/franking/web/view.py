@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ class Look:
             undefined=jinja2.StrictUndefined,
         )
         self._templates.filters["marked"] = _marked
+        self._templates.filters["linked"] = _linked
 
     def render(self, template: str, context: Mapping[str, Any]) -> str:
         """Return a whole page."""
@@ -117,6 +118,15 @@ def _marked(remedy: Remedy) -> Any:
         shown = escape(f"`{command}`")
         text = Markup(str(text).replace(str(shown), f"<code>{escape(command)}</code>"))  # noqa: S704  (both are escaped)
     return text
+
+
+@lru_cache(maxsize=256)
+def _linked(line: str) -> Any:
+    """Return a line of a provider's steps, the same each time, in which addresses are links."""
+    from jinja2.utils import urlize
+    from markupsafe import Markup
+
+    return Markup(urlize(line, target="_blank", rel="noopener noreferrer"))  # noqa: S704  (it escapes)
 
 
 def colour(report: TestReport) -> str:

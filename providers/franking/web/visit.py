@@ -134,7 +134,7 @@ class Visit:
         problem = self.saving_problem(draft)
         account = draft.account(name or "new") if not draft.errors and draft.texts.get("from") else None
         if account is not None:
-            draft.point_out(account, self.say.language)
+            draft.point_out(account.referred_to_as(name, (name,) if name else ()), self.say.language)
         elif not draft.changed:
             draft.errors.clear()  # nobody typed anything yet
         return {
