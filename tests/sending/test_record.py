@@ -263,6 +263,16 @@ def test_a_wrong_log_is_told_before_anything_leaves(server: SmtpServer, more: st
 
 
 @pytest.mark.usefixtures("password")
+def test_a_wrong_log_holds_the_outbox_and_fails_no_message(server: SmtpServer) -> None:
+    wants_log("keep = 'x'\n")
+    with franking.connect("shop") as mailer:
+        entry = mailer.queue(message())
+    summary = franking.Outbox().run(once=True)
+    assert (summary.held, franking.Outbox().get(entry.id).state) == ({"shop": "settings.invalid"}, "queued")
+    assert not server.messages
+
+
+@pytest.mark.usefixtures("password")
 def test_a_log_without_a_file(server: SmtpServer) -> None:
     with Path(os.environ["FRANKING_CONFIG"]).open("a") as settings:
         settings.write("[log]\nkeep = 3\n")

@@ -282,6 +282,7 @@ class _Lane:
             account = load().account(self.account)
             observer = self._watch if runner.observer is not None else None
             self._mailer = Mailer(account, connections=runner.connections, window=runner.window, observer=observer)
+            self._mailer.record.ask()
         return self._mailer
 
     def _send(self, mailer: Mailer) -> None:
