@@ -215,6 +215,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings,
     "faults.md": faults,
     **runpy.run_path(str(FOLDER / "commands.py"))["PAGES"],
+    **runpy.run_path(str(FOLDER / "man.py"))["PAGES"],
 }
 
 

@@ -1,0 +1,1 @@
+complete --command franking --no-files --arguments "(env _FRANKING_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) franking)" --condition "env _FRANKING_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) franking"
