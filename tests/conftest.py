@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.resolver
 import pytest
 from hypothesis import settings
 
@@ -148,6 +149,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 
 
+class NoNetwork:
+    """A resolver that reaches nobody."""
+
+    def resolve(self, qname: str, rdtype: str, *, lifetime: float, search: bool) -> Any:
+        raise dns.resolver.NoNameservers
+
+
 @pytest.fixture(autouse=True)
 def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse to ask the system's name server: a test hands its own resolver in."""
@@ -156,6 +164,8 @@ def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a test tried to ask the system's name server")
 
     monkeypatch.setattr("franking.discovery.lookup.system_resolver", refuse)
+    # beside each test message DNS is asked: here as on a computer without a network
+    monkeypatch.setattr("franking.discovery.domain_check.system_resolver", NoNetwork)
 
 
 @pytest.fixture

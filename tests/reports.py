@@ -50,6 +50,24 @@ REPORT: dict[str, Any] = {
         type(None),
     ),
     "hints": [{"code": TEXT, "text": TEXT}],
+    "deliverability": (
+        {
+            "verdict": {"good", "warning", "unknown"},
+            "domain": TEXT,
+            "account": MAYBE_TEXT,
+            "via": MAYBE_TEXT,
+            "findings": [
+                {
+                    "code": TEXT,
+                    "level": {"ok", "hint", "warning", "unknown"},
+                    "text": TEXT,
+                    "remedies": TEXTS,
+                    "record": ({"name": TEXT, "type": TEXT, "value": TEXT}, type(None)),
+                }
+            ],
+        },
+        type(None),
+    ),
 }
 
 

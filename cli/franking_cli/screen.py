@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.text import shortened
 from franking_cli.console import Console, shell, visible
+from franking_cli.trusted import show_distrust
 
 if TYPE_CHECKING:
     from franking.account.config import Config
@@ -93,10 +94,13 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
         return
     console.say()
     if report.ok:
-        console.say(f"✓ {sent}", "good", hang="  ")
+        distrusted = report.deliverability is not None and report.deliverability.verdict == "warning"
+        symbol, style = _SYMBOLS["warning" if distrusted else "ok"]
+        console.say(f"{symbol} {sent}", style, hang="  ")
         if report.receipt:
             _show_receipt(console, report.receipt, report.steps)
         show_hints(console, (hint.say(console.language) for hint in report.hints if not _proved_right(hint)))
+        show_distrust(console, report.deliverability)
     elif report.diagnosis:
         _show_failure(console, report, report.diagnosis)
 

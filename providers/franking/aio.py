@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from franking.account.account import Account
     from franking.auth.secret import Secret
     from franking.auth.store import SecretStore
+    from franking.discovery.lookup import Resolver
     from franking.message.address import Envelope
     from franking.message.message import Message
     from franking.outbox.entry import OutboxEntry
@@ -112,6 +113,8 @@ async def send_test(
     observer: Observer | None = None,
     store: SecretStore | None = None,
     language: str = "en",
+    domain_check: bool = True,
+    resolver: Resolver | None = None,
 ) -> TestReport:
     """Send a test message; everything as in ``franking.send_test``.
 
@@ -125,7 +128,15 @@ async def send_test(
         from franking.sending import testsend
 
         return testsend.send_test(
-            account, to, secret=secret, observer=observer, store=store, made=call.uses, language=language
+            account,
+            to,
+            secret=secret,
+            observer=observer,
+            store=store,
+            made=call.uses,
+            language=language,
+            domain_check=domain_check,
+            resolver=resolver,
         )
 
     return await once(act, None)

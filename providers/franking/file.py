@@ -37,7 +37,7 @@ class FileProvider:
     name = "file"
     title = "Files (.eml or Maildir)"
     fields = (Field("path", "path", help="Directory for .eml files, or a Maildir (one with new, cur and tmp in it)."),)
-    facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),), url_form="path")
+    facts = Facts(routes=(RouteFacts("file", why="Nothing leaves this machine."),), url_form="path", local=True)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

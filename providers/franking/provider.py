@@ -295,8 +295,9 @@ class Facts:
     ``path`` (the key path) or ``mailbox`` (the From); ``schemes`` are schemes of such URLs besides the provider's name,
     and the settings that they stand for. ``device``: one may sign in with a code on another device. ``client`` and
     ``app_password`` are the roads into a mailbox, ``grant_unused_days`` how long a sign-in lives that nobody uses.
-    ``sending`` is what tells receivers that it may send for a domain. ``numbers`` are what the answers of its sign-in
-    are told by: regular expressions, by the name of the evidence's detail.
+    ``sending`` is what tells receivers that it may send for a domain; ``local``: messages stay on this computer.
+    ``numbers`` are what the answers of its sign-in are told by: regular expressions, by the name of the evidence's
+    detail.
     """
 
     routes: tuple[RouteFacts, ...]
@@ -314,6 +315,7 @@ class Facts:
     app_password: AppPasswordFacts | None = None
     grant_unused_days: int | None = None
     sending: SenderFacts | None = None
+    local: bool = False
     login_key: str = "username"
     url_form: str = "mailbox"
     schemes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

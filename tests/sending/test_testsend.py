@@ -67,7 +67,9 @@ def test_a_test_that_was_sent_is_told_in_full(account: franking.Account, scripte
         },
         "diagnosis": None,
         "hints": [],
+        "deliverability": told["deliverability"],
     }
+    assert told["deliverability"]["verdict"] == "unknown"  # nobody can be asked here
     assert [(step.name, step.status) for step in seen] == [
         ("settings", "ok"),
         ("secret", "running"),

@@ -49,6 +49,14 @@ def run(
         bool, typer.Option("--show-message", help="With --embedded: show the message as the server received it.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the message to stdout and send nothing.")] = False,
+    domain_check: Annotated[
+        bool,
+        typer.Option(
+            "--domain-check/--no-domain-check",
+            help="Also ask DNS whether receivers will trust it (SPF, DKIM, DMARC).",
+            rich_help_panel="When it fails",
+        ),
+    ] = True,
     password_stdin: PasswordStdin = False,
     transcript: Transcript = False,
     settings: dict[str, Any],
@@ -88,7 +96,8 @@ def run(
     if dry_run:
         return _dry_run(console, chosen, recipient)
     secret = password_for(console, chosen, from_stdin=password_stdin)
-    return _test(console, chosen, recipient, secret, transcript=transcript, where=console.words("send-test.inbox"))
+    where = console.words("send-test.inbox")
+    return _test(console, chosen, recipient, secret, transcript=transcript, where=where, domain_check=domain_check)
 
 
 def _with_embedded_server(
@@ -122,7 +131,14 @@ def _with_embedded_server(
 
 
 def _test(
-    console: Console, account: Account, recipient: Address, secret: str | None, *, transcript: bool, where: str
+    console: Console,
+    account: Account,
+    recipient: Address,
+    secret: str | None,
+    *,
+    transcript: bool,
+    where: str,
+    domain_check: bool = False,
 ) -> int:
     console.about["account"] = account.name
     if not console.json_output:
@@ -135,6 +151,7 @@ def _test(
             secret=secret,
             observer=partial(show_step, console),
             language=console.words.language,
+            domain_check=domain_check,
         )
     show_result(console, report, sent=console.words("send-test.sent", to=visible(recipient.address), where=where))
     return exit_code(report.error)

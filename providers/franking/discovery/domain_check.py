@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from franking.account.account import Account
-from franking.discovery import lookup
 from franking.discovery.input import Target, parse_target
-from franking.discovery.lookup import Resolver
+from franking.discovery.lookup import Resolver, system_resolver
 from franking.discovery.trust import dmarc, spf
 from franking.discovery.trust.findings import Deliverability, DnsRecord, Finding
 from franking.discovery.trust.judge import Judge
@@ -81,7 +80,7 @@ def _checked(
     if "." not in target.name:
         missing = Finding("domain.missing", "warning", {"domain": target.shown or "?"})
         return Deliverability(target.name or target.shown, account, sender.via if sender else None, (missing,))
-    questions = Questions(lambda: resolver or lookup.system_resolver(), timeout=timeout)
+    questions = Questions(lambda: resolver or system_resolver(), timeout=timeout)
     judge = Judge(target.name, target.shown, sender, questions)
     findings = tuple(_findings(judge, login, by_mx=by_mx))
     return Deliverability(target.name, account, judge.sender.via if judge.sender else None, findings)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
 from franking.auth.secret import Secret
@@ -25,10 +25,15 @@ from franking.message.address import Address
 from franking.message.message import Message
 from franking.provider import Observer, Provider, Receipt, Step, SupportsHints, destination_of, silent
 from franking.redaction import veiled
+from franking.sending.beside import Beside
 from franking.sending.connect import account_for, explained
 from franking.sending.explain import better_for, explain, in_commands
 from franking.sending.mailer import Mailer
 from franking.text import visible
+
+if TYPE_CHECKING:
+    from franking.discovery.domain_check import Deliverability
+    from franking.discovery.lookup import Resolver
 
 __all__ = ["TestReport", "check", "compose", "hints_for", "interrupted", "send_test", "send_watched", "subject_of"]
 
@@ -38,8 +43,9 @@ class TestReport:
     """How a test went; ``as_dict`` is the JSON of ``franking send-test --json``.
 
     ``outcome`` is ``sent``, ``failed``, ``unknown``, ``login-required`` or ``checked``. ``steps`` are the finished
-    steps in order, times in milliseconds. ``receipt`` is None on failure, ``diagnosis`` None on success. ``error`` is
-    what was raised, for those who want to look closer; it is not in the JSON.
+    steps in order, times in milliseconds. ``receipt`` is None on failure, ``diagnosis`` None on success.
+    ``deliverability`` is whether receivers will trust what was sent, None where that was not checked. ``error`` is what
+    was raised, for those who want to look closer; it is not in the JSON.
     """
 
     __test__ = False  # pytest: the name begins with Test, but this is none
@@ -57,6 +63,7 @@ class TestReport:
     receipt: Receipt | None = None
     diagnosis: Diagnosis | None = None
     hints: tuple[Hint, ...] = ()
+    deliverability: Deliverability | None = None
     error: FrankingError | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -70,7 +77,16 @@ class TestReport:
             lines += str(self.diagnosis).splitlines()[1:]
         elif self.ok:  # a password that was taken is right
             lines += [hint.text for hint in self.hints if not hint.code.startswith("secret.")]
+            lines += self._distrust()
         return "\n".join(lines)
+
+    def _distrust(self) -> Iterator[str]:
+        """Tell why receivers may distrust what was sent."""
+        for finding in self.deliverability.warnings if self.deliverability else ():
+            yield finding.text
+            yield from (f"  {remedy}" for remedy in finding.remedies)
+            if finding.record is not None:
+                yield f"  {finding.record}"
 
     def _verdict(self) -> str:
         if self.diagnosis is not None:
@@ -98,6 +114,7 @@ class TestReport:
             "receipt": self.receipt.as_dict() if self.receipt else None,
             "diagnosis": self.diagnosis.as_dict() if self.diagnosis else None,
             "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
+            "deliverability": self.deliverability.as_dict() if self.deliverability else None,
         }
 
     @classmethod
@@ -125,6 +142,8 @@ def send_test(
     store: SecretStore | None = None,
     made: Callable[[Mailer], object] | None = None,
     language: str = "en",
+    domain_check: bool = True,
+    resolver: Resolver | None = None,
 ) -> TestReport:
     """Send a short test message to ``to`` (by default to the account's own address) by the path that sending uses.
 
@@ -134,6 +153,10 @@ def send_test(
     Never raises for a delivery failure: the report says. Raises ``SettingsError`` for an account that does not exist or
     cannot be read. ``language`` is the one that the message is written in, such as ``cs``. ``made`` is told the mailer
     before it is used, so that its ``abort`` can be called; the other options are as in ``connect``.
+
+    Beside the send DNS is asked for at most three seconds whether receivers will trust mail from the From's domain
+    (``report.deliverability``), by a ``dns.resolver.Resolver``, by default the system's. ``domain_check=False`` asks
+    nobody.
     """
     secret = veiled(secret)
     with explained():
@@ -145,7 +168,8 @@ def send_test(
         message = compose(chosen, address, language=language)
     options = {"store": store, "falls_over": False}  # it proves this account, not another
     with discreet:
-        return _watch(chosen, message, None, (address.address,), secret, observer, options, made)
+        beside = Beside(chosen, resolver) if domain_check and chosen.enabled else None
+        return _watch(chosen, message, None, (address.address,), secret, observer, options, made, beside)
 
 
 def _chosen(account: str | Account | None, to: str | None) -> Account:
@@ -278,6 +302,7 @@ def _watch(
     observer: Observer | None,
     options: dict[str, Any],
     made: Callable[[Mailer], object] | None = None,
+    beside: Beside | None = None,
     *,
     testing: bool = True,
 ) -> TestReport:
@@ -309,6 +334,7 @@ def _watch(
     }
     receipt: Receipt | None = None
     error: FrankingError | None = None
+    deliverability: Deliverability | None = None
     if made is not None:
         made(mailer)
     try:
@@ -320,6 +346,8 @@ def _watch(
                     prepared = mailer.prepare(message, envelope=envelope)
                 about |= {"to": prepared.envelope.recipients, "message_id": prepared.content.message_id}
                 receipt = mailer.send(prepared)
+        if beside is not None:
+            deliverability = beside.result()
     except FrankingError as caught:
         error = caught
     except KeyboardInterrupt as broken:
@@ -342,6 +370,7 @@ def _watch(
         receipt=receipt,
         diagnosis=error.diagnosis if error else None,
         hints=hints,
+        deliverability=deliverability,
         error=error,
     )
 

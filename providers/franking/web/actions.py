@@ -121,7 +121,14 @@ class Actions(Visit):
                 raise Refusal(429, "too-many-tests", retry_after=int(sent[0] + _MINUTE - now) + 1)
             sent.append(now)
             page.running = {name: run for name, run in page.running.items() if run.running}
-            run = TestRun(account, to, store=self.store, password=password, allowed=self._host_refused)
+            run = TestRun(
+                account,
+                to,
+                store=self.store,
+                password=password,
+                allowed=self._host_refused,
+                language=self.say.language,
+            )
             page.running[key] = run
         return run
 

@@ -38,8 +38,9 @@ class TestRun:
         store: SecretStore,
         password: Veiled[str] | None = None,
         allowed: Callable[[Account], SettingsError | None] = lambda account: None,
+        language: str = "en",
     ) -> None:
-        self.account, self.to = account, to
+        self.account, self.to, self._language = account, to, language
         self.started = time.time()
         self.report: TestReport | None = None
         self._steps: list[Step] = []
@@ -69,7 +70,14 @@ class TestRun:
             with discreet:
                 if (refused := allowed(self._tested)) is not None:
                     raise refused
-                report = send_test(self._tested, self.to, secret=password, observer=self._observe, store=store)  # type: ignore[arg-type]
+                report = send_test(
+                    self._tested,
+                    self.to,
+                    secret=password,  # type: ignore[arg-type]
+                    observer=self._observe,
+                    store=store,
+                    language=self._language,
+                )
         except FrankingError as problem:
             self._observe(Step(problem.step or "settings", "failed", detail=problem.message))
             report = TestReport.of_error(problem, self.account.name, steps=tuple(self._ended()), **about)

@@ -136,10 +136,7 @@ def colour(report: TestReport) -> str:
 
 
 def _distrusted(report: TestReport) -> bool:
-    said = getattr(report, "deliverability", None)
-    if isinstance(said, Mapping):
-        return said.get("verdict") == "warning"
-    return getattr(said, "verdict", None) == "warning"
+    return report.deliverability is not None and report.deliverability.verdict == "warning"
 
 
 def fields_named(report: TestReport) -> list[str]:
@@ -159,7 +156,7 @@ def result(report: TestReport, say: Words) -> dict[str, Any]:
         "report": report,
         "colour": colour(report),
         "told": report.diagnosis.text(say.language) if report.diagnosis else None,
-        "subject": subject_of(report.account),
+        "subject": subject_of(report.account, say.language),
         "fields": fields_named(report),
         "hints": [
             hint.remedy(say.language)
