@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from franking.account.fields import COMMON_FIELDS, Field
+from franking.diagnosis import texts
+from franking.provider import SenderFacts
 from franking.registry import providers
+from franking.smtp.services import table
 
 FOLDER = Path(__file__).parent
 GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
@@ -205,7 +208,46 @@ def relay() -> str:
     return RECORDINGS["fill"]((FOLDER / "relay.md").read_text("utf-8"))
 
 
+SENDERS = (
+    "<!-- senders: made by docs/generate.py from the facts of providers and services -->\n",
+    "<!-- end of senders -->\n",
+)
+FINDINGS = (
+    "<!-- findings: made by docs/generate.py from providers/franking/diagnosis/texts/trust.en.toml -->\n",
+    "<!-- end of findings -->\n",
+)
+
+
+def trust() -> str:
+    """Return the page on what receivers trust, with what each sender asks for and all findings; the rest is written by
+    hand.
+    """
+    page = (FOLDER / "trust.md").read_text("utf-8")
+    known = [each.facts.sending for each in providers()] + [each.sending for each in table().services]
+    senders: dict[str, SenderFacts] = {}
+    for facts in filter(None, known):
+        senders.setdefault(facts.title, facts)
+    rows = ["| sent by | SPF of a domain that has none | DKIM |", "|---|---|---|"]
+    for facts in senders.values():
+        keys = ", ".join(f"`{name}._domainkey`" for name in facts.selectors[:3])
+        if len(facts.selectors) > 3:
+            keys += " …"
+        keys = f"{keys}. {facts.switch}" if facts.signs else "signs with a domain of its own"
+        rows.append(f"| {facts.title} | `{facts.spf}` | {keys} |")
+    found = ["| code | says |", "|---|---|"]
+    for code, words in texts.entries("en", "trust.").items():
+        said = words["text"] if isinstance(words["text"], str) else words["text"][-1]
+        shown = re.sub(r"\{[?]?(\w+)\}", lambda place: place[1].upper(), said)
+        found.append(f"| `{code}` | {shown} |")
+    for marks, lines in ((SENDERS, rows), (FINDINGS, found)):
+        before, _, rest = page.partition(marks[0])
+        lines_between = "\n".join(lines)
+        page = f"{before}{marks[0]}\n{lines_between}\n\n{marks[1]}{rest.partition(marks[1])[2]}"
+    return page
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "trust.md": trust,
     "setup.md": setup,
     "quick-start.md": quick_start,
     "relay.md": relay,

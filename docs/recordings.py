@@ -22,7 +22,7 @@ import dns.resolver
 import pytest
 
 from commandline import Person
-from franking.discovery import lookup
+from franking.discovery import domain_check, lookup
 from franking_cli.commands import relay as relay_command
 from servers.names import Names
 from servers.ports import reserved_ports
@@ -62,6 +62,7 @@ def server(host: str, user: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         authority = Authority(Path(directory))
         patch.setattr(lookup, "system_resolver", Nameless)
+        patch.setattr(domain_check, "system_resolver", Unreachable)
         patch.setattr(lookup, "fetch_https", nothing_published)
         context = authority.context(host)
         users = {user: PASSWORD}
@@ -75,6 +76,13 @@ class Nameless:
 
     def resolve(self, name: str, kind: str, **_: Any) -> Any:
         raise dns.resolver.NXDOMAIN
+
+
+class Unreachable:
+    """A resolver that reaches nobody."""
+
+    def resolve(self, name: str, kind: str, **_: Any) -> Any:
+        raise dns.resolver.NoNameservers
 
 
 def nothing_published(url: str, seconds: float) -> bytes:

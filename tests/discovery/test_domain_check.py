@@ -29,6 +29,7 @@ def judged(
     *records: str, domain: str = "firma.cz", account: franking.Account | None = None, **options: Any
 ) -> Deliverability:
     """Ask a name server with these records, and look at what holds for every result."""
+    options.setdefault("timeout", 60.0)
     with DnsServer(zone(PROVIDERS, *records)) as server:
         if account is not None:
             found = check_account(account, resolver=server.resolver, **options)
@@ -162,7 +163,7 @@ def test_a_domain_with_letters_of_its_own() -> None:
 
 def broken(*names: str, records: str = GOOD, **options: Any) -> Deliverability:
     with DnsServer(zone(PROVIDERS, records), broken=set(names)) as server:
-        found = check_domain("firma.cz", resolver=server.resolver, **options)
+        found = check_domain("firma.cz", resolver=server.resolver, timeout=60.0, **options)
     proper(found)
     return found
 

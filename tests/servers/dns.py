@@ -32,6 +32,7 @@ class DnsServer:
             self._names.update(".".join(labels[place:]) + "." for place in range(len(labels)))
         self.silent = {f"{name}." for name in silent or ()}
         self.broken = {f"{name}." for name in broken or ()}
+        self.mute = False  # says nothing to anybody
         self.asked: list[tuple[str, str]] = []
         self.over_tcp = 0
 
@@ -41,7 +42,7 @@ class DnsServer:
         name = str(question.qname).lower()
         self.asked.append((name.rstrip("."), QTYPE[question.qtype]))
         self.over_tcp += tcp
-        if name in self.silent:
+        if self.mute or name in self.silent:
             return None
         reply = request.reply()
         if name in self.broken:

@@ -27,21 +27,24 @@ TIMEOUT = 3.0
 
 
 def check_account(
-    account: Account, *, via: str | None = None, resolver: Resolver | None = None, timeout: float = TIMEOUT
+    account: Account, *, via: str | None = None, resolver: Resolver | None = None, timeout: float | None = None
 ) -> Deliverability:
     """Check the domain of an account's From, for who sends its mail, or whom ``via`` names.
 
-    ``resolver`` is a ``dns.resolver.Resolver``, by default the system's. Never raises for the network: what DNS gave no
-    answer for is a finding.
+    ``resolver`` is a ``dns.resolver.Resolver``, by default the system's; ``timeout`` is for everything together, three
+    seconds, or the account's where that is less. Never raises for the network: what DNS gave no answer for is a
+    finding.
     """
     sender = _named(via) if via else of_account(account)
     login = str(account.get("username") or "")
     target = parse_target(account.sender.address)
-    return _checked(target, sender, login, account.name, resolver, min(timeout, account.timeout))
+    return _checked(
+        target, sender, login, account.name, resolver, min(TIMEOUT if timeout is None else timeout, account.timeout)
+    )
 
 
 def check_domain(
-    text: str, *, via: str | None = None, resolver: Resolver | None = None, timeout: float = TIMEOUT
+    text: str, *, via: str | None = None, resolver: Resolver | None = None, timeout: float | None = None
 ) -> Deliverability:
     """Check the domain of an address, or a domain, for whom ``via`` names (``google``, ``microsoft``, a server's name),
     or for the provider that receives its mail.
@@ -51,7 +54,9 @@ def check_domain(
     target = parse_target(text)
     if not target.name:
         raise SettingsError(f"domain: {text!r} names no domain that mail could come from.", field="domain")
-    return _checked(target, _named(via) if via else None, "", None, resolver, timeout, by_mx=not via)
+    return _checked(
+        target, _named(via) if via else None, "", None, resolver, TIMEOUT if timeout is None else timeout, by_mx=not via
+    )
 
 
 def _named(via: str) -> Sender | None:

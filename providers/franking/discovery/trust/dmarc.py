@@ -49,9 +49,9 @@ def names(domain: str) -> tuple[str, ...]:
     return (domain, *(".".join(labels[place:]) for place in range(first, len(labels))))
 
 
-def find(domain: str, answers: Mapping[str, Answer], *, exists: bool = True) -> Dmarc:
+def find(domain: str, answers: Mapping[str, Answer]) -> Dmarc:
     """Find the record that counts; ``answers`` are the TXT records below ``_dmarc`` of each of the ``names``.
-    ``exists``: there is such a domain, so that ``np`` does not count.
+    The domain is one that exists, so that ``np`` does not count.
     """
     walked: list[tuple[str, str]] = []
     for name in names(domain):
@@ -71,7 +71,7 @@ def find(domain: str, answers: Mapping[str, Answer], *, exists: bool = True) -> 
     name, text = walked[-1]
     if _tags(text).get("psd", "").lower() == "y" and len(walked) > 1 and walked[-2][0].partition(".")[2] == name:
         name, text = walked[-2]  # the domain of the organisation is one below the public suffix
-    return _judged(name, text, "np" if not exists else "sp")
+    return _judged(name, text, "sp" if name != domain else "p")
 
 
 def _own(domain: str, texts: tuple[str, ...], records: list[str]) -> Dmarc | None:
@@ -91,11 +91,7 @@ def _judged(location: str, text: str, tag: str) -> Dmarc:
     for name in ("p", "sp", "np"):
         if name in tags and tags[name].lower() not in _POLICIES:
             return Dmarc(text, location, problem="syntax", tags=tags)
-    policy = tags.get("p", "none")  # a record without one asks for nothing (§4.7)
-    if tag != "p":
-        policy = tags.get("sp", policy)
-    if tag == "np":
-        policy = tags.get("np", policy)
+    policy = tags.get(tag, tags.get("p", "none"))  # a record without one asks for nothing (§4.7)
     return Dmarc(text, location, policy.lower(), tags=tags)
 
 

@@ -86,7 +86,7 @@ class Questions:
     def _asked(self, questions: list[Question]) -> dict[Question, Answer]:
         from queue import Empty, SimpleQueue
 
-        done: SimpleQueue[tuple[int, Question, Answer]] = SimpleQueue()
+        done: SimpleQueue[tuple[int, Question, Answer | Exception]] = SimpleQueue()
         found: dict[Question, Answer] = {}
         failed = dict.fromkeys(questions, Answer(problem="timeout"))
         quickest: int | None = None
@@ -108,6 +108,8 @@ class Questions:
                 except Empty:
                     break
                 running -= 1
+                if isinstance(answer, Exception):
+                    raise answer
                 if answer.unknown:
                     failed[question] = answer
                     continue
@@ -139,7 +141,10 @@ def _lanes(resolver: Callable[[], Resolver]) -> Iterator[Resolver]:
 
 
 def _run(done: Any, lane: int, resolver: Resolver, question: Question, seconds: float) -> None:
-    done.put((lane, question, _answer(resolver, *question, seconds)))
+    try:
+        done.put((lane, question, _answer(resolver, *question, seconds)))
+    except Exception as mistake:  # noqa: BLE001  (carried to the thread that asked)
+        done.put((lane, question, mistake))
 
 
 def _answer(resolver: Resolver, name: str, kind: str, seconds: float) -> Answer:
