@@ -22,10 +22,10 @@ def show_check(console: Console, found: Deliverability) -> None:
     symbol = {"good": "✓", "warning": "!", "unknown": "?"}[found.verdict]
     about = {"domain": visible(found.domain), "via": visible(found.via or "")}
     console.say(f"{symbol} {console.words(f'check-domain.{found.verdict}', **about)}", style, hang="  ")
-    key = "check-domain.judged" if found.via else "check-domain.not-judged"
-    console.say(console.words(key, **about), indent="  ")
+    key = "judged" if found.via else "not-judged"
     if not found.findings:
-        console.say(console.words("check-domain.of-a-service", **about), indent="  ")
+        key = "of-a-service"
+    console.say(console.words(f"check-domain.{key}", **about), indent="  ")
     for finding in found.findings:
         _show(console, finding)
 

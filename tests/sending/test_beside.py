@@ -89,3 +89,20 @@ def test_the_account_s_own_time_wins_where_it_is_less(
     send_test(account.replace(timeout=0.5), "me@example.cz", secret="x", resolver=Timed())
     send_test(account, "me@example.cz", secret="x", resolver=Timed())
     assert max(seen[:2]) <= 0.5 and 0.5 < max(seen) <= 3.0
+
+
+def test_no_room_for_a_thread_is_no_reason_not_to_send(
+    account: franking.Account, scripted: ScriptedProvider, names: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def full(thread: threading.Thread) -> None:
+        if thread.name == "franking domain check":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    report = send_test(account, "me@example.cz", secret="x", resolver=names.resolver)
+    assert report.ok and report.deliverability is None
+    found = domain_check.check_domain("example.com", resolver=names.resolver, timeout=0.2)
+    assert found.verdict == "unknown"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from franking.account.account import Account
@@ -30,8 +31,10 @@ class Beside:
         self._found: Deliverability | None = None
         self._thread: threading.Thread | None = None
         if not provider(account.provider).facts.local:
-            self._thread = threading.Thread(target=self._work, name="franking domain check", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="franking domain check", daemon=True)
+            with suppress(RuntimeError, OSError, MemoryError):  # no room for a thread: the message matters more
+                thread.start()
+                self._thread = thread
 
     def _work(self) -> None:
         from franking.discovery.domain_check import check_account

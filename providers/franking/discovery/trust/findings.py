@@ -67,7 +67,8 @@ class Finding:
 
     def _said(self, language: str) -> Mapping[str, Any]:
         """Return the values, a sentence of the facts in the language."""
-        return {**self.values, "switch": texts.said(str(self.values.get("switch") or ""), language)}
+        switch = texts.said(str(self.values.get("switch") or ""), language)
+        return {**self.values, "switch": switch.replace("\N{NO-BREAK SPACE}", " ")}
 
     def as_dict(self) -> dict[str, Any]:
         """Return one object of the ``findings`` list of the JSON."""

@@ -36,7 +36,9 @@ class Judge:
     dkim_passes: bool | None = None
 
     def _finding(self, code: str, level: str, record: DnsRecord | None = None, **values: Any) -> Finding:
-        known = {"domain": self.shown, "service": self.sender.facts.title if self.sender else None}
+        known: dict[str, Any] = {"domain": self.shown}
+        if self.sender is not None:
+            known |= {"service": self.sender.facts.title, "switch": self.sender.facts.switch}
         return Finding(code, level, {**known, **values}, record)
 
     def _txt(self, name: str, value: str) -> DnsRecord:
@@ -149,7 +151,7 @@ class Judge:
             return
         keys = [dkim.read_key(answer.values, selector) for selector, answer in answers.items() if not answer.unknown]
         key = dkim.best(keys)
-        values: dict[str, Any] = {"selector": key.selector, "bits": key.bits, "switch": facts.switch}
+        values: dict[str, Any] = {"selector": key.selector, "bits": key.bits}
         if key.state == "ok":
             self.dkim_passes = True
             short = bool(key.bits) and key.bits < dkim.USUAL

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -97,8 +98,9 @@ class Questions:
                 break
             for question in missing:
                 work = (done, lane, resolver, question, self._deadline - self._clock())
-                threading.Thread(target=_run, args=work, name="franking domain check", daemon=True).start()
-            running += len(missing)
+                with suppress(RuntimeError, OSError, MemoryError):  # no room for another thread
+                    threading.Thread(target=_run, args=work, name="franking domain check", daemon=True).start()
+                    running += 1
             until = self._deadline
             if lane + 1 < len(self._lanes):
                 until = min(until, self._clock() + HEAD_START)
