@@ -50,7 +50,7 @@ SPF = (
     "v=spf1 " + " ".join(f"include:n{number}.DOMAIN" for number in range(11)) + " -all",
     "v=spf1 include:two.DOMAIN include:two.DOMAIN include:two.DOMAIN a mx ptr -all",
     "v=spf1 include:deep.DOMAIN ~all",
-    "v=spf1 foo=bar exp=explain.DOMAIN -all",
+    "v=spf1 foo=bar exp=explain.%{d} -all",
     "v=spf1 -all nonsense",
     "v=spf1",
     "v=spf10 -all",

@@ -10,6 +10,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+_PROGRAM = __name__ == "sitecustomize"
+"""A program of its own, which asks DNS beside each test message: there as on a computer without a network. In the
+tests' own process nothing may try.
+"""
 _NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
@@ -31,8 +35,8 @@ def _check_address(sock: Any, address: Any) -> None:
     import errno
     import socket
 
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and address and address[1] == 53:
-        raise OSError(errno.ENETUNREACH, "no name server can be reached from a test")  # as without a network
+    if _PROGRAM and sock.family in (socket.AF_INET, socket.AF_INET6) and address and address[1] == 53:
+        raise OSError(errno.ENETUNREACH, "no name server can be reached from a test")
     if (
         sock.family in (socket.AF_INET, socket.AF_INET6)
         and address
