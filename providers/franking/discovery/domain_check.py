@@ -29,18 +29,18 @@ TIMEOUT = 3.0
 def check_account(
     account: Account, *, via: str | None = None, resolver: Resolver | None = None, timeout: float | None = None
 ) -> Deliverability:
-    """Check the domain of an account's From, for who sends its mail, or whom ``via`` names.
+    """Check the domain of an account's From, for who sends its mail, or whom ``via`` names. Where the account's server
+    is nobody's that is known, it is the provider that receives the domain's mail.
 
     ``resolver`` is a ``dns.resolver.Resolver``, by default the system's; ``timeout`` is for everything together, three
     seconds, or the account's where that is less. Never raises for the network: what DNS gave no answer for is a
     finding.
     """
-    sender = _named(via) if via else of_account(account)
+    sender, by_mx = (_named(via), False) if via else of_account(account)
     login = str(account.get("username") or "")
     target = parse_target(account.sender.address)
-    return _checked(
-        target, sender, login, account.name, resolver, min(TIMEOUT if timeout is None else timeout, account.timeout)
-    )
+    seconds = min(TIMEOUT if timeout is None else timeout, account.timeout)
+    return _checked(target, sender, login, account.name, resolver, seconds, by_mx=by_mx)
 
 
 def check_domain(

@@ -13,7 +13,7 @@ from franking.discovery.recommendation import mx_provider
 from franking.provider import Provider, SenderFacts, destination_of
 from franking.registry import provider as provider_named
 from franking.registry import providers
-from franking.smtp.services import find, table
+from franking.smtp.services import find, service_at, table
 
 __all__ = ["Sender", "at_host", "consumer_domain", "of_account", "of_mx", "of_word"]
 
@@ -26,13 +26,16 @@ class Sender:
     via: str
 
 
-def of_account(account: Account) -> Sender | None:
-    """Return who sends for an account."""
+def of_account(account: Account) -> tuple[Sender | None, bool]:
+    """Return who sends for an account, and whether its server leaves that open: one of a known service does not, though
+    nothing may be known of what that service sends.
+    """
     found = provider_named(account.provider)
     if found.facts.sending is not None:
-        return _of_provider(found)
+        return _of_provider(found), False
     host = destination_of(account, found).host
-    return at_host(host) if host else None
+    sender = at_host(host)
+    return sender, bool(host) and sender is None and service_at(host) is None
 
 
 def of_word(word: str) -> Sender | None:
