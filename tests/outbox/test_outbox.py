@@ -381,6 +381,24 @@ def test_put_many_and_pages(box: franking.Outbox, clock: Clock) -> None:
     assert box.counts()["accepted"] == 1100
 
 
+def test_an_account_has_what_goes_by_its_other_routes_too(box: franking.Outbox) -> None:
+    for name in ("shop", "shop2"):
+        save(9, name)
+    ids = [entry.id for entry in box.put_many("shop", map(message, range(3)))]
+    (other,) = [entry.id for entry in box.put_many("shop2", [message(3)])]
+    for route, one in (("x", ids[0]), ("y", ids[2])):
+        with box.database.transaction() as connection:
+            connection.execute(
+                "UPDATE entries SET account = ? WHERE number = ?", (f"shop?route={route}", int(one.partition("-")[0]))
+            )
+    found = box.list(account="shop")
+    assert [entry.account for entry in found] == ["shop?route=y", "shop", "shop?route=x"]
+    assert [entry.id for entry in box.list(account="shop", limit=1, before=found[0].id)] == [found[1].id]
+    assert [entry.id for entry in box.list("queued", "shop")] == [entry.id for entry in found]
+    assert [entry.id for entry in box.list(account="shop2")] == [other]
+    assert [entry.account for entry in box.list(account="shop?route=x")] == ["shop?route=x"]
+
+
 def test_a_running_runner_sees_new_mail_within_a_second(box: franking.Outbox, clock: Clock) -> None:
     stop, seen = threading.Event(), threading.Event()
     with SmtpServer() as server:

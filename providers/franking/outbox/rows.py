@@ -61,6 +61,19 @@ SELECT account FROM names WHERE account IS NOT NULL
 """
 """The accounts that have mail waiting: each once by the index, however many messages it has."""
 
+BY_ROUTES = """
+WITH RECURSIVE names(account) AS (
+    SELECT min(account) FROM entries INDEXED BY entries_account WHERE account BETWEEN :first AND :end
+    UNION ALL
+    SELECT (
+        SELECT min(account) FROM entries INDEXED BY entries_account
+        WHERE account > names.account AND account <= :end
+    ) FROM names WHERE names.account IS NOT NULL
+)
+SELECT account FROM names WHERE account IS NOT NULL
+"""
+"""The names by which mail of one account goes by another of its routes, each once by the index."""
+
 _COLUMNS = (
     "mark", "key", "digest", "account", "sender", "recipients", "waiting", "subject", "message_id", "bytes", "flags",
     "created_at", "not_before", "next_at", "expires_at",

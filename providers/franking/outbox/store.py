@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from franking.account.config import load
+from franking.account.config import BY_ROUTE, load
 from franking.account.fields import WRONG_VALUE
 from franking.errors import FrankingError, SettingsError
 from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
 from franking.outbox.database import Database, in_doubt
 from franking.outbox.entry import FINISHED, STATES, written
-from franking.outbox.rows import EIGHT_BIT, ENDED, IN_FILE, SELECT, SMTPUTF8, WAITING, Insertion, read_entry
+from franking.outbox.rows import BY_ROUTES, EIGHT_BIT, ENDED, IN_FILE, SELECT, SMTPUTF8, WAITING, Insertion, read_entry
 from franking.outbox.settings import OutboxSettings, read_settings
 
 if TYPE_CHECKING:
@@ -127,14 +127,23 @@ class Store:
     def list(
         self, state: str | None = None, account: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[OutboxEntry]:
-        """Return entries, newest first: of a state, of an account, older than the entry ``before``."""
+        """Return entries, newest first: of a state, of an account (by any of its routes), older than the entry
+        ``before``.
+        """
         if state is not None and state not in STATES:
             words = f"state: {state!r} is not one of {', '.join(STATES)}."
             raise SettingsError(words, field="state", evidence=WRONG_VALUE)
-        if state == "queued" and account is None:  # no index leads to these, but one to each account's
+        if account is not None:
+            by_route = {"first": f"{account}{BY_ROUTE}", "end": f"{account}{BY_ROUTE}\U0010ffff"}
+            names = [account, *(row["account"] for row in self.database.rows(BY_ROUTES, by_route))]
+        elif state == "queued":  # no index leads to these, but one to each account's
             names = [row["account"] for row in self.database.rows(WAITING)]
-            found = [entry for name in names for entry in self.list(state, name, limit, before)]
-            return sorted(found, key=lambda entry: entry.id, reverse=True)[:limit]
+        else:
+            return [*self._page(state, None, limit, before)]
+        found = [entry for name in names for entry in self._page(state, name, limit, before)]
+        return sorted(found, key=lambda entry: parsed(entry.id)[0], reverse=True)[:limit]
+
+    def _page(self, state: str | None, account: str | None, limit: int, before: str | None) -> Sequence[OutboxEntry]:
         if account is not None:  # a page of each state holds the page of all
             parts = [f"account = :account AND state = '{one}'" for one in (STATES if state is None else (state,))]
         else:
