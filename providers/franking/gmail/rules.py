@@ -152,7 +152,7 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule(
         "sender.domain-unauthenticated",
         _SMTP,
-        text="Unauthenticated email|requires all senders to authenticate|UnauthenticatedEmail",
+        text="Unauthenticated ?email|requires all senders to authenticate|fails to pass authentication",
         who="admin",
         temporary=False,
         note="G39",

@@ -157,6 +157,13 @@ BY_SMTP: tuple[Rule, ...] = (
         note="M12 M13",
     ),
     Rule(
+        "message.too-large",
+        _SMTP,
+        codes=(5,),
+        text="MaxSubmissionExceeded|SubmissionExceededException",
+        temporary=False,
+    ),
+    Rule(
         "microsoft.account-suspended",
         _SMTP,
         codes=(5,),

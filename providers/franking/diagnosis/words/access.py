@@ -83,6 +83,7 @@ ACCESS: tuple[Says, ...] = (
         "client.ip-not-allowed",
         "unauthorized|unauthorised ip",
         "no access for|from ?this|your|the ip|host|address|network",
+        "client host rejected access denied",
         "ip address ~ not ~ authorized|authorised|whitelisted|allowlisted|permitted|allowed",
         "that|this|your|the ip address is not allowed|authorized|permitted",
         "ip not allowed|whitelisted|allowlisted|authorised",

@@ -91,6 +91,7 @@ LIMITS: tuple[Says, ...] = (
         "|submission|outbound|smtp"
         " ~ quota|limit|limits|allowance|allocation",
         "exceeded ?the hour|hourly|daily|day limit|quota",
+        "account|user|domain ~ over ~ quota|limit",
         "exceeded|exceeds ~ max|maximum ~ per hour|day",
         "sending too many ~ rate|limit",
         "rate overlimit",

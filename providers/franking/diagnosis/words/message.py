@@ -74,6 +74,7 @@ MESSAGE: tuple[Says, ...] = (
         "message|mail exceeds|exceeded ~ maximum|fixed ~ size",
         "exceeds|exceeded ~ maximum|max|fixed|allowed ?message size",
         "maximum message size",
+        "more|larger|bigger|longer than ~ bytes|octets|kilobytes|megabytes|kb|mb|kib|mib",
         "size limit|limits",
         "size of ?the|this|your message|mail|email|attachment|attachments ~ exceed|exceeds|exceeded|reached|over|limit"
         "|maximum|large|big",

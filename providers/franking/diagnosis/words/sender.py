@@ -173,6 +173,7 @@ SENDER: tuple[Says, ...] = (
         "unauthenticated email|mail|message|messages|sender",
         "requires ~ senders to authenticate",
         "does not pass ~ authentication|verification|checks",
+        "fails|failed|fail ?to pass ~ authentication|verification checks",
         "required authentication level",
         "sender policy framework",
         marks=r"^(?!.*\blookup (?:failure|failed|error)).*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b",
