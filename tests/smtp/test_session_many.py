@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -257,6 +258,48 @@ def test_jobs_that_are_there_already_leave_half_a_window_at_a_time(
     assert len(dict(session.send_many((job(number) for number in range(40)), window=16))) == 40
     assert [flight.count(b"MAIL FROM") for flight in flights] == [1] * 40
     session.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="this system has no TCP_CORK")
+def test_a_generator_that_keeps_nobody_waiting_is_trusted_to_fill_half_a_window(
+    smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(smtp_server())
+    session._clock = lambda: 0.0  # a busy machine is no slow source
+    told: list[str] = []
+    write, cork = session._connection.write, session._connection.cork
+
+    def written(data: bytes, enough: Any = None) -> None:
+        told.append("held" if session._connection._corked else "left")
+        write(data, enough)
+
+    def corked(on: bool) -> None:
+        if not on and session._connection._corked:
+            told.append("|")
+        cork(on)
+
+    monkeypatch.setattr(session._connection, "write", written)
+    monkeypatch.setattr(session._connection, "cork", corked)
+    assert len(dict(session.send_many((job(number) for number in range(32)), window=16))) == 32
+    session.close()
+    flights = " ".join(told).split("|")
+    assert flights[0].split() == ["left"] * 8 + ["held"] * 8  # at first nobody knows
+    assert [flight.split() for flight in flights[1:3]] == [["held"] * 8] * 2
+
+
+def test_what_is_held_leaves_though_a_source_that_was_trusted_makes_it_wait(smtp_server: Start) -> None:
+    server = smtp_server()
+    session = opened(server)
+    session._clock = lambda: 0.0
+
+    def jobs() -> Iterator[Job]:
+        yield from (job(number) for number in range(11))
+        wait_until(lambda: len(server.messages) == 11)
+        yield job(11)
+
+    assert len(list(session.send_many(jobs(), window=16))) == 12
+    session.close()
+    assert right(server) == set(range(12))
 
 
 def test_with_pipelining_alone_the_next_message_is_composed_while_the_server_works(smtp_server: Start) -> None:

@@ -33,6 +33,8 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Linux: acknowledge at once while waiting for a reply. A server that writes its replies in several pieces (Postfix
 under TLS, with PIPELINING alone) otherwise waits for our delayed acknowledgement, 40 ms per message (RFC 896 meets RFC
 1122 §4.2.3.2)."""
+CORK: int | None = getattr(socket, "TCP_CORK", None)
+"""Linux: what is written leaves in whole segments, and what is left of it when told so, or by itself after 0.2 s."""
 READ = 65536
 _HAS_POLL = hasattr(select, "poll")  # not so on Windows
 GOODBYE = 0.5  # seconds for the answer to QUIT: politeness, nothing depends on it
@@ -82,6 +84,7 @@ class Connection:
         # nothing to read, or no room to write
         self._nothing: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
         self._reading_first: tuple[type[OSError], ...] = ()  # TLS must read before it can write
+        self._corked = False
         self._more_to_come = False  # something was read since the last octet left, and more is waited for
 
     def connect(self, found: Sequence[tcp.Found]) -> None:
@@ -189,6 +192,7 @@ class Connection:
         time-out).
         """
         seconds = self.timeout if seconds is None else seconds
+        self.cork(False)
         if self.reader.partial:
             seconds = min(seconds, self._patience_left())
         else:
@@ -303,6 +307,14 @@ class Connection:
         self.offered = self.sent
         self._more_to_come = False
         return done
+
+    def cork(self, on: bool) -> None:
+        """Let what is written next leave together, or all of it now. Where the system cannot, it leaves as it comes."""
+        if on is self._corked or CORK is None:
+            return
+        with contextlib.suppress(OSError):  # not TCP, or gone, which shows where it is written or read
+            self._sock.setsockopt(socket.IPPROTO_TCP, CORK, on)
+            self._corked = on
 
     def converse(self, dialogue: Dialogue[Result]) -> Result:
         """Lead a dialogue, one line and one reply at a time."""

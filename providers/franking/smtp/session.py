@@ -32,6 +32,7 @@ LIFE = 600.0  # seconds that a session lasts at most: servers lose their patienc
 IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
 WAKING = 3  # MAIL's reply is awaited for this part of the time-out then: the rest is for another connection
 SLOW = 0.001  # seconds: a source that takes longer for a job is slower than the wire of this machine
+TRUST = 8  # jobs in a row that a source must have given sooner than that, until it is taken to be ready
 FLIGHT = 65536  # octets that leave together at most: beyond that, joining costs more than the system calls it saves
 
 Tag = TypeVar("Tag")
@@ -139,7 +140,9 @@ class SmtpSession:
 
         Jobs that know how many are left (``__length_hint__``, as lists do) keep nobody waiting: half a window of them
         is gathered and leaves together, which saves a system call per message and lets the server work meanwhile.
-        Before any other job is drawn, all that may leave has left, and every result is told.
+        Before any other job is drawn, all that may leave has been handed over, and every result is told. Jobs that have
+        kept nobody waiting for a while leave together too, by the kernel's leave: it holds them until half a window is
+        full, and not longer than 0.2 s where one takes its time after all.
         """
         self._enter()
         source = _Source(jobs, self._clock)
@@ -149,15 +152,17 @@ class SmtpSession:
             while True:
                 self._gather()
                 together = 1
+                if source.ready or source.quick:
+                    together = max(window // 2, 1) if pipeline.chunking else 1
                 if not source.ready:
                     self._hand_over()
                     if source.slow:  # the results that have come meanwhile are not kept waiting
                         self._exchange(self._connection.take)
                     yield from self._results()
-                elif pipeline.chunking:
-                    together = max(window // 2, 1)
+                    self._connection.cork(together > 1)
                 self._draw(source, window, together)
                 self._hand_over()
+                self._connection.cork(False)
                 yield from self._results()
                 self._leaving = self._leaving or pipeline.spent or self.closed  # of old age, too
                 over = source.over or self._leaving
@@ -268,7 +273,11 @@ class SmtpSession:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
         room = window if self._held else window - together + 1
         for drawn in range(together):
-            if source.over or self._leaving or (drawn and not source.ready) or not self._pipeline.room(room):
+            if drawn and not source.ready:
+                if not source.quick:
+                    return
+                self._hand_over()
+            if source.over or self._leaving or not self._pipeline.room(room):
                 return
             job = source.draw()
             if job is None:
@@ -414,19 +423,27 @@ class SmtpSession:
 
 
 class _Source:
-    """The jobs to come, and how they ended (``problem``). ``slow``: the last one took its time."""
+    """The jobs to come, and how they ended (``problem``). ``slow``: the last one took its time; ``quick``: none did for
+    a while.
+    """
 
     def __init__(self, jobs: Iterable[Job], clock: Clock) -> None:
         self._jobs = iter(jobs)
         self._clock = clock
         self.fetched: Job | None = None
         self.over = self.slow = False
+        self._in_time = 0  # jobs in a row that were there at once
+        self._knows = length_hint(self._jobs) > 0  # how many are left
         self.problem: BaseException | None = None
 
     @property
     def ready(self) -> bool:
         """Return whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
-        return self.fetched is not None or (not self.over and length_hint(self._jobs) > 0)
+        return self.fetched is not None or (self._knows and not self.over and length_hint(self._jobs) > 0)
+
+    @property
+    def quick(self) -> bool:
+        return self._in_time >= TRUST
 
     def fetch(self) -> None:
         """Draw the next job already, for whoever asks next."""
@@ -447,4 +464,5 @@ class _Source:
             self.over, self.problem = True, problem
         finally:
             self.slow = self._clock() - started > SLOW
+            self._in_time = 0 if self.slow else self._in_time + 1
         return None
