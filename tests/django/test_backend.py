@@ -24,6 +24,7 @@ import franking
 from franking_cli.embedded_server import MailServer
 from servers.django_mail import BACKEND, MAILERS, Use, at, connection, gmail, letter, parsed, reported, signed_in
 from servers.google import Google
+from smtp.sessions import flights_of
 from servers.smtp import Fault, SmtpServer, hangs_up, says
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
@@ -61,6 +62,15 @@ def test_send_mass_mail_uses_one_session(use: Use, server: SmtpServer) -> None:
     assert mail.send_mass_mail(letters) == 25
     assert [message.recipients for message in server.messages] == [[f"to{number}@example.com"] for number in range(25)]
     assert len(server.sessions) == 1
+
+
+def test_what_a_page_sends_together_leaves_half_a_window_at_a_time(
+    use: Use, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(at(server))
+    flights = flights_of(monkeypatch)
+    assert mail.send_mass_mail([(f"number {number}", "text", None, ["to@example.com"]) for number in range(24)]) == 24
+    assert flights == [8, 8, 8]
 
 
 def test_alternatives_attachments_and_headers(use: Use, server: SmtpServer) -> None:

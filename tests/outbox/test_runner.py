@@ -22,6 +22,7 @@ from franking.provider import Receipt, Step
 from franking.sending.queue import SendResult
 from outbox.test_outbox import message, message_id, save
 from servers.smtp import Fault, Peer, SmtpServer, silence, wait_until
+from smtp.sessions import flights_of
 
 
 @pytest.fixture
@@ -380,3 +381,15 @@ def test_evidence_of_the_outbox_has_words() -> None:
     from franking.sending.explain import explain
 
     assert explain(error).code == "outbox.body-missing"
+
+
+def test_what_is_due_leaves_half_a_window_at_a_time(
+    box: franking.Outbox, smtp_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(smtp_server().port)
+    entries = queue(32)
+    flights = flights_of(monkeypatch)
+    box.run(once=True, window=16)
+    assert {box.get(entry.id).state for entry in entries} == {"accepted"}
+    assert max(flights) == 8
+    assert len(flights) <= 8

@@ -17,6 +17,7 @@ from franking.errors import (
 )
 from franking.message.address import Envelope
 from franking.provider import silent
+from franking.smtp.connection import Connection
 from franking.smtp.open import open_session
 from franking.smtp.session import SmtpSession
 from servers.dialogue import Raw
@@ -109,3 +110,17 @@ def open_at(resolver: Any, host: str = "mail.example.test", port: int = 25, **se
 
 
 CHUNKS, PIPES = EXTENSIONS, ("PIPELINING",)
+
+
+def flights_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many messages begin in each piece that any connection writes; pieces in which none does are left out."""
+    flights: list[int] = []
+    write = Connection.write
+
+    def seen(connection: Connection, data: bytes, enough: Any = None) -> None:
+        if begun := bytes(data).count(b"MAIL FROM"):
+            flights.append(begun)
+        write(connection, data, enough)
+
+    monkeypatch.setattr(Connection, "write", seen)
+    return flights

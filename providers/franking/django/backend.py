@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from django.core.mail.backends.base import BaseEmailBackend
@@ -141,10 +142,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
 
     def _send(self, mailer: Mailer, messages: Sequence[EmailMessage]) -> int:
         from franking.sending.retry import Policy
+        from franking.sending.source import Ready
 
         once = Policy(attempts=1, patience=mailer.account.timeout)  # somebody is waiting for the page
         failed: list[FrankingError] = []
-        for result in mailer.send_many(self._prepared(mailer, messages, failed), policy=once):
+        each = iter(messages)
+        ready = Ready(self._prepared(mailer, each, failed), lambda: length_hint(each))
+        for result in mailer.send_many(ready, policy=once):
             if result.error is not None:
                 failed.append(result.error)
             elif result.receipt is not None and result.receipt.refused:
@@ -173,7 +177,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         return number
 
     def _prepared(
-        self, mailer: Mailer, messages: Sequence[EmailMessage], failed: list[FrankingError]
+        self, mailer: Mailer, messages: Iterable[EmailMessage], failed: list[FrankingError]
     ) -> Iterator[Prepared]:
         for message in messages:
             try:

@@ -34,6 +34,7 @@ from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
 from franking.sending.retry import Policy, is_the_accounts
+from franking.sending.source import Ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -288,7 +289,8 @@ class _Lane:
     def _send(self, mailer: Mailer) -> None:
         self._drawn.clear()
         try:
-            for result in mailer.send_many(self._rows(), policy=ONCE, started=self._started, stop=self.stop):
+            due = Ready(self._rows(), self._ready.__len__)
+            for result in mailer.send_many(due, policy=ONCE, started=self._started, stop=self.stop):
                 self._finish(result)
         finally:
             with self._lock:
@@ -331,8 +333,7 @@ class _Lane:
     def _prepared(self, row: Any, index: int) -> Prepared | None:
         """Return a row's message for those who still wait for it; None where its octets are gone."""
         try:
-            envelope = Envelope(row["sender"], json.loads(row["waiting"]))
-            prepared = Prepared(envelope, self._runner.store.content(row))
+            prepared = Prepared(Envelope(row["sender"], json.loads(row["waiting"])), self._runner.store.content(row))
         except FrankingError as problem:
             explain(problem)
             self._settle(row, SendResult(index, None, "failed", None, problem))

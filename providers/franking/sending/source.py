@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from operator import length_hint
 from typing import Any
 
-__all__ = ["INTERRUPTIONS", "Source"]
+__all__ = ["INTERRUPTIONS", "Ready", "Source"]
 
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit)  # Ctrl-C, or the exit that a handler of SIGTERM asks for
+
+
+class Ready(Iterator[Any]):
+    """What a generator gives whose maker knows how many are there already: those keep nobody waiting, so that they may
+    leave together.
+    """
+
+    def __init__(self, messages: Iterator[Any], left: Callable[[], int]) -> None:
+        self._messages, self._left = messages, left
+
+    def __next__(self) -> Any:
+        return next(self._messages)
+
+    def __length_hint__(self) -> int:
+        return self._left()
 
 
 class Source:

@@ -433,13 +433,12 @@ class _Source:
         self.fetched: Job | None = None
         self.over = self.slow = False
         self._in_time = 0  # jobs in a row that were there at once
-        self._knows = length_hint(self._jobs) > 0  # how many are left
         self.problem: BaseException | None = None
 
     @property
     def ready(self) -> bool:
         """Return whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
-        return self.fetched is not None or (self._knows and not self.over and length_hint(self._jobs) > 0)
+        return self.fetched is not None or (not self.over and length_hint(self._jobs) > 0)
 
     @property
     def quick(self) -> bool:
