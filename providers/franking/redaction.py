@@ -70,8 +70,8 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({len(self._known)} secrets)"
 
-    def __bool__(self) -> bool:
-        return bool(self._known)
+    def __len__(self) -> int:
+        return len(self._known)
 
     def add(self, *secrets: str) -> None:
         """Know further secrets."""

@@ -24,8 +24,8 @@ import franking
 from franking_cli.embedded_server import MailServer
 from servers.django_mail import BACKEND, MAILERS, Use, at, connection, gmail, letter, parsed, reported, signed_in
 from servers.google import Google
-from smtp.sessions import flights_of
 from servers.smtp import Fault, SmtpServer, hangs_up, says
+from smtp.sessions import flights_of
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -217,3 +218,38 @@ def test_a_fault_hides_a_secret_that_is_echoed_in_it() -> None:
 @pytest.mark.parametrize(("code", "temporary"), [(399, False), (400, True), (499, True), (500, False), (250, False)])
 def test_a_reply_is_temporary_from_400_to_499(code: int, temporary: bool) -> None:
     assert Reply(code).temporary is temporary
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"250 a\r\n250 b\r\n354 c\r\n",
+        b"250\r\n250 \r\n",
+        b"250 a\n250 b\r\n",
+        b"250 a\r\n250 b\n",
+        b"250 a\r\r\n250\r\r\n",
+        b"250 a\r250 b\r\n",
+        b"250-a\r\n250 b\r\n250 c\r\n",
+        b"250 a\r\n250-b\r\n250 c\r\n",
+        b"250 a\r\n250 b",
+        b"250 a\r\nhello\r\n250 c\r\n",
+        b"250 a\r\n250xb\r\n",
+        b"250 a\r\n199 b\r\n",
+        b"\r\n",
+        b"250 " + b"x" * 9000 + b"\r\n",
+        b"250 a\r\n" * 2000,
+        b"250 a\r\n" * 6000,
+    ],
+)
+@pytest.mark.parametrize("redact", [None, lambda octets: octets.replace(b"a", b"*")])
+def test_replies_that_come_at_once_are_the_same_as_piece_by_piece(said: bytes, redact: Any) -> None:
+    at_once, by_octet = ReplyReader(), ReplyReader()
+    at_once.redact = by_octet.redact = redact
+    at_once.feed(said)
+    for number in range(len(said)):
+        by_octet.feed(said[number : number + 1])
+    assert list(at_once.replies)[:5000] == list(by_octet.replies)[:5000]
+    assert (at_once.fault is None, at_once.partial) == (by_octet.fault is None, by_octet.partial)
+    if at_once.fault is not None and by_octet.fault is not None:
+        assert (at_once.fault.reason, at_once.fault.text) == (by_octet.fault.reason, by_octet.fault.text)
+    assert at_once.pending == by_octet.pending

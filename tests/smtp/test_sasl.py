@@ -361,3 +361,12 @@ def test_eight_questions_are_answered_and_no_more() -> None:
         dialogue.send(question)
     assert caught.value.evidence is not None
     assert (caught.value.evidence.reason, caught.value.temporary) == ("endless-challenges", False)
+
+
+def test_a_line_is_looked_at_again_once_more_is_secret() -> None:
+    redactor = Redactor()
+    hide = hiding(redactor)
+    line = b"2.0.0 swordfish-77 welcome"
+    assert [hide(line), hide(line)] == [line, line]
+    redactor.add("swordfish-77")
+    assert b"swordfish" not in hide(line)

@@ -39,6 +39,7 @@ _REGULAR = re.compile(rb"(?:[!-9;-~]++:[^\r\n\0]*+\r\n(?:[ \t][^\r\n\0]*+\r\n)*+
 _TO = (b"to", b"cc", b"bcc")
 _ADDRESSED = ((b"to", b"\nto:"), (b"cc", b"\ncc:"))
 _RESENT_TO = (b"resent-to", b"resent-cc", b"resent-bcc")
+_LF = 10
 _WHOLE_LINES = (None, "\r\n")  # the line ends seen: none, or this one only
 _RESENT = frozenset((b"resent-date", *_RESENT_TO))
 _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
@@ -94,7 +95,11 @@ class Raw:
     @property
     def recipients(self) -> tuple[str, ...]:
         if self._recipients is None:
-            self._recipients = _recipients(self._fields)
+            fields = self._fields
+            if len(fields) == 1 and fields[0][0] == b"to" and is_plain(value := _unfolded(fields[0][1])):
+                self._recipients = (value,)  # nearly every one
+            else:
+                self._recipients = _recipients(fields)
         return self._recipients
 
     def size_with_bcc(self) -> int:
@@ -164,10 +169,10 @@ def _looked_over(data: bytes) -> tuple[bool, bool]:
 
     The bookkeeping of text files tells both in one pass; counting line ends takes four times as long.
     """
-    ends = io.IncrementalNewlineDecoder(None, translate=False)
+    ends = io.IncrementalNewlineDecoder(None, False)
     if len(data) <= _STEP:
         text, seven_bit = _text(data)
-        ends.decode(text, final=True)
+        ends.decode(text, True)
     else:
         seven_bit, view = True, memoryview(data)
         for start in range(0, len(data), _STEP):
@@ -212,7 +217,7 @@ def _usual(data: bytes, *, seven_bit: bool) -> Raw | None:
         while at >= 0:
             fields.append((name, _field_at(head, at)))
             at = lower.find(start, at + 1)
-    whole = data if data.endswith(b"\n") else None
+    whole = data if data[-1] == _LF else None
     return Raw(fields, head, head, memoryview(data)[end:], message_id, clean=True, seven_bit=seven_bit, whole=whole)
 
 

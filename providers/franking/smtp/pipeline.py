@@ -48,10 +48,11 @@ class Pipeline:
         self._capabilities = capabilities
         self._route, self._account = route, account
         self._clock = clock
-        self._outstanding: deque[tuple[Transaction, Asked]] = deque()  # what replies are owed for
+        self._outstanding: deque[tuple[Transaction, list[Asked]]] = deque()  # what replies are owed for, as it left
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
         self.script: Iterator[Octets] | None = None  # what is left of the last message to write
+        self._at_once = False  # it is one piece
         # the last reply to what leaves at once, where all is well
         self._last_yes = range(200, 300) if self.chunking else range(354, 355)
 
@@ -64,6 +65,7 @@ class Pipeline:
         """
         transaction = Transaction(self._capabilities, tag, envelope, content, guarded=guarded)
         self.unfinished.append(transaction)
+        self._at_once = self._writer.leaves_at_once(transaction)
         self.script = self._writer.script(transaction)
         return transaction
 
@@ -82,7 +84,7 @@ class Pipeline:
     @property
     def awaits_acceptance(self) -> bool:
         """Return whether the next reply is one that accepts a message, for which servers may take minutes."""
-        return bool(self._outstanding) and self._outstanding[0][1] is BODY
+        return bool(self._outstanding) and self._outstanding[0][1][0] is BODY
 
     # — what goes out —
 
@@ -105,6 +107,8 @@ class Pipeline:
         else:
             if octets is not None:
                 self._writer.offset += len(octets)
+                if self._at_once:
+                    self.script = None
                 return octets
         self.script = None
         return b""
@@ -131,9 +135,9 @@ class Pipeline:
         """
         if not self._outstanding:
             return False
-        transaction = self._outstanding[0][0]
+        transaction, asked = self._outstanding[0]
         expected = transaction.expected
-        if transaction.heard or not 0 < expected <= len(replies):
+        if expected != len(asked) or transaction.heard or not 0 < expected <= len(replies):
             return False
         last = replies[expected - 1]
         if last[0] not in self._last_yes:
@@ -141,8 +145,8 @@ class Pipeline:
         for number in range(expected - 1):
             if not 200 <= replies[number][0] < 300:
                 return False
+        self._outstanding.popleft()
         for _ in range(expected):
-            self._outstanding.popleft()
             replies.popleft()
         if self.chunking:
             self._accept(transaction, last, all_well=True)
@@ -157,7 +161,10 @@ class Pipeline:
         if not self._outstanding:
             raise Misfit(reply)
         written = self._writer.offset if sent is None else sent
-        transaction, asked = self._outstanding.popleft()
+        transaction, group = self._outstanding[0]
+        asked = group.pop(0)
+        if not group:
+            self._outstanding.popleft()
         if reply.code == 421:
             self._cut_off(transaction, asked, reply)
         elif asked is BODY:

@@ -42,6 +42,7 @@ _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 _MARKS = (b" ", b"-", b"\r", b"")
 _new = tuple.__new__  # a named tuple's own constructor takes as long as all the rest of a reply
 _CODES = {b"%d" % code: code for code in range(200, 600)}
+_LAST_LINES = {octets + mark: code for octets, code in _CODES.items() for mark in (b"", b" ")}
 
 
 class BadReply(Exception):
@@ -141,6 +142,8 @@ class ReplyReader:
             return
         if self._rest:
             data = self._rest + data
+        elif not self._lines and self._plain(data):
+            return
         lines = data.split(b"\n")
         self._rest = lines.pop()
         replies, redact = self.replies, self.redact
@@ -167,6 +170,23 @@ class ReplyReader:
             self._rest = b""
             self.fault = fault
         self.partial = bool(self._rest or self._lines or self.fault)
+
+    def _plain(self, data: bytes) -> bool:
+        """Take whole replies of one line each, which nearly all are; False leaves everything as it was."""
+        if len(data) > LINE_LIMIT or len(self.replies) + len(data) > AHEAD_LIMIT:
+            return False
+        lines = data.split(b"\r\n")
+        if lines.pop() or data.count(b"\n") != len(lines):
+            return False
+        codes = [_LAST_LINES.get(line[:4]) for line in lines]
+        if None in codes:
+            return False
+        texts = [line[4:] for line in lines]
+        if self.redact is not None:
+            texts = list(map(self.redact, texts))
+        self.replies.extend([_new(Reply, (code, (text,))) for code, text in zip(codes, texts, strict=True)])
+        self.partial = False
+        return True
 
     def _fault(self, line: bytes) -> BadReply:
         reason = "line-too-long" if len(line) > LINE_LIMIT else "not-smtp"

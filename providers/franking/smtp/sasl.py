@@ -63,10 +63,19 @@ def hiding(redactor: Redactor) -> Callable[[bytes], bytes]:
                 return base64.b64encode(redactor.octets(base64.b64decode(whole)))  # a challenge, still to be read
         return whole
 
+    innocent: dict[bytes, int] = {}  # lines without a secret: how many were known then; servers say few different ones
+
     def hide(line: bytes) -> bytes:
+        known = len(redactor)
+        if innocent.get(line) == known:
+            return line
+        hidden = line
         if len(line) > _ENCODED:
-            line = re.sub(rb"[A-Za-z0-9+/]{%d,}+={0,2}" % _ENCODED, look, line)
-        return redactor.octets(line)
+            hidden = re.sub(rb"[A-Za-z0-9+/]{%d,}+={0,2}" % _ENCODED, look, line)
+        hidden = redactor.octets(hidden)
+        if hidden == line and len(line) < _ENCODED + 99 and len(innocent) < 99:
+            innocent[line] = known
+        return hidden
 
     return hide
 

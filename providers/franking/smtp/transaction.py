@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from franking.errors import ConnectError, Evidence, FrankingError, MessageError, OutcomeUnknown, Refused
@@ -288,12 +289,13 @@ def _envelope_lines(capabilities: Capabilities, envelope: Envelope, content: Con
     lines = [b""]  # MAIL, whose parameters depend on the recipients
     for address in envelope.recipients:
         octets, needs = path(address)
-        lines.append(b"RCPT TO:<%b>\r\n" % octets)
+        lines.append(b"RCPT TO:<" + octets + b">\r\n")
         utf8 = utf8 or needs
     lines[0] = b"MAIL FROM:<%b>%b\r\n" % (sender, _parameters(capabilities, content, utf8 or content.smtputf8))
     return lines
 
 
+@lru_cache(maxsize=1024)
 def path(address: str) -> tuple[bytes, bool]:
     """Return an address as it stands between < and >, and whether it needs SMTPUTF8. ``""`` is the empty path of a
     bounce.

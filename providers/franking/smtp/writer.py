@@ -34,15 +34,15 @@ class Writer:
     def __init__(
         self,
         capabilities: Capabilities,
-        outstanding: deque[tuple[Transaction, Asked]],
+        outstanding: deque[tuple[Transaction, list[Asked]]],
         fail: Callable[[Transaction, FrankingError], None],
         *,
         offset: int,
         log: Callable[[str], None] | None,
         clock: Callable[[], float],
     ) -> None:
-        """``outstanding`` takes what replies are owed for, in order; ``fail`` takes a message that ends without its
-        content.
+        """``outstanding`` takes what replies are owed for, in order and in groups that left together; ``fail`` takes a
+        message that ends without its content.
         """
         self.pipelining = "PIPELINING" in capabilities
         self.chunking = self.pipelining and "CHUNKING" in capabilities
@@ -58,37 +58,39 @@ class Writer:
 
         Going on raises what reading the content raises.
         """
-        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
-        if self.chunking and small and not transaction.guarded:
+        if self.leaves_at_once(transaction):
             return map(self._flight, (transaction,))  # when it is its turn
         if self.chunking:
             return chain(self._envelope(transaction), self._chunk(transaction))
         return chain(self._envelope(transaction), self._data(transaction))
 
+    def leaves_at_once(self, transaction: Transaction) -> bool:
+        """Return whether a message is one piece."""
+        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
+        return self.chunking and small and not transaction.guarded
+
     def _flight(self, transaction: Transaction) -> bytes:
         """Everything at once: most messages go this way."""
-        content = b"".join(transaction.content.chunks(bcc=False))
-        size = len(content)
+        content = [*transaction.content.chunks(bcc=False)]
+        size = sum(map(len, content))
         lines, asked = self._commands(transaction)
         lines.append(b"BDAT %d LAST\r\n" % size)
         asked.append(BODY)
         self._owe(transaction, asked, lines, size)
-        lines.append(content)
-        flight = b"".join(lines)
+        flight = b"".join(lines + content)
         transaction.leave(self._clock(), len(asked), self.offset + len(flight), size)
         return flight
 
     def _commands(self, transaction: Transaction) -> tuple[list[bytes], list[Asked]]:
         """Return the lines of the envelope and what each of them asks; RSET first where a transaction may be open."""
-        lines = transaction.lines.copy()
-        asked = [RCPT] * len(lines)
-        asked[0] = MAIL
+        lines, asked = [], []
         # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
         if self._outstanding or self.dirty:
-            lines.insert(0, b"RSET\r\n")
-            asked.insert(0, RSET)
+            lines.append(b"RSET\r\n")
+            asked.append(RSET)
         self.dirty = True
-        return lines, asked
+        asked += [MAIL, *[RCPT] * (len(transaction.lines) - 1)]
+        return lines + transaction.lines, asked
 
     def _envelope(self, transaction: Transaction) -> Iterator[Octets]:
         """MAIL and RCPT in groups (the last with DATA, where it may); ends when all is answered, DATA too."""
@@ -184,8 +186,7 @@ class Writer:
 
     def _owe(self, transaction: Transaction, asked: list[Asked], lines: list[bytes], size: int | None = None) -> None:
         """Note what replies are owed for; log the lines that leave, and the ``size`` of the content behind them."""
-        for one in asked:
-            self._outstanding.append((transaction, one))
+        self._outstanding.append((transaction, asked))
         if self._log is None:
             return
         for line in lines:
