@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, MessageError, Refused, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from franking.provider import Session
     from franking.sending.limit_places import Slot
@@ -63,22 +64,11 @@ class Pool:
         self._tidies = False
         self._timed_out: ConnectTimeout | None = None  # how the latest opening ended, if the time was up
 
-    @contextmanager
-    def borrow(self, make: Callable[[], Session], *, fresh: bool = False) -> Iterator[Session]:
+    def borrow(self, make: Callable[[], Session], *, fresh: bool = False) -> Borrowed:
         """Hand this thread a session: an idle one, or a new one; wait while all are in use. A session that failed is
         not kept.
         """
-        me = threading.get_ident()
-        session = self.take(make, me, wait=me not in self.readers, fresh=fresh)
-        keep = False
-        try:
-            yield session
-            keep = True
-        except (Refused, MessageError):
-            keep = not is_over(session)  # the server answered; its session goes on, unless it said good-bye
-            raise
-        finally:
-            self.give_back(session, keep)
+        return Borrowed(self, make, fresh)
 
     def take(self, make: Callable[[], Session], owner: object, *, wait: bool = True, fresh: bool = False) -> Session:
         """Take a session for this owner (see ``abort``); ``give_back`` must follow.
@@ -229,19 +219,23 @@ class Pool:
             call = self._calls.get(threading.get_ident())
         return call is not None and call.broken_off
 
-    @contextmanager
-    def under_way(self, owner: object) -> Iterator[None]:
+    def under_way(self, owner: object) -> UnderWay:
         """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
+        return UnderWay(self, owner)
+
+    def begin_call(self, owner: object) -> bool:
+        """Note a call of this owner's; return whether it is the outermost, which ``end_call`` must follow."""
         self.after_fork()
         with self.lock:
             outermost = owner not in self._calls
-            self._calls.setdefault(owner, Call())
-        try:
-            yield
-        finally:
             if outermost:
-                with self.lock:
-                    self._calls.pop(owner, None)
+                self._calls[owner] = Call()
+        return outermost
+
+    def end_call(self, owner: object) -> None:
+        """Forget the outermost call of this owner's."""
+        with self.lock:
+            self._calls.pop(owner, None)
 
     def widen(self, connections: int) -> None:
         """Allow so many sessions from now on."""
@@ -262,3 +256,42 @@ class Pool:
                     session.close()
             for lease in leases.values():
                 lease.release()
+
+
+class Borrowed:
+    """A session for one ``with``: what ``Pool.borrow`` gives. A class, as a generator takes longer for each message."""
+
+    __slots__ = ("_fresh", "_make", "_pool", "_session")
+
+    def __init__(self, pool: Pool, make: Callable[[], Session], fresh: bool) -> None:
+        self._pool, self._make, self._fresh = pool, make, fresh
+
+    def __enter__(self) -> Session:
+        me = threading.get_ident()
+        self._session = self._pool.take(self._make, me, wait=me not in self._pool.readers, fresh=self._fresh)
+        return self._session
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # the server that refused has answered; its session goes on, unless it said good-bye
+        keep = error is None or (isinstance(error, Refused | MessageError) and not is_over(self._session))
+        self._pool.give_back(self._session, keep)
+
+
+class UnderWay:
+    """A call for one ``with``: what ``Pool.under_way`` gives."""
+
+    __slots__ = ("_outermost", "_owner", "_pool")
+
+    def __init__(self, pool: Pool, owner: object) -> None:
+        self._pool, self._owner = pool, owner
+
+    def __enter__(self) -> None:
+        self._outermost = self._pool.begin_call(self._owner)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._outermost:
+            self._pool.end_call(self._owner)
