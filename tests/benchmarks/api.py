@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 import franking
 from franking.account.url import write_url
+from servers.delay import Delay
 from servers.services import SERVICES, Service
 
 Rows = dict[str, dict[str, float]]
@@ -61,6 +62,20 @@ def many(service: Service, messages: int, connections: int) -> Rows:
     }
 
 
+def far(service: Service, messages: int, round_trip: float) -> float:
+    """Return the round trips per message of one connection that is open, to a service that is far away."""
+    batch = [franking.Message(to=["jana@example.com"], subject=f"n{number}", text="x") for number in range(messages)]
+    port = service.api.port
+    with Delay(port, one_way=round_trip / 2) as proxy:
+        near = {key: value for key, value in service.account.given.items() if key.endswith("endpoint")}
+        away = {key: str(value).replace(f":{port}", f":{proxy.port}") for key, value in near.items()}
+        with franking.connect(service.account.replace(**away), store=service.store) as mailer:
+            mailer.send(batch[0])
+            before = sum(trip.round_trips for trip in proxy.trips)
+            assert all(result.outcome == "accepted" for result in mailer.send_many(batch, rate=float("inf")))
+            return (sum(trip.round_trips for trip in proxy.trips) - before) / messages
+
+
 def memory(service: Service, directory: Path, file_size: int) -> float:
     """Return the MiB by which a process grows for one large file."""
     small, large = directory / "small.bin", directory / "large.bin"
@@ -76,12 +91,15 @@ def memory(service: Service, directory: Path, file_size: int) -> float:
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 
 
-def measure(*, messages: int = 400, connections: int = 4, file_size: int = 25_000_000) -> dict[str, Rows]:
+def measure(
+    *, messages: int = 400, connections: int = 4, file_size: int = 25_000_000, round_trip: float = 0.05
+) -> dict[str, Rows]:
     """Measure both services."""
     found = {}
     for name, started in SERVICES.items():
         with tempfile.TemporaryDirectory() as directory, started(Path(directory)) as service:
             found[name] = many(service, messages, connections)
+            found[name]["round trips per message"] = {"count": far(service, min(messages, 40), round_trip)}
             if sys.platform == "linux":
                 found[name]["25 MB, peak memory"] = {"MiB": memory(service, Path(directory), file_size)}
     return found

@@ -20,7 +20,7 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
     for part, rows in wanted.items():
         for name, (column, relation, number) in rows.items():
             row = found.get(part, {}).get(name)
-            if row is None:
+            if row is None or column not in row:
                 continue
             value = row[column]
             holds = value >= number if relation == "≥" else value <= number

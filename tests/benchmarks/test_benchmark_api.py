@@ -14,4 +14,5 @@ def test_counts_and_memory_are_measured() -> None:
     for rows in found.values():
         assert rows["connections per worker"]["count"] in (0.5, 1.0)
         assert (rows["token refreshes"]["count"], rows["discovery downloads"]["count"]) == (1, 0)
+        assert rows["round trips per message"]["count"] <= 1.1
         assert 0 < rows["25 MB, peak memory"]["MiB"] < 8

@@ -22,6 +22,7 @@ def test_round_trips_per_message_keep_the_budget() -> None:
         assert found[name]["round_trips"] <= 1.1, name
         assert found[name]["stdlib_round_trips"] == 4
     assert found["CHUNKING, send_many, window 16"]["round_trips"] <= 0.15
+    assert found["PIPELINING, send_many, window 16, generator"]["round_trips"] <= 1.1
 
 
 def test_round_trips_to_the_first_message_keep_the_budget() -> None:
