@@ -381,7 +381,7 @@ def test_the_dialogue_with_the_server_is_shown_with_v(settings: Callable[..., Sm
 PLAIN = """account account.account account.config account.environment account.fields errors message message.address
 message.content message.headers message.idna message.prepare message.raw net net.tcp provider redaction registry
 sending sending.connect sending.mailer sending.pool sending.record sending.watched_secret smtp smtp.connection
-smtp.fields smtp.handshake smtp.open smtp.pipeline smtp.protocol smtp.provider smtp.replies smtp.session
+smtp.fields smtp.handshake smtp.jobs smtp.open smtp.pipeline smtp.protocol smtp.provider smtp.replies smtp.session
 smtp.transaction smtp.writer text"""
 """The modules of ours that a plain delivery needs. Before you add one: each costs every mail that cron sends, so import
 it in the function that needs it.

@@ -180,7 +180,7 @@ def test_a_servers_last_words_count_even_if_it_hangs_up_in_the_middle(smtp_serve
 
 def test_a_yes_before_the_server_has_all_of_a_large_content_is_none(smtp_server: Start) -> None:
     server = smtp_server(faults=[Fault("bdat", then(says("250 2.0.0 fine"), hangs_up))])
-    error = send_failure(server, content=Raw(b"x" * 78 + b"\r\n" * 20_000_000))
+    error = send_failure(server, content=Raw(b"x" * 78 + b"\r\n" * 20_000_000, chunk=1 << 30))
     assert isinstance(error, ConnectError)
     assert not error.possibly_sent
 

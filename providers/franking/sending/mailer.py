@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from email.message import EmailMessage
-    from logging import Logger
     from types import TracebackType
 
     from franking.account.account import Account
@@ -446,11 +445,6 @@ class Mailer:
 def _info(text: str, *values: object) -> None:
     """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
     if "logging" in sys.modules:
-        _logger().info(text, *values, stacklevel=2)
+        import logging
 
-
-@cache
-def _logger() -> Logger:
-    import logging
-
-    return logging.getLogger("franking.mailer")
+        logging.getLogger("franking.mailer").info(text, *values, stacklevel=2)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from franking.errors import ConnectError, FrankingError, OutcomeUnknown
@@ -18,6 +17,7 @@ from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Observer, Receipt, silent
 from franking.smtp.connection import Connection
+from franking.smtp.jobs import Source
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Capabilities, readable
 from franking.smtp.transaction import Misfit, Transaction
@@ -31,13 +31,10 @@ __all__ = ["SmtpSession"]
 LIFE = 600.0  # seconds that a session lasts at most: servers lose their patience, and middleboxes their memory
 IDLE = 10.0  # seconds after which MAIL's reply is awaited before any content leaves: the server may have hung up
 WAKING = 3  # MAIL's reply is awaited for this part of the time-out then: the rest is for another connection
-SLOW = 0.001  # seconds: a source that takes longer for a job is slower than the wire of this machine
-TRUST = 8  # jobs in a row that a source must have given sooner than that, until it is taken to be ready
 FLIGHT = 65536  # octets that leave together at most: beyond that, joining costs more than the system calls it saves
 
 Tag = TypeVar("Tag")
 Clock = Callable[[], float]
-Job = tuple[Any, Envelope, Content]
 
 
 class SmtpSession:
@@ -145,7 +142,7 @@ class SmtpSession:
         full, and not longer than 0.2 s where one takes its time after all.
         """
         self._enter()
-        source = _Source(jobs, self._clock)
+        source = Source(jobs, self._clock)
         pipeline = self._pipeline
         try:
             self._look()
@@ -269,7 +266,7 @@ class SmtpSession:
         self._rested = not self._pipeline.unfinished and self._clock() - self._last_heard > IDLE
         return self._pipeline.add(tag, envelope, content, guarded=self._rested)
 
-    def _draw(self, source: _Source, window: int, together: int) -> None:
+    def _draw(self, source: Source, window: int, together: int) -> None:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
         room = window if self._held else window - together + 1
         for drawn in range(together):
@@ -292,7 +289,7 @@ class SmtpSession:
                 return
             self._gather()
 
-    def _reject_fetched(self, source: _Source) -> None:
+    def _reject_fetched(self, source: Source) -> None:
         """Reject the job that was drawn ahead and not reached."""
         if source.fetched is not None:
             words = "The connection ended before this message was begun."
@@ -420,48 +417,3 @@ class SmtpSession:
             transaction = done.popleft()
             assert transaction.result is not None
             yield transaction.tag, transaction.result
-
-
-class _Source:
-    """The jobs to come, and how they ended (``problem``). ``slow``: the last one took its time; ``quick``: none did for
-    a while.
-    """
-
-    def __init__(self, jobs: Iterable[Job], clock: Clock) -> None:
-        self._jobs = iter(jobs)
-        self._clock = clock
-        self.fetched: Job | None = None
-        self.over = self.slow = False
-        self._in_time = 0  # jobs in a row that were there at once
-        self.problem: BaseException | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Return whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
-        return self.fetched is not None or (not self.over and length_hint(self._jobs) > 0)
-
-    @property
-    def quick(self) -> bool:
-        return self._in_time >= TRUST
-
-    def fetch(self) -> None:
-        """Draw the next job already, for whoever asks next."""
-        if self.fetched is None:
-            self.fetched = self.draw()
-
-    def draw(self) -> Job | None:
-        """Return the next job; None when they are over."""
-        if self.fetched is not None:
-            job, self.fetched = self.fetched, None
-            return job
-        started = self._clock()
-        try:
-            return next(self._jobs)
-        except StopIteration:
-            self.over = True
-        except (Exception, KeyboardInterrupt, SystemExit) as problem:  # noqa: BLE001 - the caller's own; raised once every result is out
-            self.over, self.problem = True, problem
-        finally:
-            self.slow = self._clock() - started > SLOW
-            self._in_time = 0 if self.slow else self._in_time + 1
-        return None
