@@ -1,8 +1,7 @@
 """What delivers: a thread for each account that has due messages and may send, over the one path of every message.
 
 Rows are taken a few at a time. Before the last byte of one leaves, its mark is committed (``claims.py``); messages that
-leave together share that commit, and it settles those before them too. What an attempt leads to is ``outcome.py``'s
-decision.
+leave together share that commit, and it settles those before them too. ``outcome.py`` decides what an attempt leads to.
 """
 
 from __future__ import annotations
