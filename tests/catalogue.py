@@ -58,7 +58,7 @@ recommended recommended_title recipient size limit character username_clean host
 port_inside usual_security service extra project correlation_id trace_id timestamp client_id tenant authority
 admin_consent_url by_smtp by_api by_graph try_587 try_465 known_host starttls_here at_sign_in number about_account
 about_policy about_permission about_app about_password about_company about_device about_service about_request
-permissions beyond_users as_app app_only by_browser by_device entry
+permissions server why beyond_users as_app app_only by_browser by_device entry
 at_login at_sender at_content logged_in other_login testing sent_folder everywhere
 remark_enable_access remark_allow_programs remark_separate_password remark_proton_token remark_abroad
 remark_maybe_microsoft remark_ses remark_api_key remark_mailgun remark_postmark remark_smtp_key remark_mailjet

@@ -31,6 +31,7 @@ KINDS: dict[type[FrankingError], tuple[type[Exception], str | None, bool, bool]]
     errors.Refused: (Exception, None, False, False),
     errors.RecipientsRefused: (Exception, "message", False, False),
     errors.Throttled: (Exception, None, True, False),
+    errors.LockLost: (Exception, "secret", True, False),
     errors.OutcomeUnknown: (TimeoutError, "accepted", False, True),
 }
 """The builtin kin, the usual step, temporary, possibly sent."""

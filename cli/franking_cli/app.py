@@ -29,6 +29,7 @@ COMMANDS = {
     "logout": "Forget a password or a sign-in.",
     "status": "Tell where each secret is, how old, and what repairs it.",
     "accounts": "List, show, add, remove, enable or disable accounts.",
+    "store": "A store that several machines share: make it, look at it.",
     "settings": "Set accounts up and test them, in a browser.",
     "health": "Look whether mail can be sent; tell what changed.",
     "outbox": "What waits to be sent, what became of it; deliver it.",

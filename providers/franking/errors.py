@@ -12,6 +12,7 @@
         ├── Refused                         the server refused the sender or the message
         │   ├── RecipientsRefused           … every recipient
         │   └── Throttled                   … for now: too much, too fast, or busy (``retry_after`` in seconds)
+        ├── LockLost                        a stored secret's lock is another worker's by now: nothing was saved
         └── OutcomeUnknown (TimeoutError)   handed over and not answered: it may have been accepted
 
 An error answers questions, so that nobody parses its text: ``step`` (at which step of a send), ``temporary`` (may the
@@ -39,6 +40,7 @@ __all__ = [
     "ConnectTimeout",
     "Evidence",
     "FrankingError",
+    "LockLost",
     "LoginError",
     "LoginRequired",
     "MessageError",
@@ -58,12 +60,10 @@ class Evidence(NamedTuple):
 
     ``kind`` is the layer that spoke, one of ``dns``, ``connect``, ``tls``, ``smtp``, ``sasl``, ``http``, ``oauth``,
     ``store``, ``settings``, ``message``, ``machine``. ``code`` is an SMTP reply code or an HTTP status. ``enhanced`` is
-    an RFC 3463 code such as ``5.7.8``. ``text`` is what the other side said: untrusted, bounded in length, free of
-    secrets.
+    an RFC 3463 code such as ``5.7.8``. ``text`` is what the other side said: untrusted, bounded, free of secrets.
     ``reason`` is the machine's own word for it: an OAuth ``error``, Graph's ``error.code``, Gmail's ``reason``,
-    OpenSSL's ``reason``, or for the network ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``,
-    ``not-found``, ``no-address``, ``no-dns``, ``bad-name``. ``details`` holds everything else by name (``errno``,
-    ``verify_code``, ``suberror``, ``aadsts``, ``sasl``, ``tried``, ``mechanisms``, ``host``, ``port``, ``security`` …).
+    OpenSSL's ``reason``, or the network's ``refused``, ``timeout``, ``reset``, ``closed``, ``unreachable``,
+    ``not-found``, ``no-address``, ``no-dns``, ``bad-name``. ``details`` holds all else by name (``errno``, ``host`` …).
     """
 
     kind: str
@@ -179,8 +179,6 @@ class FrankingError(Exception):
 class _Told(str):
     """The note that tells a diagnosis, so that it is found again and stands there once."""
 
-    __slots__ = ()
-
 
 _GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
@@ -218,9 +216,7 @@ def _forget(error: BaseException) -> None:
 
 
 def _handled_by_caller(link: BaseException, running: set[FrameType]) -> bool:
-    """Return whether an exception was caught by a frame that is not ours, and that runs: it called us to make up for
-    it.
-    """
+    """Return whether a frame that is not ours, and that runs, caught it: it called us to make up for it."""
     trace = link.__traceback__
     if trace is None or trace.tb_frame not in running:
         return False
@@ -369,6 +365,12 @@ class Throttled(Refused):
         self.retry_after = retry_after
 
 
+class LockLost(SendError):
+    """The lock on a stored secret ran out and may be another worker's: nothing was saved."""
+
+    step, temporary = "secret", True
+
+
 class OutcomeUnknown(SendError, TimeoutError):
     """The message was handed over and no readable answer came: it may have been accepted (RFC 1047).
 
@@ -442,9 +444,7 @@ def _is_scarcity(problem: BaseException) -> bool:
 
 
 def mark(broken: BaseException, possibly_sent: bool) -> None:
-    """Write on what broke into a send (Ctrl-C, what a signal's handler raised) whether the message may have been
-    accepted.
-    """
+    """Write on what broke into a send (Ctrl-C, a signal's handler) whether the message may have been accepted."""
     if not isinstance(broken, FrankingError):
         with suppress(AttributeError):
             broken.possibly_sent = possibly_sent  # type: ignore[attr-defined]

@@ -46,7 +46,7 @@ def test_a_place_has_one_server_in_a_process() -> None:
     ("url", "said"),
     [
         ("mysql://h/mail", "mysql:// is no store"),
-        ("redis://h?lease=0.5", "lease=0.5 is not a number of seconds"),
+        ("redis://h?lease=0.05", "lease=0.05 is not a number of seconds"),
         ("redis://h?lease=", "lease= is not"),
         ("redis://h?timeout=nan", "timeout=nan"),
         ("redis://[::1/0", "cannot be read"),

@@ -10,7 +10,7 @@ from franking.account import config, editing
 from franking.account.account import Account
 from franking.account.repair import repair_command
 from franking.account.url import write_url
-from franking.auth.store import open_store, save_password
+from franking.auth.store import FileStore, open_store, save_password
 from franking.discovery.recommend import server_settings
 from franking.errors import SendError, SettingsError
 from franking.registry import provider
@@ -251,7 +251,8 @@ def disable(console: Console, name: Name) -> None:
 def _encrypt(console: Console, name: str) -> None:
     """Encrypt a secret that was stored before FRANKING_STORE asked for it, and say so."""
     try:
-        if open_store().encrypt_plain(name) and not console.json_output:
+        store = open_store()
+        if isinstance(store, FileStore) and store.encrypt_plain(name) and not console.json_output:
             console.say(console.words("accounts.encrypted", name=name), "good")
     except (SettingsError, SendError) as problem:  # the list goes on: what is wrong with the secret, it tells
         if not console.json_output:

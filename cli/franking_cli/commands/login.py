@@ -19,7 +19,7 @@ from franking.account.repair import login_command, repair_command
 from franking.auth.bound import check_bound
 from franking.auth.secret import Grant
 from franking.auth.sources import keyed_by_settings, not_a_sign_in, secret_for
-from franking.auth.store import FileStore, open_store, save_grant, save_password
+from franking.auth.store import OpenedStore, open_store, save_grant, save_password
 from franking.auth.token import TokenSecret
 from franking.errors import Evidence, LoginRequired, SettingsError
 from franking.provider import Provider, SupportsLogin, needs_secret
@@ -89,7 +89,7 @@ def run(
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
-def _take_password(console: Console, account: Account, kind: Provider, store: FileStore, *, from_stdin: bool) -> None:
+def _take_password(console: Console, account: Account, kind: Provider, store: OpenedStore, *, from_stdin: bool) -> None:
     from franking.sending.testsend import hints_for
 
     _check_password_wanted(console, account, kind)
@@ -133,7 +133,7 @@ def _check_password_wanted(console: Console, account: Account, kind: Provider) -
 
 
 def _sign_in(
-    console: Console, account: Account, kind: SupportsLogin, store: FileStore, screen: LoginScreen, *, wider: bool
+    console: Console, account: Account, kind: SupportsLogin, store: OpenedStore, screen: LoginScreen, *, wider: bool
 ) -> None:
     """Lead a person through a provider's sign-in, say who it was, and store the grant; ``wider`` asks for what large
     messages need.
@@ -160,7 +160,7 @@ def signed_in_as(console: Console, grant: Grant, who: str | None) -> str:
     return text + console.words("status.may", scopes=visible(" ".join(grant.scopes)))
 
 
-def _expect_room(account: Account, store: FileStore) -> None:
+def _expect_room(account: Account, store: OpenedStore) -> None:
     """See that the store can be written, so that nobody goes through a sign-in for nothing. Raises
     ``SettingsError``.
     """
@@ -186,13 +186,13 @@ def _note_large_attachments(console: Console, account: Account) -> None:
             console.say(console.words("login.large-attachments", name=account.name))
 
 
-def current_grant(account: Account, kind: Provider, store: FileStore) -> Grant | None:
+def current_grant(account: Account, kind: Provider, store: OpenedStore) -> Grant | None:
     """Return the sign-in that would be used now, if there is one."""
     secret = secret_for(account, kind, store, os.environ)
     return secret.grant if isinstance(secret, TokenSecret) else None
 
 
-def _export(console: Console, account: Account, kind: Provider, store: FileStore) -> None:
+def _export(console: Console, account: Account, kind: Provider, store: OpenedStore) -> None:
     grant = current_grant(account, kind, store)
     if grant is None:
         repair = login_command(account)
@@ -205,7 +205,7 @@ def _export(console: Console, account: Account, kind: Provider, store: FileStore
     console.data(replace(grant, bound=binding_of(account)).dumps())
 
 
-def _import(console: Console, account: Account, store: FileStore) -> None:
+def _import(console: Console, account: Account, store: OpenedStore) -> None:
     try:
         grant = Grant.loads(sys.stdin.read())
     except SettingsError as problem:
@@ -241,7 +241,7 @@ def _finish(console: Console, account: Account, **more: Any) -> None:
     console.say(console.words("screen.following", command=following))
 
 
-def _place(console: Console, store: FileStore, account: Account) -> str:
+def _place(console: Console, store: OpenedStore, account: Account) -> str:
     kind = store.kind(account.name) or ""
     known = console.words.known(f"store.{kind}")
-    return f"{console.words(f'store.{kind}') if known else kind}: {store.path(account.name)}"
+    return f"{console.words(f'store.{kind}') if known else kind}: {store.place(account.name)}"

@@ -11,7 +11,7 @@ from franking.account.account import Account
 from franking.account.config import resolve
 from franking.account.environment import secret_variable
 from franking.account.repair import repair_command
-from franking.auth.store import FileStore, open_store
+from franking.auth.store import OpenedStore, open_store
 from franking.errors import SettingsError
 from franking.provider import SupportsLogin
 from franking.registry import provider
@@ -42,7 +42,7 @@ def run(
         console.account = resolve(account)
         name = console.account.name
     except SettingsError:
-        if name is None or revoke or not store.path(name).exists():
+        if name is None or revoke or not store.has(name):
             raise  # else the settings are gone or broken, the secret is still there: it can be forgotten all the same
     detail = None
     if console.account is not None and revoke:
@@ -67,20 +67,16 @@ def _show(console: Console, name: str, *, forgotten: bool) -> None:
         _warn_of_others(console, console.account)
 
 
-def forget(store: FileStore, name: str) -> bool:
+def forget(store: OpenedStore, name: str) -> bool:
     """Remove an account's secret from the store, and return whether there was one."""
-    try:
-        os.lstat(store.path(name))
-    except (FileNotFoundError, NotADirectoryError):  # nothing there: no directory is made, no lock taken
+    if not store.has(name):  # no directory is made, no lock taken
         return False
-    except OSError:  # somebody else's directory, perhaps: the store says what is in the way
-        pass
     with store.lock(name):
         store.delete(name)
     return True
 
 
-def _revoke(account: Account, store: FileStore) -> str:
+def _revoke(account: Account, store: OpenedStore) -> str:
     kind = provider(account.provider)
     if not isinstance(kind, SupportsLogin) or not kind.needs_login(account):
         raise typer.BadParameter(

@@ -19,7 +19,7 @@ from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import config_path, load
 from franking.atomic import make_private, write_whole
-from franking.auth.store import FileStore, open_store, save_grant, save_password
+from franking.auth.store import OpenedStore, open_store, save_grant, save_password
 from franking.errors import FrankingError, LoginError, LoginRequired
 from franking.provider import SupportsLogin
 from franking.sending.testsend import TestReport, send_test
@@ -216,7 +216,7 @@ def _save(account: Account, draft: Draft, password: str | None, *, replace: bool
         undo.pop_all()
 
 
-def _save_secret(store: FileStore, name: str, secret: str, undo: ExitStack) -> None:
+def _save_secret(store: OpenedStore, name: str, secret: str, undo: ExitStack) -> None:
     before = store.load(name)
     if before is None:
         undo.callback(store.delete, name)

@@ -17,7 +17,7 @@ from franking.account.config import load, resolve
 from franking.account.repair import repair_command
 from franking.auth.sources import secret_for
 from franking.auth.status import SecretState, state_of
-from franking.auth.store import FileStore, open_store
+from franking.auth.store import OpenedStore, open_store
 from franking.auth.token import TokenSecret
 from franking.discovery.recommend import server_settings
 from franking.errors import FrankingError, SettingsError
@@ -113,7 +113,7 @@ def _that_can_work(account: Account, kind: Provider, state: SecretState) -> Secr
     return state
 
 
-def _use(account: Account, kind: Provider, store: FileStore) -> None:
+def _use(account: Account, kind: Provider, store: OpenedStore) -> None:
     """Renew the token, or log in with the password; raises what sending would raise."""
     from franking.sending.connect import connect
 

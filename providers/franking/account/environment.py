@@ -25,7 +25,10 @@ def setting_variable(provider: str, key: str) -> str:
 
 def secret_names(environ: Mapping[str, str]) -> list[str]:
     """Return the variables that hold secrets: they are no business of any program that is started."""
-    return [name for name in environ if name.startswith(_SECRETS)]
+    found = [name for name in environ if name.startswith(_SECRETS)]
+    if "://" in environ.get("FRANKING_STORE", ""):  # a server's address, with its password
+        found.append("FRANKING_STORE")
+    return found
 
 
 def state_folder(environ: Mapping[str, str]) -> str:

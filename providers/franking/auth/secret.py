@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from franking.errors import Evidence, SettingsError
@@ -100,6 +100,17 @@ class Grant:
         if not self.access_token or self.refreshed_at > now + MARGIN:
             return False
         return self.expires_at - now > min(MARGIN, max(0.0, self.expires_at - self.refreshed_at) / 4)
+
+    def dated(self, ahead: float) -> Grant:
+        """Return it with its dates by a clock that is so many seconds ahead of the one that they are of."""
+        if not ahead:
+            return self
+        return replace(
+            self,
+            created_at=self.created_at + ahead,
+            refreshed_at=self.refreshed_at + ahead,
+            expires_at=self.expires_at + ahead if self.expires_at else 0.0,
+        )
 
     def dumps(self) -> str:
         """Serialise it for a store or for ``login --export``: one line of JSON with a ``version``."""

@@ -10,7 +10,7 @@ from franking.account.account import Account
 from franking.account.environment import secret_variable
 from franking.account.repair import login_command, repair_command
 from franking.auth.sources import Sources, keyed_by_settings, secret_for
-from franking.auth.store import FileStore, SecretStore
+from franking.auth.store import FileStore, OpenedStore, SecretStore
 from franking.auth.token import TokenSecret
 from franking.errors import SettingsError
 from franking.provider import Provider, SupportsKeys, SupportsLogin, needs_secret
@@ -24,8 +24,8 @@ class SecretState:
 
     ``kind`` is ``password``, ``grant`` or ``none`` (no secret needed); ``source`` is ``environment``, ``settings`` (a
     key file), ``store``, or the setting that names a command or file; ``store`` how it is kept (``file``,
-    ``encrypted``, ``keyring``), ``store_wanted`` how it should be where it still lies in a plain file. ``repair`` is
-    the command that mends the ``problem``.
+    ``encrypted``, ``keyring``, ``shared``), ``store_wanted`` how it should be where it still lies in a plain file.
+    ``repair`` is the command that mends the ``problem``.
     """
 
     ok: bool
@@ -52,8 +52,9 @@ def state_of(account: Account, provider: Provider, store: SecretStore, environ: 
         look, kind = _grant_state, "grant"
     try:
         kept = wanted = None
-        if isinstance(store, FileStore):
+        if isinstance(store, OpenedStore):
             kept = store.kind(account.name)
+        if isinstance(store, FileStore):
             wanted = store.wanted(kept)
         found = look(Sources(account, store, environ), provider)
         return replace(found, store=kept, store_wanted=wanted) if found.source == "store" else found

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from franking.account.binding import binding_of
 from franking.account.environment import state_folder
@@ -39,7 +39,18 @@ from franking.text import json_object
 if TYPE_CHECKING:
     from franking.account.account import Account
 
-__all__ = ["FileStore", "MemoryStore", "SecretStore", "open_store", "save_grant", "save_password", "state_directory"]
+__all__ = [
+    "FileStore",
+    "KeepsUnsaved",
+    "KnowsTime",
+    "MemoryStore",
+    "OpenedStore",
+    "SecretStore",
+    "open_store",
+    "save_grant",
+    "save_password",
+    "state_directory",
+]
 
 
 VERSION = 1
@@ -62,6 +73,45 @@ class SecretStore(Protocol):
         """Hold the key for this thread of this process alone; waiting is bounded, and a time-out is a temporary
         error.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsTime(Protocol):
+    """A store of several machines says what time it is: a grant is dated by its clock."""
+
+    def clock(self) -> float: ...
+
+
+@runtime_checkable
+class KeepsUnsaved(Protocol):
+    """A store that may be away keeps what it could not take, inside the key's lock: it is saved as soon as it can be,
+    unless somebody else has saved something newer.
+    """
+
+    def keep(self, key: str, value: str) -> None: ...
+
+
+@runtime_checkable
+class OpenedStore(SecretStore, Protocol):
+    """A store that the environment names, which can say of a key what a person wants to know."""
+
+    def kind(self, key: str) -> str | None:
+        """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``, ``shared``); None where there is
+        none.
+        """
+        ...
+
+    def place(self, key: str) -> str:
+        """Return where it lies: a file's path, a server's address without its password."""
+        ...
+
+    def has(self, key: str) -> bool:
+        """Return whether anything is there, readable or not."""
+        ...
+
+    def stamp(self, key: str) -> str:
+        """Return a text that changes whenever it is saved anew; nothing secret is in it."""
         ...
 
 
@@ -128,6 +178,25 @@ class FileStore:
     def kind(self, key: str) -> str | None:
         """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``), or None where there is none."""
         return (self._read(key) or {}).get("store")
+
+    def place(self, key: str) -> str:
+        return str(self.path(key))
+
+    def has(self, key: str) -> bool:
+        try:
+            os.lstat(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # somebody else's directory, perhaps: whoever reads it learns what is in the way
+            return True
+        return True
+
+    def stamp(self, key: str) -> str:
+        try:
+            found = self.path(key).stat()
+        except OSError:
+            return ""
+        return f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}"
 
     def wanted(self, kept: str | None) -> str | None:
         """Return the mode that was asked for where a secret is still kept in a plain file, else None."""
@@ -322,13 +391,20 @@ class FileStore:
                 encryption.forget_keyring_key(entry)
 
 
-def open_store(environ: Mapping[str, str] | None = None) -> FileStore:
-    """Open the store that the environment asks for: FRANKING_STATE_DIR, FRANKING_STORE, FRANKING_STORE_KEY.
+def open_store(environ: Mapping[str, str] | None = None) -> OpenedStore:
+    """Open the store that the environment asks for: FRANKING_STORE, FRANKING_STORE_FILE, FRANKING_STORE_KEY and
+    FRANKING_STATE_DIR.
 
-    Nothing is read or made before it is needed. FRANKING_STORE_KEY alone means ``encrypted``. Raises ``SettingsError``
-    for an unknown FRANKING_STORE.
+    Nothing is read, made or connected before it is needed. An address (``redis://``, ``postgresql://``) is a store that
+    several machines share. FRANKING_STORE_KEY alone means ``encrypted``. Raises ``SettingsError`` for an unknown
+    FRANKING_STORE.
     """
     environ = os.environ if environ is None else environ
+    if "://" in environ.get("FRANKING_STORE", "") or environ.get("FRANKING_STORE_FILE"):
+        from franking.auth.named_store import named_store  # one machine does without
+
+        if (shared := named_store(environ)) is not None:
+            return shared
     passphrase = environ.get("FRANKING_STORE_KEY") or None
     mode = environ.get("FRANKING_STORE", "").strip().lower() or ("encrypted" if passphrase else "auto")
     if mode == "encrypted" and not passphrase:
@@ -359,6 +435,8 @@ def save_grant(store: SecretStore, account: Account, grant: Grant) -> None:
 
 def _save(store: SecretStore, account: Account, secret: Password | Grant) -> None:
     with store.lock(account.name):
+        if isinstance(secret, Grant) and isinstance(store, KnowsTime):
+            secret = secret.dated(store.clock() - time.time())
         store.save(account.name, secret.dumps())
 
 

@@ -20,7 +20,8 @@ from franking.account.binding import binding_of, difference
 from franking.account.repair import login_command
 from franking.auth.bound import check_bound
 from franking.auth.secret import Grant, Password, loads
-from franking.errors import Evidence, FrankingError, LoginRequired, SettingsError, discreet
+from franking.auth.store import KeepsUnsaved, KnowsTime
+from franking.errors import Evidence, FrankingError, LockLost, LoginRequired, SendError, SettingsError, discreet
 from franking.provider import SupportsLogin, SupportsPreparedRefresh
 from franking.text import json_object
 
@@ -48,7 +49,8 @@ class TokenSecret:
         self._key = sources.account.name
         self._person = provider.needs_login(sources.account)
         self._route = route
-        self._clock = clock or time.time
+        store = sources.store
+        self._clock = clock or (store.clock if isinstance(store, KnowsTime) else time.time)
         self._mutex = threading.Lock()
         self._pid = os.getpid()
         self._held: Grant | None = None
@@ -105,6 +107,9 @@ class TokenSecret:
         old = self.grant
         if old and self._usable(old, refused):
             return old  # what is fresh needs no lock
+        return self._refreshed(old, refused)
+
+    def _refreshed(self, old: Grant | None, refused: str | None) -> Grant:
         with ExitStack() as stack:
             refresh: Refresh | None = None
             if old or not self._person:
@@ -117,12 +122,13 @@ class TokenSecret:
                 raise self._nobody()
             refresh = refresh or stack.enter_context(self._ready())
             new = replace(refresh(old), route=self._route, bound=binding_of(self._sources.account))
+            store = self._sources.store
+            if isinstance(store, KnowsTime):
+                new = new.dated(store.clock() - time.time())
             if old:
                 new = replace(new, created_at=old.created_at)
             self._unsaved = new
-            if writable:
-                self._save(new)
-            return new
+            return self._saved(new, old, refused) if writable else new
 
     @contextmanager
     def _ready(self) -> Iterator[Refresh]:
@@ -153,14 +159,46 @@ class TokenSecret:
             return False
         return True
 
-    def _save(self, grant: Grant) -> None:
+    def _saved(self, grant: Grant, old: Grant | None, refused: str | None) -> Grant:
+        """Save a renewed grant; return the one to use: another's, where the lock was lost and theirs is newer."""
+        store = self._sources.store
         try:
-            self._sources.store.save(self._key, grant.dumps())
+            store.save(self._key, grant.dumps())
         except SettingsError as problem:
             # the token works, and the mail should go; the next renewal tries again to save
             _warn("the renewed sign-in of %s could not be saved: %s", self._key, problem)
+        except LockLost as problem:
+            _warn("%s", problem)
+            return self._newer(old, refused) or self._kept(grant)
+        except SendError as problem:
+            if not problem.temporary:
+                raise
+            _warn("the renewed sign-in of %s could not be saved yet: %s", self._key, problem)
+            return self._kept(grant)
         else:
             self._unsaved = None
+        return grant
+
+    def _newer(self, old: Grant | None, refused: str | None) -> Grant | None:
+        """Return what another worker has saved meanwhile, if it can be used."""
+        try:
+            stored = self._stored()
+        except SendError:  # the store is away as well: what is in hand is all that there is
+            return None
+        if stored is None or stored == old or not self._usable(stored, refused):
+            return None
+        self._unsaved = None
+        return stored
+
+    def _kept(self, grant: Grant) -> Grant:
+        """Leave a grant to be saved later, where the store can do that; it is used in any case."""
+        store = self._sources.store
+        if isinstance(store, KeepsUnsaved):
+            try:
+                store.keep(self._key, grant.dumps())
+            except SettingsError as problem:
+                _warn("the renewed sign-in of %s is kept in memory only: %s", self._key, problem)
+        return grant
 
     def _nobody(self) -> LoginRequired:
         repair = login_command(self._sources.account)

@@ -45,10 +45,9 @@ class Stamps:
 
     def _secret(self, account: str) -> str:
         try:
-            path = open_store(self._environ).path(account)
+            return open_store(self._environ).stamp(account)
         except FrankingError:
             return ""
-        return "-".join(map(str, _state(path)))
 
 
 def _state(path: Path) -> tuple[object, ...]:

@@ -91,8 +91,8 @@ def _seconds(name: str, value: str) -> float:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
-    if not 1 <= seconds <= 3600:  # no number is not in it either
-        raise failures.misfit(f"{name}={value} is not a number of seconds from 1 to 3600", step="settings")
+    if not 0.1 <= seconds <= 3600:  # no number is not in it either
+        raise failures.misfit(f"{name}={value} is not a number of seconds from 0.1 to 3600", step="settings")
     return seconds
 
 

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {table} (
   value  text,
   owner  text,
   token  bigint NOT NULL DEFAULT 0,
-  until  timestamptz
+  until  double precision
 )
 """
 """What ``auth/postgres_store.py`` keeps: a text for each key, encrypted, and who holds the key's lock until when."""
