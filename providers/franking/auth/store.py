@@ -22,15 +22,16 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from franking.account.binding import binding_of
 from franking.account.environment import state_folder
 from franking.atomic import held, locked, make_private, not_made, sweep, unusable, write_whole
 from franking.auth import encryption
+from franking.auth.contract import KnowsTime, OpenedStore, SecretStore
 from franking.auth.secret import Grant, Password
 from franking.errors import Evidence, SettingsError
 from franking.redaction import Veiled, revealed, veiled
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileStore",
-    "KeepsUnsaved",
-    "KnowsTime",
     "MemoryStore",
     "OpenedStore",
     "SecretStore",
@@ -61,58 +60,6 @@ LOCK_SECONDS = 60.0
 
 _LARGEST = 4 * 1024 * 1024
 """No grant comes near (an MSAL cache is 5 to 10 KB); bounds what a wrong file may cost."""
-
-
-class SecretStore(Protocol):
-    """Keep one text per key, safely."""
-
-    def load(self, key: str) -> str | None: ...
-    def save(self, key: str, value: str) -> None: ...
-    def delete(self, key: str) -> None: ...
-    def lock(self, key: str) -> AbstractContextManager[None]:
-        """Hold the key for this thread of this process alone; waiting is bounded, and a time-out is a temporary
-        error.
-        """
-        ...
-
-
-@runtime_checkable
-class KnowsTime(Protocol):
-    """A store of several machines says what time it is: a grant is dated by its clock."""
-
-    def clock(self) -> float: ...
-
-
-@runtime_checkable
-class KeepsUnsaved(Protocol):
-    """A store that may be away keeps what it could not take, inside the key's lock: it is saved as soon as it can be,
-    unless somebody else has saved something newer.
-    """
-
-    def keep(self, key: str, value: str) -> None: ...
-
-
-@runtime_checkable
-class OpenedStore(SecretStore, Protocol):
-    """A store that the environment names, which can say of a key what a person wants to know."""
-
-    def kind(self, key: str) -> str | None:
-        """Return how a key's secret is kept (``file``, ``encrypted``, ``keyring``, ``shared``); None where there is
-        none.
-        """
-        ...
-
-    def place(self, key: str) -> str:
-        """Return where it lies: a file's path, a server's address without its password."""
-        ...
-
-    def has(self, key: str) -> bool:
-        """Return whether anything is there, readable or not."""
-        ...
-
-    def stamp(self, key: str) -> str:
-        """Return a text that changes whenever it is saved anew; nothing secret is in it."""
-        ...
 
 
 class MemoryStore:

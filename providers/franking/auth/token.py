@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from franking.account.binding import binding_of, difference
 from franking.account.repair import login_command
 from franking.auth.bound import check_bound
+from franking.auth.contract import KeepsUnsaved, KnowsTime
 from franking.auth.secret import Grant, Password, loads
-from franking.auth.store import KeepsUnsaved, KnowsTime
 from franking.errors import Evidence, FrankingError, LockLost, LoginRequired, SendError, SettingsError, discreet
 from franking.provider import SupportsLogin, SupportsPreparedRefresh
 from franking.text import json_object
