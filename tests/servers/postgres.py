@@ -42,6 +42,7 @@ class Postgres:
         self._initialise()
         lines = {"listen_addresses": HOST, "port": self.port, "unix_socket_directories": self.directory}
         lines |= {"max_connections": 200, "shared_buffers": "16MB", "fsync": "on", "logging_collector": "off"}
+        lines |= {"recovery_init_sync_method": "syncfs"}  # after a kill: not each of a thousand files by itself
         kind = "host"
         if certificates is not None:
             for name in ("chain", "key"):
@@ -81,7 +82,7 @@ class Postgres:
         line: list[str | Path] = [self._programs / "postgres", "-D", self.data]
         self.daemon = Daemon([*_as_user(), *line], ports=[self.port], log=self.directory / "log", cwd=self.directory)
         ready = [self._programs / "pg_isready", "-q", "-h", str(self.directory), "-p", str(self.port), "-t", "20"]
-        while subprocess.run(ready, check=False).returncode == 1:  # it is there, and not ready yet
+        while subprocess.run(ready, check=False).returncode != 0:  # it is there, and not ready yet
             time.sleep(0.05)
 
     def kill(self) -> None:

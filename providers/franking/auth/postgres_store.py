@@ -30,10 +30,12 @@ _READ = f"SELECT (SELECT value FROM {{table}} WHERE key = $1), {_NOW}"
 # A holding that was never given back, on a server that was started only now: its holder may be about to say what
 # happened meanwhile, so it has its time once more.
 _TAKE = f"""
-INSERT INTO {{table}} AS held (key, owner, token, until) VALUES ($1, $2, 1, {_NOW} + $3::float8)
-ON CONFLICT (key) DO UPDATE SET owner = $2, token = held.token + 1, until = {_NOW} + $3::float8
+INSERT INTO {{table}} AS held (key, owner, token, until, lease)
+VALUES ($1, $2, 1, {_NOW} + $3::float8, $3::float8)
+ON CONFLICT (key) DO UPDATE
+SET owner = $2, token = held.token + 1, until = {_NOW} + $3::float8, lease = $3::float8
 WHERE held.owner IS NULL OR held.owner = $2
-  OR greatest(held.until, extract(epoch FROM pg_postmaster_start_time())::float8 + $3::float8) <= {_NOW}
+  OR greatest(held.until, extract(epoch FROM pg_postmaster_start_time())::float8 + held.lease) <= {_NOW}
 RETURNING token, {_NOW}
 """
 

@@ -1,8 +1,8 @@
 """Secrets in Redis: a hash for each key, and a script for each step. What is common to shared stores is in
 ``shared_store.py``, how Redis is asked in ``shared/redis_server.py``.
 
-A hash has ``value`` (encrypted), ``owner``, ``until`` (milliseconds of the server's clock) and ``token``, which grows
-with each holding and is never taken away.
+A hash has ``value`` (encrypted), ``owner``, ``lease``, ``until`` (milliseconds of the server's clock) and ``token``,
+which grows with each holding and is never taken away.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _READ = Script(_NOW + "return {redis.call('HGET', KEYS[1], 'value'), string.form
 _TAKE = Script(
     _NOW
     + """
-local held = redis.call('HMGET', KEYS[1], 'owner', 'until')
+local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'lease')
 if held[1] and held[1] ~= ARGV[1] then
   local ends = tonumber(held[2])
   if ends <= now then
     local about = redis.pcall('INFO', 'server')
     local up = type(about) == 'string' and string.match(about, 'uptime_in_seconds:(%d+)')
-    if up then ends = math.max(ends, now - up * 1000 + ARGV[2]) end
+    if up then ends = math.max(ends, now - up * 1000 + held[3]) end
   end
   if ends > now then return {0, string.format('%.0f', now)} end
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease', ARGV[2], 'until', string.format('%.0f', now + ARGV[2]))
 return {redis.call('HINCRBY', KEYS[1], 'token', 1), string.format('%.0f', now)}
 """
 )

@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS {table} (
   value  text,
   owner  text,
   token  bigint NOT NULL DEFAULT 0,
-  until  double precision
+  until  double precision,
+  lease  double precision
 )
 """
 """What ``auth/postgres_store.py`` keeps: a text for each key, encrypted, and who holds the key's lock until when."""
