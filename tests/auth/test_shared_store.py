@@ -47,6 +47,9 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     server: MemoryRedis | SqlWire = MemoryRedis() if request.param == "redis" else SqlWire()
     with server:
         yield machine
+        for thread in threading.enumerate():  # one may be just about to ask once more
+            if thread.name in ("franking-unsaved", "franking-lease"):
+                thread.join(60)
         for store in stores:
             store.server.close()
 
