@@ -34,6 +34,7 @@ from franking.sending.queue import SendResult
 if TYPE_CHECKING:
     from datetime import datetime
     from email.message import EmailMessage
+    from pathlib import Path
 
     from franking.account.account import Account
     from franking.auth.secret import Secret
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from franking.message.message import Message
     from franking.outbox.entry import OutboxEntry
     from franking.provider import Observer
+    from franking.sending.limit_places import SharedLimits
     from franking.sending.mailer import Mailer
     from franking.sending.retry import Policy
     from franking.sending.testsend import TestReport
@@ -64,6 +66,8 @@ def connect(
     secret: str | Secret | None = None,
     observer: Observer | None = None,
     store: SecretStore | None = None,
+    limits: str | Path | SharedLimits | None = None,
+    limits_required: bool | None = None,
 ) -> AsyncMailer:
     """Make an asynchronous mailer; everything as in ``franking.connect``.
 
@@ -75,7 +79,15 @@ def connect(
     """
     secret = veiled(secret)
     return AsyncMailer(
-        account, connections=connections, window=window, rate=rate, secret=secret, observer=observer, store=store
+        account,
+        connections=connections,
+        window=window,
+        rate=rate,
+        secret=secret,
+        observer=observer,
+        store=store,
+        limits=limits,
+        limits_required=limits_required,
     )
 
 
@@ -179,6 +191,8 @@ class AsyncMailer:
         secret: str | Secret | None = None,
         observer: Observer | None = None,
         store: SecretStore | None = None,
+        limits: str | Path | SharedLimits | None = None,
+        limits_required: bool | None = None,
     ) -> None:
         secret = veiled(secret)
         self._window = window
@@ -191,6 +205,8 @@ class AsyncMailer:
             secret=secret,
             observer=observer,
             store=store,
+            limits=limits,
+            limits_required=limits_required,
         )
         self._mailer: Mailer | None = None
         self._making = threading.Lock()

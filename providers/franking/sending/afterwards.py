@@ -11,7 +11,6 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from franking.errors import FrankingError, SendError
+from franking.shared.lease import steady
 
 __all__ = ["Afterwards", "Held", "afterwards"]
 
@@ -36,6 +36,10 @@ EXIT_SECONDS = 10.0
 _log = logging.getLogger("franking.shared")
 
 
+def _nothing() -> None:
+    """Do nothing about what is lost: who has it finds out."""
+
+
 @dataclass(slots=True, eq=False)
 class Held:
     """Something that is this process's for ``lease`` seconds, and again each time ``renew`` says so. ``lost`` is called
@@ -44,9 +48,10 @@ class Held:
 
     renew: Callable[[], bool]
     lease: float
-    lost: Callable[[], object]
     clock: Callable[[], float]
     since: float
+    lost: Callable[[], object] = _nothing
+    gone: bool = False
     due: float = 0.0
 
     def __post_init__(self) -> None:
@@ -55,15 +60,7 @@ class Held:
     @property
     def lapsed(self) -> bool:
         """Return whether it may be somebody else's: this process stood still, or the store was away."""
-        return self.clock() >= self.since + self.lease
-
-
-def _clock() -> float:
-    """Return seconds that go on while the machine sleeps, where the system counts them."""
-    return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
-
-
-_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+        return self.gone or self.clock() >= self.since + self.lease
 
 
 class Afterwards:
@@ -71,7 +68,7 @@ class Afterwards:
     child begins anew.
     """
 
-    def __init__(self, clock: Callable[[], float] = _clock) -> None:
+    def __init__(self, clock: Callable[[], float] = steady) -> None:
         self.clock = clock
         self._begin()
         _all.add(self)
@@ -105,9 +102,9 @@ class Afterwards:
             problem = copy(self._problem)
         raise problem or SendError("What became of earlier messages could not be written down yet.", temporary=True)
 
-    def hold(self, renew: Callable[[], bool], lease: float, since: float, lost: Callable[[], object]) -> Held:
+    def hold(self, renew: Callable[[], bool], lease: float, since: float) -> Held:
         """Renew something until it is let go; ``since`` is when it was asked for, by ``clock``."""
-        held = Held(renew, lease, lost, self.clock, since)
+        held = Held(renew, lease, self.clock, since)
         with self._ready():
             self._held.add(held)
         return held
@@ -119,7 +116,7 @@ class Afterwards:
     @contextmanager
     def holding(self, renew: Callable[[], bool], lease: float, since: float) -> Iterator[None]:
         """Renew something for as long as this block takes."""
-        held = self.hold(renew, lease, since, _nothing)
+        held = self.hold(renew, lease, since)
         try:
             yield
         finally:
@@ -189,6 +186,7 @@ class Afterwards:
         held.since, held.due = asked, asked + held.lease / 3
         if not mine:
             self.let_go(held)
+            held.gone = True
             held.lost()
 
     def _tell(self, act: Callable[[], object]) -> None:
@@ -211,10 +209,6 @@ class Afterwards:
                 self._failed += 1
                 self._not_before = self.clock() + pause
             self._changed.notify_all()
-
-
-def _nothing() -> None:
-    """Do nothing about what is lost: who has it finds out."""
 
 
 def afterwards(of: Any) -> Afterwards:

@@ -19,12 +19,14 @@ from franking.sending.mailer import Mailer
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import EmailMessage
+    from pathlib import Path
 
     from franking.auth.secret import Secret
     from franking.auth.store import SecretStore
     from franking.message.address import Envelope
     from franking.message.message import Message
     from franking.provider import Observer, Receipt
+    from franking.sending.limit_places import SharedLimits
 
 __all__ = ["account_for", "connect", "explained", "send"]
 
@@ -38,6 +40,8 @@ def connect(
     secret: str | Secret | None = None,
     observer: Observer | None = None,
     store: SecretStore | None = None,
+    limits: str | Path | SharedLimits | None = None,
+    limits_required: bool | None = None,
 ) -> Mailer:
     """Make a mailer for an account's name, an ``Account`` or an account URL; None is the default account.
 
@@ -47,10 +51,18 @@ def connect(
     Nothing is opened yet. ``connections`` is the most sessions at once, ``window`` how many messages may be unanswered
     on each (``send_many``), ``rate`` the most messages per minute (by default the provider's own limit; ``math.inf``
     for none). ``secret`` is a password or a ``Secret``; without it the usual sources are asked (docs: accounts).
-    ``observer`` is told each step. Raises ``SettingsError`` for an unknown account or wrong settings.
+    ``observer`` is told each step. ``limits`` is where the counts of what the mailbox sent are kept, if not in the
+    shared store or the state directory: another store's address, a directory, or an object that keeps them; with
+    ``limits_required=False`` sending goes on while that is away. Raises ``SettingsError`` for an unknown account or
+    wrong settings.
     """
     secret = veiled(secret)
     with explained():
+        where = None
+        if (limits, limits_required) != (None, None):
+            from franking.sending.limit_places import Where
+
+            where = Where(limits, limits_required)
         return Mailer(
             account_for(account),
             connections=connections,
@@ -59,6 +71,7 @@ def connect(
             secret=secret,
             observer=observer,
             store=store,
+            limits_at=where,
         )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from franking.provider import RouteFacts
 
-__all__ = ["Counts", "Turn"]
+__all__ = ["DAY", "QUARTER", "Counts", "Turn", "window_of"]
 
 MINUTE, DAY, QUARTER = 60.0, 86400.0, 900.0
 _VERSION = 1.0
@@ -61,7 +61,7 @@ class Counts:
     def _waits(self, limits: RouteFacts, recipients: int, now: float) -> Iterator[tuple[float, str]]:
         yield self._until - now, "retry-after"
         if limits.per_minute:
-            most, seconds = _window(limits.per_minute)
+            most, seconds = window_of(limits.per_minute)
             if len(self._times) >= most:
                 yield self._times[-most] + seconds - now, "per-minute"
         if limits.per_day:
@@ -98,7 +98,7 @@ class Counts:
     def _forget(self, limits: RouteFacts, now: float) -> None:
         """Drop what is past; where the clock was set back, what was counted counts as of now."""
         if limits.per_minute:
-            self._window = max(self._window, _window(limits.per_minute)[1])
+            self._window = max(self._window, window_of(limits.per_minute)[1])
         if self._times and self._times[-1] > now:
             self._times = [min(at, now) for at in self._times]
             self._until = min(self._until, now + MINUTE)
@@ -133,6 +133,6 @@ class Counts:
         return counts
 
 
-def _window(per_minute: float) -> tuple[int, float]:
+def window_of(per_minute: float) -> tuple[int, float]:
     """Return how many messages in how many seconds; a rate below 1 is one message in more than a minute."""
     return (1, MINUTE / per_minute) if per_minute < 1 else (int(per_minute), MINUTE)

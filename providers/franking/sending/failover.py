@@ -202,7 +202,12 @@ class Failover:
 def _beside(mailer: Mailer, account: Account) -> Mailer:
     """Make a mailer like this one for another account; it falls over to none."""
     return type(mailer)(
-        account, connections=mailer.pool.connections, observer=mailer.observer, store=mailer.store, falls_over=False
+        account,
+        connections=mailer.pool.connections,
+        observer=mailer.observer,
+        store=mailer.store,
+        falls_over=False,
+        limits_at=mailer.limits_at,
     )
 
 

@@ -110,6 +110,10 @@ class _Entry:
     outcome: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _is_old(entry: _Entry, now: float) -> bool:
+    return entry.changed + KEPT_SECONDS <= now
+
+
 class MemoryJournal:
     """Keep a journal in this process: for tests, and for who wants no more than this process to know."""
 
@@ -125,7 +129,7 @@ class MemoryJournal:
 
     def _claim(self, claim: Claim, now: float) -> Answer:
         entry = self._entries.get(claim.key)
-        if entry is None or entry.changed + KEPT_SECONDS <= now:
+        if entry is None or _is_old(entry, now):
             entry = _Entry("", "", now, claim.digest, claim.message_id, claim.date, now)
         if entry.digest != claim.digest:
             return Answer("reused", entry.message_id)
@@ -164,7 +168,7 @@ class MemoryJournal:
     ) -> bool:
         with self._lock:
             now, entry = self._clock(), self._entries.get(claim.key)
-            if entry is None or entry.owner != claim.owner or entry.state not in before:
+            if entry is None or entry.owner != claim.owner or entry.state not in before or _is_old(entry, now):
                 return False
             entry.state, entry.changed = state or entry.state, now
             entry.until = now + (self.lease if lease is None else lease)

@@ -92,6 +92,8 @@ class FileLimits:
 class FileSlot:
     """One connection that a mailbox may have, for as long as this process lives or until it is given back."""
 
+    lapsed = False
+
     def __init__(self, handle: Any) -> None:
         self._handle, self._process = handle, os.getpid()
 
@@ -125,6 +127,9 @@ class FileSlot:
         except filelock.Timeout:
             return None
         return cls(lock)
+
+    def when_lost(self, act: Callable[[], object]) -> None:
+        """Do nothing: it is not lost while this process lives."""
 
     def release(self) -> None:
         """Give it back. In a forked child nothing happens: it is the parent's."""

@@ -16,14 +16,21 @@ from franking.sending.counts import Counts, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from franking.provider import RouteFacts
 
-__all__ = ["LoneLimits", "Room", "SharedLimits", "Slot"]
+__all__ = ["LoneLimits", "Room", "SharedLimits", "Slot", "Where"]
 
 
 class Slot(Protocol):
-    """One of the connections that a mailbox may have."""
+    """One of the connections that a mailbox may have. ``lapsed``: another may have it by now."""
+
+    @property
+    def lapsed(self) -> bool: ...
+    def when_lost(self, act: Callable[[], object]) -> None:
+        """Have something done as soon as it is known that another has it."""
+        ...
 
     def release(self) -> None: ...
 
@@ -38,6 +45,16 @@ class SharedLimits(Protocol):
     def give_back(self, mailbox: str, turn: Turn) -> None: ...
     def hold_off(self, mailbox: str, seconds: float) -> None: ...
     def connection(self, mailbox: str, most: int) -> Slot | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where an application wants limits to be kept: a place, its address, or a directory; None is the usual one. Where
+    that is away and not ``required``, sending goes on without it; None: required where others were meant to share it.
+    """
+
+    place: str | Path | SharedLimits | None = None
+    required: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +91,10 @@ class LoneLimits:
 
 
 class _Free:
+    lapsed = False
+
+    def when_lost(self, act: Callable[[], object]) -> None:
+        pass
+
     def release(self) -> None:
         pass

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from franking.outbox.store import Store
     from franking.provider import Observer, Provider, Receipt, RouteFacts, Session
     from franking.sending.failover import Failover
-    from franking.sending.limit_places import Slot
+    from franking.sending.limit_places import Slot, Where
     from franking.sending.queue import SendResult
     from franking.sending.retry import Policy
     from franking.sending.told_steps import ToldSteps
@@ -85,6 +85,7 @@ class Mailer:
         observer: Observer | None = None,
         store: SecretStore | None = None,
         falls_over: bool = True,
+        limits_at: Where | None = None,
     ) -> None:
         secret = veiled(secret)
         if (connections, window, rate) != (1, 1, None):
@@ -95,7 +96,7 @@ class Mailer:
         self._rewrite_from = account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
-        self.window, self.rate = window, rate
+        self.window, self.rate, self.limits_at = window, rate, limits_at
         self.pool = Pool(connections, self._connection)
         self._told: ToldSteps | None = None
         if observer is not None:

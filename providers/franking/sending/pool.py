@@ -93,7 +93,7 @@ class Pool:
                 call = self._calls.get(owner) or Call()
                 if self._idle and not call.broken_off:
                     session = self._idle.pop()
-            if session is not None and (fresh or is_over(session)):
+            if session is not None and (fresh or self.is_over(session)):
                 worn, session = session, None
                 self._end(worn)
             if session is None and not call.broken_off:
@@ -126,8 +126,25 @@ class Pool:
             raise
         if lease is not None:
             self._leases[session] = lease
+            lease.when_lost(lambda: self._lost(session))
         self._timed_out = None
         return session
+
+    def is_over(self, session: Session) -> bool:
+        """Return whether a session is to carry no further message: see ``is_over``, or its place may be another's."""
+        lease = self._leases.get(session)
+        return is_over(session) or (lease is not None and lease.lapsed)
+
+    def _lost(self, session: Session) -> None:
+        """Break a session off whose place is another's by now."""
+        with self.lock:
+            idle = session in self._idle
+            if idle:
+                self._idle.remove(session)
+            elif session in self._busy:
+                session.abort()
+        if idle:
+            self._end(session)
 
     def _end(self, session: Session) -> None:
         """Close a session; another program may have its place."""

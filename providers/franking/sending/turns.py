@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from franking.account.binding import binding_of
 from franking.errors import Evidence, FrankingError, MessageError, Throttled
 from franking.sending.counts import Turn
-from franking.sending.limit_places import LoneLimits, Room
+from franking.sending.limit_places import LoneLimits, Room, Where
 from franking.sending.limits import KEYS, limits_of
 from franking.sending.retry import BEFORE_A_MESSAGE
 
@@ -34,8 +34,13 @@ __all__ = ["Turns", "mailbox_of", "turns_of", "within_limits"]
 GLANCE = 0.1
 """Seconds between two looks, while waiting, at whether the sending was broken off."""
 
+ALONE = 10.0
+"""Seconds after which the place where all keep their limits is looked for again, where it was away."""
+
 LOOK = 1.0
 """Seconds after which somebody who waits asks again: others may have given room back."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger("franking.limits")
 
@@ -49,14 +54,19 @@ class Turns:
         limits: RouteFacts,
         shared: SharedLimits,
         *,
+        required: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        """``required`` says whether nothing may be sent where ``shared`` is away; None: where the account itself names
+        a limit.
+        """
         self.limits, self.mailbox = limits, mailbox_of(account)
         self._shared, self._timeout = shared, account.timeout
         self._counts = bool(limits.per_minute or limits.per_day or limits.recipients_per_day)
-        self._required = any(account.get(key) for key in KEYS)  # somebody wrote it down
+        self._required = any(account.get(key) for key in KEYS) if required is None else required
         self._clock, self._sleep = clock, sleep
+        self._lone, self._alone_until = LoneLimits(), -math.inf
         self.had: Turn | None = None  # a turn that was taken before, and not asked for yet
 
     def having(self, turn: Turn) -> Turns:
@@ -87,14 +97,21 @@ class Turns:
             return had
         if self.room(recipients) is None:
             return Turn()
-        try:
-            return self._shared.take(self.mailbox, self.limits, recipients)
-        except (FrankingError, OSError) as problem:
-            if self._required:
-                raise
-            _log.warning("Limits are kept by this program alone: %s", problem)
-            self._shared = LoneLimits()
-            return self._shared.take(self.mailbox, self.limits, recipients)
+        return self._kept(lambda place: place.take(self.mailbox, self.limits, recipients))
+
+    def _kept(self, act: Callable[[SharedLimits], T]) -> T:
+        """Have something kept where all keep it; where that is away and need not be there, by this program alone for a
+        while.
+        """
+        if self._clock() >= self._alone_until:
+            try:
+                return act(self._shared)
+            except (FrankingError, OSError) as problem:
+                if self._required:
+                    raise
+                _log.warning("Limits are kept by this program alone: %s", problem)
+                self._alone_until = self._clock() + ALONE
+        return act(self._lone)
 
     def wait(self, recipients: int, broken_off: Callable[[], bool], take: Callable[[], Turn] | None = None) -> Turn:
         """Wait until a message may go, for as long as the account's ``timeout`` allows; ``take`` asks for its turn in
@@ -133,9 +150,10 @@ class Turns:
             return
         try:
             if isinstance(error, Throttled) and error.retry_after and not _ours(error):
-                self._shared.hold_off(self.mailbox, error.retry_after)
+                pause = error.retry_after
+                self._kept(lambda place: place.hold_off(self.mailbox, pause))
             if turn is not None and _unused(error):
-                self._shared.give_back(self.mailbox, turn)
+                self._kept(lambda place: place.give_back(self.mailbox, turn))
         except (FrankingError, OSError) as problem:  # it counts as used
             _log.warning("%s", problem)
 
@@ -143,7 +161,7 @@ class Turns:
         """Let a turn be free again: surely nothing was sent."""
         if turn.at:
             try:
-                self._shared.give_back(self.mailbox, turn)
+                self._kept(lambda place: place.give_back(self.mailbox, turn))
             except (FrankingError, OSError) as problem:  # it counts as used
                 _log.warning("%s", problem)
 
@@ -154,19 +172,13 @@ class Turns:
         most = self.limits.connections
         if not most:
             return None
-        until = self._clock() + self._timeout
-        while True:
-            try:
-                slot = self._shared.connection(self.mailbox, most)
-            except (FrankingError, OSError):
-                if self._required:
-                    raise
-                return None
-            if slot is not None:
-                return slot
+        until, pause = self._clock() + self._timeout, GLANCE
+        while (slot := self._kept(lambda place: place.connection(self.mailbox, most))) is None:
             if self._clock() >= until:
                 raise self.throttled(Turn(0.0, "connections"))
-            self._sleep(GLANCE)
+            self._sleep(pause)
+            pause = min(pause * 1.5, LOOK)
+        return slot
 
 
 def turns_of(mailer: Mailer, *, rate: float | None = None, per_day: float | None = None) -> Turns | None:
@@ -181,10 +193,15 @@ def turns_of(mailer: Mailer, *, rate: float | None = None, per_day: float | None
         limits = replace(limits, per_day=None)
     if not limits.limited:
         return None
-    from franking.auth.store import state_directory
-    from franking.sending.limit_files import FileLimits
+    from franking.sending.shared_stores import limits_at
+    from franking.shared.opening import shared_place
 
-    return Turns(account, limits, FileLimits(state_directory(os.environ) / "limits"))
+    where = mailer.limits_at or Where()
+    place = limits_at(where.place, os.environ)
+    required = where.required
+    if required is None and (where.place is not None or shared_place(os.environ) is not None):
+        required = True  # who shares a place means it
+    return Turns(account, limits, place, required=required)
 
 
 def within_limits(run: Run) -> Run:

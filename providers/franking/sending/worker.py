@@ -96,7 +96,8 @@ class Worker:
     def _burst(self, first: Job) -> Iterator[SendResult]:
         """Send this job and all that follow without a pause, on one session."""
         try:
-            if self._session is not None and (first.since >= self._opened or is_over(self._session)):
+            pool = self.run.mailer.pool
+            if self._session is not None and (first.since >= self._opened or pool.is_over(self._session)):
                 self.close(keep=False)
             session = self._session = self._session or self._open(fresh=first.since >= 0)
         except FrankingError as error:
@@ -145,6 +146,8 @@ class Worker:
     def following(self) -> Job | None:
         """Return the next job for the session that is sending, or None where its burst must end."""
         if self._session is None or self._unwanted or self.jobs.source.halted or self.jobs.fatal is not None:
+            return None
+        if self.run.mailer.pool.is_over(self._session):
             return None
         return self.jobs.draw(self._opened)
 

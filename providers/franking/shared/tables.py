@@ -25,14 +25,69 @@ CREATE TABLE IF NOT EXISTS {table} (
 """
 """What ``auth/postgres_store.py`` keeps: a text for each key, encrypted, and who holds the key's lock until when."""
 
-STATEMENTS: tuple[str, ...] = (SECRETS,)
+JOURNAL = (
+    """
+CREATE TABLE IF NOT EXISTS {table}_journal (
+  key         text PRIMARY KEY,
+  state       text NOT NULL,
+  owner       text NOT NULL,
+  until       float8 NOT NULL,
+  digest      text NOT NULL,
+  message_id  text NOT NULL,
+  date        text NOT NULL,
+  outcome     text NOT NULL,
+  changed     float8 NOT NULL
+)
+""",
+    "CREATE INDEX IF NOT EXISTS {index}_journal_changed ON {table}_journal (changed)",
+)
+"""What ``sending/postgres_journal.py`` keeps of each message. Moments are seconds since 1970."""
+
+LIMITS = (
+    """
+CREATE TABLE IF NOT EXISTS {table}_limits (
+  mailbox  text PRIMARY KEY,
+  now      float8 NOT NULL,
+  pause    float8 NOT NULL DEFAULT 0,
+  span     float8 NOT NULL DEFAULT 0,
+  minute   float8 NOT NULL DEFAULT 0,
+  day      float8 NOT NULL DEFAULT 0,
+  people   float8 NOT NULL DEFAULT 0
+)
+""",
+    "CREATE TABLE IF NOT EXISTS {table}_sent (mailbox text NOT NULL, at float8 NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS {index}_sent_at ON {table}_sent (mailbox, at)",
+    """
+CREATE TABLE IF NOT EXISTS {table}_days (
+  mailbox     text NOT NULL,
+  quarter     bigint NOT NULL,
+  messages    bigint NOT NULL,
+  recipients  bigint NOT NULL,
+  PRIMARY KEY (mailbox, quarter)
+)
+""",
+    """
+CREATE TABLE IF NOT EXISTS {table}_connections (
+  owner    text PRIMARY KEY,
+  mailbox  text NOT NULL,
+  until    float8 NOT NULL
+)
+""",
+    "CREATE INDEX IF NOT EXISTS {index}_connections_of ON {table}_connections (mailbox)",
+)
+"""What ``sending/postgres_limits.py`` counts: when each message of the last minute went, how many in each quarter of an
+hour, and who has a connection until when.
+"""
+
+STATEMENTS: tuple[str, ...] = (SECRETS, *JOURNAL, *LIMITS)
 """All that makes the tables, in order."""
 
 
 def statements(table: str) -> list[str]:
     """Return what makes the tables of this name. Raises ``SettingsError`` for one that is no name."""
     check_name(table, step="settings")
-    return [one.strip().format(table=table) for one in STATEMENTS]
+    index = table.rpartition(".")[2]  # an index lies where its table does
+    return [one.strip().format(table=table, index=index) for one in STATEMENTS]
 
 
 def check_name(table: str, *, step: str) -> None:
