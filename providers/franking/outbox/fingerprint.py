@@ -1,12 +1,14 @@
 """What an application handed over → a digest, so that the same key with the same content is the same message.
 
 Only what was given counts (texts, header fields, attachments' octets and names, ready octets as they are), not what
-composing adds: Message-ID, Date, boundaries.
+composing adds: Message-ID, Date, boundaries. Where octets are known to have been composed for each attempt anew, these
+do not count in them either.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +43,28 @@ class _Digest:
         return self._hash.digest()
 
 
-def fingerprint(account: str, envelope: Envelope, message: Any) -> bytes:
-    """Return the SHA-256 of a message for an account and an envelope. Raises ``MessageError`` for a missing file."""
+_ADDED = re.compile(rb"^(?:date|message-id)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
+_BLANK = re.compile(rb"\n\r?\n")
+_BOUNDARY = re.compile(rb"=_[123]_[0-9a-f]{24}|={15}\d{19}==")
+"""The boundaries that Franking makes up, and those of Python's email package."""
+
+
+def _given(octets: bytes) -> bytes:
+    """Return octets without what composing adds."""
+    blank = _BLANK.search(octets)
+    end = len(octets) if blank is None else blank.end()
+    return _BOUNDARY.sub(b"", _ADDED.sub(b"", octets[:end]) + octets[end:])
+
+
+def fingerprint(account: str, envelope: Envelope, message: Any, *, composed: bool = False) -> bytes:
+    """Return the SHA-256 of a message for an account and an envelope; ``composed`` octets may have been made for each
+    attempt anew. Raises ``MessageError`` for a missing file.
+    """
     digest = _Digest()
     digest.add("account", account)
     digest.add("envelope", envelope.sender, *envelope.recipients)
     if isinstance(message, bytes | bytearray | memoryview):
-        digest.add("octets", bytes(message))
+        digest.add("octets", _given(bytes(message)) if composed else bytes(message))
         return digest.value
     from franking.message.message import Message
     from franking.message.prepare import Prepared

@@ -97,7 +97,7 @@ class _Delivery:
             room = turns.room(len(prepared.envelope.recipients)) if turns is not None else None
         except MessageError as wrong:  # it would be the same each time
             return self._outcome("failed", None, error=wrong)
-        digest = fingerprint(self.mailer.account.name, prepared.envelope, self._message).hex()
+        digest = fingerprint(self.mailer.account.name, prepared.envelope, self._message, composed=True).hex()
         claim = Claim(self._key, os.urandom(12).hex(), digest, prepared.content.message_id, added.date)
         asked = self._afterwards.clock()
         answer = self._taken(claim, room, turns)
