@@ -44,7 +44,7 @@ PARTS = (
     Part("login", "The login at an SMTP server", "name and password refused, mechanisms, locks", ("login",)),
     Part("sender", "The sender", "From addresses that are not one's own, relaying", ("sender", "relay")),
     Part("recipients", "Recipients and limits", "addresses that do not exist, greylisting, quotas, too much at once", ("recipient", "address", "greylisted", "limit", "quota", "rate", "service")),
-    Part("message", "The message, and what became of it", "content, size, spam, outcomes that nobody knows, the outbox, the journal", ("message", "outbox", "journal", "protocol", "send", "outcome", "unknown")),
+    Part("message", "The message, and what became of it", "content, size, spam, outcomes that nobody knows, the outbox, the journal", ("message", "outbox", "broker", "journal", "protocol", "send", "outcome", "unknown")),
     Part("google", "Gmail and Google Workspace, sending", "the Gmail API, smtp.gmail.com", ("google",)),
     Part("google-sign-in", "Gmail and Google Workspace, signing in", "Google's sign-in, client files, service accounts", ()),
     Part("microsoft", "Outlook.com and Microsoft 365, sending", "Graph, smtp.office365.com, Exchange Online", ("microsoft",)),

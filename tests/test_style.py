@@ -23,7 +23,7 @@ LONGEST = 450
 """Lines of a file."""
 CONDITIONAL_EXPRESSIONS = 12
 """For each 1,000 lines."""
-PUBLIC = {LIBRARY, *(LIBRARY / name for name in ("sending", "testing", "django", "web", "relay"))}
+PUBLIC = {LIBRARY, *(LIBRARY / name for name in ("celery", "sending", "testing", "django", "web", "relay"))}
 """Packages whose ``__init__`` is a public path with names of its own."""
 
 

@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from franking.django.account import account_of as account_of
     from franking.django.backend import EmailBackend as EmailBackend
     from franking.django.backend import QueueBackend as QueueBackend
+    from franking.django.celery_backend import CeleryBackend as CeleryBackend
 
-__all__ = ["EmailBackend", "QueueBackend", "account_of"]
+__all__ = ["CeleryBackend", "EmailBackend", "QueueBackend", "account_of"]
+
+_HOMES = {
+    "CeleryBackend": "celery_backend",
+    "EmailBackend": "backend",
+    "QueueBackend": "backend",
+    "account_of": "account",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from franking.django import account, backend
+    from importlib import import_module
 
-    return getattr(account, name, None) or getattr(backend, name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -165,16 +165,20 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         return len(messages) - len(failed)
 
     def _put(self, messages: Sequence[EmailMessage]) -> int:
-        """Put messages into the outbox; return how many are in it."""
+        """Hand messages to what delivers them later; return how many it has."""
         failed: list[FrankingError] = []
         number = 0
         with connect(self.account, secret=self._secret) as mailer:
             for prepared in self._prepared(mailer, messages, failed):
-                mailer.queue(prepared)
+                self._hand_over(mailer, prepared)
                 number += 1
         for error in failed:
             raise error
         return number
+
+    def _hand_over(self, mailer: Mailer, prepared: Prepared) -> None:
+        """Put a message into the outbox."""
+        mailer.queue(prepared)
 
     def _prepared(
         self, mailer: Mailer, messages: Iterable[EmailMessage], failed: list[FrankingError]

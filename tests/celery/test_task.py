@@ -1,0 +1,220 @@
+"""The task as Celery has it: published, acknowledged, coming back; in this process, with a broker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
+
+import franking
+from celery import Celery
+from franking.celery import mail_task
+from franking.celery.delivery import Deliveries
+from franking.celery.task import ALLOWED
+from franking.sending.journal import MemoryJournal
+from servers.shop import letter
+from servers.smtp import Fault, SmtpServer, says
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    made = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+    made.conf.update(task_default_queue=f"q{id(made)}", worker_hijack_root_logger=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def working(app: Celery) -> Iterator[Any]:
+    """A worker in a thread, and its task."""
+    send = mail_task(app, journal=MemoryJournal(lease=1.0), pauses=[0.2])
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
+        yield send
+
+
+def test_a_worker_sends_what_was_published(working: Any, server: SmtpServer) -> None:
+    found = working.delay("shop", letter("jana@example.com"), key="order-114").get(timeout=60)
+    assert found == {
+        "outcome": "accepted",
+        "message_id": "<1@novak.cz>",
+        "reply": "250 2.0.0 queued as 1",
+        "refused": {},
+        "diagnosis": None,
+    }
+    assert working.delay("shop", letter("jana@example.com"), key="order-114").get(timeout=60) == found
+    assert len(server.messages) == 1
+
+
+def test_envelope_and_octets_arrive_as_they_were(working: Any, server: SmtpServer) -> None:
+    octets = b"To: jana@example.com\r\nSubject: \xbelu\xbbou\xe8k\xfd\r\nMessage-ID: <8@novak.cz>\r\n\r\n\xff\r\n"
+    envelope = franking.Envelope("b@novak.cz", ["x@example.com"])
+    working.delay("shop", memoryview(octets), envelope=envelope).get(timeout=60)
+    received = server.messages[0]
+    assert (received.sender, received.recipients) == ("b@novak.cz", ["x@example.com"])
+    assert octets.partition(b"\r\n\r\n")[2] in received.data
+
+
+def test_a_task_that_is_put_off_comes_back(working: Any, server: SmtpServer) -> None:
+    server.faults.append(Fault("rcpt", says("450 4.2.0 not now")))
+    found = working.delay("shop", letter("jana@example.com")).get(timeout=60)
+    assert found["outcome"] == "accepted", found
+    assert len(server.messages) == 1
+
+
+def test_a_called_task_and_an_eager_one_wait_for_nobody(app: Celery, server: SmtpServer) -> None:
+    send = mail_task(app, journal=MemoryJournal())
+    server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    for number, call in enumerate((send, lambda *given: send.apply(given).get())):
+        found = call("shop", letter("later@example.com", number=number))
+        assert (found["outcome"], found["diagnosis"]["temporary"]) == ("failed", True)
+        assert call("shop", letter("jana@example.com", number=7 + number))["outcome"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "words"),
+    [
+        (("shop", "To: jana@example.com"), {}, "ready bytes: message.as_bytes"),
+        (("shop", franking.Message(to=["jana@example.com"], text="x")), {}, "not Message"),
+        ((b"shop", b"x"), {}, "by its name or URL"),
+        (("shop", b"x"), {"envelope": ["jana@example.com"]}, "franking.Envelope"),
+        (("shop", b"x"), {"keys": "order-114"}, "keys"),
+        (("shop",), {}, "message"),
+    ],
+)
+def test_a_mistake_is_told_to_who_publishes(app: Celery, given: Any, names: Any, words: str) -> None:
+    send = mail_task(app, journal=False)
+    with pytest.raises(TypeError, match=words):
+        send.delay(*given, **names)
+
+
+def test_what_a_letter_says_is_in_no_event_and_no_log(app: Celery) -> None:
+    send = mail_task(app, journal=False)
+    send.delay("shop", letter("jana@example.com", text="our secret"), key="order-114")
+    with app.connection_for_read() as connection, connection.SimpleQueue(app.conf.task_default_queue) as queue:
+        message = queue.get(timeout=60)
+        message.ack()
+    shown = message.headers["argsrepr"] + message.headers["kwargsrepr"]
+    assert "shop" in shown and "order-114" in shown
+    assert "secret" not in shown and "jana" not in shown
+
+
+class Broken:
+    """A run of the task that something breaks into, or whose broker has gone."""
+
+    def __init__(self, app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.send, self.countdowns, self.published = app.tasks["franking.send"], list[float](), None
+        monkeypatch.setattr(type(self.send), "apply_async", self._published)
+
+    def _published(self, *args: Any, **options: Any) -> None:
+        if self.published is not None:
+            raise self.published
+        self.countdowns.append(options["countdown"])
+
+    def run(self, octets: bytes) -> None:
+        self.send.push_request(
+            id="t1", called_directly=False, args=("shop", octets), kwargs={}, delivery_info={"routing_key": "q"}
+        )
+        try:
+            self.send.run("shop", octets)
+        finally:
+            self.send.pop_request()
+
+
+def test_where_it_cannot_come_back_it_is_not_acknowledged(
+    app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_task(app, journal=MemoryJournal())
+    broken = Broken(app, monkeypatch)
+    broken.published = OperationalError("the broker has gone")
+    server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    with pytest.raises(Reject) as found:
+        broken.run(letter("later@example.com"))
+    assert found.value.requeue is True
+
+
+def test_a_time_limit_loses_nothing(app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    mail_task(app, journal=MemoryJournal(), journal_lease=7.0)
+    broken = Broken(app, monkeypatch)
+
+    def interrupted(*given: Any) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(Deliveries, "deliver", interrupted)
+    with pytest.raises(Retry):
+        broken.run(letter("jana@example.com"))
+    assert broken.countdowns == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "longest", "most"),
+    [
+        ({}, None, 60 * 1.2),  # in memory
+        ({"visibility_timeout": 5}, None, 2.5),
+        ({"visibility_timeout": 3600}, None, 60 * 1.2),
+        ({}, 10.0, 5.0),
+        ({"visibility_timeout": 3600}, 10.0, 5.0),
+    ],
+)
+def test_no_sleep_is_longer_than_half_of_what_the_broker_allows(
+    app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch, options: Any, longest: Any, most: float
+) -> None:
+    app.conf.broker_transport_options = options
+    mail_task(app, journal=MemoryJournal(), longest_countdown=longest)
+    broken = Broken(app, monkeypatch)
+    server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    with pytest.raises(Retry):
+        broken.run(letter("later@example.com"))
+    assert 0 < broken.countdowns[0] <= most
+    assert broken.countdowns[0] > most * 0.6
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1/0", "amqp://127.0.0.1//"])
+def test_what_each_broker_allows(url: str) -> None:
+    from franking.celery.task import allowed_by
+
+    with Celery(broker=url, set_as_current=False) as app:
+        assert allowed_by(app) == ALLOWED[url.partition(":")[0]]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_rabbitmq_says_that_it_has_what_is_published(when: str) -> None:
+    with Celery(broker="amqp://127.0.0.1//", set_as_current=False) as app:
+        if when == "before":
+            assert app.conf.broker_url
+        mail_task(app, journal=False)
+        assert app.conf.broker_transport_options["confirm_publish"] is True
+
+
+def test_the_task_survives_its_worker(app: Celery) -> None:
+    send = mail_task(app, name="shop.mail", journal=False, rate_limit="10/s")
+    assert send.name == "shop.mail" and send.rate_limit == "10/s"
+    assert send.acks_late and send.reject_on_worker_lost and send.max_retries is None
+    assert not send.acks_on_failure_or_timeout
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"acks_late": False}, "acks_late"),
+        ({"max_retries": 3}, "max_retries"),
+        ({"pauses": [0]}, "pauses"),
+        ({"pauses": []}, "pauses"),
+        ({"give_up": -1}, "give_up"),
+        ({"longest_countdown": 0}, "longest_countdown"),
+        ({"journal": None}, "journal"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_when_the_task_is_made(app: Celery, options: Any, field: str) -> None:
+    with pytest.raises(franking.SettingsError) as found:
+        mail_task(app, **{"journal": False, **options})
+    assert found.value.field == field
+    assert found.value.diagnosis is not None and found.value.diagnosis.remedies
+
+
+def test_the_package_has_the_task_and_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="mail_tusk"):
+        franking.celery.mail_tusk  # type: ignore[attr-defined]  # noqa: B018
