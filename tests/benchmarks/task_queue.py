@@ -1,0 +1,98 @@
+"""Mail by Celery's workers beside the same workers with a task that only sleeps, in the same run: what is measured is
+what a journal, a claim and a connection that is kept cost a message. Needs a Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import redis
+
+from benchmarks.outbox_peers import shop, smtp
+from benchmarks.peers import ready
+from celery import Celery
+from franking.celery.task import published
+from servers.celery_workers import Workers
+from servers.daemon import Unavailable
+from servers.delay import Delay
+from servers.redis import Redis
+from servers.sink import Sink
+
+__all__ = ["measure"]
+
+Rows = dict[str, dict[str, float]]
+
+NAP = 0.02
+PATIENCE = 300.0
+
+
+def _drained(client: Any) -> float:
+    """Return when the workers had done everything."""
+    until = time.perf_counter() + PATIENCE
+    while client.llen("celery") or client.hlen("unacked"):
+        if time.perf_counter() > until:
+            raise TimeoutError("the workers do not come to an end")
+        time.sleep(0.002)
+    return time.perf_counter()
+
+
+def _rate(client: Any, publish: Callable[[], object], number: int) -> float:
+    """Return tasks per second, from the first one published to the last one acknowledged."""
+    began = time.perf_counter()
+    publish()
+    return number / (_drained(client) - began)
+
+
+def measure(*, messages: int = 2000, processes: int = 8, rounds: int = 3) -> Rows:
+    """Measure everything, as ratios; nothing where there is no Redis."""
+    found: Rows = {}
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(Redis(durable=False))
+        except Unavailable:
+            return {}
+        sink = stack.enter_context(Sink())
+        far = stack.enter_context(Delay(sink.port, one_way=NAP / 2))
+        for name, port in (("mail to a sink", sink.port), ("mail over a round trip of 20 ms", far.port)):
+            with shop(smtp(port)):
+                found[name] = {"ratio": _beside(server, messages, processes, rounds)}
+    return found
+
+
+def _beside(server: Redis, messages: int, processes: int, rounds: int) -> float:
+    """Return the mail's rate as a share of the sleeping task's."""
+    client = redis.Redis.from_url(server.url)
+    options = {"task_ignore_result": True}
+    with (
+        Celery(broker=server.url, set_as_current=False) as app,
+        Workers(1, broker=server.url, store=server.url, processes=processes, options=options) as workers,
+    ):
+
+        def mail(count: int) -> None:
+            for number in range(count):
+                places, names = published("shop", ready(number), key=os.urandom(8).hex())
+                app.send_task("franking.send", places, names)
+
+        def naps(count: int) -> None:
+            for _ in range(count):
+                app.send_task("nap", (NAP,))
+
+        workers.wait()
+        mail(processes * 4)  # connections, and what is imported with the first message
+        naps(processes * 4)
+        _drained(client)
+        best = [0.0, 0.0]
+        for _ in range(rounds):
+            best[0] = max(best[0], _rate(client, lambda: mail(messages), messages))
+            best[1] = max(best[1], _rate(client, lambda: naps(messages), messages))
+        client.close()
+    return best[0] / best[1]
+
+
+if __name__ == "__main__":
+    for what, row in measure().items():
+        print(f"{what}: " + ", ".join(f"{value:.2f} {unit}" for unit, value in row.items()))
