@@ -23,6 +23,7 @@ from servers.maildir import Maildir
 from servers.opensmtpd import OpenSMTPD
 from servers.ports import reserved_ports
 from servers.postfix import Postfix
+from servers.rabbitmq import RabbitMQ
 
 REQUIRED = os.environ.get("FRANKING_REQUIRE_SERVERS") == "1"  # read before the tests' environment is cleaned
 Server = TypeVar("Server")
@@ -56,6 +57,13 @@ def certificates() -> Certificates:
 def trust(certificates: Certificates) -> ssl.SSLContext:
     """A client context that trusts the test CA, for the standard library."""
     return ssl.create_default_context(cafile=str(certificates.ca))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    broker = start(RabbitMQ)
+    yield broker
+    broker.stop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import kombu
 import pytest
 
-from real.conftest import start
 from servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(300)  # twice an Erlang virtual machine, on a busy machine
-
-
-@pytest.fixture(scope="module")
-def rabbitmq() -> Iterator[RabbitMQ]:
-    with start(RabbitMQ) as broker:
-        yield broker
 
 
 def connected(broker: RabbitMQ) -> Any:

@@ -122,21 +122,20 @@ def test_celery_alone(redis: Redis, server: SmtpServer, tmp_path: Path) -> None:
     assert "QUIT" in server.wait(0).lines
 
 
-def test_celery_and_django(redis: Redis, server: SmtpServer, tmp_path: Path) -> None:
-    with start(RabbitMQ) as rabbitmq:
-        project = Project("celery-django", tmp_path / "log", redis.url, BROKER_URL=rabbitmq.url)
-        with (
-            project.running("-m", "celery", "-A", "shop", "worker", "-c", "1", "-l", "warning"),
-            project.running("manage.py", "runserver", "--noreload", "127.0.0.1:0"),
-        ):
-            project.until(lambda: re.search(r"http://[\d.:]+\d", project.tail()))
-            found = re.search(r"http://[\d.:]+\d", project.tail())
-            assert found is not None
-            data = urllib.parse.urlencode({"to": "jana@example.com"}).encode()
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"{found[0]}/orders/", data, timeout=PATIENCE) as answer:
-                assert answer.read() == b'{"handed_over": true}'
-            project.until(lambda: server.messages)
+def test_celery_and_django(redis: Redis, rabbitmq: RabbitMQ, server: SmtpServer, tmp_path: Path) -> None:
+    project = Project("celery-django", tmp_path / "log", redis.url, BROKER_URL=rabbitmq.url)
+    with (
+        project.running("-m", "celery", "-A", "shop", "worker", "-c", "1", "-l", "warning"),
+        project.running("manage.py", "runserver", "--noreload", "127.0.0.1:0"),
+    ):
+        project.until(lambda: re.search(r"http://[\d.:]+\d", project.tail()))
+        found = re.search(r"http://[\d.:]+\d", project.tail())
+        assert found is not None
+        data = urllib.parse.urlencode({"to": "jana@example.com"}).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{found[0]}/orders/", data, timeout=PATIENCE) as answer:
+            assert answer.read() == b'{"handed_over": true}'
+        project.until(lambda: server.messages)
     assert server.messages[0].recipients == ["jana@example.com"]
 
 
