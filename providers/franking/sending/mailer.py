@@ -92,8 +92,7 @@ class Mailer:
             from franking.sending.limits import check_numbers
 
             check_numbers(connections, window, rate)
-        self.account = account
-        self._rewrite_from = account.rewrite_from
+        self.account, self._rewrite_from = account, account.rewrite_from
         self.provider: Provider = find_provider(account.provider)
         self.route = self.provider.route(account)
         self.window, self.rate, self.limits_at = window, rate, limits_at
