@@ -23,6 +23,7 @@ import pytest
 import franking
 import franking.testing
 from franking import errors
+from franking.sending.journal import MemoryJournal
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -59,6 +60,7 @@ def surroundings() -> dict[str, Any]:
         "order": order,
         "app": Application(),
         "MyProvider": object,
+        "journal": MemoryJournal(),
         **dict.fromkeys(("ask_somebody", "put_back", "give_up", "alarm"), nothing),
     }
 
