@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -19,7 +18,6 @@ PACKAGE = os.environ.get("FRANKING_DEB", "")  # read before the tests' environme
 CLEAN = Path(os.environ.get("FRANKING_SERVERS", "/nonexistent")) / "debian"
 CANARY = "canary-of-the-mailbox-7731"
 PATIENCE = 240.0
-Found = TypeVar("Found")
 SINK = """
 import sys, time
 sys.path.insert(0, "/usr/lib/franking/lib")
@@ -68,14 +66,15 @@ class Machine:
         command += ["--volatile=overlay", "--console=pipe", f"--directory={CLEAN}", f"--bind-ro={packages}:/packages"]
         with log.open("wb") as out:
             self.host = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        self.leader = self._until(self._child, "it starts")
-        self._until(
-            lambda: self.run("systemctl", "is-system-running", code=None) in ("running", "degraded"), "it boots"
-        )
+
+    def boot(self) -> None:
+        """Wait until all of it has started."""
+        # what is bound exists in there only: until then it is another's namespaces that are looked into
+        self.wait("test -e /packages/franking.deb && systemctl is-system-running | grep -qE '^(running|degraded)$'")
 
     def run(self, *command: str, stdin: str = "", code: int | None = 0) -> str:
         """Run a command as root in there and return what it prints."""
-        enter = ("nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root")
+        enter = ("nsenter", f"--target={self._leader()}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root")
         clean = ("env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
         done = subprocess.run(
             [*enter, "--", *clean, *command], input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -83,9 +82,9 @@ class Machine:
         assert code is None or done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
-    def wait(self, command: str) -> str:
-        """Wait until a line of shell succeeds, and return what it prints."""
-        return self._until(lambda: self.run("sh", "-c", f"{command} && echo .", code=None), command)
+    def wait(self, command: str) -> None:
+        """Wait until a line of shell succeeds."""
+        self._until(lambda: self.run("sh", "-c", f"{command} && echo .", code=None), command)
 
     def write(self, path: str, text: str) -> None:
         self.run("sh", "-c", f"cat >{path}", stdin=text)
@@ -98,17 +97,17 @@ class Machine:
             self.host.kill()
             self.host.wait()
 
-    def _child(self) -> int:
+    def _leader(self) -> int:
+        """Return the process that is 1 in there; while it starts, another takes that place for a moment."""
         children = Path(f"/proc/{self.host.pid}/task/{self.host.pid}/children").read_text().split()
-        return int(children[0]) if children else 0
+        return int(children[-1]) if children else self.host.pid
 
-    def _until(self, look: Callable[[], Found], what: str) -> Found:
+    def _until(self, look: Callable[[], str], what: str) -> None:
         end = time.monotonic() + PATIENCE
-        while not (seen := look()):
+        while not look():
             assert self.host.poll() is None, self.log.read_text("utf-8", "replace")
             assert time.monotonic() < end, f"in vain: {what}\n{self.log.read_text('utf-8', 'replace')}"
             time.sleep(0.2)
-        return seen
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +125,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     subprocess.run(["dpkg-deb", "-Znone", "--build", str(opened), str(packages / "newer.deb")], check=True, stdout=-3)
     started = Machine(packages, tmp_path_factory.mktemp("log") / "console")
     try:
+        started.boot()
         yield started
     finally:
         started.stop()
