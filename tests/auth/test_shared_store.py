@@ -322,6 +322,68 @@ def test_where_nothing_can_be_written_here_it_is_told(opened: Opened, tmp_path: 
         store.keep("shop", "x")
 
 
+@pytest.mark.parametrize("opened", ["redis"], indirect=True)
+def test_what_cannot_be_read_here_stands_in_nobody_s_way(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    store = opened()
+    store._unsaved.path("shop").mkdir(parents=True)
+    store.save("shop", "x")
+    assert "cannot be read" in caplog.text and store.load("shop") == "x"
+    store._unsaved.path("shop").rmdir()
+
+
+@pytest.mark.parametrize("opened", ["redis"], indirect=True)
+def test_one_thread_waits_for_a_key_and_gives_up_where_somebody_has_to_mend_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opened()
+    store.save("shop", "old")
+    refused = SettingsError("the server refuses this")
+
+    def refuse(*args: Any) -> Any:
+        raise refused
+
+    store._unsaved._pid = 1  # as if a parent's thread waited already
+    store._unsaved._waiting.add("shop")
+    with store.lock("shop"):
+        store.load("shop")
+        monkeypatch.setattr(store.rows, "take", refuse)
+        store.keep("shop", "new")
+        store.keep("shop", "newer")
+    for thread in threading.enumerate():
+        if thread.name == "franking-unsaved":
+            thread.join(60)
+    monkeypatch.undo()
+    assert "waits to be saved for shop cannot be: the server refuses this" in caplog.text
+    assert not store._unsaved._waiting
+    with store.lock("shop"):
+        assert store.load("shop") == "newer"
+
+
+# What the real ones say stands in tests/real/test_shared_store.py.
+REDIS = {"memory": "# Memory\r\nmaxmemory_policy:noeviction\r\n", "persistence": "aof_enabled:1\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("said", "synced", "codes"),
+    [
+        ({}, "always", []),
+        ({}, "everysec", ["store.not-durable"]),
+        ({"persistence": "aof_enabled:0\r\n"}, "always", ["store.not-durable"]),
+        ({"memory": "maxmemory_policy:allkeys-lru\r\n"}, "always", ["store.evicts"]),
+    ],
+)
+def test_what_redis_is_set_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str], synced: str, codes: list[str]
+) -> None:
+    store = RedisStore("redis://redis.example/0", key=KEY, directory=tmp_path)
+
+    def ask(*words: str) -> Any:
+        return ["appendfsync", synced] if words[0] == "CONFIG" else {**REDIS, **said}[words[1]]
+
+    monkeypatch.setattr(store.server, "ask", ask)
+    assert [hint.code for hint in store.rows.concerns()] == ["store.unprotected", *codes]
+
+
 # -- the environment ---------------------------------------------------------------------------------------------------
 
 

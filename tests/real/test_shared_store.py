@@ -6,17 +6,17 @@ Three state directories stand for three machines. FRANKING_PROOFS=1 takes 20 pro
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,11 +26,8 @@ from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
 from franking.auth.secret import Grant
 from franking.auth.shared_store import SharedStore
-from franking.registry import provider as find_provider
 from franking.testing import StoreContract
-from servers.daemon import Unavailable
-from servers.microsoft import Microsoft
-from servers.person import Person
+from servers.daemon import Certificates, Unavailable, directory
 from servers.ports import HOST
 from servers.postgres import Postgres
 from servers.redis import Redis
@@ -44,20 +41,25 @@ WORKER = Path(__file__).parent / "shared_worker.py"
 TESTS = Path(__file__).parents[1]
 
 Server = Redis | Postgres
+Made = TypeVar("Made", Redis, Postgres)
 
 pytestmark = pytest.mark.timeout(600 if PROOFS else 180)
 
 
 @pytest.fixture(scope="module", params=["redis", "postgres"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with started(Redis if request.param == "redis" else Postgres) as made:
+        yield made
+
+
+def started(make: Callable[[], Made]) -> Made:
+    """Start a server, or skip (or fail, where servers are required) with the reason."""
     try:
-        made: Server = Redis() if request.param == "redis" else Postgres()
+        return make()
     except Unavailable as why:
         if REQUIRED:
             pytest.fail(f"a required server is not available: {why}")
         pytest.skip(str(why))
-    with made:
-        yield made
 
 
 def opened(server: Server, state: Path, options: str = "") -> SharedStore:
@@ -210,48 +212,21 @@ def until(condition: Any) -> None:
 
 # -- one refresh for all -----------------------------------------------------------------------------------------------
 
-CLIENT = """
-import importlib, json, os, sys
-settings, environ = json.loads(sys.argv[1])
-os.environ |= environ
-import msal, requests
-import franking
-from franking.auth.sources import secret_for
-from franking.auth.store import open_store
-from franking.registry import provider
-account = franking.Account(name="shop", **settings)
-secret = secret_for(account, provider(account.provider), open_store(), {})
-print("ready", flush=True)
-sys.stdin.readline()
-print(secret.get(), flush=True)
-"""
 
-
-def test_one_refresh_for_all_processes_of_three_machines(server: Server, store: SharedStore, tmp_path: Path) -> None:
-    (tmp_path / "microsoft").mkdir()
-    with Microsoft(tmp_path / "microsoft") as microsoft:
-        assert microsoft.rotate
-        settings = {"provider": "outlook", "sender": "jan@contoso.com", **microsoft.settings(timeout=60)}
-        account = franking.Account(name="shop", **settings)
-        person = Person(microsoft.browser)
-        grant = find_provider("outlook").login(account, person)  # type: ignore[attr-defined]
-        store.save("shop", replace(grant, access_token="ended", expires_at=0.0, bound=binding_of(account)).dumps())
-        before = microsoft.token_requests.count("refresh_token")
-        processes = []
-        for number in range(3 * EACH):
-            environ = {"FRANKING_STORE": server.url, "FRANKING_STORE_KEY": KEY}
-            environ["FRANKING_STATE_DIR"] = str(tmp_path / f"machine-{number % 3}")
-            line = [sys.executable, "-c", CLIENT, json.dumps([settings, environ])]
-            processes.append(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        for process in processes:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=120)[0] for process in processes]
-        assert len(set(answers)) == 1 and answers[0].strip()
-        assert microsoft.token_requests.count("refresh_token") - before == 1
+def test_one_refresh_for_all_processes_of_three_machines(server: Server, issuer: Issuer, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        machines = [tmp_path / f"machine-{number % 3}" for number in range(3 * EACH)]
+        workers = [stack.enter_context(Worker(server, issuer, machine)) for machine in machines]
+        issuer.gate.clear()
+        for worker in workers:
+            worker.told("get")
+        assert issuer.arrived.acquire(timeout=60)
+        issuer.gate.set()
+        assert {worker.hears() for worker in workers} == {"access-1"}
+        for worker in workers:
+            worker.told("renew")
+        assert {worker.hears() for worker in workers} == {"access-2"}
+    assert (issuer.asked, issuer.reused) == (2, 0)
 
 
 # -- the store killed --------------------------------------------------------------------------------------------------
@@ -377,3 +352,47 @@ def test_a_worker_whose_clock_is_an_hour_off_takes_nothing(
             assert third.does("get") == "access-2"
         assert abs(Grant.loads(store.load("shop") or "").refreshed_at - store.clock()) < 600
     assert (issuer.asked, issuer.reused) == (2, 0)
+
+
+# -- what it is set to ------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_keeps_what_it_is_told_gives_no_concern(store: SharedStore) -> None:
+    assert store.concerns() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "codes"),
+    [
+        ({"durable": False}, ["store.not-durable"]),
+        ({"appendfsync": "everysec"}, ["store.not-durable"]),
+        ({"maxmemory": "100mb", "maxmemory_policy": "allkeys-lru"}, ["store.evicts"]),
+        ({"rename_command": "CONFIG hidden"}, ["store.not-durable"]),
+    ],
+)
+def test_a_redis_that_may_lose_something(tmp_path: Path, settings: dict[str, Any], codes: list[str]) -> None:
+    with started(lambda: Redis(**settings)) as server:
+        made = RedisStore(server.url, key=KEY, directory=tmp_path, cost=CHEAP)
+        assert [hint.code for hint in made.concerns()] == codes
+        made.server.close()
+
+
+def test_with_a_password_and_tls(tmp_path: Path) -> None:
+    certificates = Certificates.make(directory("certificates"))
+    with started(lambda: Redis(password="canary-5512", certificates=certificates)) as redis:
+        one = RedisStore(redis.url, key=KEY, directory=tmp_path, cost=CHEAP)
+        one.save("shop", "x")
+        assert one.load("shop") == "x" and one.concerns() == []
+        one.server.close()
+        with pytest.raises(franking.SettingsError, match=r"(?i)certificate"):
+            RedisStore(redis.url.partition("?")[0], key=KEY, directory=tmp_path, cost=CHEAP).load("shop")
+        with pytest.raises(franking.SettingsError, match="refuses"):
+            RedisStore(redis.url.replace("5512", "5513"), key=KEY, directory=tmp_path, cost=CHEAP).load("shop")
+    with started(lambda: Postgres(password="canary-5512", certificates=certificates)) as postgres:
+        two = PostgresStore(postgres.url, key=KEY, directory=tmp_path, cost=CHEAP)
+        two.server.make_tables()
+        two.save("shop", "x")
+        assert two.load("shop") == "x" and two.concerns() == []
+        two.server.close()
+        with pytest.raises(franking.SettingsError, match="refuses"):
+            PostgresStore(postgres.url.replace("5512", "5513"), key=KEY, directory=tmp_path, cost=CHEAP).load("shop")

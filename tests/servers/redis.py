@@ -43,7 +43,7 @@ class Redis:
         if password is not None:
             self._options += ["--requirepass", password]
         for name, value in settings.items():
-            self._options += [f"--{name.replace('_', '-')}", str(value)]
+            self._options += [f"--{name.replace('_', '-')}", *str(value).split()]
         self.daemon: Daemon | None = None
         self.start()
 
