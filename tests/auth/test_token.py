@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -158,6 +159,26 @@ def test_a_refused_token_is_renewed_and_a_newer_one_adopted(
     assert one.get(renew_after="token-0") == "token-1"
     assert len(issuer.asked) == 1
     assert two.get() == "token-1"
+
+
+def test_who_was_overtaken_takes_what_another_saved(
+    secret: Callable[..., TokenSecret], issuer: Issuer, store: MemoryStore
+) -> None:
+    """A worker that stood still beyond its lock's lease asks with a refresh token that another has spent meanwhile."""
+    store.save("shop", grant(age=3600, left=10).dumps())
+    issuer.error = franking.LoginRequired("invalid_grant", repair="franking login shop")
+    with pytest.raises(franking.LoginRequired):
+        secret().get()
+    overtaken, issuer.gate = secret(), threading.Event()
+    got: list[str] = []
+    worker = threading.Thread(target=lambda: got.append(overtaken.get()))
+    worker.start()
+    while len(issuer.asked) < 2:
+        time.sleep(0.001)
+    store.save("shop", grant("newer").dumps())
+    issuer.gate.set()
+    worker.join(20)
+    assert got == ["newer"]
 
 
 def test_nobody_signed_in(secret: Callable[..., TokenSecret], issuer: Issuer, store: MemoryStore) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import franking
-from servers.daemon import directory
+from servers.daemon import GUARD, directory
 
 HERE = Path(__file__).parents[1]
 LIBRARY = Path(franking.__file__).parents[1]
@@ -69,7 +69,7 @@ class Workers:
         command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", self._app, "worker", "-c", str(self.processes)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [*command, *quiet, "-n", f"w{place}@here"],
+                [*GUARD, *command, *quiet, "-n", f"w{place}@here"],
                 cwd=self._folder,
                 env={**self.environment, "FRANKING_STATE_DIR": str(state)},
                 stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from servers.ports import HOST
 
 # setpriv: the kernel ends the daemon when its parent is killed; prlimit: Postfix closes every possible descriptor,
 # which takes seconds at a million
-_GUARD = (
+GUARD = (
     ("setpriv", "--pdeathsig", "TERM", "prlimit", "--nofile=4096:4096")
     if shutil.which("setpriv") and shutil.which("prlimit")
     else ()
@@ -122,7 +122,7 @@ class Daemon:
         """
         self._within = within
         self.log = log
-        line = [*_GUARD, *map(str, command)]
+        line = [*GUARD, *map(str, command)]
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env, cwd=cwd

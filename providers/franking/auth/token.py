@@ -121,7 +121,14 @@ class TokenSecret:
             if old is None and self._person:
                 raise self._nobody()
             refresh = refresh or stack.enter_context(self._ready())
-            new = replace(refresh(old), route=self._route, bound=binding_of(self._sources.account))
+            try:
+                new = refresh(old)
+            except LoginRequired:
+                # whose lock has lapsed may have been overtaken: what it asked with is spent, and there is a newer one
+                if newer := self._newer(old, refused):
+                    return newer
+                raise
+            new = replace(new, route=self._route, bound=binding_of(self._sources.account))
             store = self._sources.store
             if isinstance(store, KnowsTime):
                 new = new.dated(store.clock() - time.time())

@@ -24,7 +24,7 @@ from franking.errors import Evidence, SettingsError
 from franking.health.accounts import Look, look_at
 from franking.health.alerts import Told
 from franking.health.finding import Entry, Finding, worst
-from franking.health.machine import relay_certificates, untold
+from franking.health.machine import relay_certificates, shared_store, untold
 from franking.health.memory import Check, Memory
 from franking.health.outbox import OutboxLook, look_at_box, look_at_outbox
 from franking.health.settings import read_settings
@@ -89,11 +89,12 @@ def look(
             if check is not None and entry.account is not None:
                 memory.keep(entry.account, check)
                 _note(state, entry.account, check, clock)
-        entries.append(_machine(config, state, outbox, told, now))
+        findings = (*outbox.findings, *relay_certificates(config, state, now), *shared_store(environ))
+        entries.append(_machine(config, findings, told, now))
         entries = [_since(entry, memory, now) for entry in entries]
         if tell and alerts is not None:
             told.tell(entries, alerts, language=language)
-            entries[-1] = _since(_machine(config, state, outbox, told, now), memory, now)
+            entries[-1] = _since(_machine(config, findings, told, now), memory, now)
         memory.save(entries, config.names)
     return Health(tuple(entries), outbox)
 
@@ -115,7 +116,8 @@ def glance(
     outbox = look_at_box(box)
     seen = Seen(config, environ, memory, outbox, now)
     entries = [look_at(name, seen.look(verify=False, asks=False))[0] for name in names]
-    entries.append(_machine(config, state, outbox, told, now))
+    findings = (*outbox.findings, *relay_certificates(config, state, now))
+    entries.append(_machine(config, findings, told, now))
     return Health(tuple(_since(entry, memory, now) for entry in entries), outbox)
 
 
@@ -169,11 +171,10 @@ def _note(state: Path, account: str, check: Check, clock: Callable[[], float]) -
         last_failures.note(state / last_failures.FILE, account, found, looked=True, clock=clock)
 
 
-def _machine(config: Config, state: Path, outbox: OutboxLook, told: Told, now: float) -> Entry:
-    findings: list[Finding] = [*outbox.findings, *relay_certificates(config, state, now)]
+def _machine(config: Config, findings: tuple[Finding, ...], told: Told, now: float) -> Entry:
     if "alerts" in config.sections:
-        findings.append(untold(told.untold))
-    return Entry(None, None, None, now, tuple(findings))
+        findings = (*findings, untold(told.untold))
+    return Entry(None, None, None, now, findings)
 
 
 def _since(entry: Entry, memory: Memory, now: float) -> Entry:

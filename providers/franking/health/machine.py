@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from franking.auth.named_store import named_store
+from franking.errors import FrankingError
 from franking.health.deadlines import relay_certificate
 from franking.health.finding import Finding
 
 if TYPE_CHECKING:
     from franking.account.config import Config
 
-__all__ = ["relay_certificates", "untold"]
+__all__ = ["relay_certificates", "shared_store", "untold"]
 
 
 def relay_certificates(config: Config, state: Path, now: float) -> Iterator[Finding]:
@@ -33,6 +35,20 @@ def _named(listen: Any) -> Iterator[str]:
     for entry in listen if isinstance(listen, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("certificate"), str):
             yield entry["certificate"]
+
+
+def shared_store(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Ask whether a shared store keeps what it is told; nothing where secrets lie on this machine. That it is away, or
+    that the key does not fit, each account says whose sign-in lies there.
+    """
+    try:
+        store = named_store(environ)
+        concerns = [] if store is None else [hint.code for hint in store.concerns()]
+    except FrankingError:
+        return
+    if store is not None:
+        for code in ("store.not-durable", "store.evicts"):
+            yield Finding(code, "warning" if code in concerns else "ok")
 
 
 def untold(channels: Mapping[str, str]) -> Finding:
