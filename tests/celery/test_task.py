@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
@@ -16,6 +15,7 @@ from franking.celery import mail_task
 from franking.celery.delivery import Deliveries
 from franking.celery.task import ALLOWED
 from franking.sending.journal import MemoryJournal
+from servers.celery_workers import working_here
 from servers.shop import letter
 from servers.smtp import Fault, SmtpServer, says
 
@@ -32,7 +32,7 @@ def app() -> Iterator[Celery]:
 def working(app: Celery) -> Iterator[Any]:
     """A worker in a thread, and its task."""
     send = mail_task(app, journal=MemoryJournal(lease=1.0), pauses=[0.2])
-    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
+    with working_here(app):
         yield send
 
 

@@ -450,7 +450,14 @@ def test_an_interrupted_run_tells_what_became_of_every_message(
 
     with SmtpServer(faults=[Fault(step, presses(signal.SIGALRM), nth=20, executed=True)]) as server:
         account = franking.Account(
-            name="t", provider="smtp", sender="a@b.cz", host="127.0.0.1", port=server.port, security="none", timeout=20
+            name="t",
+            provider="smtp",
+            sender="a@b.cz",
+            host="127.0.0.1",
+            port=server.port,
+            security="none",
+            timeout=5,
+            final_timeout=5,
         )
         results: dict[int, franking.SendResult] = {}
         with franking.connect(account) as mailer, pytest.raises(kind):

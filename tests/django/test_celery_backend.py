@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from celery.contrib.testing.worker import start_worker
 from django.core.mail import EmailMessage, send_mail
 from django.test.utils import override_settings
 from kombu.exceptions import OperationalError
@@ -19,6 +18,7 @@ from franking.celery import mail_task
 from franking.django import CeleryBackend
 from franking.sending.journal import MemoryJournal
 from franking.sending.mailers import KEPT
+from servers.celery_workers import working_here
 from servers.django_mail import MAILERS, connection, letter
 from servers.ports import closed_port
 from servers.shop import write_account
@@ -72,7 +72,7 @@ def published(app: Celery) -> list[Any]:
 
 def test_a_worker_sends_what_django_wrote(app: Celery, shop: SmtpServer, use: None) -> None:
     mail_task(app, journal=MemoryJournal())
-    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
+    with working_here(app):
         message = EmailMessage("Order", "Žluťoučký", to=["jana@example.com"], bcc=["hidden@example.com"])
         assert message.send() == 1
         _wait(shop)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,23 @@ import franking
 from servers.daemon import GUARD, directory
 
 HERE = Path(__file__).parents[1]
+
+
+@contextlib.contextmanager
+def working_here(app: Any) -> Iterator[None]:
+    """Let a worker work in a thread of this process; it leaves the root logger as it was."""
+    from celery.contrib.testing.worker import start_worker
+
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers.copy()
+    try:
+        with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
 LIBRARY = Path(franking.__file__).parents[1]
 
 

@@ -64,6 +64,7 @@ _KIN: dict[type[errors.FrankingError], type[errors.FrankingError]] = {
         (errors.MessageError, _Worded, smtplib.SMTPException),
         (errors.LoginRequired, _Worded, smtplib.SMTPException),
         (errors.SendError, _Worded, smtplib.SMTPException),
+        (errors.LockLost, _Worded, smtplib.SMTPException),
         (errors.TLSError, _Worded, smtplib.SMTPException),
         (errors.ConnectError, _Worded, smtplib.SMTPServerDisconnected),
         (errors.ConnectTimeout, _Worded, smtplib.SMTPServerDisconnected),
