@@ -190,10 +190,11 @@ class _Link:
             self.inside = True
             self.wire.sqlite.execute("BEGIN")
         fault = self.wire.faults.popleft() if self.wire.faults else None
+        named = {f"v{number}": value for number, value in enumerate(values, 1)}
         try:
             if fault is not None and not fault.after:
                 raise sqlite3.OperationalError
-            cursor = self.wire.sqlite.execute(_translated(statement), values)
+            cursor = self.wire.sqlite.execute(_translated(statement), named)
             self.columns = [column[0] for column in cursor.description or ()]
             self.rows = cursor.fetchall()
         except sqlite3.Error as problem:
@@ -255,8 +256,8 @@ def _values(body: bytes) -> list[str | None]:
 
 
 def _translated(statement: str) -> str:
-    text = re.sub(r"\$(\d+)::(\w+)", lambda found: f"CAST(?{found[1]} AS {_TYPES[found[2]]})", statement)
-    text = re.sub(r"\$(\d+)", r"?\1", text)
+    text = re.sub(r"\$(\d+)::(\w+)", lambda found: f"CAST(:v{found[1]} AS {_TYPES[found[2]]})", statement)
+    text = re.sub(r"\$(\d+)", r":v\1", text)
     text = re.sub(r"^SHOW (\w+)$", "SELECT 'on' AS \\1", text)
     text = re.sub(r"\)::\w+", ")", text)  # what a function returns is that already
     text = re.sub(r"extract\(epoch FROM clock_timestamp\(\)\)", "clock()", text, flags=re.IGNORECASE)
