@@ -27,6 +27,8 @@ from servers.rabbitmq import RabbitMQ
 
 REQUIRED = os.environ.get("FRANKING_REQUIRE_SERVERS") == "1"  # read before the tests' environment is cleaned
 Server = TypeVar("Server")
+APART = ("test_debian", "test_shared", "test_task_queue")
+"""How the names of files begin whose tests start servers of their own."""
 
 
 def start(make: Callable[[], Server]) -> Server:
@@ -41,11 +43,14 @@ def start(make: Callable[[], Server]) -> Server:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all of this directory ``real``, and keep it on one worker: its servers start once, OpenSMTPD only once."""
+    """Mark all of this directory ``real``, and keep it on one worker: its servers start once, OpenSMTPD only once. What
+    asks none of these servers may run beside them.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.xdist_group("real"))
+            apart = next((name for name in APART if item.path.name.startswith(name)), "real")
+            item.add_marker(pytest.mark.xdist_group(apart))
 
 
 @pytest.fixture(scope="session")
