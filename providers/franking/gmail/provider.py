@@ -95,7 +95,7 @@ class GmailProvider:
         from franking.gmail.client_files import read_client
 
         authority = None
-        with suppress(SettingsError):  # a carried-over sign-in works without the file
+        with suppress(SettingsError), discreet:  # a carried-over sign-in works without the file
             authority = read_client(account.client_secrets).token_uri
         server = server_of(account, self.facts.hosts)
         return {"authority": authority, "api_endpoint": account.api_endpoint, "host": server}
