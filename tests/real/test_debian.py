@@ -33,7 +33,7 @@ class Sink:
         return "250 2.0.0 ok"
 
 def login(server, session, envelope, mechanism, data):
-    return AuthResult(success=data.password.decode() == Path("/root/password").read_text())
+    return AuthResult(success=data.password.decode() == Path("/srv/password").read_text())
 
 Path("/var/sink").mkdir(exist_ok=True)
 Controller(Sink(), "127.0.0.1", 2500, authenticator=login, auth_required=True, auth_require_tls=False).start()
@@ -41,9 +41,9 @@ Path("/var/sink/ready").touch()
 time.sleep(1e6)
 """
 FILES = {
-    "/root/sink.py": SINK,
-    "/root/password": CANARY,
-    "/etc/systemd/system/sink.service": "[Service]\nExecStart=/usr/bin/python3 -I /root/sink.py\n",
+    "/srv/sink.py": SINK,
+    "/srv/password": CANARY,
+    "/etc/systemd/system/sink.service": "[Service]\nExecStart=/usr/bin/python3 -I /srv/sink.py\n",
     "/etc/cron.d/hello": "MAILTO=jana@example.com\n* * * * * www-data echo good morning from cron\n",
 }
 OTHERS = """[accounts.relay]
