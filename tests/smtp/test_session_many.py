@@ -282,9 +282,10 @@ def test_a_generator_that_keeps_nobody_waiting_is_trusted_to_fill_half_a_window(
     monkeypatch.setattr(session._connection, "cork", corked)
     assert len(dict(session.send_many((job(number) for number in range(32)), window=16))) == 32
     session.close()
-    flights = " ".join(told).split("|")
-    assert flights[0].split() == ["left"] * 8 + ["held"] * 8  # at first nobody knows
-    assert [flight.split() for flight in flights[1:3]] == [["held"] * 8] * 2
+    flights = [flight.split() for flight in " ".join(told).split("|")]
+    flights = [flight for flight in flights if flight]  # some are let go before anything was put on them
+    assert flights[0] == ["left"] * 8 + ["held"] * 8  # at first nobody knows
+    assert flights[1:3] == [["held"] * 8] * 2
 
 
 def test_what_is_held_leaves_though_a_source_that_was_trusted_makes_it_wait(smtp_server: Start) -> None:
