@@ -9,6 +9,8 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from franking.discovery.trust.tags import read_tags
+
 __all__ = ["SHORTEST", "USUAL", "Key", "best", "read_key"]
 
 SHORTEST, USUAL = 1024, 2048
@@ -47,7 +49,7 @@ def read_key(texts: tuple[str, ...], selector: str) -> Key:
 
 
 def _read(text: str, selector: str) -> Key | None:
-    tags = _tags(text)
+    tags = read_tags(text)
     if "p" not in tags:
         return Key("broken", selector) if tags.get("v", "").upper() == "DKIM1" else None
     if tags.get("v", "DKIM1") != "DKIM1" or (tags.get("k") or "rsa").lower() not in ("rsa", "ed25519"):
@@ -70,16 +72,6 @@ def _read(text: str, selector: str) -> Key | None:
     if state == "ok" and "y" in re.split(r"\s*:\s*", tags.get("t", "").lower()):
         state = "testing"
     return Key(state, selector, bits)
-
-
-def _tags(text: str) -> dict[str, str]:
-    """Read ``name=value`` between semicolons; the first of a name counts."""
-    tags: dict[str, str] = {}
-    for part in text.split(";"):
-        name, sign, value = part.partition("=")
-        if sign:
-            tags.setdefault(name.strip().lower(), value.strip())
-    return tags
 
 
 def _rsa_bits(octets: bytes) -> int:

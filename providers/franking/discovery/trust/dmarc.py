@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from franking.discovery.trust.questions import Answer
+from franking.discovery.trust.tags import read_tags
 
 __all__ = ["Dmarc", "find", "names", "with_tag"]
 
@@ -64,12 +65,12 @@ def find(domain: str, answers: Mapping[str, Answer]) -> Dmarc:
         if len(records) != 1:
             continue  # several are as good as none
         walked.append((name, records[0]))
-        if _tags(records[0]).get("psd", "").lower() in ("y", "n"):
+        if read_tags(records[0]).get("psd", "").lower() in ("y", "n"):
             break
     if not walked:
         return Dmarc(problem="missing")
     name, text = walked[-1]
-    if _tags(text).get("psd", "").lower() == "y" and len(walked) > 1 and walked[-2][0].partition(".")[2] == name:
+    if read_tags(text).get("psd", "").lower() == "y" and len(walked) > 1 and walked[-2][0].partition(".")[2] == name:
         name, text = walked[-2]  # the domain of the organisation is one below the public suffix
     return _judged(name, text, "sp" if name != domain else "p")
 
@@ -77,31 +78,22 @@ def find(domain: str, answers: Mapping[str, Answer]) -> Dmarc:
 def _own(domain: str, texts: tuple[str, ...], records: list[str]) -> Dmarc | None:
     """Return what the domain itself says, or None where somebody above it decides."""
     if len(records) > 1:
-        return Dmarc(records[0], domain, problem="multiple", tags=_tags(records[0]))
+        return Dmarc(records[0], domain, problem="multiple", tags=read_tags(records[0]))
     if records:
         return _judged(domain, records[0], "p")
     for text in texts:
         if _NEARLY.match(text.lstrip()):
-            return Dmarc(text, domain, problem="syntax", tags=_tags(text))
+            return Dmarc(text, domain, problem="syntax", tags=read_tags(text))
     return None
 
 
 def _judged(location: str, text: str, tag: str) -> Dmarc:
-    tags = _tags(text)
+    tags = read_tags(text)
     for name in ("p", "sp", "np"):
         if name in tags and tags[name].lower() not in _POLICIES:
             return Dmarc(text, location, problem="syntax", tags=tags)
     policy = tags.get(tag, tags.get("p", "none"))  # a record without one asks for nothing (§4.7)
     return Dmarc(text, location, policy.lower(), tags=tags)
-
-
-def _tags(text: str) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for part in text.split(";"):
-        name, sign, value = part.partition("=")
-        if sign:
-            tags.setdefault(name.strip().lower(), value.strip())
-    return tags
 
 
 def with_tag(tags: Mapping[str, str], **changed: str) -> str:
