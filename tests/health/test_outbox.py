@@ -195,7 +195,24 @@ def test_a_relay_s_certificate_ends(days: float, level: str, present: Clock) -> 
 def test_a_relay_s_certificate_that_is_none_is_the_relay_s_business(present: Clock) -> None:
     path = settings("[relay]\n[[relay.listen]]\naddress = '127.0.0.1:2525'\ncertificate = 'relay.pem'\n")
     path.with_name("relay.pem").write_text("nothing")
-    assert machine(look(clock=present)) == {}
+    assert machine(look(clock=present)) == {"relay.legacy-tls": "ok"}
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_relay_that_takes_outdated_encryption(present: Clock) -> None:
+    path = settings("[relay]\nlisten = [{address = '10.0.0.7:587', legacy_tls = true}, {address = '10.0.0.8:587'}]\n")
+    found = finding(look(clock=present), "relay.legacy-tls", None)
+    assert found.level == "warning"
+    assert "at 10.0.0.7:587:" in found.text() and "Relay na 10.0.0.7:587 " in found.text("cs")
+    path.write_text(path.read_text().replace("legacy_tls = true", "legacy_tls = false"))
+    assert machine(look(clock=present))["relay.legacy-tls"] == "ok"
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("listen", ["3", "['10.0.0.7:587']", "[{legacy_tls = 'yes'}]", "[3]"])
+def test_settings_of_a_relay_that_are_short_or_wrong_are_the_relay_s_business(listen: str, present: Clock) -> None:
+    settings(f"[relay]\nlisten = {listen}\n")
+    assert machine(look(clock=present)) == {"relay.legacy-tls": "ok"}
 
 
 @pytest.mark.usefixtures("shop")

@@ -14,6 +14,7 @@ ENGLISH = texts.entries("en", "health.")
 OTHERS = [name for name in texts.languages() if name != "en"]
 PLACES = """
 account host why critical until over disuse testing fallback reason minutes number percent path channels level was code
+addresses
 """
 
 
@@ -52,7 +53,7 @@ def test_whatever_is_not_well_has_a_remedy_and_no_gap(code: str, language: str) 
     values = dict.fromkeys(PLACES.split(), "7")
     for level in ("ok", "warning", "critical")[: 1 if code.endswith(".ok") else 3]:
         for known in (values, {"account": "shop", "until": "x", "number": 1, "minutes": 1, "percent": 1, "path": "p"}):
-            known = {"host": "h", "fallback": "f", "reason": "r", "channels": "c", **known}
+            known = {"host": "h", "fallback": "f", "reason": "r", "channels": "c", "addresses": "a", **known}
             found = Finding(code, level, known, Diagnosis("login.refused") if "why" in known else None)
             text = found.text(language)
             assert text and "{" not in text and ".." not in text, text

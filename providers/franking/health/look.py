@@ -24,7 +24,7 @@ from franking.errors import Evidence, SettingsError
 from franking.health.accounts import Look, look_at
 from franking.health.alerts import Told
 from franking.health.finding import Entry, Finding, worst
-from franking.health.machine import relay_certificates, shared_store, untold
+from franking.health.machine import relay, shared_store, untold
 from franking.health.memory import Check, Memory
 from franking.health.outbox import OutboxLook, look_at_box, look_at_outbox
 from franking.health.settings import read_settings
@@ -89,7 +89,7 @@ def look(
             if check is not None and entry.account is not None:
                 memory.keep(entry.account, check)
                 _note(state, entry.account, check, clock)
-        findings = (*outbox.findings, *relay_certificates(config, state, now), *shared_store(environ))
+        findings = (*outbox.findings, *relay(config, state, now), *shared_store(environ))
         entries.append(_machine(config, findings, told, now))
         entries = [_since(entry, memory, now) for entry in entries]
         if tell and alerts is not None:
@@ -116,7 +116,7 @@ def glance(
     outbox = look_at_box(box)
     seen = Seen(config, environ, memory, outbox, now)
     entries = [look_at(name, seen.look(verify=False, asks=False))[0] for name in names]
-    findings = (*outbox.findings, *relay_certificates(config, state, now))
+    findings = (*outbox.findings, *relay(config, state, now))
     entries.append(_machine(config, findings, told, now))
     return Health(tuple(_since(entry, memory, now) for entry in entries), outbox)
 

@@ -1,10 +1,12 @@
-"""What is found that belongs to no account: the outbox, the relay's certificates, the store, alerts that nobody got."""
+"""What is found that belongs to no account: how the relay is set up, the store, alerts that nobody got. The outbox
+has a file of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from franking.auth.named_store import named_store
 from franking.errors import FrankingError
@@ -14,27 +16,26 @@ from franking.health.finding import Finding
 if TYPE_CHECKING:
     from franking.account.config import Config
 
-__all__ = ["relay_certificates", "shared_store", "untold"]
+__all__ = ["relay", "shared_store", "untold"]
 
 
-def relay_certificates(config: Config, state: Path, now: float) -> Iterator[Finding]:
-    """Return how long the certificates hold that ``[relay]`` names, and the one that was made here for it; the one that
-    ends first, for all of them.
+def relay(config: Config, state: Path, now: float) -> Iterator[Finding]:
+    """Return how long the certificates hold that ``[relay]`` names, and the one that was made here for it (the one that
+    ends first, for all of them), and where it takes encryption that is broken.
     """
     if "relay" not in config.sections:
         return
+    listen = config.sections["relay"].get("listen")
+    tables = [entry for entry in listen if isinstance(entry, dict)] if isinstance(listen, list) else []
     folder = Path(config.location).parent
-    paths = [folder / Path(one).expanduser() for one in _named(config.sections["relay"].get("listen"))]
+    named = (entry["certificate"] for entry in tables if isinstance(entry.get("certificate"), str))
+    paths = [folder / Path(one).expanduser() for one in named]
     made = state / "relay.pem"
     found = [one for path in (*paths, made) if path.exists() and (one := relay_certificate(path, now)) is not None]
     if found:
         yield min(found, key=lambda one: one.expires_at)
-
-
-def _named(listen: Any) -> Iterator[str]:
-    for entry in listen if isinstance(listen, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("certificate"), str):
-            yield entry["certificate"]
+    old = [str(entry.get("address")) for entry in tables if entry.get("legacy_tls") is True]
+    yield Finding("relay.legacy-tls", "warning" if old else "ok", {"addresses": ", ".join(old)})
 
 
 def shared_store(environ: Mapping[str, str]) -> Iterator[Finding]:
