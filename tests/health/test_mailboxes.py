@@ -27,7 +27,7 @@ from outbox.test_outbox import save
 from servers.certificates import Certificates
 from servers.google import SEND, Google
 from servers.smtp import Fault, SmtpServer, says
-from servers.web import Authority, Reply
+from servers.web import Reply
 
 PASSWORD = "Canary3-hunter2"
 
@@ -37,17 +37,6 @@ def server() -> Iterator[SmtpServer]:
     with SmtpServer(users={"info": PASSWORD}, mechanisms=("PLAIN",)) as server:
         save(server.port, username="info", allow_plain_login=True)
         yield server
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def google(authority: Authority) -> Iterator[Google]:
-    with Google(authority) as made:
-        yield made
 
 
 def password(text: str) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from health.hook import Hook
 from health.looking import settings
-from health.test_alerts import Hook
 from outbox.test_outbox import save
 from servers.smtp import SmtpServer
-from servers.web import Authority
 
 pytestmark = pytest.mark.process
 
@@ -31,13 +28,6 @@ except franking.LoginError:
 health = look(tell=True)
 print(health.level, health.untold)
 """
-
-
-@pytest.fixture
-def hook(tmp_path: Path) -> Iterator[Hook]:
-    made = Hook(Authority(tmp_path))
-    with made.web:
-        yield made
 
 
 def all_at_once(password: str) -> list[str]:

@@ -13,34 +13,16 @@ import pytest
 import franking
 from canaries import found
 from commandline import franking as run
+from health.hook import SECRET_PATH, Hook
 from health.looking import settings
-from health.test_alerts import SECRET_PATH, Hook
 from health.test_mailboxes import password, sign_in
 from outbox.test_outbox import save
 from servers.google import Google
 from servers.smtp import Fault, SmtpServer, says
-from servers.web import Authority, Reply
+from servers.web import Reply
 
 PASSWORD = "Canary-Žluť 7%&+pass"
 ECHO = f"535 5.7.8 you said {PASSWORD} and {base64.b64encode(PASSWORD.encode()).decode()}"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def hook(authority: Authority) -> Iterator[Hook]:
-    made = Hook(authority)
-    with made.web:
-        yield made
-
-
-@pytest.fixture
-def google(authority: Authority) -> Iterator[Google]:
-    with Google(authority) as made:
-        yield made
 
 
 def kept() -> str:
