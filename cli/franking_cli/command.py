@@ -154,12 +154,23 @@ def _guarded(console: Console, act: Callable[[], Any]) -> int:
         except (KeyboardInterrupt, EOFError, typer.Abort) as broken:
             return _interrupted(console, broken)
         except OSError as problem:
-            if problem.filename is None:
-                raise
-            error = SettingsError(f"{problem.filename}: {problem.strerror}.", evidence=file_named(problem.filename))
+            error = _of_a_path(problem)
         show_error(console, error)
     show_go_on(console)
     return exit_code(error)
+
+
+def _of_a_path(problem: OSError) -> SettingsError:
+    """Return what to tell somebody whose file cannot be read, or whose folder was removed; raise what is neither."""
+    if problem.filename is not None:
+        return SettingsError(f"{problem.filename}: {problem.strerror}.", evidence=file_named(problem.filename))
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return SettingsError(
+            "The folder that you are in was removed.", evidence=Evidence("settings", reason="no-directory")
+        )
+    raise problem
 
 
 def file_named(path: object) -> Evidence:

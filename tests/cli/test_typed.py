@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,38 @@ def test_a_file_that_is_not_there(
     assert ended.code == 2 and "letters.jsonl" in told and f"is looked for in {tmp_path}" in told
     assert "ls -l letters.jsonl" in told
     assert franking(*command, "--json").json["diagnosis"]["code"] == "settings.file"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("setup", "jan@seznam.cz", "--offline"),
+        ("accounts", "add", "shop", "--from", "a@b.cz", "--host", "x.cz", "--no-auth", "--ca-file", "own.pem"),
+        ("outbox", "list"),
+        ("status",),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_folder_that_was_removed(
+    franking: Franking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """A path that begins at the root needs no folder to stand in; for another a sentence says what is wrong."""
+    monkeypatch.chdir(tmp_path)
+    added = ("accounts", "add", "shop", "--from", "a@b.cz", "--host", "x.invalid", "--no-auth")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    if command[0] != "accounts":
+        assert franking(*added).code == 0
+    for name in ("FRANKING_CONFIG", "FRANKING_OUTBOX"):
+        monkeypatch.setenv(name, "relative")
+    ended = franking(*command)
+    told = " ".join(ended.err.split())
+    assert ended.code == 2 and "folder that you are in" in told and "run the command again: cd" in told
+    assert "FileNotFoundError" not in told
+    assert franking(*command, "--json").json["diagnosis"]["code"] == "settings.folder-gone"
 
 
 def test_a_mistake_is_named_by_the_option_that_was_typed(franking: Franking) -> None:

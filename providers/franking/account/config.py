@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
-from franking.account.environment import secret_variable, setting_variable
+from franking.account.environment import absolute, secret_variable, setting_variable
 from franking.account.fields import COMMON_FIELDS, Field, unknown_key
 from franking.errors import Evidence, SettingsError
 from franking.registry import provider as provider_named
@@ -70,7 +70,7 @@ def location(environ: Mapping[str, str] | None = None) -> str:
 def _own(environ: Mapping[str, str]) -> str:
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
-        return os.path.join(os.getcwd(), os.path.expanduser(named))
+        return absolute(os.path.expanduser(named))
     import platformdirs
 
     return os.path.join(platformdirs.user_config_dir("franking", appauthor=False), "accounts.toml")
@@ -380,7 +380,7 @@ def rooted(settings: Mapping[str, Any], provider: Provider, directory: str) -> d
     for key in _fields(provider):
         value = found.get(key.name)
         if key.type == "path" and isinstance(value, str) and value:
-            found[key.name] = os.path.join(directory, os.path.expanduser(value))
+            found[key.name] = absolute(os.path.join(directory, os.path.expanduser(value)))
     return found
 
 

@@ -40,7 +40,7 @@ def save(
         defaults = _toml_values(config.defaults_of(provider))
         settings = _toml_values(account.given)
         given = {key: value for key, value in settings.items() if key not in defaults or defaults[key] != value}
-        wanted = {"provider": provider.name, "from": str(account.sender), **rooted(given, provider, os.getcwd())}
+        wanted = {"provider": provider.name, "from": str(account.sender), **rooted(given, provider, "")}
         import tomlkit
 
         if name in config.tables:

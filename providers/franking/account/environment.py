@@ -1,5 +1,5 @@
 """The environment variables that belong to accounts, and what a program that is started must not get of them; where
-programs keep what they remember.
+programs keep what they remember; what a relative path is meant from.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ import os
 import re
 from collections.abc import Mapping
 
-__all__ = ["secret_names", "secret_variable", "setting_variable", "state_folder"]
+from franking.errors import Evidence, SettingsError
+
+__all__ = ["absolute", "secret_names", "secret_variable", "setting_variable", "state_folder"]
 
 _SECRETS = ("FRANKING_SECRET_", "FRANKING_STORE_KEY")
 
@@ -31,11 +33,26 @@ def secret_names(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
+def absolute(path: str) -> str:
+    """Return a path from the root, by the working directory where it is relative; one that was removed in the meantime
+    is a ``SettingsError``.
+    """
+    if os.path.isabs(path):
+        return path
+    try:
+        return os.path.join(os.getcwd(), path)
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path} is looked for in the folder that you are in, and that one was removed.",
+            evidence=Evidence("settings", reason="no-directory", details={"path": path}),
+        ) from None
+
+
 def state_folder(environ: Mapping[str, str]) -> str:
     """Return where programs of this user keep what they remember: ``$FRANKING_STATE_DIR``, else the system's place."""
     if named := environ.get("FRANKING_STATE_DIR"):
         # no pathlib: a program that only sends does without its 3 ms
-        return os.path.join(os.getcwd(), os.path.expanduser(named))
+        return absolute(os.path.expanduser(named))
     import platformdirs
 
     return platformdirs.user_state_dir("franking", appauthor=False)

@@ -102,6 +102,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("settings", "settings.no-account", "no-account"),
     _on("settings", "settings.value", "value"),
     _on("settings", "settings.file", "file"),
+    _on("settings", "settings.folder-gone", "no-directory"),
     _on("settings", "settings.insecure", "open-to-writing"),
     _on("settings", "settings.extra", "extra-missing"),
     Rule(

@@ -1,7 +1,8 @@
 """What a refused sign-in at Google is told as: the rules for OAuth's ``error`` and the words beside it.
 
 Google has no numbers. ``invalid_grant`` and ``unauthorized_client`` are said of a dozen things, which only the words
-tell apart (https://developers.google.com/identity/protocols/oauth2, https://support.google.com/accounts/answer/16668185).
+tell apart (https://developers.google.com/identity/protocols/oauth2,
+https://support.google.com/accounts/answer/16668185).
 """
 
 from __future__ import annotations

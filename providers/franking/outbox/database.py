@@ -1,6 +1,7 @@
 """The outbox's file: an SQLite database of ours alone, its schema and its errors. It knows no messages.
 
-WAL with ``synchronous=FULL``: what is committed survives a loss of power (https://sqlite.org/pragma.html#pragma_synchronous).
+WAL with ``synchronous=FULL``: what is committed survives a loss of power
+(https://sqlite.org/pragma.html#pragma_synchronous).
 Directory 0700, files 0600. A database that is damaged, another owner's, newer than this program or on a network file
 system (where SQLite's locks and shared memory do not hold, https://sqlite.org/wal.html) is refused and left as it is.
 """

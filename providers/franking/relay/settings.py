@@ -195,7 +195,8 @@ def _networks(texts: Sequence[str], name: str, *, private: bool) -> tuple[Networ
             ) from None
         if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
             network = ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
-        if private and not any(network.version == known.version and network.subnet_of(known) for known in _PRIVATE):  # type: ignore[arg-type]
+        kin = [known for known in _PRIVATE if known.version == network.version]
+        if private and not any(network.subnet_of(known) for known in kin):  # type: ignore[arg-type]
             raise SettingsError(
                 f"relay.allow: {text!r} is not within a private network: everybody there could send mail through your "
                 "mailbox without a password. Name your own network (such as 192.168.1.0/24), or give the program a "

@@ -54,7 +54,8 @@ class Source:
             return next(self._jobs)
         except StopIteration:
             self.over = True
-        except (Exception, KeyboardInterrupt, SystemExit) as problem:  # noqa: BLE001 - the caller's own; raised once every result is out
+        except (Exception, KeyboardInterrupt, SystemExit) as problem:  # noqa: BLE001 - the caller's own
+            # raised once every result is out
             self.over, self.problem = True, problem
         finally:
             self.slow = self._clock() - started > SLOW

@@ -407,7 +407,8 @@ class SmtpSession:
             self._lost(connection.failure("closed", text="interrupted"), connection.offered)
         if not isinstance(problem, FrankingError):  # accepted ones too: nobody has been told of them
             results = [transaction.result for transaction in pipeline.done]
-            problem.possibly_sent = any(isinstance(result, OutcomeUnknown | Receipt) for result in results)  # type: ignore[attr-defined]
+            may_be_there = any(isinstance(result, OutcomeUnknown | Receipt) for result in results)
+            problem.possibly_sent = may_be_there  # type: ignore[attr-defined]
 
     def _results(self) -> Iterator[tuple[Any, Receipt | FrankingError]]:
         while self._rejected:

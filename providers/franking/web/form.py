@@ -61,7 +61,9 @@ def refused_keys() -> set[str]:
 
 def version_of(account: Account | None, taken: Container[str] = ()) -> str:
     """Return a word that changes whenever the saved account does; for a new one, whenever the names do."""
-    state: Any = sorted(taken) if account is None else [account.provider, str(account.sender), dict(account.given)]  # type: ignore[call-overload]
+    state: list[Any] = sorted(taken)  # type: ignore[call-overload]
+    if account is not None:
+        state = [account.provider, str(account.sender), dict(account.given)]
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -116,7 +116,8 @@ def _marked(remedy: Remedy) -> Any:
     text = escape(remedy.text)  # what came from a server was made visible where it was filled in
     for command in remedy.commands:
         shown = escape(f"`{command}`")
-        text = Markup(str(text).replace(str(shown), f"<code>{escape(command)}</code>"))  # noqa: S704  (both are escaped)
+        marked = str(text).replace(str(shown), f"<code>{escape(command)}</code>")
+        text = Markup(marked)  # noqa: S704 (text and command are escaped)
     return text
 
 
