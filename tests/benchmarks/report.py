@@ -24,7 +24,7 @@ def budgets(found: dict[str, Rows], wanted: dict[str, dict[str, tuple[str, str, 
                 continue
             value = row[column]
             holds = value >= number if relation == "≥" else value <= number
-            unit = {"round_trips": "", "count": "", "MiB": " MiB", "ms": " ms"}.get(column, " ×")
+            unit = {"round_trips": "", "count": "", "MiB": " MiB", "KiB": " KiB", "ms": " ms"}.get(column, " ×")
             if "MiB" in name:
                 unit = " MiB"
             lines.append(

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -62,6 +63,27 @@ def test_czech_is_written_as_czech_is() -> None:
                 assert '"' not in told and "..." not in told and told.count("„") == told.count("“"), f"{code}: {told}"
                 for command in text.split("`")[1::2]:
                     assert "\u00a0" not in command
+
+
+def czech_texts() -> Iterator[tuple[str, str]]:
+    """Return every Czech text, wherever it lies, with its file."""
+    folders = (texts.FOLDER, files("franking.web") / "texts", files("franking_cli") / "texts")
+    for file in (each for folder in folders for each in folder.iterdir() if each.name.endswith("cs.toml")):
+        waiting: list[Any] = [tomllib.loads(file.read_text("utf-8"))]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, str):
+                yield file.name, value
+            else:
+                waiting += value.values() if isinstance(value, dict) else value
+
+
+def test_no_line_of_czech_ends_with_a_single_letter_or_before_a_unit() -> None:
+    found = list(czech_texts())
+    assert len(found) > 1500 and {name for name, _ in found} >= {"cs.toml", "said.cs.toml", "trust.cs.toml"}
+    lonely = re.compile(r"(?<![\w`'’/.-])(?<![\d}]\u00a0)[kosuvzaiKOSUVZAI] (?=[\w„{(])|[\d}] (?:ms|min|MB|KiB|MiB)\b")
+    for name, text in found:
+        assert not (wrong := lonely.search(" ".join(text.split("`")[::2]))), f"{name}: {wrong[0]!r} in {text}"
 
 
 def test_a_diagnosis_in_czech() -> None:
@@ -138,3 +160,16 @@ def test_every_sentence_that_is_raised_has_its_czech() -> None:
         if sentence not in WITHIN and texts.said(sentence, "cs") == sentence
     ]
     assert not missing, "\n".join(("say it in diagnosis/texts/errors.cs.toml:", *missing))
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        ("1.8 KiB to 1 recipient", "1,8\u00a0KiB pro 1 příjemce"),
+        ("25 MiB to 3 recipients", "25\u00a0MiB, příjemců: 3"),
+        ("512 bytes to 1 recipient", "512\u00a0bajtů pro 1 příjemce"),
+    ],
+)
+def test_a_size_is_written_as_its_language_does(detail: str, told: str) -> None:
+    assert texts.step_said("message", "ok", detail, "cs").replace("pro\u00a01", "pro 1") == told
+    assert texts.step_said("message", "ok", detail, "en") == detail

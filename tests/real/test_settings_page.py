@@ -21,6 +21,7 @@ import pytest
 from franking.account.config import load
 from franking.auth.secret import Password
 from franking.auth.store import open_store
+from franking.discovery import domain_check
 from franking.discovery.recommend import recommend
 from franking.web.local import LocalPage, write_door
 from franking_cli.settings_server import SettingsServer
@@ -30,6 +31,7 @@ from servers.dns import DnsServer
 from servers.dovecot import PASSWORDS
 from servers.ports import closed_port
 from servers.postfix import Postfix
+from servers.zones import PROVIDERS, zone
 
 AXE = Path(os.environ.get("FRANKING_SERVERS", "/var/tmp/franking-servers")) / "axe.min.js"
 PICTURES = os.environ.get("FRANKING_SCREENSHOTS")
@@ -40,6 +42,7 @@ LOOKS = (
     [("en", False), ("cs", True)] if not PICTURES else [(one, dark) for one in ("en", "cs") for dark in (False, True)]
 )
 RIGHT = PASSWORDS["info@example.cz"]
+DISTRUSTED = "example.cz MX 1 mail.example.cz\nexample.cz TXT v=spf1 mx +all"
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +258,9 @@ def test_no_other_page_may_frame_it(opened: Callable[..., Tab], chromium: Chromi
 
 
 @pytest.mark.parametrize(("language", "dark"), LOOKS)
-def test_axe_finds_nothing(language: str, dark: bool, opened: Callable[..., Tab], postfix: Postfix) -> None:
+def test_axe_finds_nothing(
+    language: str, dark: bool, opened: Callable[..., Tab], postfix: Postfix, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not AXE.exists():
         if REQUIRED:
             pytest.fail(f"{AXE} is missing: .ci/install-servers brings it")
@@ -273,14 +278,22 @@ def test_axe_finds_nothing(language: str, dark: bool, opened: Callable[..., Tab]
     assert tried(tab)["colour"] == "red"
     found["red"] = tab.axe(source)
     picture(tab, f"red-{language}", dark)
-    if PICTURES and not dark:  # those that docs/settings-page.md shows
-        which = "" if language == "en" else f"-{language}"
-        tab.screenshot(Path(PICTURES) / f"settings-page{which}.png", "header", ".buttons")
-        tab.screenshot(Path(PICTURES) / f"settings-page-red{which}.png", "#try", "#result")
+    shown(tab, language, dark, "", "header", ".buttons")
+    shown(tab, language, dark, "-red", "#try", "#result")
     put(tab, "username", "info@example.cz")
     assert tried(tab)["colour"] == "green"
     found["green"] = tab.axe(source)
     picture(tab, f"green-{language}", dark)
+    with DnsServer(zone(PROVIDERS, DISTRUSTED)) as server:
+        monkeypatch.setattr(domain_check, "system_resolver", lambda: server.resolver)
+        monkeypatch.setattr(domain_check, "TIMEOUT", 60.0)
+        result = tried(tab)
+    assert (result["outcome"], result["colour"]) == ("sent", "yellow"), result["text"]
+    assert "v=spf1 mx ~all" in result["text"]
+    found["yellow"] = tab.axe(source)
+    picture(tab, f"yellow-{language}", dark)
+    tab.evaluate("document.querySelector('#result details').open = false")
+    shown(tab, language, dark, "-yellow", "#try", "#result")
     tab.tab_to("#provider-smtp")
     tab.evaluate("document.querySelector('#provider-outlook').click()")
     found["outlook"] = tab.axe(source)
@@ -305,3 +318,10 @@ def picture(tab: Tab, name: str, dark: bool) -> None:
         tab.look(width, dark=dark)
         tab.screenshot(Path(PICTURES) / f"{name}-{width}{'-dark' * dark}.png")
     tab.look(768, dark=dark)
+
+
+def shown(tab: Tab, language: str, dark: bool, what: str, *selectors: str) -> None:
+    """Write a picture of docs/settings-page.md, where pictures are wanted."""
+    if PICTURES and not dark:
+        which = "" if language == "en" else f"-{language}"
+        tab.screenshot(Path(PICTURES) / f"settings-page{what}{which}.png", *selectors)

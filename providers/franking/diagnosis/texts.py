@@ -47,8 +47,8 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
 def said(sentence: str, language: str, section: str = "sentences") -> str:
     """Return a sentence that stands beside its fact in English (a provider's steps, a setting's help, a step's name) or
     that an error says in a language, from ``said.<language>.toml`` and ``errors.<language>.toml``; as it is where they
-    lack it. A key with ``{places}`` is a template; what stands at ``{reason}`` and at ``{hint}`` is such a sentence
-    itself. The section ``details`` has what steps tell.
+    lack it. A key with ``{places}`` is a template; what stands at ``{reason}``, ``{hint}`` and ``{size}`` is such a
+    sentence itself. The section ``details`` has what steps tell.
     """
     return _said(sentence, language, section, _DEEPEST)
 
@@ -73,7 +73,7 @@ def step_said(name: str, status: str, detail: str, language: str) -> str:
 
 
 _DEEPEST = 4  # sentences within sentences: a line, its field, what is wrong with it, and why
-_SENTENCES = frozenset({"reason", "hint"})
+_SENTENCES = frozenset({"reason", "hint", "size"})
 
 
 @lru_cache(maxsize=16)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
@@ -246,11 +246,16 @@ class Draft:
     # -- what the page shows of it -----------------------------------------------------------------------------------
 
     def point_out(self, account: Account, language: str) -> None:
-        """Say at its field what looks wrong in an account, which nobody changes."""
+        """Say at its field what looks wrong in an account, which nobody changes; by the words that the form has."""
         for hint in hints_for(account):
             key = hint.code.partition(".")[0]
             if key in ("host", "port", "username"):
-                self.note(key, hint.say(language))
+                called = {
+                    key: self.words(f"called.{value}")
+                    for key, value in hint.values.items()
+                    if key in ("security", "usual_security") and value in _SECURITIES
+                }
+                self.note(key, replace(hint, values={**hint.values, **called}).say(language))
 
     @property
     def first_wrong(self) -> str:
