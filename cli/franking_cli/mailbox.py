@@ -60,12 +60,13 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
     while True:
         what = draft.settings.get("host") or draft.address
         found = recommend(what, offline=draft.offline, language=console.words.language)
-        if not console.json_output and (found.provider or not (wanted or draft.settings.get("host"))):
+        told = _told(found, draft, again=again)
+        if not console.json_output and (found.provider or not (wanted or told or draft.settings.get("host"))):
             show(console, found, brief=True)
-        kind = None
+        kind = told
         if wanted:
             kind = provider(wanted)
-        elif not again:
+        elif not (again or told):
             kind = _obvious(console, found, draft)
         if kind is None:
             way = _choose(console, found, draft)
@@ -80,6 +81,16 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
         draft.kind, draft.chosen = kind, draft.chosen or wanted is not None
         draft.recommended = _recommended(found, kind, draft.address)
         return
+
+
+def _told(found: Recommendation, draft: Draft, *, again: bool) -> Provider | None:
+    """Return the provider whose client a flag gives, as ``--client-secrets`` does: the sign-in is meant. An address
+    that cannot be right is asked for first.
+    """
+    if again or found.why == "no-such-domain":
+        return None
+    clients = ((each, each.facts.client) for each in providers())
+    return next((each for each, client in clients if client and draft.settings.get(client.key)), None)
 
 
 def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider | None:

@@ -344,3 +344,12 @@ def test_settings_that_cannot_be_written_leave_the_command(scene: Scene, monkeyp
         person.answer(question, text)
     assert person.run() == 2
     assert "  franking setup jan@seznam.cz" in person.shown
+
+
+@pytest.mark.parametrize("scene", ["gmail", "outlook"], indirect=True)
+def test_a_client_that_is_given_is_the_road(scene: Scene) -> None:
+    flag = {"gmail": "--client-secrets", "outlook": "--client-id"}[scene.road.name]
+    value = scene.values.get("file") or scene.values["id"]
+    first, *_, last = scene.talk
+    take(Person, ["setup", *scene.flags, flag, value], [first, last])
+    assert scene.sent() == 1

@@ -1,5 +1,6 @@
 """The commands that the pages of the manual show, run from top to bottom, each page in a home of its own. Names lead to
-a server on this machine. README and quick start are typed at a real shell instead: ``test_typed.py``.
+a server on this machine, sign-ins to the strict fakes of Google and Microsoft (``internet.py``). README and quick start
+are typed at a real shell instead: ``test_typed.py``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import dns.resolver
 import pytest
 
 from commandline import Person, franking, sendmail
+from docs.internet import ANSWERS as REGISTERING
+from docs.internet import Internet, internet
 from franking import Outbox
 from franking.discovery import domain_check, lookup
 from servers.dns import DnsServer
@@ -28,6 +31,7 @@ pytestmark = pytest.mark.process  # it starts none, but it is no quick test
 DOCS = Path(__file__).parents[2] / "docs"
 PASSWORD = "canary-pass"
 HOSTS = ("smtp.novak.cz", "smtp.example.com", "mail.example.com")
+GMAIL = "smtp.gmail.com"
 TYPED = ("README.md", "index.md", "quick-start.md")
 
 ANSWERS = {
@@ -37,14 +41,11 @@ ANSWERS = {
     "Password of": PASSWORD,
     "Send the test message to": "",
     "Remove shop": "y",
+    **REGISTERING,
 }
 NOT_RUN = {
     r"franking relay( run)?( --\S+ \S+)*$": "runs until it is stopped: docs/recordings.py",
     r"franking settings": "opens a browser: tests/real/test_settings_page.py",
-    r"franking register .*(gmail|contoso.com)$": "asks page by page: tests/cli/test_register.py",
-    r"franking (setup|login|send-test) .*(gmail\.com|--client-id|private)": "signs in: tests/cli/test_roads.py",
-    r"franking (login .*--(export|import)|accounts add NAME|send-test NAME)": "of an account that is signed in",
-    r"gmail\.md: franking login": "signs in: tests/cli/test_roads.py",
     r"franking health": "ends with 1 where something is wrong: tests/cli/test_health.py",
     r"franking store (init|check)": "asks a shared store: tests/cli/test_store.py",
     r"franking outbox resolve": "only for an unknown outcome: tests/cli/test_outbox.py",
@@ -52,6 +53,12 @@ NOT_RUN = {
 }
 MAKING = re.compile(r"^(accounts|smtp|async|django|sendmail|setup|gmail|outlook)\.md: |accounts add shop")
 """What makes its own account; for all else there is ``shop``."""
+
+SIGNED_IN = {"gmail.md": 2, "outlook.md": 4}
+"""How many messages leave by a sign-in; all others by SMTP with a password."""
+
+CALLED = {"outlook.md": "contoso"}
+"""Whom NAME stands for: an account that the page has set up."""
 
 BEFORE = {"relay remove-user printer": "franking relay add-user printer"}
 """What an example takes for granted."""
@@ -84,6 +91,7 @@ google._domainkey.{{0}} TXT {dkim()}
 _dmarc.{{0}} TXT v=DMARC1; p=quarantine
 """
 """What the domains of the pages say of themselves: all that is needed."""
+AT_MICROSOFT = "contoso.com MX 0 contoso-com.mail.protection.outlook.com."
 
 
 class Reader(Person):
@@ -98,33 +106,50 @@ class Reader(Person):
 
 
 class Nameless:
-    """A resolver that knows the domains of the pages, and no mail server of theirs."""
+    """A resolver that knows the domains of the pages, and of their mail servers one at Microsoft."""
 
-    def resolve(self, name: str, kind: str, **_: Any) -> Any:
+    def __init__(self, zones: DnsServer) -> None:
+        self._zones = zones
+
+    def resolve(self, name: str, kind: str, **more: Any) -> Any:
+        if name.rstrip(".") == "contoso.com":
+            return self._zones.resolver.resolve(name, kind, **more)
         if name.rstrip(".").endswith(("example.com", "novak.cz")):
             raise dns.resolver.NoAnswer(response=dns.message.make_response(dns.message.make_query(name, kind)))
         raise dns.resolver.NXDOMAIN
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SmtpServer, str]]:
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SmtpServer, str]]:
     def nothing_published(url: str, seconds: float) -> bytes:
         raise OSError("not found")
 
-    monkeypatch.setattr(lookup, "system_resolver", Nameless)
+    monkeypatch.setattr(lookup, "system_resolver", lambda: Nameless(zones))
     monkeypatch.setattr(domain_check, "system_resolver", lambda: zones.resolver)
     monkeypatch.setattr(lookup, "fetch_https", nothing_published)
     monkeypatch.chdir(tmp_path)
-    authority = Authority(tmp_path)
     names = Names(monkeypatch)
     users = dict.fromkeys(("info@novak.cz", "you@example.com", "info@example.com", "office@example.com"), PASSWORD)
     with (
-        DnsServer(zone(*(PUBLISHED.format(domain) for domain in ("novak.cz", "example.com")))) as zones,
+        DnsServer(zone(AT_MICROSOFT, *(PUBLISHED.format(domain) for domain in ("novak.cz", "example.com")))) as zones,
         SmtpServer(users=users, context=authority.context(*HOSTS)) as running,
+        SmtpServer(users={"me@gmail.com": PASSWORD}, context=authority.context(GMAIL), implicit_tls=True) as gmail,
     ):
         for host in HOSTS:
             names.lead(host, running.port)
+        names.lead(GMAIL, gmail.port)
         yield running, authority.ca_file
+
+
+@pytest.fixture
+def online(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
+    with internet(tmp_path / "home", authority, monkeypatch) as made:
+        yield made
 
 
 def write_files(folder: Path) -> None:
@@ -140,16 +165,27 @@ def write_files(folder: Path) -> None:
 
 
 def run(line: str, ca_file: str) -> tuple[int, str]:
-    """Run a line: what stands before a pipe is its text, and where its output would go to is left out."""
+    """Run a line: what stands before a pipe, or in the file that is read, is its text; a file that it writes is
+    written.
+    """
     before, _, words = line.rpartition("| ")
-    program, *arguments = shlex.split(words.partition(" > ")[0])
-    text = LOG
-    if not before.startswith("tail"):
-        text = (shlex.split(before) or [""])[-1].replace("$PASSWORD", PASSWORD)
+    program, *arguments = shlex.split(words)
+    text, target = LOG.encode(), None
+    if before and not before.startswith("tail"):
+        text = (shlex.split(before) or [""])[-1].replace("$PASSWORD", PASSWORD).encode()
+    if arguments[-2:-1] in (["<"], [">"]):
+        *arguments, sign, name = arguments
+        if sign == "<":
+            before, text = name, Path(name).read_bytes()
+        else:
+            target = Path(name)
     if program == "franking" and (arguments[0] == "setup" or ("--host" in arguments and arguments[0] != "explain")):
         arguments += ["--ca-file", ca_file]
-    if before:
-        done = (sendmail if program == "franking-sendmail" else franking)(*arguments, text=text.encode())
+    if before or target:
+        done = (sendmail if program == "franking-sendmail" else franking)(*arguments, text=text)
+        if target:
+            target.write_bytes(done.data)
+            return done.code, done.err
         return done.code, done.out + done.err
     person = Reader(*arguments, whole=True)
     return person.run(), person.shown
@@ -164,7 +200,7 @@ def queued() -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_tells_to_type_works(
-    page: str, server: tuple[SmtpServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, server: tuple[SmtpServer, str], online: Internet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files(tmp_path)
     ran = 0
@@ -179,10 +215,16 @@ def test_what_a_page_tells_to_type_works(
                 assert run(SHOP, server[1])[0] == 0
             for example, needed in BEFORE.items():
                 assert example not in line or run(needed, server[1])[0] == 0
+        if "--import" in line:  # on another machine
+            monkeypatch.setenv("FRANKING_STATE_DIR", str(tmp_path / "elsewhere"))
+        online.sits_down(line)
+        line = line.replace(" NAME ", f" {CALLED.get(page)} ")
         code, shown = run(re.sub(r" ID\b", lambda _: f" {queued()}", line), server[1])
         assert code == 0, f"{line}\n{shown}"
         assert "Traceback" not in shown and PASSWORD not in shown, shown
+        assert "--import" not in line or franking("check", "shop").code == 0, "it works there too"
         ran += 1
+    assert online.arrived == SIGNED_IN.get(page, 0)
     assert ran or page in ("settings-page.md", "shared-store.md"), "a page of which nothing is run"
 
 
