@@ -82,7 +82,7 @@ def seen(account: franking.Account) -> dict[str, bool | None]:
 
 def test_a_right_registration_is_known_without_a_sign_in(microsoft: Microsoft) -> None:
     found = seen(there(microsoft))
-    assert found == {"application": True, "permissions": True, "public client flows": True, "redirect URI": None}
+    assert found == {"application": True, "permissions": True, "public client flows": True, "redirect URI": True}
     assert microsoft.tokens == {}, "nobody signed in"
 
 
@@ -92,6 +92,11 @@ def wrong_client(microsoft: Microsoft) -> franking.Account:
 
 def no_public_client(microsoft: Microsoft) -> franking.Account:
     microsoft.public_client_flows = False
+    return there(microsoft)
+
+
+def no_redirect(microsoft: Microsoft) -> franking.Account:
+    microsoft.redirect_uris = {"https://localhost/callback"}
     return there(microsoft)
 
 
@@ -105,6 +110,7 @@ def unknown_permission(microsoft: Microsoft) -> franking.Account:
     [
         (wrong_client, "application", "microsoft.client-unknown"),
         (no_public_client, "public client flows", "microsoft.public-client-off"),
+        (no_redirect, "redirect URI", "microsoft.redirect-missing"),
         (unknown_permission, "application", "microsoft.invalid-scope"),
     ],
 )
@@ -114,6 +120,19 @@ def test_what_is_wrong_is_named(microsoft: Microsoft, make: Any, what: str, code
     assert one.what == what
     assert one.error is not None
     assert explain(one.error, asked, provider("outlook")).code == code
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>Sign in</html>"),
+        Reply(302, headers={"Location": "https://login.live.example/oauth20_authorize.srf"}),
+        Reply(302, headers={"Location": "http://localhost/?error=login_required&state=of-somebody-else"}),
+    ],
+)
+def test_what_tells_nothing_of_the_redirect_uri_is_not_taken_for_an_answer(microsoft: Microsoft, reply: Reply) -> None:
+    microsoft.answers.append(("authorize", reply))
+    assert seen(there(microsoft))["redirect URI"] is None
 
 
 def test_an_app_that_leaves_personal_accounts_out(microsoft: Microsoft, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,11 @@ TENANT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 GRAPH = "https://graph.microsoft.com"
 OUTLOOK = "https://outlook.office.com"
 _RESOURCES = (GRAPH, OUTLOOK, "https://outlook.office365.com")
+_PAGE = (
+    "<html><body>AADSTS50011: The redirect URI '{}' specified in the request does not match the redirect URIs "
+    "configured for the application '{}'. Make sure the redirect URI sent in the request matches one "
+    "added to your application in the Azure portal.</body></html>"
+)
 _OIDC = {"openid", "profile", "offline_access", "email"}
 
 
@@ -98,6 +103,7 @@ class Microsoft:
         self.ca = authority or Authority(directory)
         self.user = "jan@contoso.com"
         self.public_client_flows = True
+        self.redirect_uris = {"http://localhost"}
         self.personal_accounts = True  # among those that the app admits
         self.secret: str | None = None
         self.certificate: bytes | None = None
@@ -222,8 +228,8 @@ class Microsoft:
         redirect = urlsplit(asked["redirect_uri"])
         if asked["client_id"] != CLIENT:
             return Reply(400, b"AADSTS700016: Application was not found in the directory.")
-        if (redirect.scheme, redirect.hostname, redirect.path) != ("http", "localhost", ""):
-            return Reply(400, b"AADSTS50011: The redirect URI specified in the request does not match.")
+        if f"{redirect.scheme}://{redirect.hostname}{redirect.path}" not in self.redirect_uris:  # the port is free
+            return Reply(400, _PAGE.format(asked["redirect_uri"], CLIENT).encode())
         scopes = set(asked["scope"].split())
         problem = None
         if (
@@ -242,6 +248,9 @@ class Microsoft:
             problem = Problem(
                 "access_denied", 90094, "Admin consent is required for the permissions requested by this application."
             )
+        elif asked.get("prompt") == "none":
+            text = "A silent sign-in request was sent but no user is signed in."
+            problem = Problem("login_required", 50058, text)
         elif self.declines:
             problem = Problem("access_denied", 65004, "User declined to consent to access the app.")
         fields = {"state": asked["state"], "session_state": str(uuid.uuid4())}

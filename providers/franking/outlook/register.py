@@ -8,14 +8,17 @@ What is right depends on the account that the application is for: its address (a
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from franking.abilities import Errand, Looked
 from franking.account.account import Account
 from franking.errors import SettingsError
+from franking.net import http
 from franking.outlook.facts import _SHARED_TENANTS, GRAPH, personal, scopes
 from franking.outlook.issuer import application, asked
 from franking.outlook.signin_errors import explained
@@ -23,6 +26,7 @@ from franking.outlook.signin_errors import explained
 __all__ = ["errands", "look", "script"]
 
 _PORTAL = "https://go.microsoft.com/fwlink/?linkid=2083908"
+_REDIRECT = "http://localhost"
 _AUDIENCES = {
     "AzureADMyOrg": "Accounts in this organizational directory only",
     "AzureADandPersonalMicrosoftAccount": "Accounts in any organizational directory and personal Microsoft accounts",
@@ -94,7 +98,8 @@ def look(account: Account) -> Iterator[Looked]:
     """Ask Microsoft for a device code that nobody will type, and see what it says of the application.
 
     The request is refused where there is no such application, where it does not admit this kind of account, or where a
-    permission is unknown; the first look for an answer where public clients are not allowed.
+    permission is unknown; the first look for an answer where public clients are not allowed. A sign-in without a page
+    shows whether the redirect URI is registered.
     """
     if account.app_only:
         yield Looked("nothing", None, "only its secret shows whether it is right: franking check NAME")
@@ -119,7 +124,36 @@ def look(account: Account) -> Iterator[Looked]:
         yield Looked("public client flows", True, "allowed")
     else:
         yield Looked("public client flows", False, error=explained(seen, result, wanted))
-    yield Looked("redirect URI", None, "the first sign-in in a browser shows whether http://localhost is registered")
+    yield _way_back(seen, str(app.discovery.get("authorization_endpoint", "")))
+
+
+def _way_back(account: Account, endpoint: str) -> Looked:
+    """Ask for a sign-in that shows no page (``prompt=none``), where nobody is signed in. A server carries its refusal
+    to the redirect URI only if that is registered (RFC 6749 §4.1.2.1); any other answer tells nothing.
+    """
+    state = secrets.token_urlsafe(24)
+    asking = {
+        "client_id": account.client_id,
+        "response_type": "code",
+        "response_mode": "query",
+        "redirect_uri": _REDIRECT,
+        "scope": "openid",
+        "prompt": "none",
+        "state": state,
+        "nonce": secrets.token_urlsafe(24),
+        "code_challenge": secrets.token_urlsafe(32),  # of no verifier: no code is wanted
+        "code_challenge_method": "S256",
+    }
+    with http.session(account.ca_file, timeout=account.timeout, patience=account.final_timeout) as session:
+        response = asked(account, session.get, endpoint, params=asking, stream=True)
+        there = urlsplit(response.headers.get("Location", ""))  # before what repeats our words is taken out
+        page = asked(account, http.read, response).text
+    if (there.scheme, there.hostname) == ("http", "localhost") and parse_qs(there.query).get("state") == [state]:
+        return Looked("redirect URI", True, f"{_REDIRECT} is registered")
+    if refused := re.search(r"AADSTS50011\b[^<\"]{0,300}", page):
+        answer = {"error": "invalid_request", "error_description": refused[0]}
+        return Looked("redirect URI", False, error=explained(account, answer, ()))
+    return Looked("redirect URI", None, "the first sign-in in a browser shows whether http://localhost is registered")
 
 
 # -- scripts -----------------------------------------------------------------------------------------------------------
@@ -156,7 +190,7 @@ def _values(account: Account, name: str, ending: str) -> Mapping[str, str]:
             f"from: {mailbox!r} cannot stand in a script; use the mailbox's ASCII address.", field="from"
         )
     scope = f"{name} {mailbox}"
-    purpose, modules, public, redirect = "people send mail as themselves", "nothing else.", "true", "http://localhost"
+    purpose, modules, public, redirect = "people send mail as themselves", "nothing else.", "true", _REDIRECT
     if account.app_only:
         purpose = f"a program sends mail from {mailbox}, and from no other mailbox"
         modules, public, redirect = "ExchangeOnlineManagement.", "false", ""
