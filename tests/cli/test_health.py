@@ -45,6 +45,12 @@ def test_a_warning() -> None:
     assert "! shop: varování" in done.err and "teď nedostupný" in done.err
 
 
+def test_one_that_is_switched_off_is_not_called_well() -> None:
+    save(1, enabled=False)
+    done = run("health")
+    assert (done.code, done.err) == (0, "✓ shop: ok\n    ✓ shop is switched off.\n")
+
+
 def test_something_critical() -> None:
     settings("[accounts.shop]\nprovider = 'smtp'\nfrom = 'a@b.cz'\nhost = '127.0.0.1'\nhots = 1\n")
     done = run("health", "--json")

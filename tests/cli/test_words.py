@@ -149,6 +149,8 @@ def test_numbers_have_their_forms(hours: int, words: str) -> None:
         (("send-test",), "Chybná hodnota volby --to: uveďte, kam má zkušební zpráva přijít"),
         (("send-test", "--to", "x"), "to: Adresa 'x' nemá @."),
         (("accounts", "show", "nobody"), "Účet 'nobody' v"),
+        (("health", "--output", "x"), "Chybná hodnota volby --output: patří k volbě --prometheus"),
+        (("health", "--nagios", "--prometheus"), "zvolte jednu z voleb --json, --prometheus a --nagios"),
         (("settings", "--port", "x"), "Chybná hodnota volby '--port': má to být celé číslo"),
     ],
 )

@@ -51,6 +51,8 @@ def proper(found: Deliverability) -> None:
         if finding.record is not None:
             assert finding.record.type == "TXT" and not finding.code.startswith("dkim.")
             assert finding.record.value.startswith(("v=spf1", "v=DMARC1"))
+    records = {finding.record for finding in found.findings if finding.record is not None}
+    assert len({record.name for record in records}) == len(records), "two records to publish for one name"
     levels = {finding.level for finding in found.findings}
     if "warning" in levels:
         assert found.verdict == "warning"
@@ -315,6 +317,13 @@ def test_whether_the_sender_is_permitted(spf: str, more: str, code: str) -> None
 def test_the_record_that_is_there_is_merged_never_a_second() -> None:
     found = judged(MX, "firma.cz TXT v=spf1 a:mail.firma.cz mx -all", KEY, via="google")
     assert value(found, "spf.sender-missing") == "v=spf1 a:mail.firma.cz mx include:_spf.google.com -all"
+
+
+@pytest.mark.parametrize("end", ["?all", ""])
+def test_two_things_that_are_wrong_with_a_record_are_mended_by_one(end: str) -> None:
+    found = judged(MX, f"firma.cz TXT v=spf1 mx {end}", KEY, via="google")
+    assert value(found, "spf.open-end") == value(found, "spf.sender-missing")
+    assert value(found, "spf.open-end") == "v=spf1 mx include:_spf.google.com ~all"
 
 
 def test_no_record_is_offered_that_would_not_count() -> None:

@@ -69,5 +69,10 @@ def test_the_remedies_of_what_was_met_come_first() -> None:
     assert found.remedies("cs")[0] == met.in_language("cs").remedies[0]
 
 
+def test_no_command_is_told_twice() -> None:
+    found = Finding("signin.dead", "critical", {"account": "shop"}, Diagnosis("login.required", {"account": "shop"}))
+    assert [text.count("`franking login shop`") for text in found.remedies()] == [1]
+
+
 def test_the_worst_of_none_is_ok() -> None:
     assert (worst([]), worst(["ok", "critical", "warning"])) == ("ok", "critical")

@@ -60,7 +60,7 @@ def run(
     if sum((prometheus, nagios, console.json_output)) > 1:
         raise typer.BadParameter("choose one of --json, --prometheus and --nagios", param_hint="--prometheus")
     if output is not None and not prometheus:
-        raise typer.BadParameter("--output is for --prometheus", param_hint="--output")
+        raise typer.BadParameter("it goes with --prometheus", param_hint="--output")
     try:
         health = look(accounts or (), verify=verify, tell=alert, language=console.language)
     except FrankingError as problem:
@@ -106,7 +106,7 @@ def _line(health: Health) -> str:
 
 
 def _show(console: Console, entry: Entry) -> None:
-    told = [finding for finding in entry.findings if finding.level != "ok" or console.verbose]
+    told = [one for one in entry.findings if one.level != "ok" or one.code == "account.disabled" or console.verbose]
     if entry.account is None and not told:
         return
     mark, style = _MARKS[entry.level]

@@ -59,13 +59,14 @@ class Finding:
         return texts.fill(words["ok" if self.level == "ok" and "ok" in words else "text"], self._known(language)) or ""
 
     def remedies(self, language: str = "en") -> tuple[str, ...]:
-        """Return what to do, the likeliest first; nothing where all is well."""
+        """Return what to do, the likeliest first; nothing where all is well. No command is told twice."""
         if self.level == "ok":
             return ()
-        found = list(self.diagnosis.in_language(language).remedies) if self.diagnosis is not None else []
+        found = self.diagnosis.in_language(language).remedies if self.diagnosis is not None else ()
+        told = {command for text in found for command in _commands(text)}
         known = self._known(language)
         own = (texts.fill(text, known) for text in self._words(language).get("remedies", ()))
-        return (*found, *(text for text in own if text and text not in found))
+        return (*found, *(text for text in own if text and not told & {*_commands(text)}))
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
         """Return the object of the JSON."""
@@ -90,6 +91,10 @@ class Finding:
             why = self.diagnosis.in_language(language).title.replace("\N{NO-BREAK SPACE}", " ")
         untold = (f"{name}: {texts.said(said, language).rstrip('.')}" for name, said in self.values.get("untold", ()))
         return {"channels": "; ".join(untold), "why": why, "critical": self.level == "critical" or None, **self.values}
+
+
+def _commands(text: str) -> list[str]:
+    return text.split("`")[1::2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,10 +72,9 @@ class Judge:
             return
         if spf.unanswered or spf.record is None:
             return
-        found = list(self._spf_doubts(spf))
-        if self.sender is not None:
-            missing = self._sender(spf)
-            found += [missing] if missing else []
+        missing = self._sender(spf) if self.sender is not None else None
+        found = list(self._spf_doubts(spf, missing.record if missing else None))
+        found += [missing] if missing else []
         if not any(finding.level == "warning" for finding in found):
             values = {"service": None} if self.spf_passes is None else {}
             yield self._finding("spf.ok", "ok", lookups=spf.lookups, **values)
@@ -104,17 +103,18 @@ class Judge:
             return text
         return spf_record.with_include(text, self.sender.facts.include)
 
-    def _spf_doubts(self, spf: Spf) -> Iterator[Finding]:
+    def _spf_doubts(self, spf: Spf, mended: DnsRecord | None) -> Iterator[Finding]:
+        """Judge what else the record says; ``mended`` is the one that is offered already: a domain has one."""
         text = spf.texts[0]
         if spf.open:
             self.spf_passes = True
             words = list(dict.fromkeys(spf.open))
-            mended = self._with_sender(spf_record.without(text, words))
-            yield self._finding("spf.allows-all", "warning", self._txt(self.domain, mended), where=", ".join(words))
+            closed = self._with_sender(spf_record.without(text, words))
+            yield self._finding("spf.allows-all", "warning", self._txt(self.domain, closed), where=", ".join(words))
         elif spf.end in ("", "?"):
             alone = spf.record is not None and spf.record.redirect is None
-            closed = self._txt(self.domain, spf_record.without(text, ())) if alone else None
-            yield self._finding("spf.open-end", "hint", closed)
+            record = mended or self._txt(self.domain, spf_record.without(text, ()))
+            yield self._finding("spf.open-end", "hint", record if alone else None)
         if spf.ptr:
             yield self._finding("spf.ptr", "hint")
 
@@ -131,7 +131,8 @@ class Judge:
             return None
         theirs = follow(facts.include, self.questions.texts(facts.include)[0], self.questions)
         lookups = spf.lookups + theirs.lookups + 1
-        mended = self._txt(self.domain, spf_record.with_include(spf.texts[0], facts.include))
+        text = spf.texts[0] if spf.record and spf.record.redirect else spf_record.without(spf.texts[0], ())
+        mended = self._txt(self.domain, spf_record.with_include(text, facts.include))
         full = lookups > MAX_LOOKUPS
         return self._finding(
             "spf.sender-missing", "warning", None if full else mended, include=facts.include, lookups=lookups, full=full
