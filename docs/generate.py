@@ -232,7 +232,7 @@ def trust() -> str:
         keys = ", ".join(f"`{name}._domainkey`" for name in facts.selectors[:3])
         if len(facts.selectors) > 3:
             keys += " …"
-        keys = f"{keys}. {facts.switch}" if facts.signs else "signs with a domain of its own"
+        keys = f"{keys or 'Names not known'}. {facts.switch}" if facts.signs else "signs with a domain of its own"
         rows.append(f"| {facts.title} | `{facts.spf}` | {keys} |")
     found = ["| code | says |", "|---|---|"]
     for code, words in texts.entries("en", "trust.").items():

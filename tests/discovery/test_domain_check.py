@@ -379,6 +379,13 @@ def test_keys_of_hosters_may_have_other_names() -> None:
         assert one(judged(MX, "firma.cz TXT v=spf1 mx -all", via=via), "dkim.selector-unknown").level == "hint"
 
 
+def test_where_the_names_of_a_hoster_s_keys_are_not_known_none_is_looked_for() -> None:
+    key = f"mail._domainkey.firma.cz TXT {dkim()}"
+    finding = one(judged(MX, "firma.cz TXT v=spf1 mx -all", key, via="smtp.websupport.sk"), "dkim.selector-unknown")
+    assert finding.level == "hint" and "cannot be told from outside" in finding.text
+    assert "není známo" in finding.say("cs")
+
+
 # -- DMARC ------------------------------------------------------------------------------------------------------------
 
 

@@ -150,6 +150,9 @@ class Judge:
             self.dkim_passes = False
             yield self._finding("dkim.selector-unknown", "hint", shared=True)
             return
+        if not facts.selectors:
+            yield self._finding("dkim.selector-unknown", "hint", unnamed=True)
+            return
         keys = [dkim.read_key(answer.values, selector) for selector, answer in answers.items() if not answer.unknown]
         key = dkim.best(keys)
         values: dict[str, Any] = {"selector": key.selector, "bits": key.bits}
