@@ -72,9 +72,8 @@ class Judge:
             return
         if spf.unanswered or spf.record is None:
             return
-        missing = self._sender(spf) if self.sender is not None else None
-        found = list(self._spf_doubts(spf, missing.record if missing else None))
-        found += [missing] if missing else []
+        missing = list(self._sender(spf))
+        found = [*self._spf_doubts(spf, missing), *missing]
         if not any(finding.level == "warning" for finding in found):
             values = {"service": None} if self.spf_passes is None else {}
             yield self._finding("spf.ok", "ok", lookups=spf.lookups, **values)
@@ -103,8 +102,10 @@ class Judge:
             return text
         return spf_record.with_include(text, self.sender.facts.include)
 
-    def _spf_doubts(self, spf: Spf, mended: DnsRecord | None) -> Iterator[Finding]:
-        """Judge what else the record says; ``mended`` is the one that is offered already: a domain has one."""
+    def _spf_doubts(self, spf: Spf, missing: list[Finding]) -> Iterator[Finding]:
+        """Judge what the record says but for the sender; where that is ``missing``, the record that is offered has it
+        too: a domain has one.
+        """
         text = spf.texts[0]
         if spf.open:
             self.spf_passes = True
@@ -112,31 +113,32 @@ class Judge:
             closed = self._with_sender(spf_record.without(text, words))
             yield self._finding("spf.allows-all", "warning", self._txt(self.domain, closed), where=", ".join(words))
         elif spf.end in ("", "?"):
-            alone = spf.record is not None and spf.record.redirect is None
-            record = mended or self._txt(self.domain, spf_record.without(text, ()))
-            yield self._finding("spf.open-end", "hint", record if alone else None)
+            record = None
+            if spf.record is not None and spf.record.redirect is None:
+                offered = (finding.record for finding in missing if finding.record)
+                record = next(offered, self._txt(self.domain, spf_record.without(text, ())))
+            yield self._finding("spf.open-end", "hint", record)
         if spf.ptr:
             yield self._finding("spf.ptr", "hint")
 
-    def _sender(self, spf: Spf) -> Finding | None:
+    def _sender(self, spf: Spf) -> Iterator[Finding]:
         """Judge whether the sender's servers are permitted."""
-        assert self.sender is not None
+        if self.sender is None or spf.open:
+            return
         facts = self.sender.facts
-        if spf.open:
-            return None
         self.spf_passes = permits(spf, facts.names, facts.include, self.questions)
         if self.spf_passes is None:
-            return self._finding("spf.sender-unknown", "hint", include=facts.include)
-        if self.spf_passes:
-            return None
-        theirs = follow(facts.include, self.questions.texts(facts.include)[0], self.questions)
-        lookups = spf.lookups + theirs.lookups + 1
-        text = spf.texts[0] if spf.record and spf.record.redirect else spf_record.without(spf.texts[0], ())
-        mended = self._txt(self.domain, spf_record.with_include(text, facts.include))
-        full = lookups > MAX_LOOKUPS
-        return self._finding(
-            "spf.sender-missing", "warning", None if full else mended, include=facts.include, lookups=lookups, full=full
-        )
+            yield self._finding("spf.sender-unknown", "hint", include=facts.include)
+        elif not self.spf_passes:
+            yield self._sender_missing(spf, facts.include)
+
+    def _sender_missing(self, spf: Spf, include: str) -> Finding:
+        theirs = follow(include, self.questions.texts(include)[0], self.questions)
+        values: dict[str, Any] = {"include": include, "lookups": spf.lookups + theirs.lookups + 1}
+        if values["lookups"] > MAX_LOOKUPS:
+            return self._finding("spf.sender-missing", "warning", full=True, **values)
+        mended = spf_record.with_include(spf_record.without(spf.texts[0], ()), include)
+        return self._finding("spf.sender-missing", "warning", self._txt(self.domain, mended), **values)
 
     # -- DKIM ------------------------------------------------------------------------------------------------------
 
