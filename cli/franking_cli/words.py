@@ -32,12 +32,16 @@ def languages() -> tuple[str, ...]:
 
 def asked_language(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the language that somebody asked Franking for: by ``--language``, else by ``FRANKING_LANGUAGE``."""
-    environ = os.environ if environ is None else environ
-    return first_known((option, environ.get("FRANKING_LANGUAGE")), languages())
+    asked = _environ(environ, "FRANKING_LANGUAGE")
+    return first_known((option, asked), languages())
 
 
 def language_of(option: str | None, environ: Mapping[str, str] | None = None) -> str:
     """Return the language to speak: what was asked for, else the locale's, else English."""
-    environ = os.environ if environ is None else environ
-    locale = next((environ[name] for name in _LOCALE if environ.get(name)), None)
+    locale = next(filter(None, (_environ(environ, name) for name in _LOCALE)), None)
     return asked_language(option, environ) or first_known((locale,), languages()) or "en"
+
+
+def _environ(environ: Mapping[str, str] | None, name: str) -> str | None:
+    """Return a variable; ``os.environ`` is nobody's own variable here: it holds secrets, which frames would show."""
+    return (os.environ if environ is None else environ).get(name)

@@ -77,7 +77,7 @@ def connect(
     Nothing is opened, and no file read, until first used: a wrong account shows then (``SettingsError``). ``observer``
     is called in worker threads.
     """
-    secret = veiled(secret)
+    secret, limits = veiled(secret), veiled(limits)
     return AsyncMailer(
         account,
         connections=connections,
@@ -194,7 +194,7 @@ class AsyncMailer:
         limits: str | Path | SharedLimits | None = None,
         limits_required: bool | None = None,
     ) -> None:
-        secret = veiled(secret)
+        secret, limits = veiled(secret), veiled(limits)
         self._window = window
         self._make = partial(
             connect_mailer,

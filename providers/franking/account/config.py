@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from franking.account.account import Account
 from franking.account.environment import absolute, secret_variable, setting_variable
 from franking.account.fields import COMMON_FIELDS, Field, unknown_key
-from franking.errors import Evidence, SettingsError
+from franking.errors import Evidence, SettingsError, discreet
+from franking.redaction import veiled
 from franking.registry import provider as provider_named
 from franking.registry import providers
 from franking.text import suggestion
@@ -171,7 +172,11 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
     Raises ``SettingsError`` with file and line for what is no TOML, and with the nearest known key for an unknown one.
     """
-    environ = os.environ if environ is None else environ
+    with discreet:  # a webhook's address is a secret, and the environment holds others
+        return _load(os.environ if environ is None else environ)
+
+
+def _load(environ: Mapping[str, str]) -> Config:
     path = location(environ)
     try:
         with open(path, "rb") as file:
@@ -215,6 +220,8 @@ def parse(data: bytes, path: str, environ: Mapping[str, str]) -> Config:
     if default is not None and not isinstance(default, str):
         raise SettingsError(f"{path}: default: {default!r} is not the name of an account.", field="default")
     sections = {name: _table(found, name, path) for name in _SECTIONS if name in found}
+    if "webhook" in sections.get("alerts", {}):
+        sections["alerts"] = {**sections["alerts"], "webhook": veiled(sections["alerts"]["webhook"])}
     return Config(path, default, tables, defaults, sections, environ)
 
 

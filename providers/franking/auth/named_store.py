@@ -9,7 +9,8 @@ from franking.account.environment import state_folder
 from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
 from franking.auth.shared_store import SharedStore
-from franking.shared.opening import shared_place
+from franking.errors import discreet
+from franking.shared.opening import Place, shared_place
 
 __all__ = ["named_store"]
 
@@ -23,6 +24,11 @@ def named_store(environ: Mapping[str, str]) -> SharedStore | None:
     place = shared_place(environ)
     if place is None:
         return None
+    with discreet:
+        return _opened(place, environ)
+
+
+def _opened(place: Place, environ: Mapping[str, str]) -> SharedStore:
     key, directory = environ.get("FRANKING_STORE_KEY", ""), Path(state_folder(environ))
     wanted = (place.url.reveal(), place.lease, place.timeout, key, str(directory))
     if wanted not in _OPEN:

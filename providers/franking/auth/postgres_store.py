@@ -15,6 +15,7 @@ from franking.account.environment import state_folder
 from franking.auth import encryption
 from franking.auth.shared_store import SharedStore
 from franking.diagnosis.diagnosis import Hint
+from franking.redaction import Veiled, veiled
 from franking.shared.opening import LEASE, Place, place_of
 from franking.shared.postgres_server import PostgresServer
 
@@ -64,20 +65,19 @@ class PostgresStore(SharedStore):
         cost: encryption.Cost = encryption.COST,
     ) -> None:
         """``directory`` is this machine's state directory, and ``cost`` scrypt's, for a store that is begun."""
-        place = place_of(connect_or_url) if isinstance(connect_or_url, str) else connect_or_url
+        connect_or_url, key = veiled(connect_or_url), veiled(key)
+        place: Any = connect_or_url
+        if isinstance(place, Veiled):
+            place = place_of(place)
         lease = LEASE
         if isinstance(place, Place):
             lease = place.lease
             self.server = PostgresServer(place.url, timeout=place.timeout, table=table)
         else:
             self.server = PostgresServer(place, table=table)
-        super().__init__(
-            _PostgresRows(self.server),
-            passphrase=key or os.environ.get("FRANKING_STORE_KEY"),
-            lease=lease,
-            directory=Path(state_folder(os.environ)) if directory is None else Path(directory),
-            cost=cost,
-        )
+        folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
+        passphrase = veiled(key or os.environ.get("FRANKING_STORE_KEY"))
+        super().__init__(_PostgresRows(self.server), passphrase=passphrase, lease=lease, directory=folder, cost=cost)
 
 
 class _PostgresRows:

@@ -16,6 +16,7 @@ from franking.auth import encryption
 from franking.auth.shared_store import SharedStore
 from franking.diagnosis.diagnosis import Hint
 from franking.errors import SettingsError
+from franking.redaction import Veiled, veiled
 from franking.shared.opening import LEASE, Place, place_of
 from franking.shared.redis_server import RedisServer, Script
 
@@ -84,20 +85,19 @@ class RedisStore(SharedStore):
         cost: encryption.Cost = encryption.COST,
     ) -> None:
         """``directory`` is this machine's state directory, and ``cost`` scrypt's, for a store that is begun."""
-        place = place_of(client_or_url) if isinstance(client_or_url, str) else client_or_url
+        client_or_url, key = veiled(client_or_url), veiled(key)
+        place: Any = client_or_url
+        if isinstance(place, Veiled):
+            place = place_of(place)
         lease = LEASE
         if isinstance(place, Place):
             lease = place.lease
             self.server = RedisServer(place.url, timeout=place.timeout, prefix=prefix)
         else:
             self.server = RedisServer(place, prefix=prefix)
-        super().__init__(
-            _RedisRows(self.server),
-            passphrase=key or os.environ.get("FRANKING_STORE_KEY"),
-            lease=lease,
-            directory=Path(state_folder(os.environ)) if directory is None else Path(directory),
-            cost=cost,
-        )
+        folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
+        passphrase = veiled(key or os.environ.get("FRANKING_STORE_KEY"))
+        super().__init__(_RedisRows(self.server), passphrase=passphrase, lease=lease, directory=folder, cost=cost)
 
 
 class _RedisRows:

@@ -26,8 +26,8 @@ from franking.atomic import held
 from franking.auth import encryption
 from franking.auth.unsaved import Unsaved
 from franking.diagnosis.diagnosis import Hint
-from franking.errors import Evidence, FrankingError, LockLost, SendError, SettingsError
-from franking.redaction import Veiled
+from franking.errors import Evidence, FrankingError, LockLost, SendError, SettingsError, discreet
+from franking.redaction import Veiled, veiled
 from franking.shared.lease import Lease, new_owner, steady
 from franking.text import json_object
 
@@ -88,13 +88,14 @@ class SharedStore:
         self,
         rows: Rows,
         *,
-        passphrase: str | None,
+        passphrase: str | Veiled[str] | None,
         lease: float,
         directory: Path,
         cost: encryption.Cost = encryption.COST,
     ) -> None:
         """``directory`` is where on this machine lies what could not be saved."""
-        if not passphrase:
+        passphrase = veiled(passphrase)
+        if not isinstance(passphrase, Veiled) or not passphrase:
             raise SettingsError(
                 "What lies in a shared store is always encrypted, and FRANKING_STORE_KEY is not set; set it to a long "
                 "random text, the same on every machine, and keep that safe.",
@@ -102,9 +103,10 @@ class SharedStore:
                 field="FRANKING_STORE_KEY",
                 evidence=Evidence("store", reason="no-shared-key"),
             )
-        encryption.check_passphrase(passphrase)
+        with discreet:
+            encryption.check_passphrase(passphrase.reveal())
         self.rows, self.lease = rows, lease
-        self._passphrase = Veiled(passphrase)
+        self._passphrase = passphrase
         self._cost = cost
         self._check: Mapping[str, Any] | None = None
         self._held: dict[tuple[int, str], _Holding] = {}

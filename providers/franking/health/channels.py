@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -14,15 +13,14 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from franking.account.config import load
 from franking.account.environment import secret_names
 from franking.diagnosis import texts
 from franking.errors import FrankingError, SendError, SettingsError
+from franking.health import webhook
 from franking.health.change import Change, payload
 from franking.message.message import Message
-from franking.net import tls
 from franking.sending.mailer import Mailer
 
 if TYPE_CHECKING:
@@ -89,61 +87,9 @@ def _end(started: subprocess.Popen[bytes]) -> None:
 
 
 def _post(settings: AlertSettings, changes: Sequence[Change], language: str) -> None:
-    """Post changes. No redirect is followed: only a 2xx has arrived."""
     assert settings.webhook is not None
-    parts = urlsplit(settings.webhook.reveal())
     body = json.dumps(_form(settings.webhook_form, changes, language)).encode()
-    host = parts.hostname or ""
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        context = tls.context(settings.ca_file)
-        connection = http.client.HTTPSConnection(host, parts.port, timeout=WEBHOOK_SECONDS, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=WEBHOOK_SECONDS)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"Content-Type": "application/json", "User-Agent": "franking", "Connection": "close"}
-    failed = None
-    try:
-        with Deadline(connection, WEBHOOK_SECONDS):
-            connection.request("POST", path, body, headers)
-            status = connection.getresponse().status
-        if not 200 <= status < 300:
-            failed = SendError(f"The webhook answered with HTTP {status}.")
-    except (OSError, http.client.HTTPException, ValueError) as problem:
-        failed = SendError(f"The webhook could not be reached ({_reason(problem)}).")
-    finally:
-        connection.close()
-    if failed is not None:  # out here, because a caught error may hold the address
-        raise failed
-
-
-def _reason(problem: Exception) -> str:
-    if isinstance(problem, TimeoutError):
-        return "it did not answer in time"
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    return type(problem).__name__
-
-
-class Deadline:
-    """Break a connection off when its time is over: one that drips would last for ever."""
-
-    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
-        import threading
-
-        self._connection = connection
-        self._timer = threading.Timer(seconds, self._break_off)
-        self._timer.daemon = True
-
-    def _break_off(self) -> None:
-        with suppress(OSError, AttributeError):
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *ended: object) -> None:
-        self._timer.cancel()
+    webhook.post(settings.webhook, body, ca_file=settings.ca_file, seconds=WEBHOOK_SECONDS)
 
 
 def _form(form: str, changes: Sequence[Change], language: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from franking.account.config import Config, load
 from franking.atomic import locked, make_private
 from franking.auth.store import open_store, state_directory
-from franking.errors import Evidence, SettingsError
+from franking.errors import Evidence, SettingsError, discreet
 from franking.health.accounts import Look, look_at
 from franking.health.alerts import Told
 from franking.health.finding import Entry, Finding, worst
@@ -73,7 +73,18 @@ def look(
     A mailbox is asked once in 24 hours, with ``verify`` now. ``tell``: what changed is told as ``[alerts]`` says, in
     ``language``. Raises ``SettingsError`` for an unknown account, for settings without any, and for wrong ``[alerts]``.
     """
-    environ = os.environ if environ is None else environ
+    with discreet:  # passwords are tried, and a webhook's address is a secret
+        return _look(names, verify, tell, language, clock, os.environ if environ is None else environ)
+
+
+def _look(
+    names: Sequence[str],
+    verify: bool,
+    tell: bool,
+    language: str,
+    clock: Callable[[], float],
+    environ: Mapping[str, str],
+) -> Health:
     config = load(environ)
     wanted = _wanted(names, config)
     alerts = read_settings(config) if tell or "alerts" in config.sections else None

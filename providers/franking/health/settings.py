@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from franking.account.fields import Field, unknown_key
-from franking.errors import SettingsError
+from franking.errors import SettingsError, discreet
 from franking.message.address import Address
-from franking.redaction import Veiled
+from franking.redaction import Veiled, revealed, veiled
 
 if TYPE_CHECKING:
     from franking.account.config import Config
@@ -58,12 +58,14 @@ def read_settings(config: Config) -> AlertSettings:
             continue
         if key not in fields:
             raise SettingsError(unknown_key(key, "[alerts]", [*fields, "command"]), field=key)
-        if not (key == "webhook" and not isinstance(value, str)):
+        if key != "webhook":
             found[key] = fields[key].read(value)
     if (ca_file := found["ca_file"]) is not None:
         found["ca_file"] = os.path.join(os.path.dirname(config.location), ca_file)  # noqa: PTH118, PTH120
     if "webhook" in table:
-        found["webhook"] = Veiled(_checked(table["webhook"]))
+        with discreet:
+            _check_address(revealed(table["webhook"]))
+        found["webhook"] = veiled(table["webhook"])
     settings = AlertSettings(command=command, **found)
     _check_mail(settings, config)
     if not settings.channels:
@@ -83,8 +85,8 @@ def _command(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _checked(url: Any) -> str:
-    """Return a webhook's address. It is a secret: no error repeats it."""
+def _check_address(url: Any) -> None:
+    """Raise ``SettingsError`` for what is no webhook's address. It is a secret: no error repeats it."""
     try:
         parts = urlsplit(url) if isinstance(url, str) and url.isprintable() and " " not in url else None
         _ = parts and parts.port
@@ -98,7 +100,6 @@ def _checked(url: Any) -> str:
             "take https://.",
             field="webhook",
         )
-    return str(url)
 
 
 def _is_loopback(host: str) -> bool:

@@ -56,7 +56,7 @@ def connect(
     ``limits_required=False`` sending goes on while that is away. Raises ``SettingsError`` for an unknown account or
     wrong settings.
     """
-    secret = veiled(secret)
+    secret, limits = veiled(secret), veiled(limits)
     with explained():
         where = None
         if (limits, limits_required) != (None, None):

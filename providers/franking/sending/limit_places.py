@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from franking.provider import RouteFacts
+    from franking.redaction import Veiled
 
 __all__ = ["LoneLimits", "Room", "SharedLimits", "Slot", "Where"]
 
@@ -53,7 +54,7 @@ class Where:
     that is away and not ``required``, sending goes on without it; None: required where others were meant to share it.
     """
 
-    place: str | Path | SharedLimits | None = None
+    place: str | Veiled[str] | Path | SharedLimits | None = None
     required: bool | None = None
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from franking.redaction import veiled
 from franking.sending.counts import Turn
 from franking.sending.journal import KEPT_SECONDS, LEASE_SECONDS, Answer, Claim, with_room
 from franking.sending.postgres_limits import NOW, PostgresLimits
@@ -73,6 +74,7 @@ class PostgresJournal:
         lease: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        server = veiled(server)
         self.server = server if isinstance(server, PostgresServer) else PostgresServer(server)
         self.lease, self._clock = lease, clock
         self._purged = clock()

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from franking.redaction import veiled
 from franking.sending.afterwards import afterwards
 from franking.sending.counts import DAY, MINUTE, QUARTER, Turn, window_of
 from franking.sending.slots import SLOT_SECONDS, LeasedSlot
@@ -104,6 +105,7 @@ class PostgresLimits:
         *,
         lease: float = SLOT_SECONDS,
     ) -> None:
+        server = veiled(server)
         self.server = server if isinstance(server, PostgresServer) else PostgresServer(server)
         self.lease = lease
 

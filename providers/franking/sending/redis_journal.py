@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from franking.redaction import veiled
 from franking.sending.counts import Turn
 from franking.sending.journal import KEPT_SECONDS, LEASE_SECONDS, Answer, Claim, with_room
 from franking.sending.redis_limits import RedisLimits
@@ -68,6 +69,7 @@ class RedisJournal:
     """Keep a journal in Redis. Safe to share between threads; a forked child opens connections of its own."""
 
     def __init__(self, server: RedisServer | redis.Redis | str, *, lease: float = LEASE_SECONDS) -> None:
+        server = veiled(server)
         self.server = server if isinstance(server, RedisServer) else RedisServer(server)
         self.lease = lease
 

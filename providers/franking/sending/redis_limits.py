@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from franking.redaction import veiled
 from franking.sending.afterwards import afterwards
 from franking.sending.counts import Turn, window_of
 from franking.sending.slots import SLOT_SECONDS, LeasedSlot
@@ -136,6 +137,7 @@ class RedisLimits:
     """Keep limits in Redis. Safe to share between threads; a forked child opens connections of its own."""
 
     def __init__(self, server: RedisServer | redis.Redis | str, *, lease: float = SLOT_SECONDS) -> None:
+        server = veiled(server)
         self.server = server if isinstance(server, RedisServer) else RedisServer(server)
         self.lease = lease
 

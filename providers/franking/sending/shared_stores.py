@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from franking.auth.store import state_directory
+from franking.redaction import Veiled, veiled
 from franking.shared.opening import Place, place_of, server_at, shared_place
 from franking.shared.redis_server import RedisServer
 
@@ -39,22 +40,28 @@ def open_journal(environ: Mapping[str, str] | None = None, *, lease: float = LEA
     return PostgresJournal(server, lease=lease)
 
 
-def limits_at(where: str | Path | SharedLimits | None, environ: Mapping[str, str]) -> SharedLimits:
+def limits_at(where: str | Veiled[str] | Path | SharedLimits | None, environ: Mapping[str, str]) -> SharedLimits:
     """Return the place where limits are kept: the one that is given, or at that address, or in that directory; None is
     the shared store, and where there is none the state directory. Raises ``SettingsError``.
     """
-    place = shared_place(environ) if where is None else None
-    if isinstance(where, str) and "://" in where:
-        place = place_of(where)
+    chosen: Any = veiled(where)
+    where = None
+    place = shared_place(environ) if chosen is None else None
+    if isinstance(chosen, Veiled):
+        if "://" in chosen.reveal():
+            place = place_of(chosen)
+        else:
+            chosen = Path(chosen.reveal())
     if place is not None:
         return _limits_in(place)
-    if where is None:
-        where = state_directory(environ) / "limits"
-    if isinstance(where, str | Path):
+    if chosen is None:
+        chosen = state_directory(environ) / "limits"
+    if isinstance(chosen, Path):
         from franking.sending.limit_files import FileLimits
 
-        return FileLimits(Path(where))
-    return where
+        return FileLimits(chosen)
+    found: SharedLimits = chosen
+    return found
 
 
 def _limits_in(place: Place) -> SharedLimits:

@@ -1,22 +1,23 @@
 """What it means when a shared server fails: every failure of Redis and PostgreSQL becomes one of these errors.
 
 Two kinds: the server cannot do it now (a temporary ``SendError``), or somebody has to mend a setting
-(``SettingsError``). No library's exception comes out of here, nor its frames, which hold the server's password.
+(``SettingsError``). No library's exception comes out of here, nor its frames, which hold the server's password; where
+the server's or the library's words repeat it, ``hidden`` takes it out.
 """
 
 from __future__ import annotations
 
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
-from franking.redaction import redacted
+from franking.redaction import Redactor, redacted
 
 __all__ = ["away", "busy", "extra_missing", "loopback", "may_have_happened", "misfit", "no_table", "refused"]
 
 
-def away(server: str, why: str, *, step: str, unknown: bool) -> SendError:
+def away(server: str, why: str, *, step: str, unknown: bool, hidden: Redactor | None = None) -> SendError:
     """Return the error of a server that cannot be reached or does not answer; ``unknown`` where what was asked for had
     left and may have been done.
     """
-    why = redacted(why)
+    why = redacted(why, hidden)
     return SendError(
         f"The shared store {server} cannot be reached: {why}; try again.",
         step=step,
@@ -25,9 +26,9 @@ def away(server: str, why: str, *, step: str, unknown: bool) -> SendError:
     )
 
 
-def busy(server: str, words: str, *, step: str) -> SendError:
+def busy(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SendError:
     """Return the error of a server that answered, and surely did nothing: it starts, is full, or is another's copy."""
-    words = redacted(words)
+    words = redacted(words, hidden)
     return SendError(
         f"The shared store {server} cannot do it now: {words}; try again.",
         step=step,
@@ -36,9 +37,9 @@ def busy(server: str, words: str, *, step: str) -> SendError:
     )
 
 
-def refused(server: str, words: str, *, step: str) -> SettingsError:
+def refused(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
     """Return the error of a server that does not let us in, or not do this."""
-    words = redacted(words)
+    words = redacted(words, hidden)
     return SettingsError(
         f"The shared store {server} refuses this: {words}. See that FRANKING_STORE names the right server, user and "
         "password.",
@@ -48,9 +49,9 @@ def refused(server: str, words: str, *, step: str) -> SettingsError:
     )
 
 
-def no_table(server: str, words: str, *, step: str) -> SettingsError:
+def no_table(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
     """Return the error of a database without our tables, or with those of an older Franking."""
-    words = redacted(words)
+    words = redacted(words, hidden)
     return SettingsError(
         f"The shared store {server} has no tables of Franking's yet ({words}); run: franking store init",
         step=step,
@@ -60,9 +61,9 @@ def no_table(server: str, words: str, *, step: str) -> SettingsError:
     )
 
 
-def misfit(why: str, *, step: str, server: str = "") -> SettingsError:
+def misfit(why: str, *, step: str, server: str = "", hidden: Redactor | None = None) -> SettingsError:
     """Return the error of an address or a certificate that cannot be used as it stands."""
-    why = redacted(why)
+    why = redacted(why, hidden)
     return SettingsError(
         f"FRANKING_STORE: {why}.",
         step=step,

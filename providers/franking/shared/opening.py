@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from franking.errors import SettingsError
-from franking.redaction import Veiled
-from franking.shared import failures
+from franking.errors import SettingsError, discreet
+from franking.redaction import Veiled, veiled
+from franking.shared import address, failures
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer
 
@@ -50,6 +50,11 @@ def shared_place(environ: Mapping[str, str]) -> Place | None:
     """Return the shared store that the environment names; None where it names none. Raises ``SettingsError`` for an
     address that is none, or a file that cannot be read.
     """
+    with discreet:
+        return _named(environ)
+
+
+def _named(environ: Mapping[str, str]) -> Place | None:
     text = environ.get("FRANKING_STORE", "").strip()
     path = environ.get("FRANKING_STORE_FILE", "").strip()
     if not text and path:
@@ -59,12 +64,17 @@ def shared_place(environ: Mapping[str, str]) -> Place | None:
     return place_of(text) if "://" in text else None
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str | Veiled[str]) -> Place:
     """Take an address apart. Raises ``SettingsError`` for one that is none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise failures.misfit("the address cannot be read", step="settings") from None
+    url = veiled(url)
+    assert isinstance(url, Veiled)
+    with discreet:
+        return _taken_apart(url.reveal())
+
+
+def _taken_apart(url: str) -> Place:
+    address.check(url, step="settings")
+    parts = urlsplit(url)
     if parts.scheme not in _KINDS:
         known = "redis://, rediss://, postgresql://"
         raise failures.misfit(f"{parts.scheme}:// is no store that is known; there are {known}", step="settings")
@@ -76,11 +86,16 @@ def place_of(url: str) -> Place:
 
 def server_at(place: Place) -> SharedServer:
     """Return the server of a place, the same one for all of this process that ask for it."""
-    address = (place.url.reveal(), place.timeout)
-    if address not in _SERVERS:
-        kind = _KINDS[urlsplit(address[0]).scheme]
-        _SERVERS.setdefault(address, kind(place.url, timeout=place.timeout))
-    return _SERVERS[address]
+    with discreet:
+        return _server_at(place)
+
+
+def _server_at(place: Place) -> SharedServer:
+    wanted = (place.url.reveal(), place.timeout)
+    if wanted not in _SERVERS:
+        kind = _KINDS[urlsplit(wanted[0]).scheme]
+        _SERVERS.setdefault(wanted, kind(place.url, timeout=place.timeout))
+    return _SERVERS[wanted]
 
 
 _SERVERS: dict[tuple[str, float], SharedServer] = {}

@@ -29,8 +29,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from franking.errors import FrankingError, discreet
 from franking.net.deadline import within
-from franking.redaction import Veiled
-from franking.shared import failures
+from franking.redaction import Redactor, Veiled, veiled
+from franking.shared import address, failures
+from franking.shared.reaching import first_to_answer
 from franking.shared.tables import check_name, statements
 
 if TYPE_CHECKING:
@@ -83,29 +84,26 @@ class PostgresServer:
         table: str = "franking",
         step: str = "secret",
     ) -> None:
+        connect_or_url = given = veiled(connect_or_url)
         check_name(table, step=step)
         self.timeout, self.table, self.step = timeout, table, step
         self._connect: Callable[[], Any] | None = None
         self._url: Veiled[str] | None = None
-        if isinstance(connect_or_url, str | Veiled):
-            url = connect_or_url if isinstance(connect_or_url, Veiled) else Veiled(connect_or_url)
-            self._url = Veiled(_translated(url.reveal()))
+        self.where, self._hidden = "PostgreSQL", Redactor()
+        if not isinstance(given, Veiled):
+            self._connect = given
         else:
-            self._connect = connect_or_url
+            with discreet:
+                address.check(given.reveal(), step=step)
+                self._url = Veiled(_translated(given.reveal()))
+                self.where = address.shown(given.reveal())
+                self._hidden = address.secrets_of(given.reveal())
         self._idle: deque[_Open] = deque()
         weakref.finalize(self, _close, self._idle)
         self._protected: bool | None = None
 
     def __repr__(self) -> str:
         return f"PostgresServer({self.where!r}, {self.table!r})"
-
-    @property
-    def where(self) -> str:
-        """Return the server's address without its password."""
-        if self._url is None:
-            return "PostgreSQL"
-        parts = urlsplit(self._url.reveal())
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def protected(self) -> bool:
@@ -163,7 +161,7 @@ class PostgresServer:
             pgconn.exit_pipeline_mode()
             return results
         except (psycopg.Error, OSError) as problem:
-            error = failures.away(self.where, _said(problem), step=self.step, unknown=True)
+            error = failures.away(self.where, _said(problem), step=self.step, unknown=True, hidden=self._hidden)
         raise error  # out here, where the library's own error is not its context
 
     def _answers(self, pgconn: Any, until: float) -> list[Any]:
@@ -217,7 +215,7 @@ class PostgresServer:
             self._protected = bool(connection.pgconn.ssl_in_use) or failures.loopback(connection.info.host)
             return _Open(connection)
         except psycopg.ProgrammingError as problem:  # an address that libpq cannot read
-            error = failures.misfit(_said(problem), step=self.step, server=self.where)
+            error = failures.misfit(_said(problem), step=self.step, server=self.where, hidden=self._hidden)
         except (psycopg.Error, OSError) as problem:
             error = self._not_open(problem)
         raise error
@@ -233,11 +231,24 @@ class PostgresServer:
         assert self._url is not None
         return psycopg.connect(
             self._url.reveal(),
+            **self._place(),
             autocommit=True,
             connect_timeout=max(2, math.ceil(self.timeout)),
             client_encoding="utf8",
             application_name="franking",
         )
+
+    def _place(self) -> dict[str, Any]:
+        """Return the address that answers first, where a name has several: libpq would give its time to each."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        assert self._url is not None
+        known = conninfo_to_dict(self._url.reveal())
+        host, port = str(known.get("host") or ""), str(known.get("port") or "5432")
+        if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in known or not port.isdigit():
+            return {}
+        there, port_there = first_to_answer(host, int(port), self.timeout)
+        return {"hostaddr": there, "port": port_there}
 
     # -- what an error means -----------------------------------------------------------------------------------------
 
@@ -245,18 +256,19 @@ class PostgresServer:
         code = _code(result)
         words = " ".join(result.error_message.decode("utf-8", "replace").split())
         if code.startswith(_BUSY):
-            return failures.busy(self.where, words, step=self.step)
+            return failures.busy(self.where, words, step=self.step, hidden=self._hidden)
         if code in _NO_TABLE:
-            return failures.no_table(self.where, words, step=self.step)
-        return failures.refused(self.where, words, step=self.step)
+            return failures.no_table(self.where, words, step=self.step, hidden=self._hidden)
+        return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
 
     def _not_open(self, problem: Exception) -> FrankingError:
         words = _said(problem)
         if _UNTRUSTED.search(words):
-            return failures.misfit(f"{self.where}: {words}", step=self.step, server=self.where)
+            why = f"{self.where}: {words}"
+            return failures.misfit(why, step=self.step, server=self.where, hidden=self._hidden)
         if _REFUSED.search(words):
-            return failures.refused(self.where, words, step=self.step)
-        return failures.away(self.where, words, step=self.step, unknown=False)
+            return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
+        return failures.away(self.where, words, step=self.step, unknown=False, hidden=self._hidden)
 
 
 class _Open:

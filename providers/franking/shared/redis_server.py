@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from franking.errors import FrankingError, discreet
 from franking.net.deadline import within
-from franking.redaction import Veiled
-from franking.shared import failures
+from franking.redaction import Redactor, Veiled, veiled
+from franking.shared import address, failures
+from franking.shared.reaching import reached
 
 if TYPE_CHECKING:
     import redis
@@ -98,14 +100,17 @@ class RedisServer:
         prefix: str = "franking:",
         step: str = "secret",
     ) -> None:
+        client_or_url = veiled(client_or_url)
         self.timeout, self.prefix, self.step = timeout, prefix, step
         self._client: Any = None
         self._url: Veiled[str] | None = None
-        if isinstance(client_or_url, str | Veiled):
-            self._url = client_or_url if isinstance(client_or_url, Veiled) else Veiled(client_or_url)
-            self._options = self._checked()
-        else:
-            self._client = client_or_url
+        with discreet:
+            if isinstance(client_or_url, Veiled):
+                self._url = client_or_url
+                self._options = self._checked()
+            else:
+                self._client = client_or_url
+            self.where, self._hidden = self._shown(), self._secrets()
         self._idle: deque[_Open] = deque()
         weakref.finalize(self, _close, self._idle)
 
@@ -113,23 +118,14 @@ class RedisServer:
         return f"RedisServer({self.where!r})"
 
     @property
-    def where(self) -> str:
-        """Return the server's address without its password."""
-        if self._url is None:
-            known = self._client.connection_pool.connection_kwargs
-            return str(known.get("path") or f"redis://{known.get('host', 'localhost')}:{known.get('port', 6379)}")
-        parts = urlsplit(self._url.reveal())
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-    @property
     def protected(self) -> bool:
         """Return whether nobody on the way can listen: TLS, or a server on this machine."""
         if self._url is not None:
-            parts = urlsplit(self._url.reveal())
+            parts = urlsplit(self.where)
             return parts.scheme == "rediss" or failures.loopback(parts.hostname or "")
         pool = self._client.connection_pool
-        known = pool.connection_kwargs
-        return "SSL" in pool.connection_class.__name__ or failures.loopback(str(known.get("host", "")))
+        host = pool.connection_kwargs.get("host", "")
+        return "SSL" in pool.connection_class.__name__ or failures.loopback(str(host))
 
     def name(self, *parts: str) -> str:
         """Return the name of a key: the prefix and the parts."""
@@ -166,6 +162,21 @@ class RedisServer:
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
         _close(self._idle)
+
+    # -- its address -------------------------------------------------------------------------------------------------
+
+    def _shown(self) -> str:
+        if self._url is not None:
+            return address.shown(self._url.reveal())
+        known = self._client.connection_pool.connection_kwargs
+        return str(known.get("path") or f"redis://{known.get('host', 'localhost')}:{known.get('port', 6379)}")
+
+    def _secrets(self) -> Redactor:
+        """Return what takes the password out of what is said: an old server repeats the whole of a command."""
+        if self._url is not None:
+            return address.secrets_of(self._url.reveal())
+        password = self._client.connection_pool.connection_kwargs.get("password")
+        return Redactor([password] if isinstance(password, str) and password else [])
 
     # -- one connection ----------------------------------------------------------------------------------------------
 
@@ -211,13 +222,13 @@ class RedisServer:
             raise failures.extra_missing("redis", "redis", step=self.step) from None
         try:
             connection = self._made()
-            # a name server knows no time-out of ours
+            # the login has its time too
             within(self.timeout + 1, connection.connect, name="franking-redis")
             return _Open(connection)
         except (redis.exceptions.RedisError, OSError) as problem:
             error = self._lost(problem, unknown=False)
         except (TypeError, ValueError) as problem:
-            error = failures.misfit(str(problem), step=self.step, server=self.where)
+            error = failures.misfit(str(problem), step=self.step, server=self.where, hidden=self._hidden)
         raise error
 
     def _made(self) -> Any:
@@ -225,18 +236,25 @@ class RedisServer:
         from redis.connection import Connection, SSLConnection
         from redis.retry import Retry
 
+        class Racing(Connection):  # all addresses of a name together get the time that redis-py gives to each
+            def _connect(self) -> socket.socket:
+                return reached(self.host, int(self.port), self.socket_connect_timeout or TIMEOUT)
+
+        class RacingWithTLS(SSLConnection, Racing):
+            pass
+
         kind: Any
         if self._url is None:
             pool = self._client.connection_pool
             kind = pool.connection_class
             known = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_POOLS)}
         else:
-            kind, known = Connection, dict(self._options)
+            kind, known = Racing, dict(self._options)
             parts = urlsplit(self._url.reveal())
             known |= {"host": parts.hostname or "localhost", "port": parts.port or 6379}
             known |= {name: unquote(text) for name in ("username", "password") if (text := getattr(parts, name))}
             if parts.scheme == "rediss":
-                kind = SSLConnection
+                kind = RacingWithTLS
                 known["ssl_check_hostname"] = True  # not redis-py's default in all versions
         known |= {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout, "health_check_interval": 0}
         known |= {"decode_responses": True, "encoding": "utf-8", "protocol": 2}
@@ -246,6 +264,7 @@ class RedisServer:
     def _checked(self) -> dict[str, Any]:
         """Return the options of the address under redis-py's names."""
         assert self._url is not None
+        address.check(self._url.reveal(), step=self.step)
         parts = urlsplit(self._url.reveal())
         options: dict[str, Any] = {}
         try:
@@ -271,19 +290,20 @@ class RedisServer:
             return answer
         words = _said(answer)
         if _BUSY.search(words):
-            raise failures.busy(self.where, words, step=self.step)
-        raise failures.refused(self.where, words, step=self.step)
+            raise failures.busy(self.where, words, step=self.step, hidden=self._hidden)
+        raise failures.refused(self.where, words, step=self.step, hidden=self._hidden)
 
     def _lost(self, problem: Exception, *, unknown: bool) -> FrankingError:
         """Return the error of a connection that did not come about or that has ended; the server may have said why."""
         words = _said(problem)
         if _REFUSED.search(words):
-            return failures.refused(self.where, words, step=self.step)
+            return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
         if _BUSY.search(words):
-            return failures.busy(self.where, words, step=self.step)
+            return failures.busy(self.where, words, step=self.step, hidden=self._hidden)
         if "CERTIFICATE_VERIFY_FAILED" in words:
-            return failures.misfit(f"{self.where}: {words}", step=self.step, server=self.where)
-        return failures.away(self.where, words, step=self.step, unknown=unknown)
+            why = f"{self.where}: {words}"
+            return failures.misfit(why, step=self.step, server=self.where, hidden=self._hidden)
+        return failures.away(self.where, words, step=self.step, unknown=unknown, hidden=self._hidden)
 
 
 class _Open:
