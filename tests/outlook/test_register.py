@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tree_sitter
-import tree_sitter_powershell
 
 import franking
 from franking.errors import SettingsError
@@ -24,6 +22,8 @@ from franking.outlook import facts
 from franking.outlook.register import errands, look, script
 from franking.registry import provider
 from franking.sending.explain import explain
+from outlook import powershell
+from outlook.fake_modules import TENANT, Modules
 from servers.microsoft import CLIENT, Microsoft
 from servers.web import Reply
 
@@ -182,24 +182,79 @@ def test_no_place_is_left_open_and_no_policy_is_used(case: str, kind: str) -> No
 
 @every_account
 def test_powershell_can_read_it(case: str) -> None:
-    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
     text = script(ACCOUNTS[case], "powershell")
-    assert not parser.parse(text.encode()).root_node.has_error
-    assert parser.parse(text.replace("}", "", 1).encode()).root_node.has_error, "this can fail"
+    assert not powershell.parsed(text).has_error
+    assert powershell.parsed(text.replace("}", "", 1)).has_error, "this can fail"
 
 
 @every_account
-def test_what_powershell_makes_it_looks_for_first(case: str) -> None:
-    text = script(ACCOUNTS[case], "powershell")
-    for noun in (
-        "MgApplication",
-        "MgServicePrincipal",
-        "ServicePrincipal",
-        "ManagementScope",
-        "ManagementRoleAssignment",
-    ):
-        if f"New-{noun} " in text:
-            assert text.index(f"Get-{noun} ") < text.index(f"New-{noun} "), noun
+def test_the_script_for_powershell_run_twice_registers_once(case: str) -> None:
+    text, modules = script(ACCOUNTS[case], "powershell"), Modules()
+    first = powershell.run(text, modules.commands)
+    made = list(modules.log)
+    second = powershell.run(text, modules.commands)
+    again = modules.log[len(made) :]
+    assert not [command for command in again if command.startswith(("New-", "Add-"))], "the second time makes nothing"
+    (app,) = modules.apps
+    (principal,) = modules.principals
+    daemon = case.startswith("daemon")
+    assert app["SignInAudience"] == ("AzureADandPersonalMicrosoftAccount" if case == "people" else "AzureADMyOrg")
+    assert app["IsFallbackPublicClient"] is not daemon
+    assert app["PublicClient"]["RedirectUris"] == ([] if daemon else ["http://localhost"])
+    allowed = [one for resource in app["RequiredResourceAccess"] for one in resource["ResourceAccess"]]
+    assert len(allowed) == {"people": 1, "a company": 2, "large": 2}.get(case, 0)
+    assert f"client_id = {app['AppId']}" in first and f"tenant = {'common' if case == 'people' else TENANT}" in second
+    consents = [line for line in first if "/adminconsent?" in line]
+    assert len(consents) == (case == "large"), "only what people may not allow themselves"
+    secret = "client_secret = canary-secret"
+    assert (first.count(secret), second.count(secret)) == (int(daemon), 0)
+    assert principal["AppId"] == app["AppId"]
+    if not daemon:
+        assert modules.exchange == [], "Exchange is not even asked"
+        return
+    (scope,) = modules.scopes
+    assert scope["RecipientRestrictionFilter"] == "PrimarySmtpAddress -eq 'reports@contoso.com'"
+    (assignment,) = modules.assignments
+    right = "SMTP.SendAsApp" if case.endswith("smtp") else "Mail.Send"
+    assert (assignment["Role"], assignment["App"]) == (f"Application {right}", app["AppId"])
+    assert assignment["CustomResourceScope"] == scope["Name"]
+
+
+def test_the_script_for_powershell_sets_right_what_somebody_changed() -> None:
+    text, modules = script(ACCOUNTS["a company"], "powershell"), Modules()
+    powershell.run(text, modules.commands)
+    right = dict(modules.apps[0])
+    modules.apps[0] |= {"SignInAudience": "AzureADMultipleOrgs", "PublicClient": {"RedirectUris": []}}
+    powershell.run(text, modules.commands)
+    assert modules.apps == [right]
+
+
+def test_the_script_for_powershell_warns_of_what_entra_grants() -> None:
+    text, modules = script(ACCOUNTS["daemon"], "powershell"), Modules()
+    assert not [line for line in powershell.run(text, modules.commands) if line.startswith("WARNING")]
+    modules.granted = ["Mail.Send"]
+    (warning,) = [line for line in powershell.run(text, modules.commands) if line.startswith("WARNING")]
+    assert "for every mailbox" in warning
+
+
+def test_the_script_for_powershell_leaves_what_it_cannot_tell_apart() -> None:
+    text, modules = script(account(), "powershell"), Modules()
+    modules.apps = [{"Id": name, "AppId": name, "DisplayName": "Franking"} for name in ("one", "two")]
+    with pytest.raises(powershell.Failed, match="several apps"):
+        powershell.run(text, modules.commands)
+    assert modules.log == []
+
+
+def test_names_that_exchange_would_find_too_long_are_cut() -> None:
+    long, name = "accounting.department@a-subsidiary-of.contoso.com", "N" * 60
+    modules = Modules()
+    for mailbox in (long, f"x{long}"):
+        daemon = account(mailbox, app_only=True, tenant="contoso.com", large_attachments=True)
+        text = script(daemon, "powershell", name=name)
+        powershell.run(text, modules.commands)
+        powershell.run(text, modules.commands)
+    assert len(modules.scopes) == 2, "each mailbox has its own"
+    assert len(modules.assignments) == 4
 
 
 @pytest.mark.parametrize("name", ["a'b", "$(x)", "", "x" * 61, 'a"b', "ä"])

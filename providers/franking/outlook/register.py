@@ -7,6 +7,7 @@ What is right depends on the account that the application is for: its address (a
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shlex
@@ -189,7 +190,7 @@ def _values(account: Account, name: str, ending: str) -> Mapping[str, str]:
         raise SettingsError(
             f"from: {mailbox!r} cannot stand in a script; use the mailbox's ASCII address.", field="from"
         )
-    scope = f"{name} {mailbox}"
+    scope = _scope(name, mailbox)
     purpose, modules, public, redirect = "people send mail as themselves", "nothing else.", "true", _REDIRECT
     if account.app_only:
         purpose = f"a program sends mail from {mailbox}, and from no other mailbox"
@@ -223,6 +224,17 @@ def _values(account: Account, name: str, ending: str) -> Mapping[str, str]:
         "ROLES": separator.join(quote(role) for role in _roles(account)),
         "ASSIGNMENTS": assignments,
     }
+
+
+def _scope(name: str, mailbox: str) -> str:
+    """Return what the mailbox's scope is called in Exchange: a name there has at most 64 characters, and that of the
+    assignment holds a role, a comma and a blank besides.
+    """
+    whole, most = f"{name} {mailbox}", 64 - len("Application Mail.ReadWrite, ")
+    if len(whole) <= most:
+        return whole
+    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: most - 9]} {mark}"
 
 
 def _roles(account: Account) -> list[str]:
