@@ -129,6 +129,19 @@ def test_it_serves_and_tells(json_output: bool) -> None:
         assert "refused at mail" in done.err
 
 
+def test_what_it_prints_for_people_is_czech_too() -> None:
+    port = free_port()
+    with SmtpServer() as server:
+        save(server.port)
+        flags = ("--listen", f"127.0.0.1:{port}", "--wait", "10", "--language", "cs")
+        with running(*flags) as ended, connect(port) as client:
+            said(client, "shop@example.cz", ["a@b.cz", "c@b.cz", "d@b.cz", "e@b.cz"], MESSAGE)
+    first, second = ended[0].out.splitlines()
+    assert first == f"listening  127.0.0.1:{port}  bez šifrování"
+    assert second.startswith("přijato  127.0.0.1  shop@example.cz  a@b.cz, c@b.cz, d@b.cz a další: 1  250 2.0.0 ")
+    assert "Vyplňte v\u00a0programu nebo zařízení:" in ended[0].err
+
+
 def test_wrong_settings_end_with_2() -> None:
     save(25)
     for flags, words in (

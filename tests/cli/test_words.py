@@ -145,7 +145,7 @@ def test_numbers_have_their_forms(hours: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("send-test", "--tp", "x"), "Taková volba není: --tp"),
+        (("send-test", "--tp", "x"), "Neznámá volba: --tp"),
         (("send-test",), "Chybná hodnota volby --to: uveďte, kam má zkušební zpráva přijít"),
         (("send-test", "--to", "x"), "to: Adresa 'x' nemá @."),
         (("accounts", "show", "nobody"), "Účet 'nobody' v"),

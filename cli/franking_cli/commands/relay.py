@@ -120,15 +120,18 @@ class _Screen:
         console, values = self._console, event.values
         match event.name:
             case "listening":
-                console.data(f"listening  {values['address']}  {_TLS[values['tls']]}")
+                # the first word is what scripts wait for, in every language
+                console.data(f"listening  {values['address']}  {self._security(values['tls'])}")
                 if values["fingerprint"]:
                     console.say(console.words("relay.fingerprint", fingerprint=values["fingerprint"]))
             case "message":
-                to = ", ".join(values["to"][:3])
+                to = visible(", ".join(values["to"][:3]))
                 if len(values["to"]) > 3:
-                    to += f" and {len(values['to']) - 3} more"
-                words = (values["outcome"], values["user"] or values["client"], values["from"], to, values["reply"])
-                console.data("  ".join(visible(str(word)) for word in words))
+                    more = console.words("outbox.more", number=len(values["to"]) - 3)
+                    to += console.spoken(more, wrapped=False)
+                outcome = console.said(values["outcome"], "states")
+                who = (visible(str(word)) for word in (values["user"] or values["client"], values["from"]))
+                console.data("  ".join((outcome, *who, to, visible(str(values["reply"])))))
             case "refused":
                 said = {key: visible(str(values[key])) for key in ("stage", "client", "reply")}
                 console.say(console.words("relay.refused", **said), "warn")
@@ -141,6 +144,9 @@ class _Screen:
             case _:
                 pass
 
+    def _security(self, tls: str) -> str:
+        return _TLS.get(tls) or self._console.words("relay.no-encryption")
+
     def advise(self, relay: Relay) -> None:
         """Say what to type into the device or program."""
         if self._console.json_output:
@@ -152,10 +158,7 @@ class _Screen:
         logins = [words("relay.no-login")] * bool(relay.settings.allow) + list(relay.settings.users)
         login = ", ".join(logins)
         login = login.replace(", ", words("relay.or"), 1)
-        tls = relay.settings.listen[0].tls
-        security = _TLS[tls]
-        if tls == "none":
-            security = words("relay.no-encryption")
+        security = self._security(relay.settings.listen[0].tls)
         with self._lock:
             say = self._console.say
             say(words("relay.type"), "strong")
@@ -166,7 +169,7 @@ class _Screen:
             say(words("relay.ends"), "faint")
 
 
-_TLS = {"none": "no encryption", "starttls": "STARTTLS", "implicit": "SSL/TLS"}
+_TLS = {"starttls": "STARTTLS", "implicit": "SSL/TLS"}
 
 
 # --- users ------------------------------------------------------------------------------------------------------------
