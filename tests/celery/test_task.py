@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,11 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
 import franking
-from celery import Celery
+from celery import Celery, signals
 from franking.celery import mail_task
 from franking.celery.delivery import Deliveries
 from franking.celery.task import ALLOWED
+from franking.sending.afterwards import afterwards
 from franking.sending.journal import MemoryJournal
 from servers.celery_workers import working_here
 from servers.shop import letter
@@ -107,19 +109,21 @@ class Broken:
 
     def __init__(self, app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
         self.send, self.countdowns, self.published = app.tasks["franking.send"], list[float](), None
+        self.waits: list[dict[str, Any]] = []
         monkeypatch.setattr(type(self.send), "apply_async", self._published)
 
     def _published(self, *args: Any, **options: Any) -> None:
         if self.published is not None:
             raise self.published
         self.countdowns.append(options["countdown"])
+        self.waits.append(args[1]["wait"])
 
-    def run(self, octets: bytes) -> None:
+    def run(self, octets: bytes, wait: Any = None) -> None:
         self.send.push_request(
             id="t1", called_directly=False, args=("shop", octets), kwargs={}, delivery_info={"routing_key": "q"}
         )
         try:
-            self.send.run("shop", octets)
+            self.send.run("shop", octets, wait=wait)
         finally:
             self.send.pop_request()
 
@@ -144,9 +148,34 @@ def test_a_time_limit_loses_nothing(app: Celery, server: SmtpServer, monkeypatch
         raise SoftTimeLimitExceeded
 
     monkeypatch.setattr(Deliveries, "deliver", interrupted)
-    with pytest.raises(Retry):
-        broken.run(letter("jana@example.com"))
-    assert broken.countdowns == [7.0]
+    for _ in range(2):
+        with pytest.raises(Retry):
+            broken.run(letter("jana@example.com"), broken.waits[-1] if broken.waits else None)
+    assert 0 < broken.countdowns[0] <= 7.0
+    first, second = broken.waits
+    assert first["since"] == second["since"]  # it is given up in its time
+    assert first["until"] < second["until"]
+
+
+def test_a_time_limit_while_it_is_published_anew_loses_nothing(
+    app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_task(app, journal=MemoryJournal())
+    broken = Broken(app, monkeypatch)
+    broken.published = SoftTimeLimitExceeded()
+    server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    with pytest.raises(Reject) as found:
+        broken.run(letter("later@example.com"))
+    assert found.value.requeue is True
+
+
+@pytest.mark.parametrize("ends", [signals.worker_process_shutdown, signals.worker_shutdown])
+def test_a_worker_that_ends_tells_first_what_became_of_its_last_message(app: Celery, ends: Any) -> None:
+    mail_task(app, journal=False)
+    told: list[int] = []
+    afterwards(app).do(lambda: (time.sleep(0.2), told.append(1)))
+    ends.send(sender=app)
+    assert told == [1]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,17 @@ def _octets(value: Any) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
+def test_a_process_that_publishes_only_shows_nothing_of_a_letter(app: Celery, use: None) -> None:
+    write_account(closed_port())
+    assert send_mail("Order", "our secret", None, ["jana@example.com"]) == 1
+    with app.connection_for_read() as broker, broker.SimpleQueue(app.conf.task_default_queue) as queue:
+        message = queue.get(timeout=60)
+        message.ack()
+    shown = message.headers["argsrepr"] + message.headers["kwargsrepr"]
+    assert "shop" in shown
+    assert "secret" not in shown and "jana" not in shown
+
+
 def test_a_broker_that_is_away(app: Celery, use: None, monkeypatch: pytest.MonkeyPatch) -> None:
     write_account(closed_port())
 

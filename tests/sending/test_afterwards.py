@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -68,6 +70,33 @@ def test_a_mistake_in_the_program_is_logged_once(teller: Afterwards, caplog: pyt
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_machine_that_has_run_out_of_something_tells_it_later(teller: Afterwards) -> None:
+    problems: list[Exception] = [OSError(errno.EMFILE, "Too many open files"), MemoryError()]
+    told: list[int] = []
+
+    def act() -> None:
+        if problems:
+            raise problems.pop()
+        told.append(1)
+
+    teller.do(act)
+    for _ in range(3):
+        with suppress(SendError):
+            teller.wait()
+    teller.wait()
+    assert told == [1]
+
+
+def test_what_goes_wrong_with_what_is_lost_ends_no_thread(teller: Afterwards, caplog: pytest.LogCaptureFixture) -> None:
+    held = teller.hold(lambda: False, 0.03, teller.clock())
+    held.lost = lambda: 1 / 0
+    soon(lambda: "ZeroDivisionError" in caplog.text)
+    told: list[int] = []
+    teller.do(lambda: told.append(1))
+    teller.wait(60)
+    assert told == [1]
+
+
 def test_what_is_held_is_renewed_until_it_is_lost_or_let_go(teller: Afterwards) -> None:
     answers, asked = [True, None, True, False], threading.Semaphore(0)
 
@@ -127,6 +156,17 @@ def test_a_forked_child_begins_anew(teller: Afterwards, monkeypatch: pytest.Monk
     teller.do(lambda: told.append(2))
     teller.wait()
     assert told == [2]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_begun_anew_before_it_does_anything(teller: Afterwards) -> None:
+    with teller.holding(lambda: True, 60, teller.clock()):
+        child = os.fork()
+        if not child:
+            os._exit(0 if not teller._held and teller._thread is None else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_those_of_one_store_share_it_and_it_is_closed_at_the_end() -> None:

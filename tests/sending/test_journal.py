@@ -78,6 +78,14 @@ def test_a_message_keeps_what_was_added_and_its_last_word(kept: Kept) -> None:
     assert journal.claim(Claim("k", "w1", "other", "<3@x>")).message_id == "<3@x>"
 
 
+def test_an_outcome_may_hold_whatever_a_server_said(kept: Kept) -> None:
+    claim = Claim("k", "w1", "one")
+    assert kept.journal.claim(claim).state == "claimed"
+    told = {"outcome": "failed", "reply": "\ud83d \udce9 \0", "refused": {}}
+    assert kept.journal.finish(claim, told)
+    assert kept.journal.claim(claim).outcome == told
+
+
 def test_what_is_past_its_keeping_is_removed_once_an_hour(wire: SqlWire, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_postgres(wire.url) as kept:
         journal = kept.journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from email.message import EmailMessage
 from typing import Any
@@ -401,3 +401,17 @@ def test_a_turn_that_was_not_used_is_given_back(scripted: ScriptedProvider) -> N
         with pytest.raises(Throttled):
             deliver(box, journal, key="l")
     afterwards(journal).close()
+
+
+def test_without_a_mailer_it_is_written_down_when_it_returns(scripted: ScriptedProvider) -> None:
+    """A process that was made for one message ends by ``os._exit``, with nothing done at its exit."""
+
+    class Slow(MemoryJournal):
+        def finish(self, claim: Claim, outcome: Mapping[str, Any]) -> bool:
+            time.sleep(0.2)
+            return super().finish(claim, outcome)
+
+    journal = Slow()
+    account = franking.Account(name="s", provider="scripted", sender="jan@example.com")
+    deliver_once(account, letter(), key="k", journal=journal)
+    assert journal._entries["k"].state == "accepted"

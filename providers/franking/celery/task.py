@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery.exceptions import Reject, SoftTimeLimitExceeded
@@ -16,10 +17,11 @@ from celery import signals
 from franking.account.fields import WRONG_VALUE
 from franking.celery.delivery import Deliveries, Later, Letter, given_up
 from franking.celery.forgetful import Forgetful
-from franking.celery.waits import GIVE_UP, Pauses, nap
+from franking.celery.waits import GIVE_UP, Pauses, Wait, nap
 from franking.errors import Evidence, FrankingError, SettingsError
 from franking.message.address import Envelope
 from franking.outbox.holds import PAUSES
+from franking.sending.afterwards import tell_all
 from franking.sending.connect import explained
 from franking.sending.mailers import KEPT
 from franking.sending.shared_stores import open_journal
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from franking.sending.journal import Journal
 
-__all__ = ["ALLOWED", "allowed_by", "mail_task", "published"]
+__all__ = ["ALLOWED", "allowed_by", "mail_task", "published", "shown"]
 
 ALLOWED = {"redis": 3600.0, "sqs": 1800.0, "amqp": 900.0}
 """For how many seconds a broker leaves a message with a worker that does not acknowledge it, by the kind of its driver:
@@ -90,9 +92,7 @@ def mail_task(
 
         def apply_async(self, args: Any = None, kwargs: Any = None, **more: Any) -> Any:
             places, names = published(*(args or ()), **(kwargs or {}))
-            more.setdefault("argsrepr", f"({places[0]!r}, <{len(places[1])} bytes>)")
-            more.setdefault("kwargsrepr", repr({"key": names["key"]}))
-            return super().apply_async(places, names, **more)
+            return super().apply_async(places, names, **{**shown(places, names), **more})
 
     def send(
         self: Any,
@@ -104,10 +104,12 @@ def mail_task(
         wait: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         letter = Letter(account, message, key, _read_envelope(envelope))
+        found: dict[str, Any] | Later
+        begun = Wait.read(wait, deliveries.clock())
         try:
-            found = deliveries.deliver(letter, wait, self.request.id or "")
+            found = deliveries.deliver(letter, begun.as_dict(), self.request.id or "")
         except SoftTimeLimitExceeded:  # the journal knows whether anything left
-            raise _again(self, letter, wait, journal_lease) from None
+            found = Later(letter, replace(begun, until=deliveries.clock() + journal_lease))
         if not isinstance(found, Later):
             return found
         if self.request.called_directly or self.request.is_eager:  # nobody would wait
@@ -135,6 +137,8 @@ def _again(
         retry: BaseException = task.retry(places, names, exc=error, countdown=seconds, throw=False)
     except Reject as unpublished:
         retry = Reject(unpublished.reason, requeue=True)
+    except SoftTimeLimitExceeded as late:
+        retry = Reject(late, requeue=True)
     return retry
 
 
@@ -155,6 +159,14 @@ def published(
     written = None if meant is None else {"sender": meant.sender, "recipients": list(meant.recipients)}
     names = {"key": key, "envelope": written, "wait": None if wait is None else dict(wait)}
     return (account, bytes(message)), names
+
+
+def shown(places: tuple[str | None, bytes], names: Mapping[str, Any]) -> dict[str, str]:
+    """Return what logs and events show of a task's arguments: nothing of a message's content."""
+    return {
+        "argsrepr": f"({places[0]!r}, <{len(places[1])} bytes>)",
+        "kwargsrepr": repr({"key": names["key"]}),
+    }
 
 
 def _read_envelope(found: Any) -> Envelope | None:
@@ -212,5 +224,6 @@ def _confirm_publishing(app: Celery) -> None:
 
 
 def _close(**more: Any) -> None:
-    """Say good-bye to the mail servers."""
+    """Say good-bye to the mail servers, and what became of the last message: such a process ends by ``os._exit``."""
     KEPT.close()
+    tell_all()

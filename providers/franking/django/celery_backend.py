@@ -63,7 +63,7 @@ class CeleryBackend(EmailBackend):
         from kombu.exceptions import OperationalError
 
         from celery import current_app
-        from franking.celery.task import published
+        from franking.celery.task import published, shown
 
         if self.has_secret:
             raise SettingsError(
@@ -78,7 +78,7 @@ class CeleryBackend(EmailBackend):
         task: Any = current_app.tasks.get(name)
         try:
             if task is None:  # this process publishes only
-                current_app.send_task(name, places, names)
+                current_app.send_task(name, places, names, **shown(places, names))
             else:
                 task.apply_async(places, names)
         except OperationalError as problem:

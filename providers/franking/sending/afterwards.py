@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from franking.errors import FrankingError, SendError
+from franking.errors import FrankingError, SendError, exhausted
 from franking.shared.lease import steady
 
-__all__ = ["Afterwards", "Held", "afterwards"]
+__all__ = ["Afterwards", "Held", "afterwards", "tell_all"]
 
 LINGER_SECONDS = 2.0
 """How long a thread without work stays."""
@@ -187,7 +187,10 @@ class Afterwards:
         if not mine:
             self.let_go(held)
             held.gone = True
-            held.lost()
+            try:
+                held.lost()
+            except Exception:  # noqa: BLE001  (others must go on being renewed)
+                _log.exception("What this program had lost could not be left in order.")
 
     def _tell(self, act: Callable[[], object]) -> None:
         problem: FrankingError | None = None
@@ -195,8 +198,10 @@ class Afterwards:
             act()
         except FrankingError as failure:
             problem = failure
-        except Exception:  # noqa: BLE001  (a mistake in the program: it would be made again)
-            _log.exception("What became of a message could not be written down.")
+        except Exception as failure:  # noqa: BLE001  (a mistake in the program: it would be made again)
+            problem = exhausted(failure)
+            if problem is None:
+                _log.exception("What became of a message could not be written down.")
         with self._changed:
             self._problem = problem
             if problem is None:
@@ -220,8 +225,25 @@ _known: WeakKeyDictionary[Any, Afterwards] = WeakKeyDictionary()
 _all: WeakSet[Afterwards] = WeakSet()
 
 
+def tell_all() -> None:
+    """Wait until everything is told, as long as a program that ends would: it may end without a further word."""
+    for one in list(_all):
+        with suppress(FrankingError):
+            one.wait(EXIT_SECONDS)
+
+
 @atexit.register
 def _at_exit() -> None:
     for one in list(_all):
         with suppress(FrankingError):
             one.close()
+
+
+def _after_fork() -> None:
+    """Begin anew in a child, before it has a second thread."""
+    for one in list(_all):
+        one._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

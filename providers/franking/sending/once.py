@@ -27,7 +27,7 @@ from franking.errors import (
 from franking.message.headers import Added, added_now
 from franking.message.prepare import Prepared, own_id, prepare
 from franking.outbox.fingerprint import fingerprint
-from franking.sending.afterwards import afterwards
+from franking.sending.afterwards import afterwards, tell_all
 from franking.sending.bulk import send_many
 from franking.sending.connect import connect
 from franking.sending.enqueue import checked_key
@@ -64,13 +64,18 @@ def deliver_once(
         deliver_once("shop", message.as_bytes("info@novak.cz"), key="order-114", journal=RedisJournal("redis://…"))
 
     ``key`` names the message, by default its Message-ID does. A ``Mailer`` in the place of ``account`` is used and left
-    open. Whatever is raised says that surely nothing was sent and the next delivery may try: ``Throttled`` with
-    ``retry_after`` while another one has the message (``journal.busy``), a limit is reached or the server wants a
-    pause, ``LoginRequired`` or ``LoginError`` where somebody has to sign in, ``SettingsError``, or a temporary
-    ``SendError``. Raises ``MessageError`` for a message without a key or with a bad one.
+    open; without one, what became of the message is written down when this returns. Whatever is raised says that surely
+    nothing was sent and the next delivery may try: ``Throttled`` with ``retry_after`` while another one has the message
+    (``journal.busy``), a limit is reached or the server wants a pause, ``LoginRequired`` or ``LoginError`` where
+    somebody has to sign in, ``SettingsError``, or a temporary ``SendError``. Raises ``MessageError`` for a message
+    without a key or with a bad one.
     """
     with ExitStack() as stack:
-        mailer = account if isinstance(account, Mailer) else stack.enter_context(connect(account))
+        if isinstance(account, Mailer):
+            mailer = account
+        else:
+            stack.callback(tell_all)  # this process may be there for one message only, and end by os._exit (RQ's does)
+            mailer = stack.enter_context(connect(account))
         with mailer.explained():
             return _Delivery(mailer, message, key, envelope, journal).outcome()
 

@@ -93,7 +93,7 @@ class RedisJournal:
         return self._change(claim, "", self._lease)
 
     def finish(self, claim: Claim, outcome: Mapping[str, Any]) -> bool:
-        return self._change(claim, outcome["outcome"], 0, json.dumps(outcome, ensure_ascii=False))
+        return self._change(claim, outcome["outcome"], 0, json.dumps(outcome, ensure_ascii=True))
 
     def give_back(self, claim: Claim) -> bool:
         return self._change(claim, "free", 0)
