@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import franking
 from franking.sending.mailers import LOOK_SECONDS, KeptMailers
+from franking.shared.opening import server_at, shared_place
+from servers.memoryredis import MemoryRedis
 from servers.shop import letter, save_password, write_account
 from servers.smtp import SmtpServer
 
@@ -64,6 +67,37 @@ def test_it_is_made_anew_when_the_secret_changed(kept: KeptMailers, server: Smtp
     clock.now += LOOK_SECONDS
     assert kept.of("shop") is not first
     assert kept.stamp("shop") != stamp
+
+
+def test_it_is_made_anew_when_the_password_file_changed(
+    kept: KeptMailers, server: SmtpServer, clock: Clock, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("one\n")
+    write_account(server.port, f'password_file = "{file.as_posix()}"\n')
+    first, stamp = kept.of("shop"), kept.stamp("shop")
+    clock.now += LOOK_SECONDS
+    assert kept.of("shop") is first
+    file.write_text("another\n")
+    clock.now += LOOK_SECONDS
+    assert kept.of("shop") is not first
+    assert kept.stamp("shop") != stamp
+
+
+def test_it_is_kept_while_the_shared_store_is_away(
+    kept: KeptMailers, server: SmtpServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRANKING_STORE_KEY", "a key of the tests, long enough")
+    with MemoryRedis() as store:
+        monkeypatch.setenv("FRANKING_STORE", f"{store.url}?timeout=5")
+        place = shared_place(os.environ)
+        assert place is not None
+        server_at(place).ask("HSET", "franking:secret:shop", "value", "x")
+        first, stamp = kept.of("shop"), kept.stamp("shop")
+    clock.now += LOOK_SECONDS
+    assert kept.of("shop") is first
+    assert kept.stamp("shop") == stamp
+    server_at(place).close()
 
 
 def test_it_is_forgotten(kept: KeptMailers, server: SmtpServer) -> None:

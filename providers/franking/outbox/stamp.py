@@ -1,4 +1,4 @@
-"""What an account's settings and stored secret look like, as a short text: when it changes, a waiting account is tried
+"""What an account's settings and secret look like, as a short text: when it changes, a waiting account is tried
 at once. It holds no secret, nor anything made of one.
 """
 
@@ -6,34 +6,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from franking.account.config import BY_ROUTE, load, location
 from franking.auth.store import open_store
 from franking.errors import FrankingError
+from franking.registry import provider
+
+if TYPE_CHECKING:
+    from franking.account.account import Account
 
 __all__ = ["Stamps"]
 
 
 class Stamps:
-    """Tell each account's stamp; the settings file is read again only when it changed."""
+    """Tell each account's stamp: its settings, its stored secret, and the files that its settings name as secrets. The
+    settings file is read again only when it changed; a store that is away has what it had before.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._seen: tuple[object, ...] = ()
-        self._sections: dict[str, str] = {}
+        self._sections: dict[str, tuple[str, list[Path]]] = {}
+        self._secrets: dict[str, str] = {}
 
     def __call__(self, account: str) -> str:
         account = account.partition(BY_ROUTE)[0]
-        path = Path(location(self._environ))
-        seen = _state(path)
+        seen = _state(Path(location(self._environ)))
         if seen != self._seen:
             self._seen, self._sections = seen, {}
         if account not in self._sections:
             self._sections[account] = self._section(account)
-        return f"{self._sections[account]} {self._secret(account)}"
+        section, files = self._sections[account]
+        return " ".join((section, self._secret(account), *map(_short, files)))
 
-    def _section(self, account: str) -> str:
+    def _section(self, account: str) -> tuple[str, list[Path]]:
+        files: list[Path] = []
         try:
             config = load(self._environ)
         except FrankingError as unreadable:
@@ -41,13 +51,24 @@ class Stamps:
         else:
             table = dict(config.tables.get(account, {}))
             said = repr((table, dict(config.defaults.get(str(table.get("provider")), {}))))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+            with suppress(FrankingError):  # an account that cannot be used names no file
+                files = _files(config.account(account))
+        return hashlib.sha256(said.encode()).hexdigest()[:16], files
 
     def _secret(self, account: str) -> str:
-        try:
-            return open_store(self._environ).stamp(account)
-        except FrankingError:
-            return ""
+        with suppress(FrankingError):
+            self._secrets[account] = open_store(self._environ).stamp(account)
+        return self._secrets.get(account, "")
+
+
+def _files(account: Account) -> list[Path]:
+    """Return the files with a secret that an account names."""
+    names = [field.name for field in provider(account.provider).fields if field.private]
+    return [Path(path).expanduser() for name in names if (path := account.get(name))]
+
+
+def _short(path: Path) -> str:
+    return "-".join(map(str, _state(path)))
 
 
 def _state(path: Path) -> tuple[object, ...]:
