@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -332,6 +333,41 @@ def test_what_cannot_be_read_here_stands_in_nobody_s_way(opened: Opened, caplog:
 
 
 @pytest.mark.parametrize("opened", ["redis"], indirect=True)
+def test_what_cannot_be_removed_here_stands_in_nobody_s_way(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opened()
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store._unsaved, "_start", lambda key: None)
+    with store.lock("shop"):
+        store.load("shop")
+        store.keep("shop", "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        with store.lock("shop"):
+            assert store.load("shop") == "kept"
+    assert "cannot be removed" in caplog.text
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("opened", ["redis"], indirect=True)
+def test_a_forked_child_holds_nothing_of_its_parent_s(opened: Opened) -> None:
+    store = opened()
+    with store.lock("shop"):
+        owner = store._owner
+        child = os.fork()
+        if not child:
+            os._exit(0 if store._holding("shop") is None and store._owner != owner else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        store.save("shop", "x")
+
+
+@pytest.mark.parametrize("opened", ["redis"], indirect=True)
 def test_one_thread_waits_for_a_key_and_gives_up_where_somebody_has_to_mend_it(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,8 +378,8 @@ def test_one_thread_waits_for_a_key_and_gives_up_where_somebody_has_to_mend_it(
     def refuse(*args: Any) -> Any:
         raise refused
 
-    store._unsaved._pid = 1  # as if a parent's thread waited already
-    store._unsaved._waiting.add("shop")
+    store._unsaved._waiting.add("shop")  # as if a parent's thread waited already
+    store._unsaved.begin()
     with store.lock("shop"):
         store.load("shop")
         monkeypatch.setattr(store.rows, "take", refuse)

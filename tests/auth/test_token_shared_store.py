@@ -173,3 +173,23 @@ def test_where_nothing_can_be_written_here_either_it_is_used_from_memory(
     assert machines.secret.get() == "renewed" == machines.secret.get()
     assert "kept in memory only: the disk is full" in caplog.text
     assert len(machines.issuer.asked) == 1
+
+
+@pytest.mark.parametrize("broken", [SettingsError("WRONGPASS"), KeyboardInterrupt()])
+def test_what_was_renewed_is_saved_later_whatever_kept_it_from_being_saved(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch, broken: BaseException
+) -> None:
+    def fails(*args: Any) -> bool:
+        raise broken
+
+    machines.issuer.meanwhile = lambda: monkeypatch.setattr(machines.here.rows, "write", fails)
+    with monkeypatch.context() as patch:
+        patch.setattr("franking.auth.unsaved.Unsaved._start", lambda self, key: None)
+        try:
+            assert machines.secret.get() == "renewed"
+        except KeyboardInterrupt:
+            assert isinstance(broken, KeyboardInterrupt)
+    assert machines.saved() == ""
+    monkeypatch.undo()
+    with machines.here.lock("shop"):  # it was not given back: nobody else asks with what may be spent
+        assert machines.saved() == "renewed"

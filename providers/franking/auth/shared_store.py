@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
+from weakref import WeakSet
 
 from franking.atomic import held
 from franking.auth import encryption
@@ -109,11 +110,16 @@ class SharedStore:
         self._passphrase = passphrase
         self._cost = cost
         self._check: Mapping[str, Any] | None = None
-        self._held: dict[tuple[int, str], _Holding] = {}
-        self._mutexes: dict[str, threading.Lock] = {}
-        self._owner, self._pid = new_owner(), os.getpid()
+        self._begin()
         self._ahead = 0.0
         self._unsaved = Unsaved(self, directory, lease / 3)
+        _all.add(self)
+
+    def _begin(self) -> None:
+        """Hold nothing; a forked child is somebody else, without its parent's threads."""
+        self._owner = new_owner()
+        self._held: dict[tuple[int, str], _Holding] = {}
+        self._mutexes: dict[str, threading.Lock] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.rows.where!r})"
@@ -162,19 +168,17 @@ class SharedStore:
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         self.check_key()
-        if self._pid != os.getpid():  # a forked child is somebody else, without its parent's threads
-            self._owner, self._pid, self._held, self._mutexes = new_owner(), os.getpid(), {}, {}
         with held(self._mutexes.setdefault(key, threading.Lock()), f"The secret of {key!r}", self._wait):
             mine = threading.get_ident(), key
             holding = _Holding(self._taken(key))
             self._held[mine] = holding
-            holding.lease.keep()
             try:
+                holding.lease.keep()
                 self._settle(key, holding)
                 yield
             finally:
                 holding.lease.end()
-                del self._held[mine]
+                self._held.pop(mine, None)
                 if not holding.kept:
                     self._release(key, holding.lease)
 
@@ -301,6 +305,20 @@ class SharedStore:
             field="FRANKING_STORE_KEY",
             evidence=Evidence("store", reason="other-key", details={"server": self.rows.where}),
         )
+
+
+_all: WeakSet[SharedStore] = WeakSet()
+
+
+def _after_fork() -> None:
+    """Begin anew in a child, before it has a second thread."""
+    for store in list(_all):
+        store._begin()
+        store._unsaved.begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _name(key: str) -> str:

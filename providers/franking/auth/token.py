@@ -70,7 +70,7 @@ class TokenSecret:
         if held and self._usable(held, renew_after):
             return held.access_token
         if self._pid != os.getpid():  # a forked child must not wait for a thread that it does not have
-            self._pid, self._mutex = os.getpid(), threading.Lock()
+            self._mutex, self._pid = threading.Lock(), os.getpid()
         failures = self._failures
         with self._mutex:
             if self._failure and self._failures > failures:
@@ -174,6 +174,7 @@ class TokenSecret:
         except SettingsError as problem:
             # the token works, and the mail should go; the next renewal tries again to save
             _warn("the renewed sign-in of %s could not be saved: %s", self._key, problem)
+            return self._kept(grant)
         except LockLost as problem:
             _warn("%s", problem)
             return self._newer(old, refused) or self._kept(grant)
@@ -182,6 +183,9 @@ class TokenSecret:
                 raise
             _warn("the renewed sign-in of %s could not be saved yet: %s", self._key, problem)
             return self._kept(grant)
+        except BaseException:  # Ctrl-C, a time limit of Celery's: what was stored may be spent
+            self._kept(grant)
+            raise
         else:
             self._unsaved = None
         return grant

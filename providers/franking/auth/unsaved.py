@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -46,9 +45,12 @@ class Unsaved:
         """``pause`` is for how long, in seconds, it may wait at most until it looks whether the store is back."""
         self._store, self._directory = store, directory / "unsaved"
         self._longest = min(_LONGEST_PAUSE, pause)
+        self.begin()
+
+    def begin(self) -> None:
+        """Watch nothing; a forked child's threads are its parent's."""
         self._waiting: set[str] = set()
         self._mutex = threading.Lock()
-        self._pid = os.getpid()
 
     def path(self, key: str) -> Path:
         """Return the file in which what belongs under a key would lie."""
@@ -91,12 +93,13 @@ class Unsaved:
         value = str(inside.get("value"))
         if found != value and _digest(found) == inside.get("base"):
             self._store.save(key, value)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:  # it is looked at once more, and is no news then
+            _log.warning("%s cannot be removed: %s", path, problem.strerror)
 
     def _start(self, key: str) -> None:
         with self._mutex:
-            if self._pid != os.getpid():  # the thread is the parent's
-                self._pid, self._waiting = os.getpid(), set()
             if key in self._waiting:
                 return
             self._waiting.add(key)
@@ -104,7 +107,7 @@ class Unsaved:
 
     def _watch(self, key: str) -> None:
         pause = _SHORTEST_PAUSE
-        while self.path(key).exists():
+        while self._waits(key):
             time.sleep(pause)
             pause = min(self._longest, 1.5 * pause)
             try:
@@ -114,8 +117,16 @@ class Unsaved:
                 _log.debug("%s still waits for its store: %s", key, problem)
                 if not problem.temporary:
                     _log.warning("what waits to be saved for %s cannot be: %s", key, problem)
-                    break
-        self._waiting.discard(key)
+                    self._waiting.discard(key)
+                    return
+
+    def _waits(self, key: str) -> bool:
+        """Return whether it is still to be saved; what is kept from now on has a thread of its own."""
+        with self._mutex:
+            waits = self.path(key).exists()
+            if not waits:
+                self._waiting.discard(key)
+        return waits
 
 
 def _digest(text: str | None) -> str | None:
