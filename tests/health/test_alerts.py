@@ -177,9 +177,24 @@ def test_teams_is_told_an_adaptive_card(hook: Hook, clock: Clock) -> None:
     (told,) = hook.told
     (attachment,) = told["attachments"]
     assert (told["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    assert attachment["contentUrl"] is None
     card = attachment["content"]
     assert (card["type"], card["body"][0]["type"]) == ("AdaptiveCard", "TextBlock")
     assert "shop: varování (bylo OK)" in card["body"][1]["text"]
+
+
+def test_people_are_told_in_their_language_and_programs_in_english(
+    hook: Hook, clock: Clock, tmp_path: Path, server: SmtpServer
+) -> None:
+    save(1)
+    save(server.port, "other")
+    mail = "account = 'other'\nto = 'jan@novak.cz'\n"
+    settings(hook.settings(f"command = ['sh', '-c', 'cat > {tmp_path}/told']\n{mail}"))
+    tell(clock, language="cs")
+    for told in (hook.told[0], json.loads((tmp_path / "told").read_text())):
+        assert told["changes"][0]["text"].startswith("127.0.0.1 cannot be reached now")
+    read = message_from_bytes(server.messages[0].data, policy=policy.default)
+    assert "teď nedostupný" in read.get_content()
 
 
 def test_a_webhook_that_nobody_vouches_for(hook: Hook, clock: Clock) -> None:

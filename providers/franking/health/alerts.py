@@ -51,7 +51,7 @@ class Told:
         self.untold = {name: why for name, why in self.untold.items() if name in settings.channels}
         for name in settings.channels:
             told = self._told.setdefault(name, {})
-            changes = _changes(told, now, entries, looked, language)
+            changes = _changes(told, now, entries, looked, settings.spoken(name, language))
             if changes:
                 try:
                     make(name, settings, sick, language)(changes)

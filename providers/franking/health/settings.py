@@ -46,6 +46,12 @@ class AlertSettings:
         given = {"command": bool(self.command), "webhook": self.webhook is not None, "mail": self.to is not None}
         return tuple(name for name, there in given.items() if there)
 
+    def spoken(self, channel: str, language: str) -> str:
+        """Return the language that a channel is told in: people read theirs; JSON, as everywhere, is English."""
+        if channel == "command" or (channel == "webhook" and self.webhook_form == "json"):
+            return "en"
+        return language
+
 
 def read_settings(config: Config) -> AlertSettings:
     """Return what a settings file says of alerts. Raises ``SettingsError`` that names the key."""
