@@ -245,6 +245,16 @@ def test_what_health_has_seen_is_told(relay: Start) -> None:
     assert codes["send.failing"] == "critical"
 
 
+def test_outdated_encryption_is_told(relay: Start) -> None:
+    save(1, more="[relay]\naccount = 'shop'\n[[relay.listen]]\naddress = '127.0.0.1:0'\nlegacy_tls = true\n")
+    listen = {"address": "127.0.0.1:0", "tls": "starttls", "legacy_tls": True}
+    box = relay(settings={"health": "127.0.0.1:0", "listen": [listen]})
+    found = json.loads(ask(box, "/readyz")[1])
+    assert found["level"] == "warning"
+    assert {one["code"]: one["level"] for one in found["outbox"]["findings"]}["relay.legacy-tls"] == "warning"
+    assert ["TLS 1.0" in one["text"] for one in box.told("warning")] == [True]
+
+
 def test_a_message_without_a_header_and_a_client_of_half_a_connection(relay: Start) -> None:
     """``printf … | nc``: it closes its sending side and reads on."""
     with SmtpServer() as server:
