@@ -18,6 +18,7 @@ from franking.registry import provider, providers
 
 FOLDER = Path(__file__).parent
 GENERATED = "<!-- made by docs/generate.py; do not edit -->\n\n"
+FIRST = "---\nsearch: { boost: 3 }\n---\n\n"  # whoever pastes an error into the search wants this page
 WIDE = "---\nhide: [toc]\n---\n\n"  # a page that is mostly a table
 WHO = {"you": "you", "admin": "an administrator", "provider": "the provider"}
 
@@ -35,6 +36,13 @@ class Part(NamedTuple):
     @property
     def page(self) -> str:
         return f"troubleshooting-{self.name}.md"
+
+    @property
+    def within(self) -> str:
+        """Return the title as it stands within a line: a name keeps its capital."""
+        if self.name.startswith(("google", "microsoft")):
+            return self.title
+        return self.title[0].lower() + self.title[1:]
 
 
 PARTS = (
@@ -235,7 +243,8 @@ def part_of(code: str) -> Part:
 def troubleshooting() -> str:
     """Return where to begin: an error that one has, or the step that failed."""
     return (
-        GENERATED
+        FIRST
+        + GENERATED
         + f"""# Troubleshooting
 
 **Another program showed the error?** Paste it, or pipe its log line or traceback, and read what it means:
@@ -360,7 +369,7 @@ def _said(part: Part) -> list[Any]:
 def words(part: Part) -> str:
     """Return the words of servers that lead to one page."""
     lines = [
-        f"# What servers say: {part.title[0].lower()}{part.title[1:]}",
+        f"# What servers say: {part.within}",
         "",
         "| the server said | to the | which means | may pass |",
         "|---|---|---|---|",
@@ -370,7 +379,7 @@ def words(part: Part) -> str:
         at = "" if host in TABLE["HOSTS"].values() else f" ({host})"
         text = shown.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
         lines.append(f"| {text}{at} | {step} | [{title}]({part.page}#{anchor(code)}) | {'yes' if temporary else ''} |")
-    return WIDE + GENERATED + "\n".join(lines) + "\n"
+    return FIRST.replace("---\n", "---\nhide: [toc]\n", 1) + GENERATED + "\n".join(lines) + "\n"
 
 
 # --- what they share --------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""The documentation as a site in a real browser: no page is longer than somebody reads."""
+"""The documentation as a site in a real browser: no page is longer than somebody reads or wider than a telephone, and
+its search finds an error.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from real.conftest import REQUIRED, start
 from servers.chromium import Chromium
 
 ROOT = Path(__file__).parents[2]
-WIDTH, HEIGHT = 1280, 900
+WIDTH, HEIGHT, NARROW = 1280, 900, 390
 SCREENS = 10
 
 
@@ -59,3 +61,36 @@ def test_no_page_is_longer_than_ten_screens(site: tuple[str, list[str]], tmp_pat
             lengths[page] = round(tab.evaluate("document.documentElement.scrollHeight") / HEIGHT, 1)
     assert len(lengths) > 60
     assert {page: screens for page, screens in lengths.items() if screens > SCREENS} == {}
+
+
+def test_no_page_is_wider_than_a_telephone(site: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, pages = site
+    with start(lambda: Chromium(tmp_path / "chromium")) as browser:
+        tab = browser.tab(width=NARROW)
+        widths = {}
+        for page in pages:
+            tab.open(f"{address}/{page}")
+            widths[page] = tab.evaluate("document.documentElement.scrollWidth")
+    assert {page: width for page, width in widths.items() if width > NARROW} == {}
+
+
+FOUND = {
+    "535 5.7.139": "what-servers-say-microsoft",
+    "AADSTS65001": "troubleshooting",
+    "invalid_grant": "troubleshooting",
+    "Sender address rejected: not owned by user": "what-servers-say-sender",
+    "certificate verify failed": "troubleshooting-encryption",
+}
+"""What somebody pastes into the search, and the page that is the first to be found."""
+
+
+def test_the_search_finds_an_error(site: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, _ = site
+    with start(lambda: Chromium(tmp_path / "chromium")) as browser:
+        for text, page in FOUND.items():
+            tab = browser.tab(width=WIDTH)
+            tab.open(f"{address}/index.html")
+            tab.evaluate("document.querySelector('input.md-search__input').focus()")
+            tab.ask("Input.insertText", text=text)
+            first = tab.until("(document.querySelector('a.md-search-result__link') || {}).pathname")
+            assert first.strip("/") == page, text
