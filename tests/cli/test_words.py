@@ -175,5 +175,6 @@ def test_the_test_message_in_czech(franking: Franking) -> None:
 
 def test_a_recommendation_in_czech(franking: Franking) -> None:
     ended = franking("recommend", "you@gmail.com", "--offline", "--language", "cs")
-    assert "(jisté)" in ended.err and "Žádá jen o\N{NO-BREAK SPACE}právo" in ended.err and "doména" in ended.err
+    said = ended.err.replace("\n  ", " ")  # where a line ends is another test's business
+    assert "(jisté)" in said and "Žádá jen o\N{NO-BREAK SPACE}právo" in said and "doména" in said
     assert "\\x" not in ended.err
