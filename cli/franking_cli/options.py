@@ -181,7 +181,7 @@ def _first_line() -> str:
 # --- flags ------------------------------------------------------------------------------------------------------------
 
 _FLAGS = {"sender": "--from"}  # all others are called as their keys are
-_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "PATH", "date": "YYYY-MM-DD", "list": "A,B", "names": "A,B"}
+_METAVARS = {"int": "NUMBER", "float": "NUMBER", "path": "PATH", "date": "YYYY-MM-DD", "list": "A,B", "names": "A,B"}
 # what a form for e-mail settings asks, in its order: shown before all else
 _FORM = ("provider", "sender", "host", "port", "security", "username", "no_auth")
 
@@ -266,6 +266,8 @@ def _field_flag(key: str, fields: Mapping[str, Field]) -> Any:
     if field.type == "bool":
         flag = f"{flag}/--no-{flag[2:]}"
     metavar = "|".join(choices) or _METAVARS.get(field.type, "TEXT")
+    if field.type == "float" and help_text.startswith("Seconds"):
+        metavar = "SECONDS"
     if len(metavar) > 20:  # a wide column of them would cut the flags' names off in 80 columns
         metavar = "WORD"
         if any(choice not in help_text for choice in choices):

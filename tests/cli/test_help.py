@@ -205,3 +205,9 @@ def test_without_the_extra_one_line_says_which(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == 'franking: the command line needs more packages; run: pip install "franking[all]"\n'
+
+
+def test_what_a_number_counts_is_not_called_seconds(franking: Franking) -> None:
+    shown = " ".join(franking("setup", "--help").out.split())
+    assert "--per-minute NUMBER The most messages" in shown
+    assert "--timeout SECONDS Seconds without progress" in shown

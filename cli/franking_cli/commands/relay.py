@@ -52,9 +52,7 @@ def _flags() -> list[inspect.Parameter]:
     """
     found = []
     for field in FIELDS:
-        metavar = "|".join(field.choices) or {"int": "NUMBER", "float": "SECONDS", "names": "A,B"}.get(
-            field.type, "TEXT"
-        )
+        metavar = "|".join(field.choices) or _METAVARS.get(field.type, "TEXT")
         panel = None if field.name in _USUAL else "Rarer settings"
         option = typer.Option(field.flag, help=field.help, metavar=metavar, show_default=False, rich_help_panel=panel)
         kind: Any = str
