@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,14 @@ from franking.account import editing
 from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
 from franking.auth.store import open_store, save_password
+from franking.celery.delivery import Deliveries, Letter
 from franking.errors import FrankingError, SettingsError
 from franking.health.look import look
+from franking.sending.afterwards import afterwards
+from franking.sending.journal import Journal
+from franking.sending.mailers import KeptMailers
+from franking.sending.once import deliver_once
+from franking.sending.shared_stores import open_journal
 from franking.shared import opening
 from health.looking import settings
 from health.test_alerts import SECRET_PATH, Hook
@@ -260,6 +267,75 @@ def test_a_store_that_is_handed_over(url: str, account: franking.Account, monkey
 
     assert struck(act, secrets, entry=name, before=before) == []
     before()
+
+
+class Tasks:
+    """What a Celery worker does with a task, and what a worker of another queue calls."""
+
+    def __init__(self) -> None:
+        self.keys = (f"order-{number}" for number in count())
+        self.kept: list[KeptMailers] = []
+        self.journals: list[Journal] = []
+
+    def celery(self) -> None:
+        self.kept.append(KeptMailers())
+        letter = Letter("shop", MESSAGE.as_bytes("jana@example.cz"), key=next(self.keys))
+        Deliveries(self.journal(), kept=self.kept[-1]).deliver(letter, None, "task")
+
+    def once(self) -> None:
+        deliver_once("shop", MESSAGE, key=next(self.keys), journal=self.journal())
+
+    def journal(self) -> Journal:
+        journal = open_journal()
+        assert journal is not None
+        self.journals.append(journal)
+        return journal
+
+    def close(self) -> None:
+        while self.kept:
+            self.kept.pop().close()
+        while self.journals:
+            with suppress(FrankingError):
+                afterwards(self.journals.pop()).close(2)
+        forget()
+
+
+@pytest.mark.matrix
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # struck in the journal's thread
+@pytest.mark.parametrize("where", ["store", "environment"])
+@pytest.mark.parametrize("way", ["celery", "once"])
+def test_a_task(way: str, where: str, url: str, account: franking.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's time limit strikes anywhere; the environment holds the store's password, its key, perhaps another."""
+    prepared(url, account, monkeypatch)
+    if where == "environment":
+        monkeypatch.setenv("FRANKING_SECRET_SHOP", PASSWORD)
+    tasks = Tasks()
+    assert struck(getattr(tasks, way), secrets, before=tasks.close, strikes=30) == []
+    tasks.close()
+
+
+@pytest.mark.matrix
+def test_a_runner_of_the_outbox(url: str, account: franking.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(url, account, monkeypatch)
+    monkeypatch.setenv("FRANKING_SECRET_SHOP", PASSWORD)
+
+    def before() -> None:
+        forget()
+        with franking.connect("shop") as mailer:
+            mailer.queue(MESSAGE)
+
+    def act() -> None:
+        with closing(franking.Outbox()) as box:
+            box.run(once=True)
+
+    assert struck(act, secrets, before=before) == []
+
+
+@pytest.mark.matrix
+def test_a_look_at_health(url: str, account: franking.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(url, account, monkeypatch)
+    monkeypatch.setenv("FRANKING_SECRET_SHOP", PASSWORD)
+    assert struck(lambda: look(verify=True), secrets, before=forget) == []
 
 
 @pytest.mark.matrix

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 from fakeredis import TcpFakeServer
@@ -47,7 +48,8 @@ class MemoryRedis:
     def cut(self) -> None:
         """Close every connection: the server was started anew."""
         for link in list(self._links):
-            link.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it has ended by itself meanwhile
+                link.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -20,6 +20,7 @@ import struct
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,8 @@ class SqlWire:
     def cut(self) -> None:
         """Close every connection: the server was started anew."""
         for link in list(self._links):
-            link.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it has ended by itself meanwhile
+                link.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.ended.set()

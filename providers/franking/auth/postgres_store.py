@@ -15,6 +15,7 @@ from franking.account.environment import state_folder
 from franking.auth import encryption
 from franking.auth.shared_store import SharedStore
 from franking.diagnosis.diagnosis import Hint
+from franking.errors import discreet
 from franking.redaction import Veiled, veiled
 from franking.shared.opening import LEASE, Place, place_of
 from franking.shared.postgres_server import PostgresServer
@@ -75,7 +76,8 @@ class PostgresStore(SharedStore):
             self.server = PostgresServer(place.url, timeout=place.timeout, table=table)
         else:
             self.server = PostgresServer(place, table=table)
-        folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
+        with discreet:  # the environment holds secrets
+            folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
         passphrase = veiled(key or os.environ.get("FRANKING_STORE_KEY"))
         super().__init__(_PostgresRows(self.server), passphrase=passphrase, lease=lease, directory=folder, cost=cost)
 

@@ -15,7 +15,7 @@ from franking.account.environment import state_folder
 from franking.auth import encryption
 from franking.auth.shared_store import SharedStore
 from franking.diagnosis.diagnosis import Hint
-from franking.errors import SettingsError
+from franking.errors import SettingsError, discreet
 from franking.redaction import Veiled, veiled
 from franking.shared.opening import LEASE, Place, place_of
 from franking.shared.redis_server import RedisServer, Script
@@ -95,7 +95,8 @@ class RedisStore(SharedStore):
             self.server = RedisServer(place.url, timeout=place.timeout, prefix=prefix)
         else:
             self.server = RedisServer(place, prefix=prefix)
-        folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
+        with discreet:  # the environment holds secrets
+            folder = Path(state_folder(os.environ)) if directory is None else Path(directory)
         passphrase = veiled(key or os.environ.get("FRANKING_STORE_KEY"))
         super().__init__(_RedisRows(self.server), passphrase=passphrase, lease=lease, directory=folder, cost=cost)
 

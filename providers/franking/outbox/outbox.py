@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from franking.errors import discreet
 from franking.outbox import decisions
 from franking.outbox.store import Store
 from franking.sending.connect import account_for, explained
@@ -86,16 +87,17 @@ class Outbox(Store):
         """
         from franking.outbox.runner import Runner
 
-        runner = Runner(
-            self,
-            connections=connections,
-            window=window,
-            observer=observer,
-            attempted=attempted,
-            awake=awake,
-            clock=self.clock,
-        )
-        return runner.run(stop or threading.Event(), once=once)
+        with discreet:
+            runner = Runner(
+                self,
+                connections=connections,
+                window=window,
+                observer=observer,
+                attempted=attempted,
+                awake=awake,
+                clock=self.clock,
+            )
+            return runner.run(stop or threading.Event(), once=once)
 
 
 def _pair(item: Any) -> tuple[Any, str | None]:

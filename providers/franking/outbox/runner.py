@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -97,7 +96,7 @@ class Runner:
         self.store, self.clock, self.chance = store, clock, chance or SystemRandom().random
         self.connections, self.window = connections, window
         self.observer, self.attempted, self.awake = observer, attempted, awake
-        self.claims, self.stamps = Claims(store.database), Stamps(os.environ)
+        self.claims, self.stamps = Claims(store.database), Stamps()
         self.holds, self.lookups = Holds(store.database, self.stamps), Lookups(store)
         self.summary = Summary()
         self.lock = threading.Lock()

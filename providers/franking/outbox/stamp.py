@@ -5,6 +5,7 @@ at once. It holds no secret, nor anything made of one.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from franking.account.config import BY_ROUTE, load, location
 from franking.auth.store import open_store
-from franking.errors import FrankingError
+from franking.errors import FrankingError, discreet
+from franking.redaction import Veiled
 from franking.registry import provider
 
 if TYPE_CHECKING:
@@ -26,15 +28,18 @@ class Stamps:
     settings file is read again only when it changed; a store that is away has what it had before.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = Veiled(os.environ if environ is None else environ)  # it holds secrets
         self._seen: tuple[object, ...] = ()
         self._sections: dict[str, tuple[str, list[Path]]] = {}
         self._secrets: dict[str, str] = {}
 
     def __call__(self, account: str) -> str:
-        account = account.partition(BY_ROUTE)[0]
-        seen = _state(Path(location(self._environ)))
+        with discreet:
+            return self._stamp(account.partition(BY_ROUTE)[0])
+
+    def _stamp(self, account: str) -> str:
+        seen = _state(Path(location(self._environ.reveal())))
         if seen != self._seen:
             self._seen, self._sections = seen, {}
         if account not in self._sections:
@@ -45,7 +50,7 @@ class Stamps:
     def _section(self, account: str) -> tuple[str, list[Path]]:
         files: list[Path] = []
         try:
-            config = load(self._environ)
+            config = load(self._environ.reveal())
         except FrankingError as unreadable:
             said = str(unreadable)
         else:
@@ -57,7 +62,7 @@ class Stamps:
 
     def _secret(self, account: str) -> str:
         with suppress(FrankingError):
-            self._secrets[account] = open_store(self._environ).stamp(account)
+            self._secrets[account] = open_store(self._environ.reveal()).stamp(account)
         return self._secrets.get(account, "")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.account.config import BY_ROUTE, load
 from franking.account.fields import WRONG_VALUE
-from franking.errors import FrankingError, SettingsError
+from franking.errors import FrankingError, SettingsError, discreet
 from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
 from franking.outbox.database import Database, in_doubt
 from franking.outbox.entry import FINISHED, STATES, written
@@ -48,7 +48,8 @@ class Store:
     def __init__(
         self, directory: str | os.PathLike[str] | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.directory = default_directory(os.environ) if directory is None else Path(directory).absolute()
+        with discreet:  # the environment holds secrets
+            self.directory = default_directory(os.environ) if directory is None else Path(directory).absolute()
         self._bodies = self.directory / "bodies"
         self.database = Database(self.directory)
         self.clock = clock
@@ -63,7 +64,7 @@ class Store:
     @cached_property
     def settings(self) -> OutboxSettings:
         """Return what ``[outbox]`` in the settings file says. Raises ``SettingsError``."""
-        return read_settings(load(os.environ).sections.get("outbox", {}))
+        return read_settings(load().sections.get("outbox", {}))
 
     # -- putting -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ class Blocked:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._stamps = Stamps(os.environ)
+        self._stamps = Stamps()
         self._seen: dict[str, tuple[float, bool, Diagnosis | None]] = {}
         self._last: dict[str, Diagnosis] = {}
         self._ascii: dict[str, float] = {}  # accounts whose server refused an address for its letters, and when

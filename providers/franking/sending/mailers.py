@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from franking.account.config import resolve
+from franking.errors import discreet
 from franking.outbox.stamp import Stamps
 from franking.sending.mailer import Mailer
 
@@ -35,14 +36,14 @@ class _Kept:
 class KeptMailers:
     """Keep mailers by what names their account. Safe to share between threads."""
 
-    def __init__(self, *, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic) -> None:
-        self._environ, self._clock = environ, clock
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._mailers: dict[str | None, _Kept] = {}
         self._begin()
 
     def _begin(self) -> None:
         self._pid, self._lock = os.getpid(), threading.Lock()
-        self._stamps = Stamps(self._environ)
+        self._stamps = Stamps()
         inherited, self._mailers = self._mailers, {}
         for kept in inherited.values():
             kept.mailer.close()  # the parent's connections are the parent's: only the copies go
@@ -50,7 +51,7 @@ class KeptMailers:
     def of(self, account: str | None) -> Mailer:
         """Return the mailer of an account: its name, a URL, None for the default. Raises ``SettingsError``."""
         self._after_fork()
-        with self._lock:
+        with discreet, self._lock:
             kept, now = self._mailers.get(account), self._clock()
             if kept is not None and now - kept.looked < LOOK_SECONDS:
                 return kept.mailer
@@ -67,7 +68,7 @@ class KeptMailers:
         ``SettingsError``.
         """
         self._after_fork()
-        with self._lock:
+        with discreet, self._lock:
             return self._stamps(resolve(account).name)
 
     def forget(self, account: str | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.auth.store import state_directory
+from franking.errors import discreet
 from franking.redaction import Veiled, veiled
 from franking.shared.opening import Place, place_of, server_at, shared_place
 from franking.shared.redis_server import RedisServer
@@ -27,7 +28,8 @@ def open_journal(environ: Mapping[str, str] | None = None, *, lease: float = LEA
     """Return the journal in the shared store; None where the environment names none. ``lease`` is how long a worker
     that says nothing has a message, in seconds. Raises ``SettingsError``.
     """
-    place = shared_place(os.environ if environ is None else environ)
+    with discreet:
+        place = shared_place(os.environ if environ is None else environ)
     if place is None:
         return None
     server = server_at(place)
