@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from franking.account import editing
+from franking.account.account import Account
 from franking.account.config import load
 from franking.auth.secret import Password
 from franking.auth.store import open_store
@@ -29,8 +31,10 @@ from real.conftest import REQUIRED, start
 from servers.chromium import Chromium, Tab
 from servers.dns import DnsServer
 from servers.dovecot import PASSWORDS
+from servers.microsoft import Microsoft
 from servers.ports import closed_port
 from servers.postfix import Postfix
+from servers.web import Authority
 from servers.zones import PROVIDERS, zone
 
 AXE = Path(os.environ.get("FRANKING_SERVERS", "/var/tmp/franking-servers")) / "axe.min.js"
@@ -298,6 +302,31 @@ def test_axe_finds_nothing(
     tab.evaluate("document.querySelector('#provider-outlook').click()")
     found["outlook"] = tab.axe(source)
     picture(tab, f"outlook-{language}", dark)
+    assert {where: problems for where, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize(("language", "dark"), LOOKS)
+def test_axe_finds_nothing_while_somebody_signs_in_or_removes(
+    language: str, dark: bool, opened: Callable[..., Tab], tmp_path: Path
+) -> None:
+    if not AXE.exists():
+        pytest.skip(f"{AXE} is missing")
+    source = AXE.read_text("utf-8")
+    with Microsoft(tmp_path, authority=Authority(tmp_path)) as microsoft:
+        tab = opened(language=language, dark=dark, width=768)
+        editing.save(Account(name="office", provider="outlook", sender="jan@contoso.com", **microsoft.settings()))
+        tab.open(tab.evaluate("location.origin + '/?account=office'"))
+        found = {}
+        for selector, there in (
+            ("[formaction*='way=device']", "#device-code"),
+            ("[formaction*='way=pasted']", "#pasted"),
+            ("#remove", "#remove.danger"),
+        ):
+            tab.tab_to(selector)
+            tab.press("Enter")
+            tab.until(f"document.readyState == 'complete' && !!document.querySelector('{there}')")
+            found[there] = tab.axe(source)
+            picture(tab, f"{there.strip('#').replace('.', '-')}-{language}", dark)
     assert {where: problems for where, problems in found.items() if problems} == {}
 
 

@@ -11,6 +11,7 @@ from franking.account import editing
 from franking.account.account import Account
 from franking.account.config import load
 from franking.auth.store import open_store, save_password
+from franking.discovery.recommend import Recommendation, recommend
 from servers.smtp import SmtpServer
 from web.browser import Browser
 from web.conftest import Served, settings
@@ -253,6 +254,27 @@ def test_a_recommendation_for_an_address_fills_the_server_in(browser: Browser) -
     assert load().names == ()
     page = browser.ask("GET", "/recommendation?from=jan%40seznam.cz&provider=smtp&host=&account=")
     assert page.status == 200 and "Seznam" in page.text
+
+
+def test_names_are_looked_up_for_two_seconds_and_never_for_the_first_page(
+    served: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    waited: list[tuple[str, float]] = []
+
+    def slow(text: str, *, offline: bool, timeout: float, language: str) -> Recommendation:
+        if not offline:
+            waited.append((text, timeout))
+            now[0] += 1.5
+        return recommend(text, offline=True, language=language)
+
+    monkeypatch.setattr("franking.web.recommending.recommend", slow)
+    monkeypatch.setattr("franking.web.recommending.monotonic", lambda: now[0])
+    shop("mail.unknown.example")
+    browser = served(account="shop").browser()
+    assert waited == []
+    assert "Nothing is known" in browser.press("use-recommendation").text
+    assert waited == [("mail.unknown.example", 2.0), ("info@novak.cz", 0.5)]
 
 
 def test_a_recommendation_in_czech(served: Callable[..., Served]) -> None:

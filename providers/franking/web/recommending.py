@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from franking.discovery.recommend import Recommendation, recommend
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Advice", "advise", "take_over"]
 
 LOOK_UP_SECONDS = 2.0
-"""How long a person waits for DNS at most."""
+"""How long a person waits for DNS at most, whatever is looked up."""
 
 _KEYS = ("host", "port", "security", "username")
 
@@ -56,9 +57,12 @@ def advise(draft: Draft, *, offline: bool) -> Advice | None:
 
 
 def _looked_up(draft: Draft, *, offline: bool) -> Recommendation | None:
+    ends = monotonic() + LOOK_UP_SECONDS
     for text in _known(draft):
+        if (left := ends - monotonic()) <= 0:
+            break
         with suppress(SettingsError):
-            found = recommend(text, offline=offline, timeout=LOOK_UP_SECONDS, language=draft.words.language)
+            found = recommend(text, offline=offline, timeout=left, language=draft.words.language)
             if found.provider is not None:
                 return found
     return None
