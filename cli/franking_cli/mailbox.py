@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from franking.account.fields import COMMON_FIELDS, unknown_key
 from franking.discovery.recommend import nearest_address, recommend, server_settings
 from franking.discovery.recommendation import Recommendation
 from franking.errors import SettingsError
@@ -69,7 +70,7 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
         elif not (again or told):
             kind = _obvious(console, found, draft)
         if kind is None:
-            way = _choose(console, found, draft)
+            way = _choose(console, found, draft, again=again)
             if isinstance(way, Address):
                 change_sender(draft, way)
                 continue
@@ -110,8 +111,10 @@ def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider 
     return None
 
 
-def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider | Address | str:
-    """Let the person choose: a provider, the address that was meant, or ``_ANEW`` or ``_AGAIN``."""
+def _choose(console: Console, found: Recommendation, draft: Draft, *, again: bool) -> Provider | Address | str:
+    """Let the person choose: a provider that takes what the flags gave, the address that was meant, or ``_ANEW`` or
+    ``_AGAIN``.
+    """
     ways, default = list(_ways(console, found, draft)), "1"
     if found.provider is None and found.why != "no-such-domain" and isinstance(ways[0][0], Address):
         default = ""  # somebody else's domain may well be called nearly so
@@ -121,6 +124,14 @@ def _choose(console: Console, found: Recommendation, draft: Draft) -> Provider |
             console.say(f"{number}. {label}", indent="  ", hang="     ")
 
     def read(text: str) -> Provider | Address | str:
+        way = chosen(text)
+        if not again and not isinstance(way, Address | str):
+            known = {each.name for each in (*way.fields, *COMMON_FIELDS)}
+            for key in draft.settings.keys() - known:
+                raise SettingsError(unknown_key(key, f"{way.name} accounts", sorted(known)), field=key)
+        return way
+
+    def chosen(text: str) -> Provider | Address | str:
         if text.isascii() and text.isdigit() and 0 < int(text) <= len(ways):
             return ways[int(text) - 1][0]
         if not text or text.isdigit():

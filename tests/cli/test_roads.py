@@ -353,3 +353,16 @@ def test_a_client_that_is_given_is_the_road(scene: Scene) -> None:
     first, *_, last = scene.talk
     take(Person, ["setup", *scene.flags, flag, value], [first, last])
     assert scene.sent() == 1
+
+
+@pytest.mark.parametrize("scene", ["gmail"], indirect=True)
+def test_a_road_that_does_not_take_what_a_flag_gave_is_chosen_anew(scene: Scene) -> None:
+    first, choice, *rest = scene.talk
+    person = Person("setup", *scene.flags)
+    person.answer(*first)
+    person.answer(choice[0], "")
+    person.answer("api_endpoint is not a setting of smtp accounts", "2")
+    for question, text in rest:
+        person.answer(question, text)
+    assert person.run() == 0, person.shown
+    assert scene.sent() == 1
