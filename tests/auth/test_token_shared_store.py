@@ -17,7 +17,7 @@ import pytest
 from franking.auth.redis_store import RedisStore
 from franking.auth.secret import Grant, loads
 from franking.auth.token import TokenSecret
-from franking.errors import LoginRequired, SendError, SettingsError
+from franking.errors import LockLost, LoginRequired, SendError, SettingsError
 from servers.memoryredis import MemoryRedis
 from servers.renewal import token_secret
 
@@ -193,3 +193,20 @@ def test_what_was_renewed_is_saved_later_whatever_kept_it_from_being_saved(
     monkeypatch.undo()
     with machines.here.lock("shop"):  # it was not given back: nobody else asks with what may be spent
         assert machines.saved() == "renewed"
+
+
+def test_nobody_asks_an_issuer_whose_lock_has_lapsed(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = machines.here.load
+
+    def stood_still(key: str) -> str | None:
+        found = load(key)
+        if holding := machines.here._holding(key):
+            holding.lease._until = 0.0
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(machines.here, "load", stood_still)
+        with pytest.raises(LockLost) as caught:
+            machines.secret.get()
+    assert caught.value.temporary and machines.issuer.asked == []
+    assert machines.secret.get() == "renewed" == machines.saved()

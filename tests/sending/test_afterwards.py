@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from franking.errors import SendError
 from franking.sending import afterwards as module
-from franking.sending.afterwards import Afterwards, afterwards
+from franking.sending.afterwards import Afterwards, Held, afterwards
 
 
 @pytest.fixture
@@ -118,6 +119,31 @@ def test_what_is_held_is_renewed_until_it_is_lost_or_let_go(teller: Afterwards) 
             assert asked.acquire(timeout=60)
     assert not teller._held
     assert held.lapsed
+
+
+def test_who_waits_does_not_wait_for_each_renewal_that_fails(teller: Afterwards) -> None:
+    asked: list[int] = []
+    failing = True
+
+    def ask(number: int) -> bool:
+        asked.append(number)
+        if failing:
+            away()
+        return True
+
+    with teller._changed:  # all at once
+        helds = [Held(partial(ask, one), 60, teller.clock, teller.clock() - 30) for one in range(9)]
+        teller._held.update(helds)
+        teller._acts.append(partial(ask, 9))
+    with pytest.raises(SendError, match="away"):
+        teller.wait()
+    assert teller.behind
+    assert asked.index(9) == 1
+    failing = False
+    soon(lambda: len(set(asked)) == 10 and not teller._acts)  # none is forgotten over the others
+    assert not teller.behind
+    for held in helds:
+        teller.let_go(held)
 
 
 def test_what_was_not_renewed_lapses(teller: Afterwards) -> None:

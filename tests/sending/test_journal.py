@@ -9,10 +9,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from franking.errors import SendError, SettingsError
+from franking.provider import RouteFacts
 from franking.sending import postgres_journal
 from franking.sending.journal import Claim, MemoryJournal
+from franking.sending.limit_places import Room
 from franking.sending.postgres_journal import PostgresJournal
 from franking.sending.redis_journal import RedisJournal
+from franking.sending.redis_limits import RedisLimits
 from franking.sending.shared_stores import open_journal
 from sending.journals import Journals
 from sending.keepers import Kept, in_memory, in_postgres, in_redis
@@ -84,6 +87,33 @@ def test_an_outcome_may_hold_whatever_a_server_said(kept: Kept) -> None:
     told = {"outcome": "failed", "reply": "\ud83d \udce9 \0", "refused": {}}
     assert kept.journal.finish(claim, told)
     assert kept.journal.claim(claim).outcome == told
+
+
+def test_a_message_is_counted_where_redis_has_forgotten_how_it_is_taken(redis: MemoryRedis) -> None:
+    with in_redis(redis.url) as kept:
+        assert isinstance(kept.journal, RedisJournal)
+        server, facts = kept.journal.server, RouteFacts("r", per_minute=1)
+        place = RedisLimits(server)
+        room = Room(place, "box", facts, 1, lambda: place.take("box", facts, 1))
+        kept.journal.claim(Claim("a", "w", "d"))  # this connection has brought that script alone
+        server.ask("SCRIPT", "FLUSH")
+        first = kept.journal.claim(Claim("b", "w", "d"), room)
+        assert first.state == "claimed" and first.turn.at
+        assert kept.journal.claim(Claim("c", "w", "d"), room).turn.limit == "per-minute"
+
+
+@pytest.mark.parametrize(("chance", "left"), [(0.0, 2), (1.0, 1)])
+def test_processes_that_live_for_one_message_remove_now_and_then_what_is_past_its_keeping(
+    wire: SqlWire, monkeypatch: pytest.MonkeyPatch, chance: float, left: int
+) -> None:
+    monkeypatch.setattr(postgres_journal.random, "random", lambda: chance)
+    with in_postgres(wire.url) as kept:
+        assert isinstance(kept.journal, PostgresJournal)
+        for key in ("old", "new"):
+            kept.journal.claim(Claim(key, "w", "d"))
+        kept.age("old")
+        kept.journal.finish(Claim("new", "w", "d"), {"outcome": "accepted"})
+        assert len(kept.journal.server.run("SELECT key FROM {table}_journal")) == left
 
 
 def test_what_is_past_its_keeping_is_removed_once_an_hour(wire: SqlWire, monkeypatch: pytest.MonkeyPatch) -> None:

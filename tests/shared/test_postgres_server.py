@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import selectors
 import threading
 from collections.abc import Iterator
 
@@ -205,3 +207,16 @@ def test_a_value_with_nul_is_refused_before_it_leaves(server: PostgresServer) ->
 def test_a_name_that_would_need_quotes_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="table"):
         PostgresServer("postgresql://h/mail", table=name)
+
+
+def test_where_no_file_can_be_opened_it_is_asked_later(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server.run("SELECT 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(selectors, "DefaultSelector", none)
+        with pytest.raises(SendError) as caught:
+            server.run("SELECT 1")
+    assert caught.value.temporary
+    assert server.run("SELECT 2") == [(2,)]

@@ -173,6 +173,7 @@ def test_what_somebody_has_to_mend_is_a_setting(words: str) -> None:
         ("-WRONGPASS invalid username-password pair or user is disabled.", "server-refused"),
         ("-LOADING Redis is loading the dataset in memory", "server-busy"),
         ("-ERR max number of clients reached", "server-busy"),
+        ("-ERR DB index is out of range", "server-refused"),
         ("", "server-away"),
     ],
 )

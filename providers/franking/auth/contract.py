@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-__all__ = ["KeepsUnsaved", "KnowsTime", "OpenedStore", "SecretStore"]
+__all__ = ["KeepsUnsaved", "KnowsTime", "LosesLocks", "OpenedStore", "SecretStore"]
 
 
 class SecretStore(Protocol):
@@ -35,6 +35,15 @@ class KeepsUnsaved(Protocol):
     """
 
     def keep(self, key: str, value: str) -> None: ...
+
+
+@runtime_checkable
+class LosesLocks(Protocol):
+    """A store whose lock ends by itself where its holder stands still: nobody asks an issuer after that."""
+
+    def check_lock(self, key: str) -> None:
+        """Raise ``LockLost`` where another may have the key's lock by now."""
+        ...
 
 
 @runtime_checkable

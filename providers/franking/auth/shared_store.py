@@ -182,6 +182,11 @@ class SharedStore:
                 if not holding.kept:
                     self._release(key, holding.lease)
 
+    def check_lock(self, key: str) -> None:
+        """Raise ``LockLost`` where another may have the key's lock by now."""
+        if (holding := self._holding(key)) and holding.lease.lapsed:
+            raise self._lost(key)
+
     def keep(self, key: str, value: str) -> None:
         """Use what could not be saved all the same, inside the lock: it is saved as soon as that can be done, by this
         process or the next one on this machine, unless somebody else has saved something newer.
@@ -245,11 +250,14 @@ class SharedStore:
             with self.lock(key):
                 self._write(key, text)
         elif not self.rows.write(_name(key), self._owner, holding.lease.token, text):
-            raise LockLost(
-                f"The lock on the secret of {key!r} ran out before it was saved, and may be another worker's by now; "
-                "nothing was saved.",
-                evidence=Evidence("store", reason="lock-lost", details={"server": self.rows.where}),
-            )
+            raise self._lost(key)
+
+    def _lost(self, key: str) -> LockLost:
+        return LockLost(
+            f"The lock on the secret of {key!r} ran out before it was saved, and may be another worker's by now; "
+            "nothing was saved.",
+            evidence=Evidence("store", reason="lock-lost", details={"server": self.rows.where}),
+        )
 
     def _set_clock(self, now: float) -> None:
         ahead = now - time.time()

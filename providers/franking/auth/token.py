@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from franking.account.binding import binding_of, difference
 from franking.account.repair import login_command
 from franking.auth.bound import check_bound
-from franking.auth.contract import KeepsUnsaved, KnowsTime
+from franking.auth.contract import KeepsUnsaved, KnowsTime, LosesLocks
 from franking.auth.secret import Grant, Password, loads
 from franking.errors import Evidence, FrankingError, LockLost, LoginRequired, SendError, SettingsError, discreet
 from franking.provider import SupportsLogin, SupportsPreparedRefresh
@@ -121,6 +121,9 @@ class TokenSecret:
             if old is None and self._person:
                 raise self._nobody()
             refresh = refresh or stack.enter_context(self._ready())
+            store = self._sources.store
+            if writable and isinstance(store, LosesLocks):
+                store.check_lock(self._key)
             try:
                 new = refresh(old)
             except LoginRequired:
@@ -129,7 +132,6 @@ class TokenSecret:
                     return newer
                 raise
             new = replace(new, route=self._route, bound=binding_of(self._sources.account))
-            store = self._sources.store
             if isinstance(store, KnowsTime):
                 new = new.dated(store.clock() - time.time())
             if old:

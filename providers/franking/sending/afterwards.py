@@ -89,6 +89,11 @@ class Afterwards:
         with self._ready():
             self._acts.append(act)
 
+    @property
+    def behind(self) -> bool:
+        """Return whether something could not be told yet."""
+        return self._pid == os.getpid() and self._failures > 0
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait until everything is told. Raises what keeps it from being told, a ``FrankingError``."""
         if self._pid == os.getpid() and not self._acts:  # told: nearly always
@@ -154,7 +159,7 @@ class Afterwards:
         while True:
             with self._changed:
                 now = self.clock()
-                due = [held for held in self._held if held.due <= now]
+                due = sorted((held for held in self._held if held.due <= now), key=lambda held: held.due)
                 act = self._acts[0] if self._acts and self._not_before <= now else None
                 if not due and act is None:
                     idle = not self._acts and not self._held
@@ -165,7 +170,8 @@ class Afterwards:
                     continue
             idle_since = now
             for held in due:
-                self._renew(held)
+                if not self._renew(held):  # each might take its time-out: what is to be told need not wait for all
+                    break
             if act is not None:
                 self._tell(act)
 
@@ -175,14 +181,15 @@ class Afterwards:
             moments.append(self._not_before)
         return max(0.001, min([now + LINGER_SECONDS, *moments]) - now)
 
-    def _renew(self, held: Held) -> None:
+    def _renew(self, held: Held) -> bool:
+        """Put off the end of something; return whether the store answered."""
         asked = self.clock()
         try:
             mine = held.renew()
         except Exception as problem:  # noqa: BLE001  (whatever it is: others must go on being renewed)
             _log.warning("What this program holds could not be renewed: %s", problem)
             held.due = asked + min(FIRST_PAUSE, held.lease / 3)
-            return
+            return False
         held.since, held.due = asked, asked + held.lease / 3
         if not mine:
             self.let_go(held)
@@ -191,6 +198,7 @@ class Afterwards:
                 held.lost()
             except Exception:  # noqa: BLE001  (others must go on being renewed)
                 _log.exception("What this program had lost could not be left in order.")
+        return True
 
     def _tell(self, act: Callable[[], object]) -> None:
         problem: FrankingError | None = None

@@ -104,6 +104,8 @@ class _Delivery:
             return self._outcome("failed", None, error=wrong)
         digest = fingerprint(self.mailer.account.name, prepared.envelope, self._message, composed=True).hex()
         claim = Claim(self._key, os.urandom(12).hex(), digest, prepared.content.message_id, added.date)
+        if self._afterwards.behind:  # perhaps about this very message: that it was given back
+            self._afterwards.wait()
         asked = self._afterwards.clock()
         answer = self._taken(claim, room, turns)
         if answer.state != "claimed":

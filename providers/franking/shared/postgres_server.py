@@ -282,7 +282,10 @@ class _Open:
     @property
     def quiet(self) -> bool:
         """Return whether nothing came although nobody asked: that is its end, or the news that it is near."""
-        return not self.connection.closed and not _ready(self.pgconn.socket, selectors.EVENT_READ, 0)
+        try:
+            return not self.connection.closed and not _ready(self.pgconn.socket, selectors.EVENT_READ, 0)
+        except OSError:  # no more files can be opened: it makes room for another
+            return False
 
 
 _PARENTS: list[_Open] = []

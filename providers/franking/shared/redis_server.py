@@ -300,6 +300,8 @@ class RedisServer:
             return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
         if _BUSY.search(words):
             return failures.busy(self.where, words, step=self.step, hidden=self._hidden)
+        if _of_kind(problem, "ResponseError"):  # no such database, say: it would answer the same each time
+            return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
         if "CERTIFICATE_VERIFY_FAILED" in words:
             why = f"{self.where}: {words}"
             return failures.misfit(why, step=self.step, server=self.where, hidden=self._hidden)
