@@ -65,6 +65,16 @@ def test_who_must_wait_hears_why_and_what_failed_is_told_later(teller: Afterward
     assert told == ["first", "second", "third"]
 
 
+def test_who_waits_has_it_tried_again_at_once(teller: Afterwards, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE", "LINGER_SECONDS"):
+        monkeypatch.setattr(module, name, 1000.0)
+    answers = [away, lambda: None]
+    teller.do(lambda: answers.pop(0)())
+    soon(lambda: teller.behind)
+    teller.wait(20)
+    assert not answers
+
+
 def test_a_mistake_in_the_program_is_logged_once(teller: Afterwards, caplog: pytest.LogCaptureFixture) -> None:
     teller.do(lambda: 1 / 0)
     teller.wait()

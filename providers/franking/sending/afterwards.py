@@ -101,6 +101,7 @@ class Afterwards:
         with self._ready():
             failed, self._not_before = self._failed, 0.0
             if self._thread is not None:
+                self._changed.notify_all()  # it may be resting from a failure
                 self._changed.wait_for(lambda: not self._acts or self._failed > failed, seconds)
             if not self._acts:
                 return
