@@ -32,7 +32,6 @@ from franking.health.look import look
 from franking.sending.afterwards import afterwards
 from franking.sending.journal import Journal
 from franking.sending.mailers import KeptMailers
-from franking.sending.once import deliver_once
 from franking.sending.shared_stores import open_journal
 from franking.shared import opening
 from health.looking import settings
@@ -270,7 +269,7 @@ def test_a_store_that_is_handed_over(url: str, account: franking.Account, monkey
 
 
 class Tasks:
-    """What a Celery worker does with a task, and what a worker of another queue calls."""
+    """What a Celery worker does with a task."""
 
     def __init__(self) -> None:
         self.keys = (f"order-{number}" for number in count())
@@ -281,9 +280,6 @@ class Tasks:
         self.kept.append(KeptMailers())
         letter = Letter("shop", MESSAGE.as_bytes("jana@example.cz"), key=next(self.keys))
         Deliveries(self.journal(), kept=self.kept[-1]).deliver(letter, None, "task")
-
-    def once(self) -> None:
-        deliver_once("shop", MESSAGE, key=next(self.keys), journal=self.journal())
 
     def journal(self) -> Journal:
         journal = open_journal()
@@ -303,14 +299,13 @@ class Tasks:
 @pytest.mark.matrix
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # struck in the journal's thread
 @pytest.mark.parametrize("where", ["store", "environment"])
-@pytest.mark.parametrize("way", ["celery", "once"])
-def test_a_task(way: str, where: str, url: str, account: franking.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task(where: str, url: str, account: franking.Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """Celery's time limit strikes anywhere; the environment holds the store's password, its key, perhaps another."""
     prepared(url, account, monkeypatch)
     if where == "environment":
         monkeypatch.setenv("FRANKING_SECRET_SHOP", PASSWORD)
     tasks = Tasks()
-    assert struck(getattr(tasks, way), secrets, before=tasks.close, strikes=30) == []
+    assert struck(tasks.celery, secrets, before=tasks.close, strikes=16) == []
     tasks.close()
 
 
