@@ -27,8 +27,15 @@ from servers.rabbitmq import RabbitMQ
 
 REQUIRED = os.environ.get("FRANKING_REQUIRE_SERVERS") == "1"  # read before the tests' environment is cleaned
 Server = TypeVar("Server")
-APART = ("test_debian", "test_shared", "test_task_queue")
-"""How the names of files begin whose tests start servers of their own."""
+ONE_AT_A_TIME = (
+    "test_callers",
+    "test_delivery",
+    "test_probe",
+    "test_relay_smuggling",
+    "test_servers",
+    "test_session_limit",
+)
+"""The files whose tests ask OpenSMTPD, of which a machine can have only one."""
 
 
 def start(make: Callable[[], Server]) -> Server:
@@ -43,14 +50,14 @@ def start(make: Callable[[], Server]) -> Server:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all of this directory ``real``, and keep it on one worker: its servers start once, OpenSMTPD only once. What
-    asks none of these servers may run beside them.
+    """Mark all of this directory ``real``, and keep each file on one worker: its servers start once. Those that ask
+    OpenSMTPD are on the same one, so that none waits for another's.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.real)
-            apart = next((name for name in APART if item.path.name.startswith(name)), "real")
-            item.add_marker(pytest.mark.xdist_group(apart))
+            file = item.path.stem
+            item.add_marker(pytest.mark.xdist_group("opensmtpd" if file in ONE_AT_A_TIME else file))
 
 
 @pytest.fixture(scope="session")
