@@ -5,6 +5,7 @@ are typed at a real shell instead: ``test_typed.py``.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ from docs.internet import Internet, internet
 from franking import Outbox
 from franking.discovery import domain_check, lookup
 from servers.dns import DnsServer
+from servers.memoryredis import MemoryRedis
 from servers.names import Names
-from servers.smtp import SmtpServer
+from servers.smtp import Fault, SmtpServer, hangs_up
 from servers.web import Authority
 from servers.zones import dkim, zone
 
@@ -46,9 +48,6 @@ ANSWERS = {
 NOT_RUN = {
     r"franking relay( run)?( --\S+ \S+)*$": "runs until it is stopped: docs/recordings.py",
     r"franking settings": "opens a browser: tests/real/test_settings_page.py",
-    r"franking health": "ends with 1 where something is wrong: tests/cli/test_health.py",
-    r"franking store (init|check)": "asks a shared store: tests/cli/test_store.py",
-    r"franking outbox resolve": "only for an unknown outcome: tests/cli/test_outbox.py",
     r"franking outbox run$": "runs until it is stopped: tests/cli/test_outbox_run.py",
 }
 MAKING = re.compile(r"^(accounts|smtp|async|django|sendmail|setup|gmail|outlook)\.md: |accounts add shop")
@@ -61,7 +60,8 @@ CALLED = {"outlook.md": "contoso"}
 """Whom NAME stands for: an account that the page has set up."""
 
 BEFORE = {"relay remove-user printer": "franking relay add-user printer"}
-"""What an example takes for granted."""
+ALERTS = '[alerts]\ncommand = ["cat"]\n'
+"""What examples take for granted."""
 
 SHOP = "franking setup info@novak.cz --name shop --host smtp.novak.cz --username info@novak.cz"
 LOG = "status=bounced (host smtp.novak.cz said: 550 5.1.1 <jana@example.com>: user unknown)"
@@ -191,11 +191,28 @@ def run(line: str, ca_file: str) -> tuple[int, str]:
     return person.run(), person.shown
 
 
-def queued() -> str:
-    """Put a message into the outbox and return its id."""
+def queued(line: str, server: SmtpServer) -> str:
+    """Put a message into the outbox and return its id; for ``resolve`` one of which nobody knows whether it went."""
     words = ("send", "shop", "--to", "jana@example.com", "--subject", "Hi", "--text", "Good morning", "--queue")
     assert franking(*words).code == 0
-    return Outbox().list(state="queued")[0].id
+    if "resolve" not in line:
+        return Outbox().list(state="queued")[0].id
+    server.faults.append(Fault("body", hangs_up, executed=True))
+    franking("outbox", "run", "--once")
+    server.faults.clear()
+    return Outbox().list(state="unknown")[0].id
+
+
+@contextlib.contextmanager
+def shared_store(line: str) -> Iterator[None]:
+    """For a command that asks the store of several machines, name one in the environment."""
+    if "franking store" not in line:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, MemoryRedis() as store:
+        patch.setenv("FRANKING_STORE", store.url)
+        patch.setenv("FRANKING_STORE_KEY", "a key of the tests, long enough")
+        yield
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -215,17 +232,22 @@ def test_what_a_page_tells_to_type_works(
                 assert run(SHOP, server[1])[0] == 0
             for example, needed in BEFORE.items():
                 assert example not in line or run(needed, server[1])[0] == 0
+            if "--alert" in line:
+                settings = tmp_path / str(number) / "accounts.toml"
+                settings.write_text(settings.read_text("utf-8") + ALERTS, "utf-8")
         if "--import" in line:  # on another machine
             monkeypatch.setenv("FRANKING_STATE_DIR", str(tmp_path / "elsewhere"))
         online.sits_down(line)
         line = line.replace(" NAME ", f" {CALLED.get(page)} ")
-        code, shown = run(re.sub(r" ID\b", lambda _: f" {queued()}", line), server[1])
+        line = re.sub(r" ID\b", lambda found: f" {queued(found.string, server[0])}", line)
+        with shared_store(line):
+            code, shown = run(line, server[1])
         assert code == 0, f"{line}\n{shown}"
         assert "Traceback" not in shown and PASSWORD not in shown, shown
         assert "--import" not in line or franking("check", "shop").code == 0, "it works there too"
         ran += 1
     assert online.arrived == SIGNED_IN.get(page, 0)
-    assert ran or page in ("settings-page.md", "shared-store.md"), "a page of which nothing is run"
+    assert ran or page == "settings-page.md", "a page of which nothing is run"
 
 
 def test_every_exception_is_needed() -> None:
