@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from servers.handshake import shake_hands
 from servers.misbehaviour import BAD_TEXT, DROP, ESCAPES, LINE, LINES, NOISE
 
 REFUSALS = {
@@ -379,7 +380,7 @@ class _Relay:
             self._act("tls", b"\x16\x03\x03")
             self.mute = True
             self._wait_for_client()
-        self.client = proxy.context.wrap_socket(self.client, server_side=True)
+        self.client = shake_hands(proxy.context, self.client)
         self.server = proxy.trust.wrap_socket(self.server, server_hostname="localhost")
         self.secure = True
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from servers.handshake import shake_hands
 from servers.web import Authority
 
 Wire = Callable[["Raw"], None]
@@ -107,7 +108,7 @@ class RawServer:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            with self._context.wrap_socket(sock, server_side=True) as line:
+            with shake_hands(self._context, sock) as line:
                 self._socks.append(line)
                 for request in self._requests(line):
                     self.requests.append(request)

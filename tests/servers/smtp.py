@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from servers.handshake import shake_hands
+
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING")
 
 Act = Callable[["Peer", str], None]
@@ -438,11 +440,9 @@ class Peer:
         self.at("handshake", None)
         self.flush()
         assert self.server.context is not None
-        raw = self.sock
         try:
-            self.sock = self.server.context.wrap_socket(raw, server_side=True)
+            self.sock = shake_hands(self.server.context, self.sock)
         except (OSError, ValueError):
-            raw.close()
             raise Gone from None
         self.tls = True
 

@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import trustme
 
+from servers.handshake import shake_hands
+
 __all__ = ["CUT", "Authority", "Reply", "Request", "WebServer"]
 
 
@@ -113,7 +115,7 @@ class WebServer:
 
             def setup(self) -> None:
                 self.request.settimeout(20)
-                self.request = tls.wrap_socket(self.request, server_side=True)
+                self.request = shake_hands(tls, self.request)
                 super().setup()
                 with outer._lock:
                     outer.connections += 1
