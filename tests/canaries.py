@@ -56,15 +56,19 @@ def runs(text: str, length: int = RUN) -> set[str]:
 def found(text: str, *secrets: str, run: int = RUN) -> list[str]:
     """Return every form of a secret that is in a text, and every part of one, also of what was folded there.
 
-    Digits alone are no part: they may be any number's. An ID token's claims stand elsewhere too, in the same base64.
+    Digits alone are no part: they may be any number's. In base 16 two tell one character, so twice as many are needed:
+    8 are in some Message-ID by chance. An ID token's claims stand elsewhere too, in the same base64.
     """
     unfolded = re.sub(r"\s|\\[rnt]", "", text)
     hits: set[str] = set()
     for length in (run, CLAIMS):
         chosen = {one for one in secrets if (length == CLAIMS) == bool(re.match(r"eyJ[\w-]+\.eyJ", one))}
         forms = {form for secret in chosen for form in shapes(secret)}
-        parts = {part for form in forms for part in runs(form, length) if not part.isdigit()}
-        hits |= {form for form in forms if form in text} | parts & (runs(text, length) | runs(unfolded, length))
+        hits |= {form for form in forms if form in text}
+        base16 = {form for form in forms if re.fullmatch("[0-9a-f]+", form)}
+        for some, wide in ((forms - base16, length), (base16, 2 * length)):
+            parts = {part for form in some for part in runs(form, wide) if not part.isdigit()}
+            hits |= parts & (runs(text, wide) | runs(unfolded, wide))
     return sorted(hits)
 
 
