@@ -126,7 +126,7 @@ def test_a_lock_is_kept_for_as_long_as_it_takes(opened: Opened) -> None:
         return answer
 
     store.rows.renew = renew  # type: ignore[method-assign]
-    store.lease = 0.9
+    store.lease = 3
     with store.lock("shop"):
         assert renewed.wait(60)
         store.lease = 60
