@@ -4,6 +4,7 @@ any two lines of ours, and at any call within the libraries below. It is raised 
 
 from __future__ import annotations
 
+import dis
 import gc
 import os
 import sys
@@ -28,6 +29,11 @@ LIBRARIES = frozenset(
     {"google", "google_auth_oauthlib", "googleapiclient", "httplib2", "http", "json", "msal", "oauthlib", "requests",
     "requests_oauthlib", "subprocess", "urllib3", "uritemplate", "cryptography"}
 )  # fmt: skip
+NOTHING = dis.opmap["NOP"]
+"""A ``try:`` of its own line. No signal strikes there, and CPython keeps it out of what a ``with`` around it covers: a
+lock would stay locked.
+"""
+
 GUARD = "franking.errors._Discreet.__exit__"  # until its first statement is done, nothing is out of sight
 OURS = ("franking", "franking_cli")
 
@@ -52,7 +58,7 @@ class _Tracer:
         return None
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line":
+        if event == "line" and frame.f_code.co_code[frame.f_lasti] != NOTHING:
             self._note((frame.f_code.co_filename, frame.f_lineno))
         return self._line
 
