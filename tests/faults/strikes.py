@@ -52,7 +52,7 @@ class _Tracer:
         name = str(frame.f_globals.get("__name__", ""))
         package = name.partition(".")[0]
         if package in OURS:
-            return self._line
+            return None if _own_loop(name) else self._line
         if package in LIBRARIES and _called_by_us(frame):
             self._note((frame.f_code.co_filename, frame.f_code.co_name))
         return None
@@ -66,6 +66,13 @@ class _Tracer:
         self.met[place] = self.met.get(place, 0) + 1
         if place == self.at and self.met[place] == 1:
             raise Strike
+
+
+def _own_loop(name: str) -> bool:
+    """Return whether this is the loop of a thread that somebody waits for: no signal comes to such a thread, and what
+    its libraries raise comes out of what the loop calls.
+    """
+    return name == "franking.sending.workers" and threading.current_thread() is not threading.main_thread()
 
 
 def _called_by_us(frame: FrameType) -> bool:
