@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,23 @@ def test_a_newer_one_is_refused(box: Store) -> None:
     with pytest.raises(franking.SettingsError, match="newer"):
         queue()
     assert run("outbox", "run", "--once").code == 2
+
+
+def test_who_opens_a_new_one_waits_for_another_that_does() -> None:
+    """SQLite itself does not wait where one that has read wants to change the journal (pager.c)."""
+    save(1)
+    made = Store()
+    made.database.directory.mkdir(0o700, parents=True)
+    made.database.path.touch(0o600)
+    with contextlib.closing(
+        sqlite3.connect(made.database.path, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ends = threading.Timer(0.2, other.execute, ["COMMIT"])
+        ends.start()
+        assert made.counts()["queued"] == 0
+        ends.join()
+    made.close()
 
 
 def test_an_older_one_is_brought_forward_in_one_step(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:

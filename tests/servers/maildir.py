@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from email.parser import BytesParser
+from email.policy import default
 from pathlib import Path
 
 TRACE = (b"return-path", b"received", b"x-original-to", b"delivered-to", b"envelope-to", b"delivery-date")
@@ -38,14 +41,21 @@ class Maildir:
 
     def containing(self, octets: bytes) -> bytes:
         """Wait for a message with these octets in it: for programs that make their own Message-ID."""
+        return self._the_one(lambda sent: octets in sent, f"a message with {octets!r}")
+
+    def about(self, subject: str) -> bytes:
+        """Wait for a message with this subject, however it is encoded."""
+        return self._the_one(lambda sent: subject_of(sent) == subject, f"a message about {subject!r}")
+
+    def _the_one(self, fits: Callable[[bytes], bool], what: str) -> bytes:
         deadline = time.monotonic() + PATIENCE
         while True:
             self._look()
             for paths in self._found.values():
-                if octets in (sent := as_sent(paths[0].read_bytes())):
+                if fits(sent := as_sent(paths[0].read_bytes())):
                     return sent
             if time.monotonic() > deadline:
-                raise AssertionError(f"not delivered within {PATIENCE:g} s: a message with {octets!r}")
+                raise AssertionError(f"not delivered within {PATIENCE:g} s: {what}")
             time.sleep(0.01)
 
     def copies(self, message_id: str) -> int:
@@ -63,6 +73,10 @@ class Maildir:
             for name in set(os.listdir(new)) - self._known:
                 self._known.add(name)
                 self._found.setdefault(_message_id(new / name), []).append(new / name)
+
+
+def subject_of(message: bytes) -> str:
+    return str(BytesParser(policy=default).parsebytes(message)["Subject"])
 
 
 def _message_id(path: Path) -> str:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -157,7 +158,7 @@ class Database:
                     f"{len(SCHEMA)}). Update Franking, or name another directory in FRANKING_OUTBOX.",
                     evidence=_evidence("newer", self.path),
                 )
-            connection.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
             if version < len(SCHEMA):
                 _migrate(connection)
@@ -327,6 +328,19 @@ def in_doubt(problem: BaseException) -> bool:
     (https://sqlite.org/rescode.html#ioerr_fsync).
     """
     return (getattr(problem.__cause__, "sqlite_errorname", None) or "").startswith(_IN_DOUBT)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Choose the journal beside the file; SQLite does not wait for another that is just about to do so too."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
