@@ -276,6 +276,7 @@ def test_settings_that_are_wrong_are_found_and_stop_nobody_else(server: SmtpServ
     found = looks()
     assert codes(found, "wrong") == codes(found, "what") == {"send.failing": "critical"}
     assert entry(found, "wrong").provider == "smtp" and entry(found, "wrong").route is None
+    assert "hots is not a setting" in entry(found, "wrong").findings[0].text()
     assert codes(found)["password.ok"] == "ok"
     assert found.level == "critical"
 

@@ -56,7 +56,8 @@ def look_at(name: str, look: Look) -> tuple[Entry, Check | None]:
         provider = provider_named(account.provider)
         route = provider.route(account)
     except SettingsError as problem:
-        found = Finding("send.failing", "critical", {"account": name}, explain(problem))
+        values = {"account": name, "why": str(problem).rstrip(".")}  # which setting is wrong stands in no title
+        found = Finding("send.failing", "critical", values, explain(problem))
         table = look.config.tables[name]
         return Entry(name, str(table.get("provider", "")) or None, None, look.now, (found,)), None
     state = state_of(account, provider, look.store, look.environ)
