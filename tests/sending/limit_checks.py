@@ -8,6 +8,9 @@ from typing import Any
 
 from franking.provider import RouteFacts
 from franking.sending.counts import Turn
+from franking.sending.postgres_limits import NOW
+from franking.sending.redis_limits import RedisLimits
+from franking.shared.redis_server import Script
 
 __all__ = ["CHECKS", "facts"]
 
@@ -127,6 +130,92 @@ def a_lease(place: Any) -> None:
         place.lease = lease
 
 
+def a_clock_that_was_set_back(place: Any) -> None:
+    """Nothing lasts longer than it would have: a minute, a day, a pause, and the lease of a connection."""
+    minute, day = facts(per_minute=1), facts(per_day=2, recipients_per_day=10)
+    assert place.take("box", minute, 1).wait == 0
+    assert place.take("box", day, 4).wait == 0
+    place.hold_off("box", 300.0)
+    held = place.connection("box", 1)
+    held._teller.let_go(held._held)  # its worker is dead
+    set_back(place, 12 * DAY)
+    turn = place.take("box", minute, 1)
+    assert 290 < turn.wait <= 300
+    place.hold_off("box", 200.0)
+    set_back(place, 12 * DAY)
+    place.hold_off("box", 100.0)
+    turn = place.take("box", minute, 1)
+    assert 290 < turn.wait <= 300
+    assert place.connection("box", 1) is None
+    assert lapses(place) <= place.lease
+    set_forward(place, 301.0)
+    assert place.take("box", minute, 1).wait == 0
+    assert place.take("box", minute, 1).limit == "per-minute"
+    assert place.take("box", day, 7).limit == "recipients-per-day"
+    assert 86400 - 302 < place.take("box", day, 7).wait <= 86400 + 900
+    set_forward(place, DAY + 900)
+    assert place.take("box", day, 7).wait == 0
+
+
+DAY = 86400.0
+
+
+def set_forward(place: Any, seconds: float) -> None:
+    set_back(place, -seconds)
+
+
+def set_back(place: Any, seconds: float) -> None:
+    """Do as if the server's clock were set back: all that it has taken down moves on."""
+    quarters = round(seconds / 900)
+    if isinstance(place, RedisLimits):
+        place.server.run(_SET_BACK, place.server.ask("KEYS", "*"), [f"{seconds:.0f}", quarters])
+        return
+    for table, columns in (("limits", "now pause"), ("sent", "at"), ("connections", "until")):
+        new = ", ".join(f"{column} = {column} + $1::float8" for column in columns.split())
+        place.server.run(f"UPDATE {{table}}_{table} SET {new}", seconds)
+    place.server.run("UPDATE {table}_days SET quarter = quarter + 1000000")  # no two may meet on the way
+    place.server.run("UPDATE {table}_days SET quarter = quarter - 1000000 + $1::bigint", quarters)
+
+
+_SET_BACK = Script("""
+for _, name in ipairs(KEYS) do
+  if string.find(name, ':limits:') then
+    local moved = {}
+    local fields = redis.call('HGETALL', name)
+    redis.call('DEL', name)
+    for i = 1, #fields, 2 do
+      local kind, quarter = string.match(fields[i], '^([mr])(%d+)$')
+      if kind then
+        moved[kind .. string.format('%.0f', quarter + ARGV[2])] = fields[i + 1]
+      elseif fields[i] == 'span' then
+        moved.span = fields[i + 1]
+      else
+        moved[fields[i]] = string.format('%.0f', fields[i + 1] + ARGV[1] * 1000000)
+      end
+    end
+    for field, value in pairs(moved) do redis.call('HSET', name, field, value) end
+  else
+    local unit = string.find(name, ':sent:') and 1000000 or 1000
+    local scores = redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
+    for i = 1, #scores, 2 do
+      redis.call('ZADD', name, string.format('%.0f', scores[i + 1] + ARGV[1] * unit), scores[i])
+    end
+  end
+end
+""")
+
+
+def lapses(place: Any) -> float:
+    """Return in how many seconds the last connection lapses."""
+    if isinstance(place, RedisLimits):
+        (name,) = place.server.ask("KEYS", "*:connections:*")
+        last = float(place.server.ask("ZRANGE", name, "-1", "-1", "WITHSCORES")[1]) / 1000
+        seconds, parts = place.server.ask("TIME")
+        return last - int(seconds) - int(parts) / 1e6
+    ((left,),) = place.server.run(f"SELECT max(until) - {NOW} FROM {{table}}_connections")
+    return float(left)
+
+
 CHECKS = [
     a_minute,
     a_short_minute,
@@ -137,4 +226,5 @@ CHECKS = [
     many_at_once,
     connections,
     a_lease,
+    a_clock_that_was_set_back,
 ]

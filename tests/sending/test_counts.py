@@ -67,7 +67,7 @@ def test_the_limit_that_lasts_longest_is_named() -> None:
     counts, allowed = Counts(), limits(per_minute=1, per_day=1)
     counts.take(allowed, 1, START)
     assert counts.take(allowed, 1, START).limit == "per-day"
-    counts.hold_off(START + 10)
+    counts.hold_off(10, START)
     assert Counts().take(allowed, 1, START).wait == 0
     assert counts.take(limits(per_minute=9), 1, START) == Turn(10.0, "retry-after")
 
@@ -86,10 +86,22 @@ def test_what_was_not_used_is_free_again() -> None:
 def test_a_clock_that_was_set_back_holds_nothing_for_longer_than_a_limit_lasts() -> None:
     counts, allowed = Counts(), limits(per_minute=1, per_day=9)
     counts.take(allowed, 1, START + 86400 * 9)
-    counts.hold_off(START + 86400 * 10)
-    turn = counts.take(allowed, 1, START)
-    assert 0 < turn.wait <= 60
-    assert counts.take(allowed, 1, START + turn.wait).wait == 0
+    counts.hold_off(40, START + 86400 * 9)
+    counts = Counts.from_bytes(counts.to_bytes())
+    assert counts.take(limits(), 1, START) == Turn(40.0, "retry-after")
+    assert counts.take(allowed, 1, START).wait == 60
+    assert counts.take(allowed, 1, START + 60).wait == 0
+    counts.hold_off(10, START - 86400)
+    counts.hold_off(20, START - 86400 * 2)
+    assert counts.take(limits(), 1, START - 86400 * 2).wait == 20
+
+
+def test_counts_that_the_version_before_wrote_are_read() -> None:
+    quarter = START // 900
+    before = Counts.from_bytes(array("d", [1, START + 7, 60, 1, START - 5, quarter, 2, 3]).tobytes())
+    assert before.take(limits(), 1, START) == Turn(7.0, "retry-after")
+    assert before.take(limits(per_minute=1), 1, START).wait == 55
+    assert before.take(limits(per_day=2), 1, START).limit == "per-day"
 
 
 def test_it_is_the_same_when_it_is_read_again() -> None:
@@ -109,7 +121,17 @@ def test_it_is_the_same_when_it_is_read_again() -> None:
         b"x",
         b"\0" * 31,
         b"\xff" * 40,
-        *(array("d", row).tobytes() for row in ([1, 0, 60, 9e99], [1, 0, 60, 0, 1], [2, 0, 60, 0], [1, 0, 60, -9])),
+        *(
+            array("d", row).tobytes()
+            for row in (
+                [1, 0, 60, 9e99],
+                [1, 0, 60, 0, 1],
+                [2, 0, 60, 0],
+                [1, 0, 60, -9],
+                [2, 0, 60, 0, 1],
+                [3, 0, 60, 0, 0],
+            )
+        ),
     ],
 )
 def test_what_it_did_not_write_is_as_nothing(data: bytes) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["DAY", "QUARTER", "Counts", "Turn", "window_of"]
 
 MINUTE, DAY, QUARTER = 60.0, 86400.0, 900.0
-_VERSION = 1.0
-_HEAD = 4
+_VERSION = 2.0
+_HEAD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._until = 0.0  # the server wants nothing before
+        self._seen = 0.0  # the latest time that anything of it was counted
         self._window = MINUTE
         self._times: list[float] = []  # of the messages within the window, in order
         self._quarters: dict[int, tuple[int, int]] = {}  # messages and recipients
@@ -86,9 +87,10 @@ class Counts:
         if int(turn.at // QUARTER) in self._quarters:
             self._add(turn.at, -1, -turn.recipients)
 
-    def hold_off(self, until: float) -> None:
-        """Take note that the server wants nothing before that time."""
-        self._until = max(self._until, until)
+    def hold_off(self, seconds: float, now: float) -> None:
+        """Take note that the server wants nothing for so long."""
+        self._set_back(now)
+        self._until = max(self._until, now + seconds)
 
     def _add(self, at: float, messages: int, recipients: int) -> None:
         quarter = int(at // QUARTER)
@@ -96,23 +98,27 @@ class Counts:
         self._quarters[quarter] = max(0, known[0] + messages), max(0, known[1] + recipients)
 
     def _forget(self, limits: RouteFacts, now: float) -> None:
-        """Drop what is past; where the clock was set back, what was counted counts as of now."""
+        """Drop what is past."""
         if limits.per_minute:
             self._window = max(self._window, window_of(limits.per_minute)[1])
-        if self._times and self._times[-1] > now:
-            self._times = [min(at, now) for at in self._times]
-            self._until = min(self._until, now + MINUTE)
+        self._set_back(now)
         del self._times[: bisect_right(self._times, now - self._window)]
-        latest = int(now // QUARTER)
-        for quarter in [one for one in self._quarters if one > latest]:
-            self._add(now, *self._quarters.pop(quarter))
         for quarter in [one for one in self._quarters if (one + 1) * QUARTER + DAY <= now]:
             del self._quarters[quarter]
+
+    def _set_back(self, now: float) -> None:
+        """Where the clock was set back, count what was counted as of now, and let a pause last as long as it would."""
+        self._until -= max(0.0, self._seen - now)
+        self._seen = now
+        if self._times and self._times[-1] > now:
+            self._times = [min(at, now) for at in self._times]
+        for quarter in [one for one in self._quarters if one > int(now // QUARTER)]:
+            self._add(now, *self._quarters.pop(quarter))
 
     # -- as octets ---------------------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        found = array("d", (_VERSION, self._until, self._window, len(self._times), *self._times))
+        found = array("d", (_VERSION, self._until, self._window, self._seen, len(self._times), *self._times))
         for quarter, counted in self._quarters.items():
             found.extend((quarter, *counted))
         return found.tobytes()
@@ -121,13 +127,17 @@ class Counts:
     def from_bytes(cls, data: bytes) -> Counts:
         """Read what ``to_bytes`` wrote; anything else is as if nothing had been sent."""
         counts, found = cls(), array("d")
-        if len(data) % found.itemsize or len(data) < _HEAD * found.itemsize:
+        if len(data) % found.itemsize or not data:
             return counts
         found.frombytes(data)
-        end = _HEAD + int(found[3]) if found[3] < len(found) else -1
+        if found[0] == 1.0:  # which had no ``_seen``
+            found[0] = _VERSION
+            found.insert(3, 0.0)
+        end = _HEAD + int(found[4]) if len(found) >= _HEAD and found[4] < len(found) else -1
         if found[0] != _VERSION or end < _HEAD or (len(found) - end) % 3 or not all(map(math.isfinite, found)):
             return counts
-        counts._until, counts._window, counts._times = found[1], found[2], found[_HEAD:end].tolist()
+        counts._until, counts._window, counts._seen = found[1:4]
+        counts._times = found[_HEAD:end].tolist()
         for at in range(end, len(found), 3):
             counts._quarters[int(found[at])] = int(found[at + 1]), int(found[at + 2])
         return counts

@@ -50,7 +50,7 @@ class FileLimits:
     def hold_off(self, mailbox: str, seconds: float) -> None:
         """Let nobody send for so long: the server said so."""
         with self._counts(mailbox) as counts:
-            counts.hold_off(self._clock() + seconds)
+            counts.hold_off(seconds, self._clock())
 
     def connection(self, mailbox: str, most: int) -> FileSlot | None:
         """Return one of a mailbox's connections, or None while all are in use."""

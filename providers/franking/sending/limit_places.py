@@ -85,7 +85,7 @@ class LoneLimits:
 
     def hold_off(self, mailbox: str, seconds: float) -> None:
         with self._lock:
-            self._counts.hold_off(time.time() + seconds)
+            self._counts.hold_off(seconds, time.time())
 
     def connection(self, mailbox: str, most: int) -> Slot | None:
         return _Free()

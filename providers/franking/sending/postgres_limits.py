@@ -32,18 +32,27 @@ _NOW = f"(SELECT now FROM {{table}}_limits {_OF})"
 
 _HOLD = (
     f"INSERT INTO {{table}}_limits AS l (mailbox, now, span) VALUES ($1, {NOW}, $2::float8) "
-    f"ON CONFLICT (mailbox) DO UPDATE SET now = {NOW}, span = greatest(l.span, excluded.span) RETURNING now"
+    f"ON CONFLICT (mailbox) DO UPDATE SET now = {NOW}, span = greatest(l.span, excluded.span), "
+    f"pause = l.pause - greatest(l.now - {NOW}, 0) RETURNING now"
 )
-"""Hold a mailbox's row. What follows goes by its ``now``, which is read once the row is held."""
+"""Hold a mailbox's row. What follows goes by its ``now``, which is read once the row is held. Where the clock was set
+back behind what that was, a pause lasts as long as it would.
+"""
+
+_LATEST = f"CAST({_NOW} AS bigint) / {int(QUARTER)}"
+_MORE = "DO UPDATE SET messages = d.messages + excluded.messages, recipients = d.recipients + excluded.recipients"
 
 _TIDY = (
     # where the clock was set back, what was counted counts as of now
     f"UPDATE {{table}}_sent SET at = {_NOW} {_OF} AND at > {_NOW}",
     f"DELETE FROM {{table}}_sent {_OF} AND at <= {_NOW} - (SELECT span FROM {{table}}_limits {_OF})",
+    (
+        f"INSERT INTO {{table}}_days AS d SELECT mailbox, {_LATEST}, sum(messages), sum(recipients) FROM {{table}}_days "
+        f"{_OF} AND quarter > {_LATEST} GROUP BY mailbox ON CONFLICT (mailbox, quarter) {_MORE}"
+    ),
+    f"DELETE FROM {{table}}_days {_OF} AND quarter > {_LATEST}",
     f"DELETE FROM {{table}}_days {_OF} AND (quarter + 1) * {QUARTER} + {DAY} <= {_NOW}",
 )
-
-_LATEST = f"CAST(now AS bigint) / {int(QUARTER)}"
 
 
 def _until(column: str, room: str) -> str:
@@ -68,10 +77,7 @@ _DAY = (
     "INSERT INTO {table}_days AS d (mailbox, quarter, messages, recipients) "
     f"SELECT mailbox, {_LATEST}, 1, $2::int {_FREE}"
 )
-_ADDED = (
-    " ON CONFLICT (mailbox, quarter) DO UPDATE "
-    "SET messages = d.messages + 1, recipients = d.recipients + excluded.recipients"
-)
+_ADDED = f" ON CONFLICT (mailbox, quarter) {_MORE}"
 _IF_CLAIMED = " AND EXISTS (SELECT 1 FROM {table}_journal WHERE key = $%d AND owner = $%d AND state = 'claimed')"
 
 _GIVE_BACK = (
@@ -81,10 +87,9 @@ _GIVE_BACK = (
         f"{_OF} AND quarter = $2::bigint"
     ),
 )
-_HOLD_OFF = (
-    f"INSERT INTO {{table}}_limits AS l (mailbox, now, pause) VALUES ($1, {NOW}, {NOW} + $2::float8) "
-    "ON CONFLICT (mailbox) DO UPDATE SET pause = greatest(l.pause, excluded.pause)"
-)
+_HOLD_OFF = f"UPDATE {{table}}_limits SET pause = greatest(pause, now + $2::float8) {_OF}"
+_SET_BACK = f"UPDATE {{table}}_connections SET until = {_NOW} + $2::float8 {_OF} AND until > {_NOW} + $2::float8"
+"""Where the clock was set back, a connection whose worker is dead lapses a lease from now."""
 _LAPSED = f"DELETE FROM {{table}}_connections {_OF} AND until <= {_NOW}"
 _CONNECT = (
     f"INSERT INTO {{table}}_connections (owner, mailbox, until) SELECT $2, mailbox, now + $3::float8 "
@@ -145,15 +150,16 @@ class PostgresLimits:
 
     def hold_off(self, mailbox: str, seconds: float) -> None:
         """Let nobody send for so long: the server said so."""
-        self.server.run(_HOLD_OFF, _digest(mailbox), seconds)
+        box = _digest(mailbox)
+        self.server.run_all([(_HOLD, (box, MINUTE)), (_HOLD_OFF, (box, seconds))])
 
     def connection(self, mailbox: str, most: int) -> LeasedSlot | None:
         """Return one of a mailbox's connections, or None while all are in use."""
         owner, box = new_owner(), _digest(mailbox)
 
         def take() -> bool:
-            calls = ((_HOLD, (box, MINUTE)), (_LAPSED, (box,)), (_CONNECT, (box, owner, self.lease, most)))
-            return bool(self.server.run_all(calls)[2])
+            calls: list[Call] = [(_HOLD, (box, MINUTE)), (_SET_BACK, (box, self.lease)), (_LAPSED, (box,))]
+            return bool(self.server.run_all([*calls, (_CONNECT, (box, owner, self.lease, most))])[-1])
 
         def renew() -> bool:
             return bool(self.server.run(_RENEW, owner, self.lease))

@@ -37,11 +37,13 @@ local function text(number) return string.format('%.0f', number) end
 local known = {}
 local fields = redis.call('HGETALL', box)
 for i = 1, #fields, 2 do known[fields[i]] = tonumber(fields[i + 1]) end
-local span, pause = math.max(known.span or 0, window), known.pause or 0
-local late = redis.call('ZRANGEBYSCORE', times, '(' .. text(now), '+inf')
-if #late > 0 then
-  for _, member in ipairs(late) do redis.call('ZADD', times, text(now), member) end
-  pause = math.min(pause, now + 60000000)
+local span, pause, back = math.max(known.span or 0, window), known.pause or 0, (known.seen or 0) - now
+if back > 0 then
+  pause = pause - back
+  redis.call('HSET', box, 'seen', text(now), 'pause', text(pause))
+end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', times, '(' .. text(now), '+inf')) do
+  redis.call('ZADD', times, text(now), member)
 end
 redis.call('ZREMRANGEBYSCORE', times, '-inf', text(now - span))
 local wait, limit = 0, ''
@@ -51,23 +53,32 @@ if most ~= '' then
   local before = redis.call('ZREVRANGE', times, most - 1, most - 1, 'WITHSCORES')
   if before[2] then longest(before[2] + window - now, 'per-minute') end
 end
-local latest, quarters = math.floor(now / 900000000), {}
-for name in pairs(known) do
-  local quarter = tonumber(string.match(name, '^m(%d+)$'))
-  if quarter and (quarter + 1) * 900000000 + 86400000000 <= now then
-    redis.call('HDEL', box, name, 'r' .. text(quarter))
-  elseif quarter then
-    quarters[#quarters + 1] = quarter
+local latest, counted = math.floor(now / 900000000), {m = {}, r = {}}
+for name, count in pairs(known) do
+  local kind, quarter = string.match(name, '^([mr])(%d+)$')
+  quarter = tonumber(quarter)
+  if kind and (quarter + 1) * 900000000 + 86400000000 <= now then
+    redis.call('HDEL', box, name)
+  elseif kind then
+    if quarter > latest then
+      redis.call('HDEL', box, name)
+      redis.call('HINCRBY', box, kind .. text(latest), text(count))
+      quarter = latest
+    end
+    counted[kind][quarter] = (counted[kind][quarter] or 0) + count
   end
 end
-table.sort(quarters)
 local function day(kind, room, name)
-  local total, until_then = 0, 0
-  for _, quarter in ipairs(quarters) do total = total + (known[kind .. text(quarter)] or 0) end
+  local total, until_then, quarters = 0, 0, {}
+  for quarter, count in pairs(counted[kind]) do
+    total = total + count
+    quarters[#quarters + 1] = quarter
+  end
+  table.sort(quarters)
   for _, quarter in ipairs(quarters) do
     if total <= room then break end
-    total = total - (known[kind .. text(quarter)] or 0)
-    until_then = (math.min(quarter, latest) + 1) * 900000000 + 86400000000 - now
+    total = total - counted[kind][quarter]
+    until_then = (quarter + 1) * 900000000 + 86400000000 - now
   end
   longest(until_then, name)
 end
@@ -83,11 +94,13 @@ if days ~= '' or people ~= '' then
   redis.call('HINCRBY', box, 'm' .. text(latest), 1)
   redis.call('HINCRBY', box, 'r' .. text(latest), recipients)
 end
+redis.call('HSET', box, 'seen', text(now))
 redis.call('PEXPIRE', box, 2 * 86400000)
 return {'0', '', text(now)}
 """)
 """Count a message, or say how long there is no room and by which limit. Times are in microseconds. With a third key the
-message is counted only if that entry of the journal is the asker's.
+message is counted only if that entry of the journal is the asker's. Where the clock was set back, behind
+what was ``seen``, what was counted counts as of now, and a pause lasts as long as it would.
 """
 
 _GIVE_BACK = Script("""
@@ -102,10 +115,11 @@ return 1
 
 _HOLD_OFF = Script("""
 local time = redis.call('TIME')
-local till = time[1] * 1000000 + time[2] + ARGV[1]
-if till > (tonumber(redis.call('HGET', KEYS[1], 'pause')) or 0) then
-  redis.call('HSET', KEYS[1], 'pause', string.format('%.0f', till))
-end
+local now = time[1] * 1000000 + time[2]
+local known = redis.call('HMGET', KEYS[1], 'pause', 'seen')
+local pause = (tonumber(known[1]) or 0) - math.max(0, (tonumber(known[2]) or 0) - now)
+pause = math.max(pause, now + ARGV[1])
+redis.call('HSET', KEYS[1], 'pause', string.format('%.0f', pause), 'seen', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[1] / 1000 + 2 * 86400000))
 return 1
 """)
@@ -121,6 +135,9 @@ if most == 0 then
 elseif most < 0 then
   if not redis.call('ZSCORE', slots, owner) then return 0 end
 else
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', slots, '(' .. text(now + lease), '+inf')) do
+    redis.call('ZADD', slots, text(now + lease), member)
+  end
   redis.call('ZREMRANGEBYSCORE', slots, '-inf', text(now))
   if redis.call('ZCARD', slots) >= most then return 0 end
 end
@@ -129,7 +146,7 @@ redis.call('PEXPIRE', slots, text(lease * 2))
 return 1
 """)
 """Take one of ``most`` connections; 0 gives it back, below 0 renews it. A lapsed one is whose it was until somebody
-takes another.
+takes another; where the clock was set back, one whose worker is dead lapses a lease from now.
 """
 
 
