@@ -1,7 +1,10 @@
-"""The journal and limits in a real Redis and a real PostgreSQL: the checks that others pass in the tests' process."""
+"""The journal and limits in a real Redis and a real PostgreSQL: the checks that others pass in the tests' process. And
+what PostgreSQL gives not everybody: tables, and many connections.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,9 +12,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from franking.errors import SettingsError
 from franking.sending.afterwards import afterwards
 from franking.sending.postgres_limits import PostgresLimits
 from franking.sending.redis_limits import RedisLimits
+from franking.shared.postgres_pool import CONNECTIONS
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer
 from real.conftest import start
@@ -63,3 +68,34 @@ def place(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_counts_as_it_should(check: Callable[[Any], None], place: Any) -> None:
     check(place)
+
+
+def test_a_role_that_may_make_no_tables_uses_those_that_are_there(postgres: Postgres) -> None:
+    postgres.sql("CREATE ROLE clerk LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    clerk = PostgresServer(postgres.url.replace("postgres@", "clerk@"))
+    clerk.make_tables()
+    with pytest.raises(SettingsError, match="permission denied"):
+        PostgresServer(postgres.url.replace("postgres@", "clerk@"), table="another").make_tables()
+    postgres.sql("DROP ROLE clerk")
+    clerk.close()
+
+
+def test_threads_of_a_program_leave_connections_of_a_small_database_to_others() -> None:
+    with start(
+        lambda: Postgres(max_connections=CONNECTIONS + 1, max_wal_senders=0, superuser_reserved_connections=0)
+    ) as small:
+        server, answers = PostgresServer(small.url), []
+
+        def ask() -> None:
+            answers.extend(server.run("SELECT pg_sleep(0.05), 1")[0][1:])
+
+        threads = [threading.Thread(target=ask) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        assert (
+            int(small.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'franking'")) <= CONNECTIONS
+        )
+        for thread in threads:
+            thread.join()
+        server.close()
+    assert answers == [1] * 40

@@ -6,14 +6,17 @@ import errno
 import os
 import selectors
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
 
 from franking.errors import FrankingError, SendError, SettingsError
-from franking.shared import postgres_server, tables
+from franking.shared import postgres_pool, tables
 from franking.shared.failures import may_have_happened
+from franking.shared.postgres_pool import CONNECTIONS
 from franking.shared.postgres_server import PostgresServer
 from servers.ports import HOST, closed_port
 from servers.sqlwire import Fault, SqlWire
@@ -49,11 +52,21 @@ def test_several_statements_go_together_and_are_one(server: PostgresServer, wire
     assert server.run("SELECT key FROM {table} ORDER BY key") == [("a",), ("b",)]
 
 
-def test_tables_are_made_once(server: PostgresServer) -> None:
+def test_tables_are_made_once(server: PostgresServer, wire: SqlWire) -> None:
     server.run(PUT, "a", 1)
+    flights = wire.flights
     server.make_tables()
+    assert wire.flights == flights + 1  # it only looks: not everybody may make tables
     assert server.run("SELECT value FROM {table}") == [("1",)]
-    assert all("IF NOT EXISTS" in one for one in tables.statements("mail.franking"))
+    server.run("DROP INDEX franking_sent_at")
+    server.make_tables()
+    assert server.run("SELECT name FROM sqlite_master WHERE name = 'franking_sent_at'") == [("franking_sent_at",)]
+
+
+def test_all_that_makes_tables_does_nothing_where_they_are() -> None:
+    names = [tables.made_by(one, "mail.franking") for one in tables.statements("mail.franking")]
+    assert names[:3] == ["mail.franking", "mail.franking_journal", "mail.franking_journal_changed"]
+    assert len(set(names)) == len(tables.STATEMENTS)
 
 
 def test_a_server_that_was_started_anew_is_asked_as_if_nothing_had_been(server: PostgresServer, wire: SqlWire) -> None:
@@ -87,16 +100,52 @@ def test_a_forked_child_opens_its_own_connection(server: PostgresServer, wire: S
     assert wire.connections == before + 1
 
 
-def test_a_connection_of_a_parent_is_never_closed_here(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_a_parent_is_never_closed_here(server: PostgresServer) -> None:
     server.run("SELECT 1")
-    link = server._idle[0]
-    link.pid = 1
-    assert server.run("SELECT 1") == [(1,)]
-    assert postgres_server._PARENTS.pop() is link and not link.connection.closed
-    server._idle.append(link)
+    link = server._pool._idle[0]
+    postgres_pool._after_fork()
     server.close()
-    assert postgres_server._PARENTS.pop() is link and not link.connection.closed
+    assert server.run("SELECT 1") == [(1,)]
+    assert postgres_pool._PARENTS.pop() is link and not link.connection.closed
     link.connection.close()
+
+
+def test_many_threads_share_few_connections(server: PostgresServer, wire: SqlWire) -> None:
+    before = wire.connections
+    threads = [threading.Thread(target=server.run, args=("SELECT 1",)) for _ in range(20)]
+    with wire.lock:  # none gets an answer
+        for thread in threads:
+            thread.start()
+        while len(server._pool._changed._waiters) < 20 - CONNECTIONS:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert wire.connections <= before + CONNECTIONS - 1  # one was there
+
+
+def test_who_waits_too_long_for_a_connection_may_try_again(wire: SqlWire) -> None:
+    server = PostgresServer(wire.url, timeout=0.2)
+    with ExitStack() as stack:
+        links = [stack.enter_context(server._borrowed()) for _ in range(CONNECTIONS)]
+        with pytest.raises(SendError, match=f"all {CONNECTIONS} connections of this program are in use") as caught:
+            server.run("SELECT 1")
+        assert caught.value.temporary and not may_have_happened(caught.value)
+    assert len(set(map(id, links))) == CONNECTIONS
+    assert server.run("SELECT 1") == [(1,)]
+    server.close()
+
+
+def test_the_place_of_a_connection_that_was_lost_is_free_again(wire: SqlWire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_pool, "LOOK_SECONDS", 0.01)
+    server = PostgresServer(wire.url, timeout=20)
+    for _ in range(CONNECTIONS):
+        server._pool._taken().connection.close()  # something broke in, before it could be given back
+    assert server.run("SELECT 1") == [(1,)]
+    for _ in range(CONNECTIONS):
+        with pytest.raises(ZeroDivisionError), server._borrowed():
+            1 / 0  # noqa: B018
+    assert server.run("SELECT 1") == [(1,)]
+    server.close()
 
 
 def test_a_connection_of_the_application_is_taken_over(wire: SqlWire) -> None:

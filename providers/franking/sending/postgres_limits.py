@@ -47,8 +47,8 @@ _TIDY = (
     f"UPDATE {{table}}_sent SET at = {_NOW} {_OF} AND at > {_NOW}",
     f"DELETE FROM {{table}}_sent {_OF} AND at <= {_NOW} - (SELECT span FROM {{table}}_limits {_OF})",
     (
-        f"INSERT INTO {{table}}_days AS d SELECT mailbox, {_LATEST}, sum(messages), sum(recipients) FROM {{table}}_days "
-        f"{_OF} AND quarter > {_LATEST} GROUP BY mailbox ON CONFLICT (mailbox, quarter) {_MORE}"
+        f"INSERT INTO {{table}}_days AS d SELECT mailbox, {_LATEST}, sum(messages), sum(recipients) "
+        f"FROM {{table}}_days {_OF} AND quarter > {_LATEST} GROUP BY mailbox ON CONFLICT (mailbox, quarter) {_MORE}"
     ),
     f"DELETE FROM {{table}}_days {_OF} AND quarter > {_LATEST}",
     f"DELETE FROM {{table}}_days {_OF} AND (quarter + 1) * {QUARTER} + {DAY} <= {_NOW}",

@@ -17,13 +17,11 @@ through its libpq, which can be waited for within a time.
 from __future__ import annotations
 
 import math
-import os
 import re
 import selectors
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -31,8 +29,9 @@ from franking.errors import FrankingError, discreet
 from franking.net.deadline import within
 from franking.redaction import Redactor, Veiled, veiled
 from franking.shared import address, failures
+from franking.shared.postgres_pool import Full, Pool, ready
 from franking.shared.reaching import first_to_answer
-from franking.shared.tables import check_name, statements
+from franking.shared.tables import check_name, made_by, statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -98,8 +97,7 @@ class PostgresServer:
                 self._url = Veiled(_translated(given.reveal()))
                 self.where = address.shown(given.reveal())
                 self._hidden = address.secrets_of(given.reveal())
-        self._idle: deque[_Open] = deque()
-        weakref.finalize(self, _close, self._idle)
+        self._pool = Pool(self._open, timeout)
         self._protected: bool | None = None
 
     def __repr__(self) -> str:
@@ -111,7 +109,8 @@ class PostgresServer:
         this machine.
         """
         if self._protected is None:
-            self._idle.append(self._borrow())
+            with self._borrowed():
+                pass
         return bool(self._protected)
 
     def run(self, statement: str, *values: Value) -> list[Row]:
@@ -124,26 +123,27 @@ class PostgresServer:
         Where one fails, nothing of all was done.
         """
         with discreet:
-            link = self._borrow()
-            try:
-                results = self._exchange(link.pgconn, calls)
-            except BaseException:  # what was not read would be taken for the next answer
-                link.connection.close()
-                raise
-            self._idle.append(link)
+            with self._borrowed() as connection:
+                results = self._exchange(connection.pgconn, calls)
             for result in results:
                 if result.error_message:
                     raise self._refusal(result)
             return [list(_rows(result)) for result in results]
 
     def make_tables(self) -> None:
-        """Make all tables; those that are there stay as they are, and several programs may do it at once."""
-        alone: tuple[str, Sequence[Value]] = ("SELECT pg_advisory_xact_lock(7266172)", ())
-        self.run_all([alone, *((one, ()) for one in statements(self.table))])
+        """Make all tables; those that are there stay as they are, and several programs may do it at once. Where all are
+        there, it needs no right to make any.
+        """
+        wanted = statements(self.table)
+        names = [made_by(one, self.table) for one in wanted]
+        found = self.run_all([("SELECT to_regclass($1) IS NOT NULL", (name,)) for name in names])
+        if not all(there for ((there,),) in found):
+            alone: tuple[str, Sequence[Value]] = ("SELECT pg_advisory_xact_lock(7266172)", ())
+            self.run_all([alone, *((one, ()) for one in wanted)])
 
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
-        _close(self._idle)
+        self._pool.close()
 
     # -- one connection ----------------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ class PostgresServer:
         while True:
             while (unsent := pgconn.flush()) or pgconn.is_busy():
                 wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
-                if not _ready(pgconn.socket, wanted, until):
+                if not ready(pgconn.socket, wanted, until):
                     raise TimeoutError(f"no answer within {self.timeout:g} seconds")
                 pgconn.consume_input()
             result = pgconn.get_result()
@@ -187,22 +187,18 @@ class PostgresServer:
             if result.status != ExecStatus.PIPELINE_ABORTED:
                 results.append(result)
 
-    def _borrow(self) -> _Open:
-        """Return a connection that is open as far as can be seen."""
-        while self._idle:
-            try:
-                link = self._idle.pop()
-            except IndexError:  # another thread was faster
-                break
-            if link.pid != os.getpid():
-                _PARENTS.append(link)
-            elif link.quiet:
-                return link
-            else:
-                link.connection.close()
-        return self._open()
+    @contextmanager
+    def _borrowed(self) -> Iterator[Any]:
+        full = ""
+        try:
+            with self._pool.borrowed() as connection:
+                yield connection
+        except Full as problem:
+            full = str(problem)
+        if full:
+            raise failures.busy(self.where, full, step=self.step)
 
-    def _open(self) -> _Open:
+    def _open(self) -> Any:
         try:
             import psycopg
         except ImportError as problem:
@@ -213,7 +209,7 @@ class PostgresServer:
         try:
             connection = within(self.timeout + 1, self._made, name="franking-postgres")
             self._protected = bool(connection.pgconn.ssl_in_use) or failures.loopback(connection.info.host)
-            return _Open(connection)
+            return connection
         except psycopg.ProgrammingError as problem:  # an address that libpq cannot read
             error = failures.misfit(_said(problem), step=self.step, server=self.where, hidden=self._hidden)
         except (psycopg.Error, OSError) as problem:
@@ -271,36 +267,6 @@ class PostgresServer:
         return failures.away(self.where, words, step=self.step, unknown=False, hidden=self._hidden)
 
 
-class _Open:
-    """An open connection, and whose it is."""
-
-    __slots__ = ("connection", "pgconn", "pid")
-
-    def __init__(self, connection: Any) -> None:
-        self.connection, self.pgconn, self.pid = connection, connection.pgconn, os.getpid()
-
-    @property
-    def quiet(self) -> bool:
-        """Return whether nothing came although nobody asked: that is its end, or the news that it is near."""
-        try:
-            return not self.connection.closed and not _ready(self.pgconn.socket, selectors.EVENT_READ, 0)
-        except OSError:  # no more files can be opened: it makes room for another
-            return False
-
-
-_PARENTS: list[_Open] = []
-"""Connections of the process that this one was forked from: closing them here would end them there."""
-
-
-def _close(idle: deque[_Open]) -> None:
-    while idle:
-        link = idle.pop()
-        if link.pid == os.getpid():
-            link.connection.close()
-        else:
-            _PARENTS.append(link)
-
-
 def _translated(url: str) -> str:
     """Return an address as libpq reads it: ``ca_file`` is its ``sslrootcert``, and who names one wants it checked."""
     parts = urlsplit(url)
@@ -327,13 +293,6 @@ def _rows(result: Any) -> Iterator[Row]:
         yield tuple(
             None if value is None else read(value.decode()) for value, read in zip(values, readers, strict=True)
         )
-
-
-def _ready(handle: int, wanted: int, until: float) -> bool:
-    """Wait for a socket until a moment of the monotonic clock; 0 is now."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(handle, wanted)
-        return bool(selector.select(max(0.0, until - time.monotonic()) if until else 0))
 
 
 def _code(result: Any) -> str:

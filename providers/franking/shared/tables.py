@@ -11,7 +11,7 @@ import re
 
 from franking.shared import failures
 
-__all__ = ["STATEMENTS", "check_name", "statements"]
+__all__ = ["STATEMENTS", "check_name", "made_by", "statements"]
 
 SECRETS = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -88,6 +88,14 @@ def statements(table: str) -> list[str]:
     check_name(table, step="settings")
     index = table.rpartition(".")[2]  # an index lies where its table does
     return [one.strip().format(table=table, index=index) for one in STATEMENTS]
+
+
+def made_by(statement: str, table: str) -> str:
+    """Return the name of what a statement makes, with the schema in which it lies."""
+    found = re.search(r"IF NOT EXISTS (?:\w+\.)?(\w+)", statement)
+    assert found is not None
+    schema, dot, _ = table.rpartition(".")
+    return f"{schema}{dot}{found[1]}"
 
 
 def check_name(table: str, *, step: str) -> None:
