@@ -18,6 +18,11 @@ class Remedy(NamedTuple):
     text: str
     commands: tuple[str, ...] = ()
 
+    @classmethod
+    def filled(cls, text: texts.Text, values: Mapping[str, Any]) -> Remedy:
+        """Return a text with its values in it; one without words where it needs a value that is not known."""
+        return cls(texts.fill(text, values) or "", texts.commands(text, values))
+
 
 class Words(NamedTuple):
     """A diagnosis in one language: what happened, why, and what to do, the likeliest first."""
@@ -82,7 +87,7 @@ class Diagnosis:
         words, values = texts.entry(self.code, language), self.values
         if isinstance(problem := values.get("problem"), str):
             values = {**values, "problem": texts.said(problem, language)}  # an error's own sentence
-        own = (_remedy(text, values) for text in words["remedies"])
+        own = (Remedy.filled(text, values) for text in words["remedies"])
         return Words(
             title=texts.fill(words["title"], values) or self.code,
             cause=texts.fill(words["cause"], values) or "",
@@ -135,16 +140,12 @@ class Hint:
 
     def remedy(self, language: str = "en") -> Remedy:
         """Return the sentence and the commands that it names."""
-        text, commands = _remedy(texts.entry(self.code, language).get("text", self.code), self.values)
+        text, commands = Remedy.filled(texts.entry(self.code, language).get("text", self.code), self.values)
         return Remedy(text or self.code, commands)
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
         """Return one object of the ``hints`` list of the JSON reports."""
         return {"code": self.code, "text": self.say(language)}
-
-
-def _remedy(text: texts.Text, values: Mapping[str, Any]) -> Remedy:
-    return Remedy(texts.fill(text, values) or "", texts.commands(text, values))
 
 
 def _explains(hint: str, diagnosis: Diagnosis) -> bool:

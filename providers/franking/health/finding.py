@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from franking.diagnosis import texts
-
-if TYPE_CHECKING:
-    from franking.diagnosis.diagnosis import Diagnosis
+from franking.diagnosis.diagnosis import Diagnosis, Remedy
 
 __all__ = ["LEVELS", "Entry", "Finding", "day", "iso", "worst"]
 
@@ -62,11 +60,12 @@ class Finding:
         """Return what to do, the likeliest first; nothing where all is well. No command is told twice."""
         if self.level == "ok":
             return ()
-        found = self.diagnosis.in_language(language).remedies if self.diagnosis is not None else ()
-        told = {command for text in found for command in _commands(text)}
+        found = self.diagnosis.text(language).remedies if self.diagnosis is not None else ()
+        told = {command for remedy in found for command in remedy.commands}
         known = self._known(language)
-        own = (texts.fill(text, known) for text in self._words(language).get("remedies", ()))
-        return (*found, *(text for text in own if text and not told & {*_commands(text)}))
+        own = (Remedy.filled(text, known) for text in self._words(language).get("remedies", ()))
+        new = (one for one in own if one.text and told.isdisjoint(one.commands))
+        return tuple(one.text for one in (*found, *new))
 
     def as_dict(self, language: str = "en") -> dict[str, Any]:
         """Return the object of the JSON."""
@@ -91,10 +90,6 @@ class Finding:
             why = self.diagnosis.in_language(language).title.replace("\N{NO-BREAK SPACE}", " ")
         untold = (f"{name}: {texts.said(said, language).rstrip('.')}" for name, said in self.values.get("untold", ()))
         return {"channels": "; ".join(untold), "why": why, "critical": self.level == "critical" or None, **self.values}
-
-
-def _commands(text: str) -> list[str]:
-    return text.split("`")[1::2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ class Finding:
     def advice(self, language: str = "en") -> tuple[Remedy, ...]:
         """Return what to do about it, the likeliest first, and who can."""
         values = self._said(language)
-        every = [(texts.fill(text, values), text) for text in self._words(language).get("remedies", ())]
-        return tuple(Remedy(filled, texts.commands(text, values)) for filled, text in every if filled)
+        every = (Remedy.filled(text, values) for text in self._words(language).get("remedies", ()))
+        return tuple(remedy for remedy in every if remedy.text)
 
     def _words(self, language: str) -> Mapping[str, Any]:
         return texts.entries(language, TEXTS).get(self.code) or texts.entries("en", TEXTS)[self.code]
