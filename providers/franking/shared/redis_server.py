@@ -23,6 +23,7 @@ import socket
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -233,15 +234,7 @@ class RedisServer:
 
     def _made(self) -> Any:
         from redis.backoff import NoBackoff
-        from redis.connection import Connection, SSLConnection
         from redis.retry import Retry
-
-        class Racing(Connection):  # all addresses of a name together get the time that redis-py gives to each
-            def _connect(self) -> socket.socket:
-                return reached(self.host, int(self.port), self.socket_connect_timeout or TIMEOUT)
-
-        class RacingWithTLS(SSLConnection, Racing):
-            pass
 
         kind: Any
         if self._url is None:
@@ -249,12 +242,12 @@ class RedisServer:
             kind = pool.connection_class
             known = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_POOLS)}
         else:
-            kind, known = Racing, dict(self._options)
+            (kind, with_tls), known = _racing(), dict(self._options)
             parts = urlsplit(self._url.reveal())
             known |= {"host": parts.hostname or "localhost", "port": parts.port or 6379}
             known |= {name: unquote(text) for name in ("username", "password") if (text := getattr(parts, name))}
             if parts.scheme == "rediss":
-                kind = RacingWithTLS
+                kind = with_tls
                 known["ssl_check_hostname"] = True  # not redis-py's default in all versions
         known |= {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout, "health_check_interval": 0}
         known |= {"decode_responses": True, "encoding": "utf-8", "protocol": 2}
@@ -336,6 +329,20 @@ class _Open:
 
 _OF_POOLS = ("maint_", "orig_", "event_", "oss_", "himport_", "cache")
 """What a pool writes into the settings of its connections for itself."""
+
+
+@cache
+def _racing() -> tuple[Any, Any]:
+    """Return connections, without TLS and with it, for which all addresses of a name together get the time that
+    redis-py gives to each.
+    """
+    from redis.connection import Connection, SSLConnection
+
+    class Racing(Connection):
+        def _connect(self) -> socket.socket:
+            return reached(self.host, int(self.port), self.socket_connect_timeout or TIMEOUT)
+
+    return Racing, type("RacingWithTLS", (SSLConnection, Racing), {})
 
 
 def _of_kind(answer: object, name: str) -> bool:
