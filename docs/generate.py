@@ -75,6 +75,7 @@ _TYPES = {
     "path": "path",
     "int": "number",
     "float": "number",
+    "seconds": "number",
     "bool": "`true`, `false`",
     "list": "list of texts",
     "date": "date",

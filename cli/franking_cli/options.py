@@ -20,6 +20,7 @@ from franking.registry import provider, providers
 from franking_cli.console import Console
 
 __all__ = [
+    "METAVARS",
     "AccountName",
     "Default",
     "Device",
@@ -181,7 +182,15 @@ def _first_line() -> str:
 # --- flags ------------------------------------------------------------------------------------------------------------
 
 _FLAGS = {"sender": "--from"}  # all others are called as their keys are
-_METAVARS = {"int": "NUMBER", "float": "NUMBER", "path": "PATH", "date": "YYYY-MM-DD", "list": "A,B", "names": "A,B"}
+METAVARS = {  # what help shows of a field's type
+    "int": "NUMBER",
+    "float": "NUMBER",
+    "seconds": "SECONDS",
+    "path": "PATH",
+    "date": "YYYY-MM-DD",
+    "list": "A,B",
+    "names": "A,B",
+}
 # what a form for e-mail settings asks, in its order: shown before all else
 _FORM = ("provider", "sender", "host", "port", "security", "username", "no_auth")
 
@@ -265,9 +274,7 @@ def _field_flag(key: str, fields: Mapping[str, Field]) -> Any:
         panel = f"Settings of {', '.join(names)} and {last}" if names else f"Settings of {last}"
     if field.type == "bool":
         flag = f"{flag}/--no-{flag[2:]}"
-    metavar = "|".join(choices) or _METAVARS.get(field.type, "TEXT")
-    if field.type == "float" and help_text.startswith("Seconds"):
-        metavar = "SECONDS"
+    metavar = "|".join(choices) or METAVARS.get(field.type, "TEXT")
     if len(metavar) > 20:  # a wide column of them would cut the flags' names off in 80 columns
         metavar = "WORD"
         if any(choice not in help_text for choice in choices):

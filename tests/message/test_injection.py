@@ -174,7 +174,7 @@ MARKED |= {"username", "host", "ehlo_name", "client_id", "without"}
 
 
 def bad(field: Field, sign: str, place: str) -> Any:
-    text = place.replace("x", "25" if field.type in ("int", "float") else "x").format(SIGNS[sign])
+    text = place.replace("x", "25" if field.type in ("int", "float", "seconds") else "x").format(SIGNS[sign])
     return [text] if field.type == "list" else text
 
 

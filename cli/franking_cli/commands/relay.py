@@ -20,7 +20,7 @@ from franking.relay.settings import FIELDS
 from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.help import Group as PlainGroup
-from franking_cli.options import PasswordStdin, password_from_stdin
+from franking_cli.options import METAVARS, PasswordStdin, password_from_stdin
 from franking_cli.service import handed_sockets, served
 from franking_cli.signals import on_ending
 
@@ -43,7 +43,6 @@ app = typer.Typer(
 
 
 _USUAL = ("account", "allow", "wait")
-_METAVARS = {"int": "NUMBER", "float": "SECONDS", "names": "A,B"}
 
 
 def _flags() -> list[inspect.Parameter]:
@@ -52,7 +51,7 @@ def _flags() -> list[inspect.Parameter]:
     """
     found = []
     for field in FIELDS:
-        metavar = "|".join(field.choices) or _METAVARS.get(field.type, "TEXT")
+        metavar = "|".join(field.choices) or METAVARS.get(field.type, "TEXT")
         panel = None if field.name in _USUAL else "Rarer settings"
         option = typer.Option(field.flag, help=field.help, metavar=metavar, show_default=False, rich_help_panel=panel)
         kind: Any = str

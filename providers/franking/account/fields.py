@@ -26,13 +26,13 @@ class Field:
     """Describe one key of an account: the only place where that key stands.
 
     ``name`` is the key in accounts.toml and in account URLs; with dashes it is the command-line flag. ``type`` is
-    ``str``, ``int``, ``float``, ``bool``, ``date``, ``list`` (of words), ``names`` or ``path``. ``aliases`` maps other
-    spellings of a choice to the right one. ``default`` is what holds when the key is absent; a default that depends on
-    other keys is filled in by the provider's ``settle``. ``secret`` marks a key that must not be written in a settings
-    file: it is refused, with ``help`` as the reason. ``private`` marks a path whose file holds a secret: one that
-    others may read is pointed at. ``credential`` marks a key that names where the account's secret is: a ``command``
-    that prints it, a command that prints an access ``token``, a ``file`` that begins with it, or the ``key`` that signs
-    in by itself.
+    ``str``, ``int``, ``float``, ``seconds``, ``bool``, ``date``, ``list`` (of words), ``names`` or ``path``.
+    ``aliases`` maps other spellings of a choice to the right one. ``default`` is what holds when the key is absent; a
+    default that depends on other keys is filled in by the provider's ``settle``. ``secret`` marks a key that must not
+    be written in a settings file: it is refused, with ``help`` as the reason. ``private`` marks a path whose file
+    holds a secret: one that others may read is pointed at. ``credential`` marks a key that names where the account's
+    secret is: a ``command`` that prints it, a command that prints an access ``token``, a ``file`` that begins with it,
+    or the ``key`` that signs in by itself.
     ``loosens`` are the values with which less protects the secret on its way; ``...`` is any.
     """
 
@@ -122,15 +122,12 @@ def _integer(field: Field, value: Any) -> int:
 
 
 def _number(field: Field, value: Any) -> float:
-    number = None
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             number = float(value)
-    if number is None:
-        raise field._wrong(value, "is not a number")
-    if not abs(number) < float("inf"):  # nor is NaN
-        raise field._wrong(value, "is not a number of seconds")
-    return number
+            if abs(number) < float("inf"):  # which NaN is not either
+                return number
+    raise field._wrong(value, "is not a number")
 
 
 def _yes_or_no(field: Field, value: Any) -> bool:
@@ -175,6 +172,7 @@ _READERS: dict[str, Callable[[Field, Any], Any]] = {
     "path": _path,
     "int": _integer,
     "float": _number,
+    "seconds": _number,
     "bool": _yes_or_no,
     "date": _date,
     "list": _words,
@@ -203,9 +201,9 @@ COMMON_FIELDS = (
     Field(
         "ca_file", "path", loosens=(...,), help="Extra CA certificates (PEM) for every TLS connection of this account."
     ),
-    Field("timeout", "float", 30.0, minimum=0.01, help="Seconds without progress in any step."),
+    Field("timeout", "seconds", 30.0, minimum=0.01, help="Seconds without progress in any step."),
     Field(
-        "final_timeout", "float", 600.0, minimum=0.01, help="Seconds to wait for the reply that accepts the message."
+        "final_timeout", "seconds", 600.0, minimum=0.01, help="Seconds to wait for the reply that accepts the message."
     ),
 )
 

@@ -16,7 +16,7 @@ DAY = 86400.0
 
 FIELDS = (
     Field("keep_days", "float", 30.0, minimum=0, help="Days that a finished message is kept."),
-    Field("give_up", "float", 5 * DAY, minimum=1, help="Seconds that a message is tried."),
+    Field("give_up", "seconds", 5 * DAY, minimum=1, help="Seconds that a message is tried."),
     Field("keep_subjects", "bool", True, help="Whether subjects are kept for the lists."),
     Field("notify", help="Who is told, once a day, of mail that was refused, failed or is unknown."),
 )

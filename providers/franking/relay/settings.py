@@ -34,7 +34,7 @@ FIELDS = (
     Field("account", help="The account for those that no user and no route decides."),
     Field("allow", "names", help="Addresses that may send without a login."),
     Field(
-        "wait", "float", 4.0, minimum=0, maximum=600, help="Seconds that a reply waits for what becomes of a message."
+        "wait", "seconds", 4.0, minimum=0, maximum=600, help="Seconds that a reply waits for what becomes of a message."
     ),
     Field("on_blocked", "str", "refuse", choices=("refuse", "hold"), help="What an account that cannot send means."),
     Field("health", help="Address for monitoring, such as 127.0.0.1:8025."),
@@ -45,8 +45,8 @@ FIELDS = (
     Field("max_message_size", "int", None, minimum=1, help="Octets of a message."),
     Field("max_recipients", "int", 1000, minimum=1, help="Recipients of a message."),
     Field("messages_per_minute", "int", 0, minimum=0, help="Messages a minute from one user or address; 0: no limit."),
-    Field("idle_timeout", "float", 300.0, minimum=1, help="Seconds of silence after which a connection is closed."),
-    Field("login_timeout", "float", 60.0, minimum=1, help="Seconds to the first message."),
+    Field("idle_timeout", "seconds", 300.0, minimum=1, help="Seconds of silence after which a connection is closed."),
+    Field("login_timeout", "seconds", 60.0, minimum=1, help="Seconds to the first message."),
 )
 """The scalar keys of ``[relay]``; each is a flag of ``franking relay run`` too."""
 
