@@ -24,6 +24,20 @@ def test_it_lapses_by_its_own_clock_unless_it_is_put_off() -> None:
     assert lease.lapsed
 
 
+def test_it_is_not_longer_than_it_was_when_the_server_was_asked() -> None:
+    now = 100.0
+
+    def renew() -> bool:
+        nonlocal now
+        now = 140.0  # the answer took its time
+        return True
+
+    lease = Lease(1, 60, renew, began=now, clock=lambda: now)
+    assert lease.renew()
+    now = 160.0
+    assert lease.lapsed
+
+
 def test_one_that_is_another_s_has_lapsed_at_once() -> None:
     lease = Lease(1, 60, lambda: False, began=steady())
     assert not lease.renew() and lease.lapsed

@@ -32,6 +32,8 @@ def test_what_is_franking_s_own_is_taken_off() -> None:
     place = place_of("postgresql://u:p@h/mail?sslmode=require&lease=5&timeout=7.5")
     assert (place.url.reveal(), place.lease, place.timeout) == ("postgresql://u:p@h/mail?sslmode=require", 5, 7.5)
     assert place_of("redis://h").lease == LEASE
+    shortest = place_of("redis://h?lease=0.1&timeout=3600")
+    assert (shortest.lease, shortest.timeout) == (0.1, 3600)
 
 
 def test_a_place_has_one_server_in_a_process() -> None:
@@ -39,6 +41,7 @@ def test_a_place_has_one_server_in_a_process() -> None:
     server = server_at(place)
     assert isinstance(server, RedisServer) and server_at(place_of("redis://h:1/0?lease=9")) is server
     assert server_at(place_of("redis://h:1/1")) is not server
+    assert server_at(place_of("redis://h:1/0?timeout=9")) is not server
     assert isinstance(server_at(place_of("postgres://h/mail")), PostgresServer)
 
 
@@ -47,6 +50,7 @@ def test_a_place_has_one_server_in_a_process() -> None:
     [
         ("mysql://h/mail", "mysql:// is no store"),
         ("redis://h?lease=0.05", "lease=0.05 is not a number of seconds"),
+        ("redis://h?lease=3601", "from 0.1 to 3600"),
         ("redis://h?lease=", "lease= is not"),
         ("redis://h?timeout=nan", "timeout=nan"),
         ("redis://[::1/0", "cannot be read"),

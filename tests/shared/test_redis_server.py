@@ -70,6 +70,17 @@ def test_threads_share_it(server: RedisServer) -> None:
     assert sorted(found) == sorted(f"{number} {turn}" for number in range(4) for turn in range(20))
 
 
+def test_a_connection_of_a_parent_is_never_used_here(server: RedisServer) -> None:
+    server.run(SET, ["a"], [1])
+    link = server._idle[0]
+    link.pid += 1  # as if this were the child
+    assert server.run(SET, ["a"], [2]) == "2" and link not in server._idle
+
+
+def test_the_name_in_a_certificate_is_looked_at_in_every_version_of_redis_py() -> None:
+    assert RedisServer("rediss://localhost/0")._made().check_hostname is True
+
+
 @pytest.mark.process
 def test_a_forked_child_opens_its_own_connection(server: RedisServer) -> None:
     server.run(SET, ["a"], [1])

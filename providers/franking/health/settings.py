@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from franking.account.fields import Field, unknown_key
 from franking.errors import SettingsError, discreet
 from franking.message.address import Address
 from franking.redaction import Veiled, revealed, veiled
+from franking.shared.failures import loopback
 
 if TYPE_CHECKING:
     from franking.account.config import Config
@@ -100,19 +100,12 @@ def _check_address(url: Any) -> None:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise SettingsError("alerts.webhook: the address is no web address; it begins with https://.", field="webhook")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not loopback(parts.hostname):
         raise SettingsError(
             "alerts.webhook: the address begins with http://, which only this computer itself may be told by; "
             "take https://.",
             field="webhook",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_mail(settings: AlertSettings, config: Config) -> None:

@@ -7,6 +7,8 @@ the server's or the library's words repeat it, ``hidden`` takes it out.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
 from franking.redaction import Redactor, redacted
 
@@ -89,4 +91,9 @@ def may_have_happened(problem: FrankingError) -> bool:
 
 def loopback(host: str) -> bool:
     """Return whether a host, or the path of a socket, is on this machine."""
-    return not host or host.startswith(("/", "@", "127.")) or host in ("localhost", "::1")
+    if not host or host == "localhost" or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # 127.example too is a name, and anybody's
+        return False
