@@ -301,6 +301,8 @@ def test_ptr_is_a_hint_and_only_in_one_s_own_record() -> None:
         ("v=spf1 include:o.cz -all", "o.cz TXT v=spf1 include:_spf.google.com -all", "spf.ok"),
         ("v=spf1 redirect=o.cz", "o.cz TXT v=spf1 include:_spf.google.com -all", "spf.ok"),
         ("v=spf1 ip4:74.125.0.0/17 ip4:74.125.128.0/17 ip6:2001:4860::/32 -all", "", "spf.ok"),
+        ("v=spf1 ip4:74.125.0.0/16 -all", "", "spf.sender-unknown"),
+        ("v=spf1 ip4:74.125.0.0/17 ip6:2001:4860::/32 -all", "", "spf.sender-unknown"),
         ("v=spf1 ip4:74.125.7.0/24 -all", "", "spf.sender-unknown"),
         ("v=spf1 exists:%{i}.o.cz -all", "", "spf.sender-unknown"),
         ("v=spf1 include:%{d}.o.cz -all", "", "spf.sender-unknown"),
