@@ -268,6 +268,43 @@ def test_given_up_while_the_account_waits(desk: Desk, server: SmtpServer) -> Non
     assert desk.result(waiting)["outcome"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("state", "left", "outcome", "code"),
+    [
+        (None, 0, "failed", "broker.time-limit"),
+        ("free", 0, "failed", "broker.time-limit"),
+        ("claimed", -1.0, "failed", "broker.time-limit"),
+        ("claimed", 9.0, None, None),
+        ("started", 9.0, None, None),
+        ("started", -1.0, "unknown", "journal.interrupted"),
+        ("accepted", 0, "accepted", None),
+    ],
+)
+def test_a_time_limit_that_strikes_at_the_end_tells_what_is_known(
+    desk: Desk, server: SmtpServer, state: str | None, left: float, outcome: str | None, code: str | None
+) -> None:
+    """Nothing is sent then, and nothing is said to have failed that may have left."""
+    struck = desk.deliveries.broken_off(order(), None, "task-1")
+    assert isinstance(struck, Later)
+    assert (struck.wait.failures, struck.wait.until) == (1, desk.now + 60)
+    assert struck.error is not None
+    assert desk.run(order()) and len(server.messages) == 1
+    afterwards(desk.journal).wait(60)
+    entry = desk.journal._entries.pop("<1@novak.cz>")
+    if state is not None:
+        desk.journal._entries["<1@novak.cz>"] = entry
+        entry.state, entry.owner, entry.until = state, "another worker", desk.journal._clock() + left
+        entry.outcome = entry.outcome if state == "accepted" else {}
+    desk.now += GIVE_UP
+    found = desk.deliveries.broken_off(order(), struck.wait.as_dict(), "task-1")
+    assert len(server.messages) == 1
+    if outcome is None:
+        assert isinstance(found, Later) and found.wait.until > desk.now
+    else:
+        assert isinstance(found, dict)
+        assert (found["outcome"], (found["diagnosis"] or {}).get("code")) == (outcome, code)
+
+
 def test_an_unknown_outcome_never_comes_back(desk: Desk, server: SmtpServer) -> None:
     server.faults.append(Fault("body", lambda peer, reply: peer.sock.shutdown(2), executed=True))
     found = desk.result(order())

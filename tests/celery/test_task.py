@@ -118,12 +118,12 @@ class Broken:
         self.countdowns.append(options["countdown"])
         self.waits.append(args[1]["wait"])
 
-    def run(self, octets: bytes, wait: Any = None) -> None:
+    def run(self, octets: bytes, wait: Any = None) -> Any:
         self.send.push_request(
             id="t1", called_directly=False, args=("shop", octets), kwargs={}, delivery_info={"routing_key": "q"}
         )
         try:
-            self.send.run("shop", octets, wait=wait)
+            return self.send.run("shop", octets, wait=wait)
         finally:
             self.send.pop_request()
 
@@ -140,8 +140,10 @@ def test_where_it_cannot_come_back_it_is_not_acknowledged(
     assert found.value.requeue is True
 
 
-def test_a_time_limit_loses_nothing(app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    mail_task(app, journal=MemoryJournal(), journal_lease=7.0)
+def test_a_time_limit_that_strikes_each_time_ends_where_it_is_given_up(
+    app: Celery, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_task(app, journal=MemoryJournal(), give_up=1000.0)
     broken = Broken(app, monkeypatch)
 
     def interrupted(*given: Any) -> None:
@@ -151,10 +153,12 @@ def test_a_time_limit_loses_nothing(app: Celery, server: SmtpServer, monkeypatch
     for _ in range(2):
         with pytest.raises(Retry):
             broken.run(letter("jana@example.com"), broken.waits[-1] if broken.waits else None)
-    assert 0 < broken.countdowns[0] <= 7.0
     first, second = broken.waits
-    assert first["since"] == second["since"]  # it is given up in its time
+    assert (first["failures"], second["failures"]) == (1, 2)
+    assert first["since"] == second["since"]
     assert first["until"] < second["until"]
+    found = broken.run(letter("jana@example.com"), {**second, "since": second["since"] - 1001.0})
+    assert (found["outcome"], found["diagnosis"]["code"]) == ("failed", "broker.time-limit")
 
 
 def test_a_time_limit_while_it_is_published_anew_loses_nothing(

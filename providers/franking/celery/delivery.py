@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from franking.celery.waits import Hold, Pauses, Wait, accounts_fault, needs_a_person
-from franking.errors import FrankingError
+from franking.errors import Evidence, FrankingError, SendError
 from franking.message.address import Envelope
 from franking.sending.connect import account_for
 from franking.sending.explain import explain
 from franking.sending.mailers import KEPT, KeptMailers
-from franking.sending.once import deliver_once, own_id
+from franking.sending.once import deliver_once, known_of, own_id
 
 if TYPE_CHECKING:
     from franking.sending.journal import Journal
@@ -75,10 +75,26 @@ class Deliveries:
             return self._not_sent(letter, wait, error, now)
         assert letter.account is not None
         self.holds.pop(letter.account, None)
-        if wait.earlier is not None:
-            assert letter.envelope is not None
-            result = _merged(wait.earlier, result, letter.envelope.recipients)
+        result = _with_earlier(result, letter, wait)
         return result if expired else self._rest_of(letter, wait, result, mailer, now) or result
+
+    def broken_off(self, letter: Letter, found: Mapping[str, Any] | None, task_id: str) -> dict[str, Any] | Later:
+        """Return when a letter comes back that a time limit of the task broke into; once its time is over, what is
+        known to have become of it.
+        """
+        now = self.clock()
+        wait = Wait.read(found, now)
+        evidence = Evidence("broker", reason="time-limit")
+        limit = SendError("The task's time limit ended it.", step="message", temporary=True, evidence=evidence)
+        if now < wait.since + self.pauses.give_up:
+            return self._not_sent(letter, wait, limit, now)
+        try:
+            letter = self._addressed(letter, task_id)
+            mailer = self.kept.of(letter.account)
+            result = known_of(mailer, letter.message, key=letter.key, envelope=letter.envelope, journal=self.journal)
+        except FrankingError as error:
+            return self._not_sent(letter, wait, error, now)
+        return _failed(limit, wait) if result is None else _with_earlier(result, letter, wait)
 
     def _addressed(self, letter: Letter, task_id: str) -> Letter:
         """Return the letter with everything that each further delivery of it has to agree on. Raises
@@ -168,6 +184,14 @@ def _failed(error: FrankingError | None, wait: Wait) -> dict[str, Any]:
     if wait.earlier is not None:
         return {**wait.earlier, "diagnosis": diagnosis}
     return {"outcome": "failed", "message_id": None, "reply": None, "refused": {}, "diagnosis": diagnosis}
+
+
+def _with_earlier(result: dict[str, Any], letter: Letter, wait: Wait) -> dict[str, Any]:
+    """Return what became of all recipients, where this was for those who were left."""
+    if wait.earlier is None:
+        return result
+    assert letter.envelope is not None
+    return _merged(wait.earlier, result, letter.envelope.recipients)
 
 
 def _merged(earlier: Mapping[str, Any], result: Mapping[str, Any], asked: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery.exceptions import Reject, SoftTimeLimitExceeded
@@ -109,7 +108,7 @@ def mail_task(
         try:
             found = deliveries.deliver(letter, begun.as_dict(), self.request.id or "")
         except SoftTimeLimitExceeded:  # the journal knows whether anything left
-            found = Later(letter, replace(begun, until=deliveries.clock() + journal_lease))
+            found = deliveries.broken_off(letter, begun.as_dict(), self.request.id or "")
         if not isinstance(found, Later):
             return found
         if self.request.called_directly or self.request.is_eager:  # nobody would wait

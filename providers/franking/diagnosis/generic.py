@@ -95,6 +95,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("outbox", "outbox.resolved", "resolved"),
     _on("outbox", "outbox.found", "found"),
     _on("broker", "broker.away", "away", temporary=True),
+    _on("broker", "broker.time-limit", "time-limit", temporary=True),
     _on("settings", "secret.missing", "no-password"),
     _on("settings", "secret.source", "secret-source"),
     _on("settings", "secret.elsewhere", "bound-elsewhere"),

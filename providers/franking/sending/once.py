@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from franking.sending.limit_places import Room
     from franking.sending.turns import Turns
 
-__all__ = ["deliver_once", "own_id"]
+__all__ = ["deliver_once", "known_of", "own_id"]
 
 
 def deliver_once(
@@ -80,6 +80,16 @@ def deliver_once(
             return _Delivery(mailer, message, key, envelope, journal).outcome()
 
 
+def known_of(
+    mailer: Mailer, message: bytes, *, key: str | None, envelope: Envelope | None, journal: Journal
+) -> dict[str, Any] | None:
+    """Return what became of a message, None where surely nothing of it was sent; it is not sent. Raises as
+    ``deliver_once``.
+    """
+    with mailer.explained():
+        return _Delivery(mailer, message, key, envelope, journal).known()
+
+
 class _Delivery:
     """One delivery of a message."""
 
@@ -102,10 +112,7 @@ class _Delivery:
             room = turns.room(len(prepared.envelope.recipients)) if turns is not None else None
         except MessageError as wrong:  # it would be the same each time
             return self._outcome("failed", None, error=wrong)
-        digest = fingerprint(self.mailer.account.name, prepared.envelope, self._message, composed=True).hex()
-        claim = Claim(self._key, os.urandom(12).hex(), digest, prepared.content.message_id, added.date)
-        if self._afterwards.behind:  # perhaps about this very message: that it was given back
-            self._afterwards.wait()
+        claim = self._claim(prepared, added)
         asked = self._afterwards.clock()
         answer = self._taken(claim, room, turns)
         if answer.state != "claimed":
@@ -115,6 +122,22 @@ class _Delivery:
                 prepared = self._prepared(Added(answer.message_id, answer.date))
             claim = replace(claim, message_id=prepared.content.message_id)
             return self._sent(claim, prepared, answer.turn)
+
+    def known(self) -> dict[str, Any] | None:
+        """Tell what is known, and send nothing."""
+        added = added_now(self.mailer.account.sender)
+        claim = self._claim(self._prepared(added), added)
+        answer = self.journal.claim(claim)
+        if answer.state != "claimed":
+            return self._told(answer)
+        self._settle(claim, None)
+        return None
+
+    def _claim(self, prepared: Prepared, added: Added) -> Claim:
+        digest = fingerprint(self.mailer.account.name, prepared.envelope, self._message, composed=True).hex()
+        if self._afterwards.behind:  # perhaps about this very message: that it was given back
+            self._afterwards.wait()
+        return Claim(self._key, os.urandom(12).hex(), digest, prepared.content.message_id, added.date)
 
     def _prepared(self, added: Added) -> Prepared:
         account = self.mailer.account
