@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import api, compose, grid, grow, outbox, page, processor, relay, report, smtp, startup
+from benchmarks import api, compose, grid, grow, outbox, page, processor, relay, report, smtp, startup, task_queue
 from benchmarks.peers import environment, peers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -82,6 +82,10 @@ BUDGETS: dict[str, dict[str, tuple[str, str, float]]] = {
         "times faster than aiosmtpd that writes and fsyncs": ("ratio", "≥", 3.0),
         "processor time beside aiosmtpd with an empty handler": ("ratio", "≤", 0.6),
     },
+    "task queue": {
+        "mail over a round trip of 20 ms": ("ratio", "≥", 0.9),  # of a task that only sleeps as long
+        "the store, a message": (TRIPS, "≤", 3.0),
+    },
     "settings page": {
         "first page, ms more than an empty one": ("ms", "≤", 3.0),
         "page, style and script": ("KiB", "≤", 60.0),
@@ -116,6 +120,7 @@ def budgets(*, quick: bool) -> str:
         else outbox.measure()
     )
     sent["relay"] = relay.measure(number=2, count=5, rounds=1) if quick else relay.measure()
+    sent["task queue"] = task_queue.measure(messages=5, processes=2, rounds=1) if quick else task_queue.measure()
     sent["settings page"] = page.measure(count=3) if quick else page.measure()
     sent["start-up"] = startup.measure(rounds=1 if quick else 20)
     return report.budgets(sent, BUDGETS)

@@ -64,8 +64,8 @@ def shop(account: franking.Account) -> Iterator[Path]:
             yield here
 
 
-def smtp(port: int) -> franking.Account:
-    return franking.Account(name="shop", provider="smtp", sender=SENDER, host=HOST, port=port, security="none")
+def smtp(port: int, **more: int) -> franking.Account:
+    return franking.Account(name="shop", provider="smtp", sender=SENDER, host=HOST, port=port, security="none", **more)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""Mail by Celery's workers beside the same workers with a task that only sleeps, in the same run: what is measured is
-what a journal, a claim and a connection that is kept cost a message. Needs a Redis.
+"""Mail by Celery's workers beside the same workers with a task that only sleeps 20 ms, in the same run: what a journal,
+a claim and a connection that is kept cost a message; and how often the store is waited for. Needs a Redis.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 
 import redis
 
+import franking
 from benchmarks.outbox_peers import shop, smtp
 from benchmarks.peers import ready
 from celery import Celery
 from franking.celery.task import published
+from franking.sending import deliver_once, open_journal
+from franking.sending.afterwards import afterwards
 from servers.celery_workers import Workers
 from servers.daemon import Unavailable
 from servers.delay import Delay
@@ -60,7 +63,26 @@ def measure(*, messages: int = 2000, processes: int = 8, rounds: int = 3) -> Row
         for name, port in (("mail to a sink", sink.port), ("mail over a round trip of 20 ms", far.port)):
             with shop(smtp(port)):
                 found[name] = {"ratio": _beside(server, messages, processes, rounds)}
+        found["the store, a message"] = {"round_trips": _trips(server.port, smtp(sink.port, per_day=10**6))}
     return found
+
+
+def _trips(port: int, account: franking.Account, messages: int = 20) -> float:
+    """Return how often the store was waited for: limits and claim, the start, and the outcome, which the next message
+    does not wait for.
+    """
+    flights = []
+    with Delay(port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        journal = open_journal({"FRANKING_STORE": url})
+        assert journal is not None
+        with franking.connect(account, limits=url) as mailer:
+            for number in range(1 + messages):
+                deliver_once(mailer, ready(number), key=os.urandom(8).hex(), journal=journal)
+                afterwards(journal).wait()
+                flights.append(sum(trip.flights for trip in proxy.trips))
+        afterwards(journal).close()
+    return (flights[-1] - flights[0]) / messages
 
 
 def _beside(server: Redis, messages: int, processes: int, rounds: int) -> float:

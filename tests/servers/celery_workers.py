@@ -40,6 +40,12 @@ def working_here(app: Any) -> Iterator[None]:
         root.handlers[:] = handlers
 
 
+def _given_path() -> list[str]:
+    """Return the path that this program was started with: a benchmark has none."""
+    given = os.environ.get("PYTHONPATH")
+    return [given] if given else []
+
+
 LIBRARY = Path(franking.__file__).parents[1]
 
 
@@ -68,7 +74,7 @@ class Workers:
         self.processes, self._app, self._folder = processes, app, folder
         self.environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(LIBRARY), str(folder), str(HERE), os.environ["PYTHONPATH"]]),
+            "PYTHONPATH": os.pathsep.join([str(LIBRARY), str(folder), str(HERE), *_given_path()]),
             "BROKER": broker,
             "FRANKING_STORE": store,
             "FRANKING_STORE_KEY": "the key of the tests",
