@@ -360,7 +360,7 @@ def _value(fields: Fields, wanted: bytes) -> str:
 
 
 def _unfolded(line: bytes) -> str:
-    return line.partition(b":")[2].replace(b"\r\n", b"").decode(errors="replace").strip()
+    return line.partition(b":")[2].replace(b"\r\n", b"").decode("utf-8", "replace").strip()
 
 
 def _line(field: str) -> bytes:

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from copy import copy
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, MessageError, Refused, SettingsError
@@ -55,7 +56,8 @@ class Pool:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self.lock = threading.Lock()
-        self._free = threading.Semaphore(self.connections)
+        self._free: SimpleQueue[None] = SimpleQueue()  # one entry for each session that may be in use yet
+        self._allow(self.connections)
         self._idle: list[Session] = []
         self._busy: dict[Session, object] = {}  # by whom each is used: a thread, or the stop event of a send_many
         self._calls: dict[object, Call] = {}  # what is under way, by the same keys
@@ -79,12 +81,14 @@ class Pool:
         """
         self.after_fork()
         before = self._timed_out
-        if not self._free.acquire(blocking=wait):
+        try:
+            self._free.get(wait)
+        except Empty:
             raise SettingsError(
                 "Every connection of this mailer is busy with send_many, whose results this very thread reads: "
                 "waiting for one would take for ever. Send with another mailer.",
                 field="connections",
-            )
+            ) from None
         session = None
         try:
             with self.lock:
@@ -93,10 +97,13 @@ class Pool:
                 call = self._calls.get(owner) or Call()
                 if self._idle and not call.broken_off:
                     session = self._idle.pop()
-            if session is not None and (fresh or self.is_over(session)):
+                    if not fresh and not self.is_over(session):
+                        self._busy[session], call.began = owner, True
+                        return session
+            if session is not None:
                 worn, session = session, None
                 self._end(worn)
-            if session is None and not call.broken_off:
+            if not call.broken_off:
                 session = self._open(make, before)
             with self.lock:
                 if session is not None and not call.broken_off:
@@ -109,7 +116,7 @@ class Pool:
         except BaseException:
             if session is not None:
                 self._end(session)
-            self._free.release()
+            self._free.put(None)
             raise
 
     def _open(self, make: Callable[[], Session], before: ConnectTimeout | None) -> Session:
@@ -132,8 +139,9 @@ class Pool:
 
     def is_over(self, session: Session) -> bool:
         """Return whether a session is to carry no further message: see ``is_over``, or its place may be another's."""
-        lease = self._leases.get(session)
-        return is_over(session) or (lease is not None and lease.lapsed)
+        if self._leases and (lease := self._leases.get(session)) is not None and lease.lapsed:
+            return True
+        return is_over(session)
 
     def _lost(self, session: Session) -> None:
         """Break a session off whose place is another's by now."""
@@ -171,7 +179,7 @@ class Pool:
                 self._end(session)
         finally:
             if used:
-                self._free.release()
+                self._free.put(None)
 
     def drop_idle(self) -> None:
         """Close the sessions that nobody is using."""
@@ -240,26 +248,15 @@ class Pool:
         """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
         return UnderWay(self, owner)
 
-    def begin_call(self, owner: object) -> bool:
-        """Note a call of this owner's; return whether it is the outermost, which ``end_call`` must follow."""
-        self.after_fork()
-        with self.lock:
-            outermost = owner not in self._calls
-            if outermost:
-                self._calls[owner] = Call()
-        return outermost
-
-    def end_call(self, owner: object) -> None:
-        """Forget the outermost call of this owner's."""
-        with self.lock:
-            self._calls.pop(owner, None)
-
     def widen(self, connections: int) -> None:
         """Allow so many sessions from now on."""
         with self.lock:
-            for _ in range(connections - self.connections):
-                self._free.release()
+            self._allow(connections - self.connections)
             self.connections = max(self.connections, connections)
+
+    def _allow(self, sessions: int) -> None:
+        for _ in range(sessions):
+            self._free.put(None)
 
     def after_fork(self) -> None:
         """Begin anew in a child; first of all that touches the lock, which a thread of the parent may have held."""
@@ -305,10 +302,16 @@ class UnderWay:
         self._pool, self._owner = pool, owner
 
     def __enter__(self) -> None:
-        self._outermost = self._pool.begin_call(self._owner)
+        pool = self._pool
+        pool.after_fork()
+        with pool.lock:
+            self._outermost = self._owner not in pool._calls
+            if self._outermost:
+                pool._calls[self._owner] = Call()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._outermost:
-            self._pool.end_call(self._owner)
+            with self._pool.lock:
+                self._pool._calls.pop(self._owner, None)

@@ -78,7 +78,7 @@ class Connection:
         self._dripping: float | None = None  # since when a reply has been under way
         self._clock = clock
         self._sock: socket.socket
-        self._polls: dict[int, select.poll] = {}
+        self._reads: select.poll | None = None
         self._pid = os.getpid()
         self._log = _dialogue_log()
         # nothing to read, or no room to write
@@ -133,21 +133,25 @@ class Connection:
             sockets = [self._sock]
             readable, writable, broken = select.select(sockets, sockets * write, sockets, seconds)
             return bool(readable or broken), bool(writable or broken)
-        events = self._poll(write).poll(seconds * 1000)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | (select.POLLOUT if write else 0))
+        events = poll.poll(seconds * 1000)
         if not events:
             return False, False
         seen = events[0][1]
         ended = seen & (select.POLLERR | select.POLLHUP | select.POLLNVAL)
         return bool(seen & select.POLLIN or ended), bool(seen & select.POLLOUT or ended)
 
-    def _poll(self, write: bool) -> select.poll:
-        """Return a poll object that waits for this; they are kept, as every reply is waited for."""
-        wanted = select.POLLIN | (select.POLLOUT if write else 0)
-        poll = self._polls.get(wanted)
-        if poll is None:
-            poll = self._polls[wanted] = select.poll()
-            poll.register(self._sock, wanted)
-        return poll
+    def _comes(self, seconds: float) -> bool:
+        """Wait until there is something to read, the end too; False when time is up. The poll object is kept, as every
+        reply is waited for.
+        """
+        if not _HAS_POLL:
+            return self._wait(seconds)[0]
+        if self._reads is None:
+            self._reads = select.poll()
+            self._reads.register(self._sock, select.POLLIN)
+        return bool(self._reads.poll(seconds * 1000 if seconds > 0 else 0))
 
     # — reading —
 
@@ -165,22 +169,27 @@ class Connection:
             raise self.failure("closed")
         self._more_to_come = True
         self.full = len(data) == READ or self.tls is not None
+        if self._log is None:
+            self.reader.feed(data)
+        else:
+            self._feed_aloud(data, self._log)
+        return True
+
+    def _feed_aloud(self, data: bytes, log: Logger) -> None:
         seen = len(self.reader.replies)
         self.reader.feed(data)
-        if self._log is not None:
-            for reply in list(self.reader.replies)[seen:]:
-                self._log_reply(reply, self._log)
-        return True
+        for reply in list(self.reader.replies)[seen:]:
+            self._log_reply(reply, log)
 
     def take_rest(self) -> None:
         """Read what the last read had no room for, if it is there: under TLS the next record. An end shows later."""
-        if self._wait(0)[0]:
+        if self._comes(0):
             with contextlib.suppress(ConnectError):
                 self.take()
 
     def quiet(self) -> bool:
         """Return, cheaply, whether nothing came and nothing has ended; under TLS only reading shows it."""
-        return self.tls is None and not (self.unheard or self._wait(0)[0])
+        return self.tls is None and not self._comes(0) and not self.unheard
 
     @property
     def unheard(self) -> bool:
@@ -192,23 +201,24 @@ class Connection:
         time-out).
         """
         seconds = self.timeout if seconds is None else seconds
-        self.cork(False)
+        if self._corked:
+            self.cork(False)
         if self.reader.partial:
             seconds = min(seconds, self._patience_left())
         else:
             self._dripping = None
         if self.tls is None:  # under TLS the octets may have come already
-            self._readable(seconds)
+            self._await(seconds)
         while not self.take():
-            self._readable(seconds)
+            self._await(seconds)
 
-    def _readable(self, seconds: float) -> None:
+    def _await(self, seconds: float) -> None:
         if self._more_to_come and QUICKACK is not None:
             try:  # noqa: SIM105 - suppress() would cost a microsecond per message
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
             except OSError:  # not TCP, or gone, which shows below
                 pass
-        if not self._wait(seconds)[0]:
+        if not self._comes(seconds):
             raise self.failure("timeout")
 
     def _patience_left(self) -> float:
@@ -357,7 +367,7 @@ class Connection:
             raise tls.failure(problem, self.place, self._sock) from None
         self._nothing = (*self._nothing, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         self._reading_first = (ssl.SSLWantReadError,)
-        self._polls.clear()
+        self._reads = None
         self.tls = wrapped.version() or "TLS"
         self.certificate = dict(wrapped.getpeercert() or {})
 

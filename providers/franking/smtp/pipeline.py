@@ -14,6 +14,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from franking.errors import ConnectError, FrankingError, MessageError, Refused, exhausted
@@ -24,6 +26,9 @@ from franking.smtp.transaction import BODY, Asked, Misfit, Transaction
 from franking.smtp.writer import Octets, Writer
 
 __all__ = ["Misfit", "Pipeline", "Transaction"]
+
+_YES = frozenset(range(200, 300))
+_code = itemgetter(0)
 
 
 class Pipeline:
@@ -52,9 +57,8 @@ class Pipeline:
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
         self.script: Iterator[Octets] | None = None  # what is left of the last message to write
-        self._at_once = False  # it is one piece
         # the last reply to what leaves at once, where all is well
-        self._last_yes = range(200, 300) if self.chunking else range(354, 355)
+        self._last_yes = _YES if self.chunking else frozenset((354,))
 
     # — what goes in —
 
@@ -65,7 +69,6 @@ class Pipeline:
         """
         transaction = Transaction(self._capabilities, tag, envelope, content, guarded=guarded)
         self.unfinished.append(transaction)
-        self._at_once = self._writer.leaves_at_once(transaction)
         self.script = self._writer.script(transaction)
         return transaction
 
@@ -107,7 +110,7 @@ class Pipeline:
         else:
             if octets is not None:
                 self._writer.offset += len(octets)
-                if self._at_once:
+                if self._writer.at_once:
                     self.script = None
                 return octets
         self.script = None
@@ -140,13 +143,10 @@ class Pipeline:
         if expected != len(asked) or transaction.heard or not 0 < expected <= len(replies):
             return False
         last = replies[expected - 1]
-        if last[0] not in self._last_yes:
+        if last[0] not in self._last_yes or not _YES.issuperset(map(_code, islice(replies, expected - 1))):
             return False
-        for number in range(expected - 1):
-            if not 200 <= replies[number][0] < 300:
-                return False
         self._outstanding.popleft()
-        for _ in range(expected):
+        for _ in asked:
             replies.popleft()
         if self.chunking:
             self._accept(transaction, last, all_well=True)
@@ -182,8 +182,7 @@ class Pipeline:
         if self.chunking and transaction is self.unfinished[-1]:
             self._writer.dirty = False
         self.used = True
-        now = self._clock()
-        transaction.accept(reply, all_well=all_well, route=self._route, account=self._account, now=now)
+        transaction.accept(reply, self._route, self._account, self._clock(), all_well)
         self.done.append(self.unfinished.popleft())
 
     @property

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -41,6 +43,7 @@ AHEAD_LIMIT = 5000  # replies that nobody has asked for yet: more than any fligh
 _ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 _MARKS = (b" ", b"-", b"\r", b"")
 _new = tuple.__new__  # a named tuple's own constructor takes as long as all the rest of a reply
+_code_of, _text_of = itemgetter(slice(4)), itemgetter(slice(4, None))
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 _LAST_LINES = {octets + mark: code for octets, code in _CODES.items() for mark in (b"", b" ")}
 
@@ -178,13 +181,13 @@ class ReplyReader:
         lines = data.split(b"\r\n")
         if lines.pop() or data.count(b"\n") != len(lines):
             return False
-        codes = [_LAST_LINES.get(line[:4]) for line in lines]
+        codes = [*map(_LAST_LINES.get, map(_code_of, lines))]
         if None in codes:
             return False
-        texts = [line[4:] for line in lines]
+        texts = map(_text_of, lines)
         if self.redact is not None:
-            texts = list(map(self.redact, texts))
-        self.replies.extend([_new(Reply, (code, (text,))) for code, text in zip(codes, texts, strict=True)])
+            texts = map(self.redact, texts)
+        self.replies.extend(map(_new, repeat(Reply), zip(codes, zip(texts), strict=True)))
         self.partial = False
         return True
 

@@ -336,11 +336,13 @@ class SmtpSession:
 
     def _exchange(self, act: Callable[..., object], *arguments: Any) -> None:
         """Let the connection act, and hear what has been answered; a broken connection settles every message."""
+        connection = self._connection
         try:
             act(*arguments)
-            self._hear()
+            if connection.reader.replies or connection.reader.fault is not None or self._progress is not None:
+                self._hear()
         except ConnectError as problem:
-            self._lost(problem, self._connection.sent)
+            self._lost(problem, connection.sent)
 
     def _drop(self) -> None:
         """Drop what was not handed over, as nothing more may be sent, and close once every message is settled."""

@@ -221,7 +221,7 @@ class Transaction:
         """Let it have failed."""
         self.result = problem
 
-    def accept(self, reply: Reply, *, all_well: bool, route: str, account: str, now: float) -> None:
+    def accept(self, reply: Reply, route: str, account: str, now: float, all_well: bool) -> None:
         """Let it have been accepted with ``reply``; where ``all_well``, all that it asked was."""
         if all_well:
             self.hear_all(reply)

@@ -47,6 +47,7 @@ class Writer:
         self.pipelining = "PIPELINING" in capabilities
         self.chunking = self.pipelining and "CHUNKING" in capabilities
         self.offset = offset
+        self.at_once = False  # the last script is one piece
         self.dirty = False  # a transaction may still be open at the server
         self._outstanding = outstanding
         self._fail = fail
@@ -58,39 +59,35 @@ class Writer:
 
         Going on raises what reading the content raises.
         """
-        if self.leaves_at_once(transaction):
+        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
+        self.at_once = self.chunking and small and not transaction.guarded
+        if self.at_once:
             return map(self._flight, (transaction,))  # when it is its turn
         if self.chunking:
             return chain(self._envelope(transaction), self._chunk(transaction))
         return chain(self._envelope(transaction), self._data(transaction))
 
-    def leaves_at_once(self, transaction: Transaction) -> bool:
-        """Return whether a message is one piece."""
-        small = transaction.size <= ONE_FLIGHT and len(transaction.envelope.recipients) <= BATCH
-        return self.chunking and small and not transaction.guarded
-
     def _flight(self, transaction: Transaction) -> bytes:
         """Everything at once: most messages go this way."""
-        content = [*transaction.content.chunks(bcc=False)]
-        size = sum(map(len, content))
+        content = b"".join(transaction.content.chunks(bcc=False))
+        size = len(content)
         lines, asked = self._commands(transaction)
-        lines.append(b"BDAT %d LAST\r\n" % size)
+        lines = [*lines, b"BDAT %d LAST\r\n" % size]
         asked.append(BODY)
         self._owe(transaction, asked, lines, size)
-        flight = b"".join(lines + content)
+        flight = b"".join(lines) + content
         transaction.leave(self._clock(), len(asked), self.offset + len(flight), size)
         return flight
 
     def _commands(self, transaction: Transaction) -> tuple[list[bytes], list[Asked]]:
         """Return the lines of the envelope and what each of them asks; RSET first where a transaction may be open."""
-        lines, asked = [], []
+        lines = transaction.lines
+        asked = [MAIL] + [RCPT] * (len(lines) - 1)
         # Dovecot 2.3 dies of an RCPT that comes before the reply to the last message
         if self._outstanding or self.dirty:
-            lines.append(b"RSET\r\n")
-            asked.append(RSET)
+            lines, asked = [b"RSET\r\n", *lines], [RSET, *asked]
         self.dirty = True
-        asked += [MAIL, *[RCPT] * (len(transaction.lines) - 1)]
-        return lines + transaction.lines, asked
+        return lines, asked
 
     def _envelope(self, transaction: Transaction) -> Iterator[Octets]:
         """MAIL and RCPT in groups (the last with DATA, where it may); ends when all is answered, DATA too."""
