@@ -7,7 +7,9 @@ sign-in server's and an API's words come from the stand-ins of Microsoft and Goo
 from __future__ import annotations
 
 import json
+import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from franking.auth.secret import Grant
 from franking.net import tcp
 from franking.sending.testsend import TestReport
 from outlook.test_login import sign_in
+from refusals import FORMS
 from servers.google import SEND, Google, answer, api_error
 from servers.graph import failure
 from servers.microsoft import Microsoft
@@ -67,6 +70,29 @@ class Row:
 def rows() -> list[Row]:
     lines = [line for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]
     return [Row(*line.split("\t")) for line in lines[1:]]
+
+
+def forms(row: Row) -> Iterator[tuple[str, Row]]:
+    """Yield the row in the other forms in which its words may arrive: on lines of three words, in capitals, without the
+    enhanced code or Microsoft's number, and cut to six tenths.
+    """
+    head, http, text = row.said.partition(" :: ")
+    if not http:
+        for name, form in FORMS.items():
+            if name != "as_written":
+                yield name, replace(row, said="|".join(form(row.said)))
+        return
+    words, bare = text.split(), re.sub(r"AADSTS\d+: ", "", text)
+    lines = [" ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
+    yield "wrapped", replace(row, said=f"{head} :: " + "\n".join(lines))
+    yield "in_capitals", replace(row, said=f"{head} :: {text.upper()}")
+    yield "without_number", replace(row, said=f"{head} :: {bare}")
+    yield "cut", replace(row, said=f"{head} :: " + " ".join(words[: max(1, len(words) * 6 // 10)]))
+    shortened = bare.split()
+    yield (
+        "cut_without_number",
+        replace(row, said=f"{head} :: " + " ".join(shortened[: max(1, len(shortened) * 6 // 10)])),
+    )
 
 
 def run(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestReport:

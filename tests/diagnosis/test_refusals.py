@@ -24,6 +24,7 @@ from franking.diagnosis.words.recipient import RECIPIENT
 from franking.diagnosis.words.refusals import Says, in_order
 from franking.diagnosis.words.sender import SENDER
 from franking.diagnosis.words.topics import TOPICS
+from franking.diagnosis.words.translations import LOGIN_TRANSLATIONS, TRANSLATIONS
 from franking.errors import Evidence
 from franking.sending.testsend import TestReport
 from franking_cli.exit_codes import exit_code
@@ -34,7 +35,7 @@ from servers.smtp import Fault, SmtpServer, sends
 from tiers import one_of_each
 
 ROWS = rows()
-SUBJECTS = (ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE)
+SUBJECTS = (ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE, TRANSLATIONS)
 
 
 class Meets:
@@ -256,7 +257,7 @@ def test_no_rule_wins_by_where_it_stands(seed: int) -> None:
 
 def test_a_text_costs_time_in_proportion_to_its_length() -> None:
     """Two thousand characters made to please the phrases most take no more than a multiple of what two hundred take."""
-    rules = in_order(*SUBJECTS, SPAM, TOPICS, REFUSED_LOGIN)
+    rules = in_order(*SUBJECTS, SPAM, TOPICS, REFUSED_LOGIN, LOGIN_TRANSLATIONS)
     words = "not allowed to send as from sender address message size exceeded limit quota mailbox user relay "
 
     def seconds(text: str) -> float:

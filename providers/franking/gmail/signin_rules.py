@@ -54,6 +54,7 @@ SIGN_IN: tuple[Rule, ...] = (
         note="O4",
     ),
     _said("google.account-gone", r"account (has been|was|is) (deleted|disabled|suspended)|account (deleted|disabled)"),
+    _error("google.service-account-key", "invalid_grant", when=_by_service_account),  # nobody signed in
     _error("google.invalid-grant", "invalid_grant", when=_renewing, note="O1"),
     _said(
         "login.code-refused",

@@ -20,6 +20,7 @@ from franking.diagnosis.words.recipient import RECIPIENT
 from franking.diagnosis.words.refusals import in_order
 from franking.diagnosis.words.sender import SENDER
 from franking.diagnosis.words.topics import TOPICS
+from franking.diagnosis.words.translations import LOGIN_TRANSLATIONS, TRANSLATIONS
 from franking.errors import Evidence
 from franking.smtp.hints import hints, wants_address
 from franking.smtp.services import service_at
@@ -179,12 +180,15 @@ CODES: tuple[Rule, ...] = (
     Rule("tls.server-trouble", reason=("starttls-refused",), who="provider", note="N24"),
     Rule("login.needs-tls", kind=_SMTP, codes=(538,), temporary=False, note="P9"),
     Rule("login.needs-tls", kind=_SMTP, enhanced=("5.7.11",), temporary=False, note="P9"),
+    Rule("login.needs-tls", kind=_SMTP, step=_LOGIN, enhanced=("5.7.10",), temporary=False),
+    Rule("tls.required", kind=_SMTP, enhanced=("5.7.10",), temporary=False),
     Rule("login.too-long", kind=_SMTP, enhanced=("5.5.6",), who="provider", temporary=False, note="P10"),
     Rule("login.mechanism", kind=_SMTP, step=_LOGIN, codes=(504,), temporary=False, note="G10 M11"),
     Rule("login.refused", kind=_SMTP, codes=(535,), adds=_about_login, temporary=False, note="P1 P42"),
     Rule(
         "sender.domain-unknown", kind=_SMTP, enhanced=("4.1.8", "5.1.8"), details=_ENVELOPE, temporary=False, note="P18"
     ),
+    Rule("sender.domain-unknown", kind=_SMTP, enhanced=("4.7.27", "5.7.27"), temporary=False),
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
     Rule(
@@ -227,7 +231,7 @@ CODES: tuple[Rule, ...] = (
         "server.trouble",
         kind=_SMTP,
         codes=(4,),
-        enhanced=("4.3.0", "4.3.1", "4.3.3", "4.3.5", "4.4.5"),  # 4.3.2 is said of too much as well
+        enhanced=("4.3.0", "4.3.1", "4.3.3", "4.3.5"),  # 4.3.2 and 4.4.5 are said of too much as well
         who="provider",
         temporary=True,
         note="P27 P37 G18",
@@ -248,12 +252,12 @@ QUOTED: tuple[Rule, ...] = (
 RULES: tuple[Rule, ...] = (
     *SEEN,
     *OWN_WORDS,
-    *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE),
+    *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE, TRANSLATIONS),
     *in_order(SPAM),
     *in_order(TOPICS),
     *PASTED,
     *KNOWN,
-    *(replace(rule, adds=_about_login) for rule in in_order(REFUSED_LOGIN)),
+    *(replace(rule, adds=_about_login) for rule in in_order(REFUSED_LOGIN, LOGIN_TRANSLATIONS)),
     *CODES,
     *QUOTED,
 )

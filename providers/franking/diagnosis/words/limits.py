@@ -6,8 +6,8 @@ from franking.diagnosis.words.refusals import BEFORE_CONTENT, Says
 
 __all__ = ["LIMITS"]
 
-_MAIL = "emails|e_mails|messages|mails|mail|email|recipients|message"
-_SPAN = "hour|day|hourly|daily|minute|month|monthly|24"
+_MAIL = "emails|e_mails|messages|mails|mail|email|recipients|rcpts|message"
+_SPAN = "hour|hours|day|days|hourly|daily|minute|month|monthly|24|24h"
 
 LIMITS: tuple[Says, ...] = (
     Says(
@@ -53,6 +53,8 @@ LIMITS: tuple[Says, ...] = (
         "|blocked|locked"
         "|banned|deactivated|terminated|closed|restricted|paused",
         "sending ?is ?has ?been paused|suspended|stopped|disabled|blocked",
+        "sending ?mail|email from|for|as ~ is|was|are|been paused|suspended|stopped|disabled|blocked",
+        "outgoing|outbound|sending ?mail|email suspension|hold|block",
         "disabled by user|administrator|admin",
         "mail server ~ suspended",
         "blacklisted|blocklisted|blacklist user|account|mailbox|login",
@@ -68,8 +70,9 @@ LIMITS: tuple[Says, ...] = (
     ),
     Says(
         "sender.suspended",
-        "account|mailbox|user|domain|sender|customer ~ suspended|disabled|locked|blocked|deactivated|terminated"
-        "|inactive|banned",
+        "account|mailbox|user|domain|customer ~ suspended|disabled|locked|blocked|deactivated|terminated|inactive"
+        "|banned",
+        "sender ~ suspended|disabled|locked|deactivated|terminated|inactive|banned",  # a recipient too blocks senders
         "ucet|schranka|domena ~ zablokovan*|pozastaven*|deaktivovan*",
         "konto|postfach|absender ~ gesperrt|deaktiviert",
         "compte|expediteur ~ bloque*|suspendu*|desactive*",
@@ -111,6 +114,7 @@ LIMITS: tuple[Says, ...] = (
         "limit|quota ~ per hour|day|month",
         "limit ~ reached|exceeded ~ today|tomorrow|hour|day",
         "out ratelimit",
+        "too many recipients received",
         "sending limit|limits|quota",
         "limit|kvota|kvoty|limitu ~ prekrocen*|vycerpan*|dosazen*",
         "prekrocen*|prekrocili|prekrocil|dosazen*|vycerpan* ~ limit|limitu|kvota|kvoty|pocet|poctu|limity",
@@ -141,6 +145,8 @@ LIMITS: tuple[Says, ...] = (
         "ratelimit*",
         "sending|message|submission|mail|connection rate",
         "throttl*",
+        "throttl* ?message|mail|sending quota|limit|rate exceeded|reached",
+        "address rejected throttl* quota|limit|rate",
         "too fast|quickly|frequently|often",
         "slow|slower down|sending",
         "try|send ?again|later|more slower|slowly",
@@ -174,6 +180,7 @@ LIMITS: tuple[Says, ...] = (
         "low|poor|bad reputation ~ sending|domain|sender|ip",
         "blocked|suspended|rejected|refused|disabled|banned ~ low|poor|bad|negative|sender|ip|domain reputation",
         "low|poor|bad|very|your|ip|sender|domain|sending reputation",
+        "low|poor|bad|negative reputation & domain|sender|sending & blocked|rejected|refused|denied|suspended",
         "reputation",
         "message|mail ~ likely suspicious",
         "dynamic ?ip|ips ?ip ?address|addresses|ips|hosts|range",
@@ -183,7 +190,7 @@ LIMITS: tuple[Says, ...] = (
     Says(
         "greylisted",
         "service ?temporarily unavailable ~ try again later",
-        "policy restrictions|restriction ~ try again|later",
+        "policy restrictions|restriction|rejection|rejected|reasons ~ try again|later",
         codes=(450, 451),
         enhanced=("4.7.1", "4.2.0"),
         details={"what": ("recipient", None)},

@@ -133,8 +133,9 @@ LOGIN: tuple[Says, ...] = (
         "auth command used when not advertised",
         "auth|authentication ?is ?command not enabled|advertised|offered|implemented",
         "auth|authentication|login ?is ?command not available|allowed ?here",
+        "auth|authentication|login ?is only available|allowed|offered|possible ~ port|ports",
         step=_LOGIN,
-        codes=(5,),
+        codes=(500, 502, 503, 504, 530, 550, 554),  # 535 is about what was shown at a login that is there
         temporary=False,
         note="P6",
     ),

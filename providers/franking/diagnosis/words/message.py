@@ -12,6 +12,8 @@ MESSAGE: tuple[Says, ...] = (
     Says(
         "message.line-ends",
         "bare lf|newline|linefeed|line_feed|cr|carriage_return|linefeeds",
+        "invalid|bad|wrong|illegal|improper|mixed|missing|incorrect line ending|endings|terminator|terminators",
+        "line ending|endings ~ invalid|wrong|must|not|illegal",
         marks="BareLinefeeds",
         temporary=False,
         note="P32 M29",
@@ -102,6 +104,8 @@ MESSAGE: tuple[Says, ...] = (
         "potential security issue",
         "banned content",
         "executable|executables file|files|attachment|attachments|content",
+        "credential|credentials|password|data|information leak|leakage|loss ~ detected|prevented|prevention|policy",
+        "sensitive|confidential|personal data|information|content ~ detected|blocked|found|not",
         "not accept|allow|deliver|take ~ attachment|attachments|images",
         "prilohy|priloha|priloh ~ zakazan*|nepovolen*|blokovan*",
         "anhang|anhange|dateityp ~ nicht|blockiert|verboten|unzulassig",
@@ -206,6 +210,7 @@ TROUBLE: tuple[Says, ...] = (
         "error ~ processing",
         "misconfigured|misconfiguration",
         "mail system full",
+        "dkim|arc|message signing failed|failure|error",
         "server temporarily rejected",
         "docasn* ~ chyba|nedostupn*|problem",
         "vorubergehend*|voruebergehend* ~ fehler|nicht|storung|problem",
@@ -215,5 +220,14 @@ TROUBLE: tuple[Says, ...] = (
         who="provider",
         temporary=True,
         note="N28 P27 P37 G18 G43 M19",
+    ),
+    Says(
+        "server.trouble",
+        "server|system|service ?is ?too ?currently busy",
+        codes=(4,),
+        enhanced=("4.3.2", "4.4.5"),  # Microsoft's busy server has had too much from somebody, and says 4.7.500
+        who="provider",
+        temporary=True,
+        note="G18",
     ),
 )

@@ -8,6 +8,10 @@ __all__ = ["SENDER"]
 
 _FROM = "sender|from|envelope|mailfrom|return_path"
 _ALLOWED = "allowed|permitted|authorized|authorised"
+_LOGIN = (
+    "authenticated|authentication|authorized|authorised|authorization|login|logged|auth|sasl|username|user|account"
+    "|credentials"
+)
 
 SENDER: tuple[Says, ...] = (
     Says(
@@ -37,6 +41,7 @@ SENDER: tuple[Says, ...] = (
         "can|could not|unable ?be ~ verify|verified ~ sender",
         "sender ~ can|could not|be ~ verified",
         "verification failed for",
+        "verification failed for & domain may not exist",
         "sender callout|callback",
         "unroutable|unrouteable|undeliverable|nonexistent sender ?email address",
         "absender* ~ nicht ~ verifiziert|uberpruft|existiert",
@@ -56,6 +61,7 @@ SENDER: tuple[Says, ...] = (
         "from|sender ?address ?email domain ?is ?not invalid|valid|empty|missing|dead",
         "dead domain",
         "domain ~ sender ~ does not ~ exist|resolve",
+        f"{_FROM} ?address domain ~ not configured ~ mail",
         "domena odesilatele ~ neexistuje|nenalezena|nenalezen",
         "absenderdomain|absender_domain|domain_des_absenders ~ existiert|nicht|unbekannt",
         "domaine ~ expediteur ~ existe_pas|inconnu|introuvable",
@@ -66,7 +72,8 @@ SENDER: tuple[Says, ...] = (
     Says(
         "sender.domain-unknown",
         "invalid|missing|no|bad ?dns mx|a ~ record|records",
-        "no|invalid|missing ?valid mx",
+        "no|invalid|missing|null ?valid mx",
+        "domain ~ not configured for ?receiving e_mail|mail|email",
         details={"what": ("sender",)},
         temporary=False,
         note="P18",
@@ -88,6 +95,7 @@ SENDER: tuple[Says, ...] = (
         "syntax error ~ address|mailbox|parameters_or_arguments_in_address",
         "address ~ syntax ~ error|invalid|incorrect|bad",
         "not a valid ~ address",
+        "@|character|dot ?or expected after",
         "malformed|invalid ~ address",
         "address ~ malformed|must_contain_a_domain",
         "neplatna|chybna|nespravna ~ adresa",
@@ -101,11 +109,11 @@ SENDER: tuple[Says, ...] = (
         "sender.not-owned",
         "not owned by",
         f"{_FROM} ?address|header|domain|name ~ must ~ match|same|equal|equals|identical|be",
-        "must ~ match|same|equal|be ~ authenticated|authorized|authorised|authorization|login|logged|auth|sasl"
-        "|username|user|account",
-        f"{_FROM}|address|domain ~ not|does_not ~ match|correspond|belong|owned ~ authenticated|login|user"
-        "|account|username|auth|you|mailbox"
-        "|credentials",
+        f"must|should ~ match|same|equal|equals|be|belong|correspond|conform ~ {_LOGIN}",
+        f"{_FROM}|address|domain ~ must|should ~ match|same|equal|equals|belong|correspond|conform ~ {_LOGIN}",
+        f"{_FROM}|address|domain ~ not|does_not ~ match|correspond|belong|conform|owned ~ {_LOGIN}|you|mailbox",
+        f"{_FROM} ?address must use ~ domain|address",
+        "key|account|user|login|credentials ~ restricted|limited to ~ domain|domains|address|addresses",
         "not ?one of your ?own|verified addresses|identities|aliases|mailboxes",
         f"sender|from ?address|header|domain|header_address ?@ ?is|are|was|has not ?been {_ALLOWED}",
         f"sender|from ~ not {_ALLOWED} ~ relay",
@@ -131,7 +139,7 @@ SENDER: tuple[Says, ...] = (
         "domain ?@ ?is not allowed in header from",
         "adres nadawcy nie jest zgodn*|dozwolon*|uprawnion*",
         "not allowed|permitted|authorized to use ~ as ?a sender|from",
-        "unauthorized|unauthorised ?use ?of sender|from ?address",
+        "unauthorized|unauthorised ?use ?of ?envelope|header sender|from ?address",
         "sender ~ mismatch",
         "username|login|user ~ and ~ sender|from ~ not|does_not match|correspond",
         f"{_FROM} ~ not equal|equals|identical|same",
@@ -176,7 +184,8 @@ SENDER: tuple[Says, ...] = (
         "fails|failed|fail ?to pass ~ authentication|verification checks",
         "required authentication level",
         "sender policy framework",
-        marks=r"^(?!.*\blookup (?:failure|failed|error)).*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b",
+        marks=r"^(?=\S+ \S)(?!.*\b(?:lookup (?:failure|failed|error)|signing|temporary)\b)"
+        r".*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b",
         who="admin",
         temporary=False,
         note="G39 G40 M34",
@@ -198,7 +207,7 @@ SENDER: tuple[Says, ...] = (
         "open relay",
         "allowed rcpthosts|rcpthost|rcpt_hosts",
         "not configured|set_up|willing|allowed to relay",
-        "not handle mail for",
+        "not ?be accept|accepting|handle|handling ?any mail|email|e_mail|messages for ?this|that|the|your domain|@",
         "not ?a local host|domain",
         "relaying mail|email to|for",
         "not in my list ~ rcpthosts",
