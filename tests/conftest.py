@@ -80,12 +80,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("franking.testing.capture")
 
 
-def pytest_collection_finish() -> None:
-    """Take the modules and the collected tests out of the garbage collector's sight: many tests make it run, and each
-    time it would look at half a million objects that stay.
+def out_of_sight() -> None:
+    """Take what stays out of the garbage collector's sight: many tests make it run, and each time it would look at half
+    a million objects, the modules, the collected tests, the reports of those that have run.
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    out_of_sight()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is not None and nextitem.path != item.path:
+        out_of_sight()
 
 
 @pytest.hookimpl(wrapper=True)
