@@ -263,7 +263,8 @@ def test_given_up_while_the_account_waits(desk: Desk, server: SmtpServer) -> Non
     write_account(closed_port())
     waiting = desk.later(order())
     desk.now += GIVE_UP - 1
-    desk.later(order(number=2))  # the account waits once more
+    assert desk.later(order(number=2)).wait.until > desk.now + 1  # the account waits once more
+    assert desk.later(waiting).wait.until == desk.now + 1  # and no task beyond its own end
     desk.now += 1
     assert desk.result(waiting)["outcome"] == "failed"
 
@@ -303,6 +304,43 @@ def test_a_time_limit_that_strikes_at_the_end_tells_what_is_known(
     else:
         assert isinstance(found, dict)
         assert (found["outcome"], (found["diagnosis"] or {}).get("code")) == (outcome, code)
+
+
+def test_who_is_put_off_at_the_end_is_given_up(desk: Desk, server: SmtpServer) -> None:
+    server.refused["jana@example.com"] = server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    waiting = desk.later(order("jana@example.com", "later@example.com"))
+    del server.refused["jana@example.com"]
+    desk.now += GIVE_UP
+    found = desk.result(waiting)
+    assert (found["outcome"], list(found["refused"])) == ("accepted", ["later@example.com"])
+
+
+def test_what_another_worker_has_at_the_end_is_not_given_up(desk: Desk, server: SmtpServer) -> None:
+    server.refused["jana@example.com"] = "450 4.2.0 greylisted"
+    waiting = desk.later(order())
+    desk.now += GIVE_UP
+    afterwards(desk.journal).wait(60)
+    assert desk.journal.claim(Claim("<1@novak.cz>", "another worker", _digest(desk))).state == "claimed"
+    assert desk.later(waiting).wait.until > desk.now
+
+
+def test_an_account_that_works_again_waits_as_briefly_as_at_first(desk: Desk, server: SmtpServer) -> None:
+    write_account(closed_port())
+    waiting = desk.later(order())
+    write_account(server.port)
+    desk.now += 60
+    assert desk.result(waiting)["outcome"] == "accepted"
+    desk.kept.forget("shop")
+    write_account(closed_port())
+    assert desk.later(order(number=2)).wait.until == desk.now + 60
+
+
+def test_who_is_refused_for_good_is_not_asked_for_again(desk: Desk, server: SmtpServer) -> None:
+    server.refused["gone@example.com"] = "550 5.1.1 nobody here"
+    server.refused["later@example.com"] = "450 4.2.0 greylisted"
+    waiting = desk.later(order("a@example.com", "gone@example.com", "later@example.com"))
+    assert waiting.letter.envelope is not None
+    assert waiting.letter.envelope.recipients == ("later@example.com",)
 
 
 def test_an_unknown_outcome_never_comes_back(desk: Desk, server: SmtpServer) -> None:

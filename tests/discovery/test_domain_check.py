@@ -458,6 +458,26 @@ def test_the_login_is_of_another_domain() -> None:
     for login in ("info@firma.cz", "info@mail.firma.cz", "info", None):
         found = judged(MX, "firma.cz TXT v=spf1 mx -all", DMARC, account=account(username=login))
         assert "domain.other-than-account" not in codes(found)
+    below = account(sender="info@mail.firma.cz", username="info@firma.cz")
+    found = judged("mail.firma.cz MX 10 mail.firma.cz\nmail.firma.cz TXT v=spf1 mx -all", account=below)
+    assert "spf.sender-missing" in codes(found) and "domain.other-than-account" not in codes(found)
+
+
+def test_the_best_mail_server_is_named_first() -> None:
+    found = judged("firma.cz MX 20 second.cz\nfirma.cz MX 10 first.cz\nfirma.cz MX 30 third.cz", SPF)
+    assert one(found, "mx.ok").values["hosts"] == "first.cz, second.cz, third.cz"
+
+
+def test_an_account_that_is_in_a_hurry_waits_no_longer_for_dns() -> None:
+    given: list[float] = []
+
+    class Asked:
+        def resolve(self, *_: Any, lifetime: float, **__: Any) -> Any:
+            given.append(lifetime)
+            raise dns.resolver.NoAnswer
+
+    check_account(account(timeout=0.5), resolver=Asked())
+    assert given and max(given) <= 0.5
 
 
 def test_a_mailbox_of_a_service_sent_through_another_one() -> None:

@@ -65,7 +65,7 @@ class Deliveries:
         expired = now >= wait.since + self.pauses.give_up
         try:
             letter = self._addressed(letter, task_id)
-            if not expired and (later := self._resting(letter, wait, now)) is not None:
+            if (later := self._resting(letter, wait, now)) is not None:
                 return later
             mailer = self.kept.of(letter.account)
             result = deliver_once(
