@@ -69,6 +69,19 @@ def test_each_change_is_told_once(hook: Hook, clock: Clock, server: SmtpServer) 
     assert SECRET_PATH not in "".join(path.read_text() for path in state().glob("health*"))
 
 
+def test_who_was_not_looked_at_has_not_changed(hook: Hook, clock: Clock, server: SmtpServer) -> None:
+    save(server.port)
+    save(server.port, "office")
+    settings(hook.settings())
+    move(server.port, 1)
+    tell(clock)
+    told = hook.changes()
+    assert sorted(told) == [(name, "server.unreachable", "ok", "warning") for name in ("office", "shop")]
+    tell(clock, names=["office"])
+    tell(clock)
+    assert hook.changes() == told
+
+
 def state() -> Path:
     return Path(os.environ["FRANKING_STATE_DIR"])
 

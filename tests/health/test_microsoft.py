@@ -12,7 +12,9 @@ import pytest
 
 from franking.account.config import load
 from franking.auth.sources import secret_for
+from franking.auth.status import state_of
 from franking.auth.store import open_store, save_grant, save_password
+from franking.health.deadlines import grant_deadline
 from franking.health.look import look
 from franking.outlook.login import login
 from franking.registry import provider
@@ -102,6 +104,16 @@ def test_an_unused_sign_in_of_a_switched_off_account_ends(
     sign_in(microsoft, present.now - (90 - days) * DAY)
     assert codes(look(clock=present), "office") == {"account.disabled": "ok", "grant.expires": level}
     assert microsoft.token_requests == []
+
+
+def test_a_sign_in_that_is_in_use_does_not_end_by_disuse(microsoft: Microsoft, present: Clock) -> None:
+    account(microsoft)
+    sign_in(microsoft, present.now - 80 * DAY)
+    office, outlook = load().account("office"), provider("outlook")
+    state = state_of(office, outlook, open_store(), {})
+    for unused, level in ((True, "warning"), (False, "ok")):
+        found = grant_deadline(office, outlook, state, present.now, unused=unused)
+        assert found is not None and found.level == level
 
 
 def test_an_application_signs_in_by_itself(microsoft: Microsoft, present: Clock) -> None:

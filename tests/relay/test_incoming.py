@@ -30,6 +30,19 @@ def octets(prepared: Prepared, *, bcc: bool = False) -> bytes:
     return b"".join(prepared.content.chunks(bcc=bcc))
 
 
+def test_thirty_servers_and_no_more() -> None:
+    message = b"From: a@b.cz\r\n" + DATES + b"\r\nhi\r\n"
+    assert Header(b"Received: by x\r\n" * 30 + message).authors == ("a@b.cz",)
+    with pytest.raises(Unwanted, match="in a circle"):
+        Header(b"Received: by x\r\n" * 31 + message)
+
+
+@pytest.mark.parametrize("name", [b"Bcc", b"Resent-Bcc"])
+def test_who_is_hidden_stays_hidden(name: bytes) -> None:
+    prepared = made(b"From: a@b.cz\r\n" + name + b": secret@example.com\r\n" + DATES + b"\r\nhi\r\n")
+    assert b"secret" not in octets(prepared) and b"secret" in octets(prepared, bcc=True)
+
+
 def test_a_complete_message_stays_octet_by_octet() -> None:
     message = b"From: a@b.cz\r\nSUBJECT:  x\r\n y\r\n" + DATES + b"\r\nhi\r\n"
     prepared = made(message)

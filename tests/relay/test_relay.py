@@ -156,6 +156,8 @@ def test_who_may_send_as_whom(relay: Start) -> None:
             words = said(client, "shop@example.cz", "b@example.com", other)
             assert words.startswith("550 5.7.1 other@example.cz may not be sent from here")
             assert words.endswith("may send from: shop@example.cz")
+            both = MESSAGE.replace(b"From: shop@example.cz", b"From: shop@example.cz, other@example.cz")
+            assert said(client, "shop@example.cz", "b@example.com", both).startswith("550 5.7.1 other@")
             client.login("printer", "tajne")
             assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("550 5.7.1")
             for sender in (b"scan@NOVAK.cz", b"any@sub.novak.cz"):
@@ -182,7 +184,9 @@ def test_routes_say_which_account_sends(relay: Start) -> None:
             mail = MESSAGE.replace(b"shop@example.cz", b"info@novak.cz")
             assert said(client, "info@novak.cz", "b@example.com", mail).startswith("250")
             assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
-    assert [told["account"] for told in box.told("message")] == ["office", "shop"]
+            assert said(client, "other@example.cz", "b@example.com", MESSAGE).startswith("550 5.7.1 other@")
+    assert len(server.messages) == 2
+    assert [told["account"] for told in box.told("message")] == ["office", "shop", None]
 
 
 def test_bcc_comes_off_and_the_envelope_counts(relay: Start) -> None:
@@ -222,6 +226,17 @@ def test_what_is_too_large_or_no_mail(relay: Start) -> None:
         assert said(client, "shop@example.cz", "b@example.com", bad).startswith("554")
         assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
         assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("450 4.7.1")
+
+
+def test_a_message_may_have_exactly_the_largest_size(relay: Start) -> None:
+    save(1)
+    box = relay(settings={"max_message_size": len(MESSAGE)})
+    with box.client() as client:
+        assert client.mail("shop@example.cz", [f"SIZE={len(MESSAGE) + 1}"])[0] == 552
+        assert client.mail("shop@example.cz", [f"SIZE={len(MESSAGE)}"])[0] == 250
+        client.rset()
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE).startswith("250")
+        assert said(client, "shop@example.cz", "b@example.com", MESSAGE.replace(b"hi", b"hi!")).startswith("552")
 
 
 def test_a_client_that_hung_up_and_comes_again_means_the_same_message(relay: Start) -> None:

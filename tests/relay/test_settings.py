@@ -145,6 +145,7 @@ def test_a_password_is_made_kept_as_a_hash_and_verified() -> None:
         assert not verifier.right(stored, password + "x")
         assert verifier.right(stored, password)
         assert verifier.remembered(stored, password)
+        assert not verifier.remembered(hashed(password, chosen=chosen), password)  # it was set anew
     assert not verifier.right(None, password)
 
 
@@ -210,6 +211,9 @@ def test_the_account_is_the_users_else_the_routes_else_the_relays(monkeypatch: p
     access.check(None, office, ["any@novak.cz", "office@example.cz", ""])
     with pytest.raises(Denied, match=r"this client may send from: @novak.cz, office@example.cz"):
         access.check(None, office, ["any@example.cz"])
+    for alike in ("any@evilnovak.cz", "any@sub.novak.cz", "any@novak.cz.example.com"):
+        with pytest.raises(Denied):
+            access.check(None, office, [alike])
     with pytest.raises(Denied, match=r"the user fax may send from: other@example.cz"):
         access.check(fax, access.config.account("other"), ["any@novak.cz"])
 
