@@ -60,6 +60,14 @@ def test_conditional_expressions_are_few(package: str) -> None:
     assert found <= CONDITIONAL_EXPRESSIONS * lines / 1_000
 
 
+def test_every_mutation_stands_in_the_code_once() -> None:
+    """What ``tests/mutations`` quotes changes; a mutation of what is no more tells nothing."""
+    for path in sorted((ROOT / "tests" / "mutations").glob("*.toml")):
+        for entry in tomllib.loads(path.read_text("utf-8"))["mutation"]:
+            assert (ROOT / entry["file"]).read_text("utf-8").count(entry["old"]) == 1, (path.name, entry["name"])
+            assert all((ROOT / test.partition("::")[0]).exists() for test in entry["tests"].split()), entry["name"]
+
+
 def test_no_file_is_too_long_to_read() -> None:
     lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
     assert {file: length for file, length in lengths.items() if length > LONGEST} == {}
