@@ -25,7 +25,11 @@ from servers.smtp import Fault, SmtpServer, says
 @pytest.fixture
 def app() -> Iterator[Celery]:
     made = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
-    made.conf.update(task_default_queue=f"q{id(made)}", worker_hijack_root_logger=False)
+    made.conf.update(
+        task_default_queue=f"q{id(made)}",
+        worker_hijack_root_logger=False,
+        broker_transport_options={"polling_interval": 0.02},  # seconds between two looks, 1 by itself
+    )
     yield made
     made.close()
 

@@ -30,7 +30,11 @@ BACKEND = "franking.django.CeleryBackend"
 @pytest.fixture
 def app() -> Iterator[Celery]:
     made = Celery("shop", broker="memory://", backend="cache+memory://")
-    made.conf.update(task_default_queue=f"d{id(made)}", worker_hijack_root_logger=False)
+    made.conf.update(
+        task_default_queue=f"d{id(made)}",
+        worker_hijack_root_logger=False,
+        broker_transport_options={"polling_interval": 0.02},
+    )
     made.set_current()
     yield made
     made.close()
