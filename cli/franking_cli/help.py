@@ -15,6 +15,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from franking_cli.given import as_given
+
 __all__ = ["EVERY", "Command", "Group", "divided", "metavar", "spelled"]
 
 USUAL = "Usual options"
@@ -27,6 +29,9 @@ _COLUMN = 30  # an option that is longer has a line of its own
 class Command(TyperCommand):
     """A command that explains itself in this program's way."""
 
+    def get_params(self, ctx: Any) -> Any:
+        return as_given(super().get_params(ctx))
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen."""
         _write(self, ctx, formatter)
@@ -34,6 +39,9 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """A group of commands that explains itself in this program's way."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return as_given(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen; ``panels`` says which command stands under which heading."""

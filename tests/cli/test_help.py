@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import pydoc
 import re
@@ -205,6 +206,29 @@ def test_without_the_extra_one_line_says_which(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == 'franking: the command line needs more packages; run: pip install "franking[all]"\n'
+
+
+# --- what starting costs ----------------------------------------------------------------------------------------------
+
+PLAIN = """
+import shlex, sys
+from franking_cli.app import run
+for line in ("--help", "accounts list", "status", "outbox list", "relay users", "send --help",
+             "send shop --to jana@example.com --subject x --text y --header 'X-A: b' --queue -v"):
+    assert run(shlex.split(line)) == 0, line
+assert "pydantic" not in sys.modules
+assert run(["outbox", "list", "--limit", "0"]) == 2  # Typer's own conversion, which needs it
+"""
+
+
+@pytest.mark.process
+def test_what_needs_no_conversion_imports_no_pydantic(tmp_path: Path) -> None:
+    settings = tmp_path / "accounts.toml"
+    settings.write_text('[accounts.shop]\nprovider = "smtp"\nfrom = "shop@example.cz"\nhost = "127.0.0.1"\nport = 1\n')
+    environ = {**os.environ, "FRANKING_CONFIG": str(settings), "FRANKING_STATE_DIR": str(tmp_path / "state")}
+    done = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, text=True, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "--limit" in done.stderr
 
 
 def test_what_a_number_counts_is_not_called_seconds(franking: Franking) -> None:

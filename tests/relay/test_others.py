@@ -80,3 +80,21 @@ def test_a_sign_in_that_dies_overnight_is_renewed_in_the_morning(service: Servic
         assert said(client, sender, "jana@example.com", night(3)).startswith("250 2.0.0 accepted")
     assert sorted(service.subjects()) == [f"night {number}" for number in range(4)]
     assert franking.Outbox().counts()["accepted"] == 4
+
+
+LISTENS = """
+import sys
+from franking.relay import Relay
+for keys, imported in (({}, False), ({"health": "127.0.0.1:0"}, True)):
+    relay = Relay.of_settings({"listen": ["127.0.0.1:0"], **keys}, run=False)
+    relay.start()
+    assert ("franking.health.look" in sys.modules) is imported, keys
+    assert (relay.health_address is not None) is imported
+    relay.stop()
+"""
+
+
+@pytest.mark.process
+def test_a_relay_that_nobody_monitors_imports_nothing_of_health() -> None:
+    save(1)
+    subprocess.run([sys.executable, "-c", LISTENS], check=True)

@@ -40,23 +40,22 @@ class Monitor:
         self._server: asyncio.Server | None = None
         self._asked = 0
 
-    async def start(self, listen: Listen | None, handed: socket.socket | None) -> tuple[str, int] | None:
-        """Listen, and return where; None where nobody wants it. Raises ``SettingsError``."""
+    async def start(self, listen: Listen | None, handed: socket.socket | None) -> tuple[str, int]:
+        """Listen, and return where: on a socket that was handed over, else on an address. Raises ``SettingsError``."""
         if handed is not None:
             self._server = await asyncio.start_server(self._serve, sock=handed, limit=LONGEST)
-        elif listen is not None:
+        else:
+            assert listen is not None
             try:
                 self._server = await asyncio.start_server(self._serve, listen.host, listen.port, limit=LONGEST)
             except OSError as problem:
                 raise SettingsError(
                     f"relay.health: {listen} cannot be listened on: {problem.strerror}.", field="health"
                 ) from None
-        else:
-            return None
         host, port = self._server.sockets[0].getsockname()[:2]
         return host, port
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         if self._server is not None:
             self._server.close()
 

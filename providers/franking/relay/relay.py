@@ -23,7 +23,6 @@ from franking.relay.acceptance import Acceptance
 from franking.relay.access import Access
 from franking.relay.events import Event, Observer
 from franking.relay.intake import Intake, Outcomes
-from franking.relay.monitor import Monitor
 from franking.relay.server import Server
 from franking.relay.settings import read_settings
 from franking.relay.watching import HEALTH, Places, handed_listen, settings_state
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import socket
 
     from franking.outbox.store import Store
+    from franking.relay.monitor import Monitor
     from franking.relay.settings import Listen, RelaySettings
 
 __all__ = ["Relay"]
@@ -171,13 +171,12 @@ class Relay:
         self._acceptance = acceptance = Acceptance(self._access, intake, self._outcomes, woken=self._awake.set)
         runner = threading.Thread(target=self._deliver, name="franking-relay-runner", daemon=True)
         self._server = server = Server(acceptance, self._tell, state_directory(os.environ))
-        monitor = Monitor(acceptance, server)
+        monitor = None
         try:
             await server.start(self._handed_over())
             self.addresses = [place for _, place in server.addresses]
             self._refuse_circles()
-            handed = next((sock for name, sock in self._sockets if name == HEALTH), None)
-            self.health_address = await monitor.start(self.settings.health, handed)
+            monitor = await self._monitored()
             if self._run:
                 runner.start()
             watch = self._loop.create_task(self._watch(acceptance))
@@ -185,7 +184,8 @@ class Relay:
             await self._ending.wait()
             watch.cancel()
         finally:
-            await monitor.stop()
+            if monitor is not None:
+                monitor.stop()
             await server.stop()
             intake.stop()
             self._stop.set()
@@ -195,6 +195,17 @@ class Relay:
             acceptance.close()
             if self._ready.is_set():
                 self._tell(Event("stopped"))
+
+    async def _monitored(self) -> Monitor | None:
+        """Answer monitoring, where somebody wants it."""
+        handed = next((sock for name, sock in self._sockets if name == HEALTH), None)
+        if handed is None and self.settings.health is None:
+            return None
+        from franking.relay.monitor import Monitor  # and all of health, which takes a fifth of the start
+
+        monitor = Monitor(self._acceptance, self._server)
+        self.health_address = await monitor.start(self.settings.health, handed)
+        return monitor
 
     def _tell(self, event: Event) -> None:
         try:
