@@ -2,7 +2,7 @@
 are spread over putting, delivering and settling. What ``queue`` returned for stands on stdout, a line each, and behind
 ``!`` what each killed one was just doing.
 
-    python kills.py KILLS RUNNERS SEED SPEED
+    python kills.py KILLS RUNNERS WINDOW SEED SPEED
 
 The runners' clock goes SPEED times as fast, so that the pauses of a message or an account are over in no time.
 """
@@ -25,7 +25,7 @@ import franking.outbox.runner  # warm: a child begins at once
 import franking.smtp.session
 from franking.account.config import load
 
-EACH = 3  # messages that a child puts down, if it lives
+EACH = 3  # messages that a child puts down, if it lives: a window of them, where that is more
 PUTTERS = 2
 PLACE = 64  # octets for what each child is doing
 PATIENCE = 1.0  # seconds: there may be nothing to deliver
@@ -58,8 +58,10 @@ SDKS = {
 class Children:
     """Who puts and who delivers; each says in memory that all share what it is doing."""
 
-    def __init__(self, runners: int, speed: int) -> None:
-        self.runners, self._speed, self._starts = runners, speed, count(0, EACH)
+    def __init__(self, runners: int, window: int, speed: int) -> None:
+        self.runners, self._window, self._speed = runners, window, speed
+        self._each = max(EACH, window)
+        self._starts = count(0, self._each)
         self._doing = mmap.mmap(-1, PLACE * (runners + PUTTERS))
         self._pids = [self._begin(place) for place in range(runners + PUTTERS)]
 
@@ -93,8 +95,8 @@ class Children:
 
     def _put(self, place: int, start: int) -> None:
         mailer = franking.connect("shop")
-        for number in range(start, start + EACH):
-            self._does(place, f"put {number - start}")
+        for number in range(start, start + self._each):
+            self._does(place, f"put {(number - start) % EACH}")
             text = ("x" * 70 + "\n") * (5_000 if number % 5 == 0 else 2)  # every fifth is a file of its own
             message = franking.Message(to=f"m{number}@example.com", subject=f"k{number}", text=text)
             entry = mailer.queue(message, key=f"k{number}")
@@ -105,16 +107,17 @@ class Children:
         self._does(place, "run open")
         box = franking.Outbox(clock=lambda: BEGAN + (time.time() - BEGAN) * self._speed)
         box.run(
+            window=self._window,
             observer=lambda entry, step: self._does(place, f"run {step.name} {step.status}"),
             attempted=lambda entry: self._does(place, "run rest"),
         )
 
 
-def main(kills: int, runners: int, seed: int, speed: int) -> None:
+def main(kills: int, runners: int, window: int, seed: int, speed: int) -> None:
     chance = random.Random(seed)
     for name in SDKS.get(load().account("shop").provider, ()):
         importlib.import_module(name)
-    children = Children(runners, speed)
+    children = Children(runners, window, speed)
     try:
         spread(children, kills, chance)
     finally:

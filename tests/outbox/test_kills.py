@@ -22,11 +22,12 @@ from servers.web import CUT, Reply, Request
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.mark.parametrize("window", [1, 16])
 @pytest.mark.parametrize("runners", [1, 4])
-def test_smtp(runners: int) -> None:
+def test_smtp(runners: int, window: int) -> None:
     with SmtpServer() as server:
         save(server.port)
-        killed = Kills.run(kills(50), runners)
+        killed = Kills.run(kills(50), runners, window=window)
         box = killed.finish()
     arrived = Counter(message_id(received.data) for received in server.messages)
     killed.judge(box, lambda entry: arrived.pop(entry.message_id, 0), 0)

@@ -19,8 +19,8 @@ KINDS = ("reset", "4xx", "5xx", "421", "garbage", "wrong code", "extra reply")
 
 
 @pytest.mark.parametrize("without", [(), ("chunking",)], ids=["one flight", "groups"])
-@pytest.mark.parametrize("runners", [1, 4])
-def test_what_was_put_down_arrives_once(postfix: Any, runners: int, without: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("runners", "window"), [(1, 1), (4, 1), (1, 16), (4, 16)])
+def test_what_was_put_down_arrives_once(postfix: Any, runners: int, window: int, without: tuple[str, ...]) -> None:
     chance, faults = random.Random(7), 0
 
     def fault() -> Injection | None:
@@ -33,7 +33,7 @@ def test_what_was_put_down_arrives_once(postfix: Any, runners: int, without: tup
     before = set(postfix.inbox.names())
     with Proxy(postfix.plain_port, each=fault) as proxy:
         save(proxy.port, without=list(without), final_timeout=5)
-        killed = Kills.run(kills(25), runners)
+        killed = Kills.run(kills(25), runners, window=window)
         proxy.each = None
         box = killed.finish()
     postfix.settle()
