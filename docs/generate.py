@@ -11,6 +11,7 @@ import runpy
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,14 +200,12 @@ def setup() -> str:
     return RECORDINGS["fill"]("".join((before, ROADS[0], "\n", "\n".join(rows), "\n\n", ROADS[1], after)))
 
 
-def quick_start() -> str:
-    """Return the page with what the program prints today; the rest is written by hand."""
-    return RECORDINGS["fill"]((FOLDER / "quick-start.md").read_text("utf-8"))
+RECORDED = ("quick-start.md", "relay.md", "printer.md", "accounting.md", "nas.md", "relay-never.md")
 
 
-def relay() -> str:
-    """Return the page with what the relay prints today; the rest is written by hand."""
-    return RECORDINGS["fill"]((FOLDER / "relay.md").read_text("utf-8"))
+def recorded(page: str) -> str:
+    """Return a page with what the program prints today; the rest is written by hand."""
+    return str(RECORDINGS["fill"]((FOLDER / page).read_text("utf-8")))
 
 
 SENDERS = (
@@ -250,8 +249,7 @@ def trust() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "trust.md": trust,
     "setup.md": setup,
-    "quick-start.md": quick_start,
-    "relay.md": relay,
+    **{page: partial(recorded, page) for page in RECORDED},
     "index.md": index,
     "architecture.md": architecture,
     **FAILURES["PAGES"],

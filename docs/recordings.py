@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,7 +143,27 @@ def green_setup() -> str:
 
 def relay() -> str:
     """Return the relay that a program of this machine hands a message to, until Ctrl-C."""
-    with tempfile.TemporaryDirectory() as home, SmtpServer() as mailbox, pytest.MonkeyPatch.context() as patch:
+    return relayed("shop@example.com", "jana@example.com", "Order 114")
+
+
+def relay_program() -> str:
+    """Return the relay while an accounting program sends an invoice, and another to an address with a mistake in it."""
+    return relayed("info@example.com", "jana@example.com", "Invoice 114", "jnaa@example.com")
+
+
+def relay_stranger() -> str:
+    """Return the relay while somebody sends who may not."""
+    return relayed("shop@example.com", "jana@example.com", "Hello", more='[relay]\nallow = ["192.168.1.50"]\n')
+
+
+def relayed(sender: str, recipient: str, subject: str, *others: str, more: str = "") -> str:
+    """Return the relay while a program hands it a message for each recipient, until Ctrl-C; ``more`` are settings."""
+    refused = dict.fromkeys(others, "550 5.1.1 no such mailbox")
+    with (
+        tempfile.TemporaryDirectory() as home,
+        SmtpServer(refused=refused) as mailbox,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         (port,) = reserved_ports(1)
         person = Person("relay", "--listen", f"127.0.0.1:{port}", whole=True)
 
@@ -151,26 +171,55 @@ def relay() -> str:
             """What the command waits for once it has said that it listens."""
 
             def wait(self, timeout: float | None = None) -> bool:
-                with smtplib.SMTP("127.0.0.1", port) as program:
-                    program.sendmail(
-                        "shop@example.com", ["jana@example.com"], "Subject: Order 114\r\n\r\nThank you.\r\n"
-                    )
-                wait_until(lambda: "accepted  " in person.shown)
+                for to in (recipient, *others):
+                    lines = len(person.shown.splitlines())
+                    with smtplib.SMTP("127.0.0.1", port) as program, suppress(smtplib.SMTPException):
+                        program.sendmail(sender, [to], f"Subject: {subject}\r\n\r\nThank you.\r\n")
+                    wait_until(lambda lines=lines: len(person.shown.splitlines()) > lines)  # type: ignore[misc]
                 return True
 
         patch.setattr(relay_command, "threading", SimpleNamespace(Event=CtrlC, Lock=threading.Lock))
         accounts = Path(home, "accounts.toml")
-        accounts.write_text(ACCOUNT.format(port=mailbox.port), encoding="utf-8")
+        accounts.write_text(ACCOUNT.format(sender=sender, port=mailbox.port) + more, encoding="utf-8")
         accounts.chmod(0o600)
         person.run(FRANKING_CONFIG=str(accounts), FRANKING_STATE_DIR=f"{home}/state")
         shown = person.shown.replace(str(port), "2525")
     return f"$ franking relay\n{settled(shown, 587)}\n"
 
 
+def relay_user() -> str:
+    """Return how a user for a printer is made."""
+    return made_users("printer --from scanner@example.com")
+
+
+def relay_users() -> str:
+    """Return how users for machines are made, and all of them listed."""
+    given = "sqlserver --from sql@example.com --on-blocked hold", "nas --from nas@example.com --on-blocked hold"
+    return made_users(*given, listed=True)
+
+
+def made_users(*given: str, listed: bool = False) -> str:
+    """Return how users of the relay are made; their passwords are the same each time here."""
+    commands = [f"franking relay add-user {words}" for words in given] + ["franking relay users"] * listed
+    shown = []
+    with tempfile.TemporaryDirectory() as home:
+        accounts = Path(home, "accounts.toml")
+        accounts.write_text(ACCOUNT.format(sender="shop@example.com", port=587), encoding="utf-8")
+        accounts.chmod(0o600)
+        for number, words in enumerate(commands):
+            person = Person(*words.split()[1:], whole=True)
+            person.run(FRANKING_CONFIG=str(accounts), FRANKING_STATE_DIR=f"{home}/state")
+            password = "mvk7ahq2xw4tzc5j"[number:] + "mvk7ahq2xw4tzc5j"[:number]
+            shown.append(
+                f"$ {words}\n{re.sub(r'(?<=^password  )[a-z2-7]{16}$', password, person.shown, flags=re.MULTILINE)}"
+            )
+    return "".join(shown).rstrip() + "\n"
+
+
 ACCOUNT = """\
 [accounts.shop]
 provider = "smtp"
-from = "shop@example.com"
+from = "{sender}"
 host = "127.0.0.1"
 port = {port}
 security = "none"
@@ -181,6 +230,10 @@ SCENES: Mapping[str, Callable[[], str]] = {
     "red-login": red_login,
     "green-setup": green_setup,
     "relay": relay,
+    "relay-program": relay_program,
+    "relay-stranger": relay_stranger,
+    "relay-user": relay_user,
+    "relay-users": relay_users,
 }
 
 
