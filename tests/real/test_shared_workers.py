@@ -136,6 +136,16 @@ def test_a_worker_that_dies_at_any_point_leaves_a_message_sent_once_or_unknown(
         assert len(server.messages) == arrived
 
 
+def test_a_process_that_ends_at_once_has_told_what_became_of_its_message(store: Any) -> None:
+    with SmtpServer() as server, kept(store.url) as other:
+        ended = worker(store.url, server.port, "leave", "order-1")
+        ended.communicate(timeout=60)
+        assert ended.returncode == 0
+        sender = working.account(str(server.port))
+        told = deliver_once(sender, working.letter("order-1"), key="order-1", journal=other.journal)
+        assert (told["outcome"], len(server.messages)) == ("accepted", 1)
+
+
 def test_the_store_may_go_away_and_come_back(redis: Redis) -> None:
     """Nothing is lost, nothing doubled, and every failure meanwhile is one that may pass."""
     number, told = 12, {}

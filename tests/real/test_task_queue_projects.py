@@ -156,11 +156,12 @@ def test_rq(redis: Redis, server: SmtpServer, tmp_path: Path) -> None:
     assert len(server.messages) == 1, results
 
 
-def test_django_tasks(redis: Redis, server: SmtpServer, tmp_path: Path) -> None:
+def test_django_tasks(server: SmtpServer, tmp_path: Path) -> None:
     with start(Postgres) as postgres:
         place = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGDATABASE": "mail", "PGUSER": "postgres"}
-        project = Project("django-tasks", tmp_path / "log", redis.url, **place)
+        project = Project("django-tasks", tmp_path / "log", postgres.url, **place)
         project.run("manage.py", "migrate", "--no-input")
+        project.run("-m", "franking_cli", "store", "init")
         for _ in range(2):
             project.run("manage.py", "order", "jana@example.com", "117")
         project.run("manage.py", "db_worker", "--batch", "--no-startup-delay", "--worker-id", "w1")

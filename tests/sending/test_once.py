@@ -403,7 +403,8 @@ def test_a_turn_that_was_not_used_is_given_back(scripted: ScriptedProvider) -> N
     afterwards(journal).close()
 
 
-def test_without_a_mailer_it_is_written_down_when_it_returns(scripted: ScriptedProvider) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_it_is_written_down_when_its_mailer_is_closed(own: bool, scripted: ScriptedProvider) -> None:
     """A process that was made for one message ends by ``os._exit``, with nothing done at its exit."""
 
     class Slow(MemoryJournal):
@@ -413,7 +414,11 @@ def test_without_a_mailer_it_is_written_down_when_it_returns(scripted: ScriptedP
 
     journal = Slow()
     account = franking.Account(name="s", provider="scripted", sender="jan@example.com")
-    deliver_once(account, letter(), key="k", journal=journal)
+    if own:
+        with franking.connect(account) as mailer:
+            deliver_once(mailer, letter(), key="k", journal=journal)
+    else:
+        deliver_once(account, letter(), key="k", journal=journal)
     assert journal._entries["k"].state == "accepted"
 
 

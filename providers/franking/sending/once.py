@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -64,20 +64,15 @@ def deliver_once(
         deliver_once("shop", message.as_bytes("info@novak.cz"), key="order-114", journal=RedisJournal("redis://…"))
 
     ``key`` names the message, by default its Message-ID does. A ``Mailer`` in the place of ``account`` is used and left
-    open; without one, what became of the message is written down when this returns. Whatever is raised says that surely
+    open, and what became of the message is written down when it is closed, if not before; without one, when this
+    returns. Whatever is raised says that surely
     nothing was sent and the next delivery may try: ``Throttled`` with ``retry_after`` while another one has the message
     (``journal.busy``), a limit is reached or the server wants a pause, ``LoginRequired`` or ``LoginError`` where
     somebody has to sign in, ``SettingsError``, or a temporary ``SendError``. Raises ``MessageError`` for a message
     without a key or with a bad one.
     """
-    with ExitStack() as stack:
-        if isinstance(account, Mailer):
-            mailer = account
-        else:
-            stack.callback(tell_all)  # this process may be there for one message only, and end by os._exit (RQ's does)
-            mailer = stack.enter_context(connect(account))
-        with mailer.explained():
-            return _Delivery(mailer, message, key, envelope, journal).outcome()
+    with nullcontext(account) if isinstance(account, Mailer) else connect(account) as mailer, mailer.explained():
+        return _Delivery(mailer, message, key, envelope, journal).outcome()
 
 
 def known_of(
@@ -103,6 +98,7 @@ class _Delivery:
         self._message, self._envelope = message, envelope
         self._afterwards = afterwards(journal)
         self._begun = False
+        mailer.at_close = tell_all  # this process may be there for one message only, and end by os._exit (RQ's does)
 
     def outcome(self) -> dict[str, Any]:
         """Send, or tell what is known already."""

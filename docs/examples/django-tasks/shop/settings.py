@@ -1,4 +1,7 @@
-"""Settings of the example: a database, and the workers that look into it (django-tasks-db)."""
+"""Settings of the example: a database, and the workers that look into it (django-tasks-db).
+
+What is known of each message lies in the same database: FRANKING_STORE=postgresql://…, once: franking store init.
+"""
 
 import os
 
