@@ -32,7 +32,6 @@ from servers.smtp import Act, Fault, SmtpServer, answers
 
 WHOLE = os.environ.get("FRANKING_PROOFS") == "1"  # read before the tests' environment is cleaned
 pytestmark = pytest.mark.timeout(10_800 if WHOLE else 900)
-IN_WHOLE_SIZE = pytest.mark.skipif(not WHOLE, reason="only with FRANKING_PROOFS=1: a part of it shows nothing")
 PATIENCE = 3600.0 if WHOLE else 300.0
 
 LEASE = 5.0
@@ -152,7 +151,7 @@ def store() -> Iterator[Redis]:
     [
         pytest.param("redis", 0.0, False, id="processes, Redis"),
         pytest.param("rabbitmq", 0.3, False, id="workers too, RabbitMQ"),
-        pytest.param("redis", 0.3, True, id="workers too, Redis, published again", marks=IN_WHOLE_SIZE),
+        pytest.param("redis", 0.3, True, id="workers too, Redis, published again"),
     ],
 )
 def test_workers_are_killed(
@@ -178,7 +177,7 @@ def test_workers_are_killed(
                 done += workers.kill(chance.randrange(4), whole=chance.random() < whole)
             workers.wait()
             if again:
-                trial.wait_for(int(number * 0.97), PATIENCE)
+                trial.wait_for(number - 2 * done, PATIENCE)  # a kill may lose one, and leave one in doubt
                 trial.publish()
             trial.judge(workers, done)
     assert done >= kills * 0.8
