@@ -5,12 +5,16 @@ a claim and a connection that is kept cost a message; and how often the store is
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import redis
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import franking
 from benchmarks.outbox_peers import shop, smtp
