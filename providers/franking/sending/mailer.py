@@ -109,7 +109,6 @@ class Mailer:
         self._outbox: Store | None = None
         self.record = Record(account, own=secret is None)
         self._watched = WatchedSecret(account, self.provider, secret, store)
-        self.at_close: Callable[[], object] | None = None  # what somebody who sends by it has still to do then
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -380,12 +379,8 @@ class Mailer:
     # -- ending ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every session; one that is in use is closed when it comes back. What became of messages is written down
-        when this returns (``deliver_once``).
-        """
+        """Close every session; one that is in use is closed when it comes back."""
         self.pool.close()
-        if self.at_close is not None:
-            self.at_close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off, from any thread, every send, or one thread's, or the ``send_many`` that was given ``stop``.

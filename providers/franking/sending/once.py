@@ -98,7 +98,7 @@ class _Delivery:
         self._message, self._envelope = message, envelope
         self._afterwards = afterwards(journal)
         self._begun = False
-        mailer.at_close = tell_all  # this process may be there for one message only, and end by os._exit (RQ's does)
+        mailer.pool.at_close = tell_all  # this process may be there for one message, and end by os._exit (RQ's does)
 
     def outcome(self) -> dict[str, Any]:
         """Send, or tell what is known already."""

@@ -50,6 +50,7 @@ class Pool:
         self._lease = lease
         self.closed = False
         self.beside: list[Pool] = []  # those of accounts that stand in: closed and broken off with this one
+        self.at_close: Callable[[], object] | None = None  # what somebody who sends has still to do once it is closed
         self.readers: list[int] = []  # threads that are in the middle of reading results of send_many
         self._begin()
 
@@ -216,6 +217,8 @@ class Pool:
         self.drop_idle()
         for pool in self.beside:
             pool.close()
+        if self.at_close is not None:
+            self.at_close()
 
     def abort(self, owner: object | None = None) -> bool:
         """Break off every send under way, or that of one thread, or the ``send_many`` that was given this stop event;
