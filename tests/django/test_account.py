@@ -16,10 +16,10 @@ from django.test.utils import override_settings
 
 import franking
 from servers.certificates import Certificates
-from servers.django_mail import BACKEND, MAILERS, at, letter, parsed, reported
+from servers.django_mail import BACKEND, CLASSIC, MAILERS, at, letter, parsed, reported
 from servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 CLASSIC = {
     "host": "EMAIL_HOST",

@@ -22,13 +22,25 @@ from django.test.utils import override_settings
 
 import franking
 from franking_cli.embedded_server import MailServer
-from servers.django_mail import BACKEND, MAILERS, Use, at, connection, gmail, letter, parsed, reported, signed_in
+from servers.django_mail import (
+    BACKEND,
+    CLASSIC,
+    MAILERS,
+    Use,
+    at,
+    connection,
+    gmail,
+    letter,
+    parsed,
+    reported,
+    signed_in,
+)
 from servers.google import Google
 from servers.smtp import Fault, SmtpServer, hangs_up, says
 from smtp.sessions import flights_of
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
@@ -551,7 +563,7 @@ def test_mail_is_put_into_the_outbox(asked: str, server: SmtpServer) -> None:
     backend = "franking.django.QueueBackend" if asked == "backend" else BACKEND
     with override_settings(EMAIL_BACKEND=backend, FRANKING_ACCOUNT="shop"):
         message = mail.EmailMultiAlternatives(
-            "Faktura", "text", "shop@example.com", ["a@example.com"], ["b@example.com"]
+            "Faktura", "text", "shop@example.com", ["a@example.com"], bcc=["b@example.com"]
         )
         assert mail.get_connection().send_messages([message, message]) == 2
     assert server.sessions == []

@@ -11,12 +11,12 @@ from django.core.management.base import SystemCheckError
 from django.test.utils import override_settings
 
 from franking.django.checks import backends
-from servers.django_mail import BACKEND, Use, at, gmail, reported, signed_in
+from servers.django_mail import BACKEND, CLASSIC, Use, at, gmail, reported, signed_in
 from servers.google import Google
 from servers.smtp import SmtpServer
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 
 def test_the_check_reports_what_is_missing(use: Use, server: SmtpServer, google: Google, tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from django.test.utils import override_settings
 
 import franking
 from franking.django.errors import as_smtplib
-from servers.django_mail import Use, at, connection, gmail, letter
+from servers.django_mail import CLASSIC, Use, at, connection, gmail, letter
 from servers.google import Google
 from servers.smtp import Fault, SmtpServer, hangs_up, says, silence
 
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 Start = Callable[..., SmtpServer]
 

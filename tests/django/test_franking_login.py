@@ -13,13 +13,13 @@ from django.test.utils import override_settings
 
 from franking.auth.secret import Password
 from franking.auth.store import open_store
-from servers.django_mail import Use, at, gmail, letter, reported
+from servers.django_mail import CLASSIC, Use, at, gmail, letter, reported
 from servers.google import Google
 from servers.person import browse
 from servers.smtp import SmtpServer
 
 # Django 6.1 warns of everything classic; that MAILERS brings no warning is a test of its own
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 
 def test_franking_login_stores_a_password(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from django.core import mail
 from django.test.utils import override_settings
 
 import franking
-from servers.django_mail import BACKEND, at
+from servers.django_mail import BACKEND, CLASSIC, at
 from servers.smtp import SmtpServer
 from tiers import one_of_each
 
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning:django")
+pytestmark = CLASSIC
 
 PLAIN = (
     "b@example.com",

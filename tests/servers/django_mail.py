@@ -11,6 +11,7 @@ from email.message import EmailMessage as StdlibMessage
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.conf import settings
 from django.core import mail
 from django.core.checks import run_checks
@@ -29,6 +30,13 @@ if not settings.configured:
 
 MAILERS = django.VERSION >= (6, 1)
 BACKEND = "franking.django.EmailBackend"
+
+CLASSIC = pytest.mark.filterwarnings(
+    "ignore:The EMAIL_[A-Z_]+ setting is deprecated",
+    "ignore:get_connection\\(\\) is deprecated",
+    "ignore:The '(fail_silently|connection|auth_user' and 'auth_password)' arguments? (is|are) deprecated",
+)
+"""What Django 6.1 says to applications that are not on MAILERS yet. Whatever else it deprecates is an error."""
 
 Use = Callable[..., None]
 
