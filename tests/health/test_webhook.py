@@ -14,6 +14,7 @@ from health.test_alerts import SECRET_PATH, Hook, tell
 from outbox.test_outbox import save
 from servers.names import Names, silent
 from servers.ports import closed_port, full_backlog
+from servers.tunnel import Tunnel
 from servers.web import Authority
 
 NAME = "hook.localhost"
@@ -72,3 +73,41 @@ def test_what_is_wrong_is_told_without_the_address(hook: Hook, names: Names, clo
     names.lead(NAME, closed_port())
     said = untold(clock)
     assert "connection refused" in said and SECRET_PATH not in said
+
+
+def test_it_goes_through_the_proxy_of_the_environment(
+    hook: Hook, names: Names, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    proxy = Tunnel(seen)
+    with proxy as port:  # the name itself leads nowhere from here
+        names.lead(NAME, closed_port())
+        file = settings()
+        file.write_text(file.read_text("utf-8").replace(f"{NAME}/", f"{NAME}:{hook.web.port}/"), "utf-8")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://name:pass%20word@127.0.0.1:{port}")
+        tell(clock)
+    assert [code for _, code, _, _ in hook.changes()] == ["server.unreachable"]
+    assert [line.split()[:2] for line in seen] == [["CONNECT", f"{NAME}:{hook.web.port}"]]
+    assert "Proxy-Authorization: Basic bmFtZTpwYXNzIHdvcmQ=\r\n" in proxy.heads[0]
+    assert SECRET_PATH not in proxy.heads[0]
+
+
+def test_no_proxy_is_honoured(hook: Hook, names: Names, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    names.lead(NAME, hook.web.port)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("NO_PROXY", NAME)
+    tell(clock)
+    assert len(hook.told) == 1
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5h"])
+def test_a_proxy_that_does_not_help_is_named(
+    kind: str, hook: Hook, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tunnel([], refuse=True) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://name:canary@127.0.0.1:{port}")
+        said = untold(clock)
+    refused = f"the proxy 127.0.0.1:{port} refused to help (HTTP 407)"
+    assert (refused if kind == "http" else "HTTPS_PROXY must name an HTTP proxy") in said
+    assert "canary" not in said and SECRET_PATH not in said
+    assert hook.told == []

@@ -20,6 +20,7 @@ from franking import errors
 from franking.net import http, http_errors
 from servers.names import Names, silent
 from servers.ports import closed_port, full_backlog
+from servers.tunnel import Tunnel
 from servers.web import CUT, Authority, Reply, Request, WebServer
 
 
@@ -120,7 +121,7 @@ def test_a_proxy_of_the_environment_is_used_and_no_proxy_honoured(
     server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    with _Proxy(seen) as port:
+    with Tunnel(seen) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         with http.session(authority.ca_file, timeout=5) as session:
             assert session.get(f"{server.url}/x").status_code == 200
@@ -133,7 +134,7 @@ def test_a_proxy_of_the_environment_is_used_and_no_proxy_honoured(
 def test_a_proxy_that_refuses_is_named(
     server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _Proxy([], refuse=True) as port:
+    with Tunnel([], refuse=True) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://name:canary@127.0.0.1:{port}")
         with http.session(authority.ca_file, timeout=5) as session:
             error = _broken(session, f"{server.url}/x")
@@ -211,7 +212,7 @@ def test_a_connection_opened_ahead_goes_through_the_proxy(
     server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    with _Proxy(seen) as port:
+    with Tunnel(seen) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         with http.session(authority.ca_file, timeout=5) as session:
             http.reach(session, server.url)
@@ -246,52 +247,6 @@ def test_a_body_that_turns_out_longer_is_never_handed_over() -> None:
     with pytest.raises(http.Changed, match="turned out longer"):
         sent.extend(body)
     assert (b"".join(sent), body.handed_over) == (b"abc", False)
-
-
-class _Proxy:
-    """A CONNECT proxy for one test, itself behind TLS where there is a context; notes what it was asked for."""
-
-    def __init__(self, seen: list[str], *, refuse: bool = False, context: ssl.SSLContext | None = None) -> None:
-        self._seen, self._refuse, self._context = seen, refuse, context
-        self._server = socket.create_server(("127.0.0.1", 0))
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self._run, daemon=True).start()
-        return int(self._server.getsockname()[1])
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.close()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
-            with client:
-                head = client.recv(65536).decode()
-                self._seen.append(head.splitlines()[0])
-                if self._refuse:
-                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                    continue
-                port = int(head.split()[1].rpartition(":")[2])
-                with socket.create_connection(("127.0.0.1", port)) as target:
-                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                    other = threading.Thread(target=_pump, args=(target, client), daemon=True)
-                    other.start()
-                    _pump(client, target)
-                    other.join(5)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 # -- connecting: within the time, the nearest of several addresses -----------------------------------------------------
@@ -418,7 +373,7 @@ def test_a_socks_proxy_is_refused_in_words(session: requests.Session, monkeypatc
 def test_a_proxy_behind_tls(server: WebServer, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our context for the proxy too, and what is inside of its TLS can be broken off like anything else."""
     seen: list[str] = []
-    with _Proxy(seen, context=authority.context("localhost")) as port:
+    with Tunnel(seen, context=authority.context("localhost")) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{port}")
         with http.session(authority.ca_file, timeout=5) as session:
             http.reach(session, server.url)

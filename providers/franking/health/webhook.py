@@ -1,19 +1,22 @@
-"""A webhook is told: one request, whose address is a secret, within a time. What it is told, and when, is decided in
-``channels.py``.
+"""A webhook is told: one request, whose address is a secret, within a time, through the proxy that HTTPS_PROXY names.
+What it is told, and when, is decided in ``channels.py``.
 """
 
 from __future__ import annotations
 
+import base64
 import http.client
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from franking.errors import ConnectError, FrankingError, SendError
+from franking.errors import ConnectError, Evidence, FrankingError, SendError
 from franking.net import tcp, tls
 from franking.redaction import Veiled
 
@@ -53,10 +56,17 @@ def _status(url: Veiled[str], body: bytes, ca_file: str | None, until: float) ->
         connection.sock = sock
 
     place = tcp.Place(host, connection.port, "tls" if secure else "none")
+    proxy = _proxy(place) if secure else None  # in plain it is this machine, see settings.py
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Content-Type": "application/json", "User-Agent": "franking", "Connection": "close"}
     try:
-        tcp.connect(place, tcp.resolve(place, timeout=left()), attach, timeout=left())
+        if proxy is None:
+            tcp.connect(place, tcp.resolve(place, timeout=left()), attach, timeout=left())
+        else:
+            connection.set_tunnel(place.name, place.port, headers=proxy[1])
+            tcp.connect(proxy[0], tcp.resolve(proxy[0], timeout=left()), attach, timeout=left())
+            with _broken_off(connection, left()):
+                _lead_on(connection, proxy[0])
         if secure:
             connection.sock = tls.context(ca_file).wrap_socket(
                 connection.sock, server_hostname=place.name, do_handshake_on_connect=False
@@ -68,6 +78,39 @@ def _status(url: Veiled[str], body: bytes, ca_file: str | None, until: float) ->
             return connection.getresponse().status
     finally:
         connection.close()
+
+
+def _proxy(place: tcp.Place) -> tuple[tcp.Place, dict[str, str]] | None:
+    """Return the proxy on the way to a place, and what it is told of who asks; None where there is none.
+
+    Raises ``ConnectError`` for one that is not spoken to.
+    """
+    named = getproxies().get("https")
+    if not named or proxy_bypass(str(place)):
+        return None
+    parts = urlsplit(named if "://" in named else f"http://{named}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise _not_through("HTTPS_PROXY must name an HTTP proxy: http://HOST:PORT")
+    headers = {}
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    return tcp.Place(parts.hostname, parts.port or 80), headers
+
+
+def _lead_on(connection: http.client.HTTPConnection, proxy: tcp.Place) -> None:
+    """Have a proxy lead on to the webhook. Raises ``ConnectError`` where it will not."""
+    try:
+        connection._tunnel()  # type: ignore[attr-defined]
+    except TimeoutError:
+        raise
+    except OSError as problem:  # http.client's words end in the proxy's own
+        code = re.search(r"failed: (\d{3})", str(problem))
+        raise _not_through(f"the proxy {proxy} refused to help" + (f" (HTTP {code[1]})" if code else "")) from None
+
+
+def _not_through(words: str) -> ConnectError:
+    return ConnectError(words, step="connect", evidence=Evidence("connect", text=words))
 
 
 @contextmanager
