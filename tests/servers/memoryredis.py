@@ -12,15 +12,17 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from fakeredis import TcpFakeServer
 
 from servers.ports import HOST
 
 
 class MemoryRedis:
-    """A running server; a context manager."""
+    """A running server; a context manager. Skips the test on a Python that has no Lua."""
 
     def __init__(self) -> None:
+        pytest.importorskip("lupa")
         links: set[socket.socket] = set()
 
         class Server(TcpFakeServer):
