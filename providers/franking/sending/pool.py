@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from _queue import Empty, SimpleQueue  # without what `queue` imports: a program that only sends does without it
 from contextlib import suppress
 from copy import copy
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from franking.errors import ConnectError, ConnectTimeout, Evidence, MessageError, Refused, SettingsError
