@@ -10,11 +10,13 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import franking
+from servers.smtp import SmtpServer
 
 ROOT = Path(__file__).parent.parent
 SDKS = {
@@ -86,6 +88,27 @@ def test_import_franking_loads_next_to_nothing() -> None:
     )
     assert "franking" in loaded
     assert loaded & (SDKS | LATE | {"typer", "email", "ssl", "smtplib", "tomlkit"}) == set()
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs knows the places")
+def test_a_first_message_loads_what_a_message_needs(
+    smtp_server: Callable[..., SmtpServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FRANKING_CONFIG", "FRANKING_STATE_DIR"):
+        monkeypatch.delenv(name)
+    code = (
+        "import sys; before = set(sys.modules); import franking\n"
+        "account = franking.Account(name='a', provider='smtp', sender='a@x.cz', host='127.0.0.1', port=sys.argv[1], "
+        "security='none')\n"
+        "with franking.connect(account) as mailer:\n"
+        "    mailer.send(b'From: a@x.cz\\r\\nTo: b@y.cz\\r\\n\\r\\nx\\r\\n')\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = roots(python("-c", code, str(smtp_server().port)))
+    assert "franking" in loaded
+    unneeded = {"platformdirs", "pathlib", "tempfile", "shutil", "random", "urllib", "ssl", "logging", "email"}
+    assert loaded & (SDKS | LATE | unneeded) == set()
 
 
 @pytest.mark.process

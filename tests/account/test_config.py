@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from franking.account import config, editing
 from franking.account.account import Account
 from franking.account.config import load, parse_url, resolve
+from franking.account.environment import user_folder
 from franking.errors import SettingsError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes and places")
@@ -276,6 +278,19 @@ def test_a_home_that_may_not_be_entered_has_no_file(system: Path, monkeypatch: p
     home.mkdir(mode=0)
     assert load().location == str(system)
     home.chmod(0o700)
+
+
+@pytest.mark.parametrize("kind", ["config", "state"])
+@pytest.mark.parametrize("home", ["/home/jan", "/home/jan/", "/home/jan//", "/", "here", "", None])
+@pytest.mark.parametrize("base", [None, "", "/etc/x", "/etc/x/", "relative", "~/x"])
+def test_a_users_folder_is_where_platformdirs_has_it(
+    monkeypatch: pytest.MonkeyPatch, kind: str, home: str | None, base: str | None
+) -> None:
+    for name, value in (("HOME", home), (f"XDG_{kind.upper()}_HOME", base)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert user_folder(kind) == getattr(platformdirs, f"user_{kind}_dir")("franking", appauthor=False)
 
 
 @posix

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from franking.account.account import Account
-from franking.account.environment import absolute, secret_variable, setting_variable
+from franking.account.environment import absolute, secret_variable, setting_variable, user_folder
 from franking.account.fields import COMMON_FIELDS, Field, unknown_key
 from franking.errors import Evidence, SettingsError, discreet
 from franking.redaction import veiled
@@ -72,9 +72,7 @@ def _own(environ: Mapping[str, str]) -> str:
     if named := environ.get("FRANKING_CONFIG"):
         # no pathlib: a program that only sends does without its 3 ms
         return absolute(os.path.expanduser(named))
-    import platformdirs
-
-    return os.path.join(platformdirs.user_config_dir("franking", appauthor=False), "accounts.toml")
+    return os.path.join(user_folder("config"), "accounts.toml")
 
 
 @dataclass(frozen=True)
