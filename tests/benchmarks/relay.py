@@ -1,6 +1,6 @@
 """The relay beside aiosmtpd and Postfix, in the same run: 8 clients of one connection, one transaction at a time.
 
-    python tests/benchmarks/relay.py
+    python tests/benchmarks/relay.py            # --quick only shows that it runs
 
 Each server is a process of its own; the clients are one more, which speaks the plain dialogue and nothing else.
 Processor time is the server's alone (/proc/PID/stat), all of its threads and children together.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from servers.postfix import Postfix
 __all__ = ["measure"]
 
 Rows = dict[str, dict[str, float]]
+SILENT = 500
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 FRANKING = """
@@ -152,9 +154,49 @@ def once(server: Callable[[], object], number: int, count: int) -> tuple[float, 
         return seconds, (cpu(pid) - before) / (number * count)
 
 
-def free_port() -> int:
-    import socket
+def beside_silent(count: int) -> float:
+    """Return how many times as long a client's messages take while 500 connections say nothing."""
+    with shop(smtp(1)), program(FRANKING) as (_, port):
+        alone = others = float("inf")
+        asyncio.run(clients(port, 1, max(1, count // 10)))
+        for _ in range(3):
+            alone = min(alone, asyncio.run(clients(port, 1, count)))
+            silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(SILENT)]
+            others = min(others, asyncio.run(clients(port, 1, count)))
+            for each in silent:
+                each.close()
+    return others / alone
 
+
+def starting(rounds: int) -> float:
+    """Return how many times the processor time of ``franking --help`` a relay takes until it listens."""
+    import resource  # Windows has none
+
+    command = [sys.executable, "-m", "franking_cli"]
+    best = [float("inf"), float("inf")]
+    with shop(smtp(1)) as here:
+        compiled = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(here / "compiled")}
+        for _ in range(rounds + 1):  # the first compiles
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([*command, "--help"], stdout=subprocess.DEVNULL, env=compiled, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            shown = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            order = [*command, "relay", "run", "--json", "--listen", "127.0.0.1:0"]
+            with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=compiled) as relay:
+                assert relay.stdout is not None
+                relay.stdout.readline()
+                listens = scheduled(relay.pid)
+                relay.terminate()
+            best = [min(best[0], shown), min(best[1], listens)]
+    return best[1] / best[0]
+
+
+def scheduled(pid: int) -> float:
+    """Return the processor seconds of a process's threads, to the nanosecond."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
 
@@ -179,6 +221,8 @@ def measure(*, number: int = 8, count: int = 250, rounds: int = 3) -> Rows:
         "processor time beside aiosmtpd with an empty handler": {"ratio": best["franking"][1] / best["aiosmtpd"][1]},
         "microseconds of processor time": {"ratio": best["franking"][1] * 1e6},
         "messages a second": {"ratio": number * count / best["franking"][0]},
+        "one client's time while 500 others say nothing": {"ratio": beside_silent(count)},
+        "processor time until it listens beside franking --help": {"ratio": starting(rounds)},
     }
     if "Postfix" in best:
         found["times faster than Postfix that holds them"] = {"ratio": best["Postfix"][0] / best["franking"][0]}
@@ -186,5 +230,6 @@ def measure(*, number: int = 8, count: int = 250, rounds: int = 3) -> Rows:
 
 
 if __name__ == "__main__":
-    for what, row in measure().items():
+    given = {"number": 2, "count": 10, "rounds": 1} if "--quick" in sys.argv else {}
+    for what, row in measure(**given).items():
         print(f"{what}: {row['ratio']:.2f}")
