@@ -110,6 +110,28 @@ def test_a_runner_that_lives_and_one_that_came_by(present: Clock) -> None:
 
 
 @pytest.mark.usefixtures("shop")
+def test_who_comes_by_within_a_quarter_of_an_hour_is_somebody(present: Clock) -> None:
+    queued()
+    claims = Claims(franking.Outbox().database)
+    folder = claims._path.parent
+    claims.close()
+    came = time.time() + 1  # after the first message was queued
+    os.utime(folder, (came, came))
+    for seconds, level in ((890, "ok"), (900, "warning")):
+        present.now = came + seconds
+        assert machine(look(clock=present))["outbox.no-runner"] == level
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("more", "level"), [(0, "ok"), (1, "warning")])
+def test_a_wait_of_an_hour_is_no_long_one(more: int, level: str, present: Clock) -> None:
+    queued()
+    with franking.Outbox().database.transaction() as connection:
+        connection.execute("UPDATE entries SET created_at = ?", (present.now - HOUR - more,))
+    assert machine(look(clock=present))["outbox.waiting"] == level
+
+
+@pytest.mark.usefixtures("shop")
 def test_what_failed_within_a_day_and_what_nobody_knows(present: Clock) -> None:
     first, second = queued(1), queued(2)
     box = franking.Outbox()

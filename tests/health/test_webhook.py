@@ -111,3 +111,12 @@ def test_a_proxy_that_does_not_help_is_named(
     assert (refused if kind == "http" else "HTTPS_PROXY must name an HTTP proxy") in said
     assert "canary" not in said and SECRET_PATH not in said
     assert hook.told == []
+
+
+def test_its_address_is_printed_by_nobody(
+    hook: Hook, clock: Clock, names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("http.client.HTTPConnection.debuglevel", 1)  # a program that looks for its own mistake
+    names.lead(NAME, hook.web.port)
+    tell(clock)
+    assert hook.told and SECRET_PATH not in capsys.readouterr().out

@@ -78,6 +78,21 @@ def test_what_is_pipelined_behind_starttls_is_dropped() -> None:
     assert driver.receiver.waiting == 0
     assert not any(isinstance(event, Mail) for event in driver.events)
     assert codes(driver.say(b"STARTTLS\r\nRCPT TO:<a@example.com>\r\n")) == ["503", "503"]
+
+
+def test_nothing_that_was_said_in_plain_counts_inside_tls() -> None:
+    driver = Driver(starttls=True)
+    driver.say(START + b"STARTTLS\r\n")
+    assert (driver.receiver.helo, driver.receiver.protocol) == (None, "SMTP")
+    assert codes(driver.say(b"DATA\r\nRCPT TO:<c@example.com>\r\n")) == ["503", "503"]
+
+
+def test_a_client_of_both_line_ends_cannot_end_its_data_with_bare_ones() -> None:
+    driver = Driver()
+    driver.say(b"HELO a\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
+    assert driver.say(b"hi\n.\nMAIL FROM:<evil@example.com>\n") == []
+    assert codes(driver.say(b"\r\n.\r\n")) == ["250"]
+    assert b"evil" in driver.kept
     assert "250 STARTTLS" not in driver.say(b"EHLO a\r\n")
 
 

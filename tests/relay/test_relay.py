@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import smtplib
@@ -318,12 +319,19 @@ def test_what_comes_with_the_end_of_the_handshake_counts(relay: Start) -> None:
 
 
 def test_wrong_logins_are_slowed_and_ended(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("franking.relay.logins.LONGEST_PAUSE", 0.01)
+    pauses: list[float] = []
+
+    async def sleep(seconds: float, real: Callable[[float], Any] = asyncio.sleep) -> None:
+        pauses.append(seconds)
+        await real(0)
+
     save(1)
     box = relay("shop", users=USERS)
-    with box.client() as client:
+    with monkeypatch.context() as patched, box.client() as client:
+        patched.setattr("asyncio.sleep", sleep)
         wrong = [client.docmd("AUTH PLAIN", base64.b64encode(b"\0printer\0wrong").decode())[0] for _ in range(10)]
     assert wrong == [535] * 9 + [421]
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     told = box.told("login-failed")
     assert told[0] == {"client": "127.0.0.1", "user": "printer", "hint": None}
     assert "wrong" not in str(box.events)

@@ -28,10 +28,7 @@ STARTING = 5.0
 """A runner's lock file that is younger may not be locked yet; trying it would be in the runner's way."""
 FULL, VERY_FULL = 90.0, 98.0
 
-_OLDEST = (
-    "SELECT min(max(created_at, coalesce(not_before, 0))) AS at FROM entries "
-    "WHERE state = 'queued' AND coalesce(not_before, 0) <= ?"
-)
+_OLDEST = "SELECT min(max(created_at, coalesce(not_before, 0))) AS at FROM entries WHERE state = 'queued'"
 _DUE = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND next_at <= ?"
 _FAILED = (
     "SELECT count(*) AS n FROM entries WHERE state <> 'queued' AND state IN ('failed', 'refused') AND finished_at > ?"
@@ -67,7 +64,7 @@ def look_at_outbox(environ: Mapping[str, str], clock: Callable[[], float] = time
 def look_at_box(store: Store) -> OutboxLook:
     """Look at an outbox that is there. Raises ``FrankingError`` where it cannot be read."""
     now, rows = store.clock(), store.database.rows
-    at = rows(_OLDEST, (now,))[0]["at"]
+    at = rows(_OLDEST)[0]["at"]
     oldest = max(0.0, now - at) if at is not None else 0.0
     counts = store.counts()
     findings = (
