@@ -257,6 +257,19 @@ def test_a_client_that_hung_up_and_comes_again_means_the_same_message(relay: Sta
         assert sum(franking.Outbox().counts().values()) == 2
 
 
+def test_another_user_s_message_or_one_to_others_is_another_one(relay: Start) -> None:
+    with SmtpServer(faults=[Fault("body", silence, executed=False)]) as server:
+        save(server.port, final_timeout=30)
+        box = relay("shop", wait=60, users={"printer": USERS["printer"], "fax": USERS["printer"]})
+        each = [("printer", b"b@example.com"), ("fax", b"b@example.com"), ("fax", b"c@example.com")]
+        for number, (user, to) in enumerate(each, 1):
+            login = base64.b64encode(f"\0{user}\0tajne".encode())
+            with socket.create_connection(box.address) as hasty:
+                hasty.sendall(b"EHLO x\r\nAUTH PLAIN " + login + b"\r\nMAIL FROM:<shop@example.cz>\r\n")
+                hasty.sendall(b"RCPT TO:<" + to + b">\r\nDATA\r\n" + MESSAGE + b".\r\n")
+                wait_until(lambda number=number: sum(franking.Outbox().counts().values()) == number)
+
+
 def test_the_same_message_after_its_reply_is_another_one(relay: Start) -> None:
     """An alarm system says the same each time."""
     with SmtpServer() as server:
