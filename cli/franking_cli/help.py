@@ -15,7 +15,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from franking_cli.given import as_given
+from franking_cli.conversion import as_typed
 
 __all__ = ["EVERY", "Command", "Group", "divided", "metavar", "spelled"]
 
@@ -30,7 +30,7 @@ class Command(TyperCommand):
     """A command that explains itself in this program's way."""
 
     def get_params(self, ctx: Any) -> Any:
-        return as_given(super().get_params(ctx))
+        return as_typed(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen."""
@@ -41,7 +41,7 @@ class Group(TyperGroup):
     """A group of commands that explains itself in this program's way."""
 
     def get_params(self, ctx: Any) -> Any:
-        return as_given(super().get_params(ctx))
+        return as_typed(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen; ``panels`` says which command stands under which heading."""

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-__all__ = ["as_given"]
+__all__ = ["as_typed"]
 
 
-def as_given(parameters: list[Any]) -> list[Any]:
+def as_typed(parameters: list[Any]) -> list[Any]:
     """Have parameters of Typer's take what needs no conversion as it is."""
     for parameter in parameters:
         if "get_runtime_param" not in vars(parameter):
-            parameter.get_runtime_param = partial(_AsGiven, parameter.get_runtime_param)
+            parameter.get_runtime_param = partial(_AsTyped, parameter.get_runtime_param)
     return parameters
 
 
-class _AsGiven:
+class _AsTyped:
     """Stand in for what Typer converts a value with."""
 
     def __init__(self, converts: Callable[[], Any]) -> None:
