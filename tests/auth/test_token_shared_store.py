@@ -95,7 +95,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         both = Machines(server, tmp_path)
         yield both
         for thread in threading.enumerate():
-            if thread.name in ("franking-unsaved", "franking-lease"):
+            if thread.name in ("franking-unsaved", "franking-afterwards"):
                 thread.join(60)
         both.here.server.close()
         both.there.server.close()
@@ -201,7 +201,7 @@ def test_nobody_asks_an_issuer_whose_lock_has_lapsed(machines: Machines, monkeyp
     def stood_still(key: str) -> str | None:
         found = load(key)
         if holding := machines.here._holding(key):
-            holding.lease._until = 0.0
+            holding.held.since = 0.0
         return found
 
     with monkeypatch.context() as patch:

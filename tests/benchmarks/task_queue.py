@@ -23,7 +23,7 @@ from benchmarks.peers import ready
 from celery import Celery
 from franking.celery.task import published
 from franking.sending import deliver_once, open_journal
-from franking.sending.afterwards import afterwards
+from franking.shared.afterwards import afterwards
 from servers.celery_workers import Workers
 from servers.daemon import Unavailable
 from servers.delay import Delay

@@ -11,9 +11,9 @@ import franking
 from franking.celery.delivery import Deliveries, Later, Letter, given_up
 from franking.celery.forgetful import Forgetful
 from franking.celery.waits import GIVE_UP, Pauses
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import Claim, MemoryJournal
 from franking.sending.mailers import KeptMailers
+from franking.shared.afterwards import afterwards
 from servers.ports import closed_port
 from servers.shop import letter, save_password, write_account
 from servers.smtp import Fault, SmtpServer

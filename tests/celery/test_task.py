@@ -15,8 +15,8 @@ from celery import Celery, signals
 from franking.celery import mail_task
 from franking.celery.delivery import Deliveries
 from franking.celery.task import ALLOWED
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import MemoryJournal
+from franking.shared.afterwards import afterwards
 from servers.celery_workers import working_here
 from servers.shop import letter
 from servers.smtp import Fault, SmtpServer, says

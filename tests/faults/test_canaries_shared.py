@@ -29,11 +29,11 @@ from franking.auth.store import open_store, save_password
 from franking.celery.delivery import Deliveries, Letter
 from franking.errors import FrankingError, SettingsError
 from franking.health.look import look
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import Journal
 from franking.sending.mailers import KeptMailers
 from franking.sending.shared_stores import open_journal
 from franking.shared import opening
+from franking.shared.afterwards import afterwards
 from health.looking import settings
 from health.test_alerts import SECRET_PATH, Hook
 from outbox.test_outbox import save

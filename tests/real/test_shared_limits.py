@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from franking.errors import SettingsError
-from franking.sending.afterwards import afterwards
 from franking.sending.postgres_limits import PostgresLimits
 from franking.sending.redis_limits import RedisLimits
+from franking.shared.afterwards import afterwards
 from franking.shared.postgres_pool import CONNECTIONS
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer

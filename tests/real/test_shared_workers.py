@@ -21,10 +21,10 @@ import pytest
 
 import franking
 from franking.errors import FrankingError
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import Claim
 from franking.sending.once import deliver_once
 from franking.sending.shared_stores import limits_at, open_journal
+from franking.shared.afterwards import afterwards
 from franking.shared.postgres_server import PostgresServer
 from real.conftest import start
 from sending import working

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import KEPT_SECONDS, Journal, MemoryJournal
 from franking.sending.postgres_journal import PostgresJournal
 from franking.sending.redis_journal import RedisJournal
+from franking.shared.afterwards import afterwards
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer
 

@@ -24,9 +24,9 @@ from franking.errors import (
     SettingsError,
     Throttled,
 )
-from franking.sending.afterwards import afterwards
 from franking.sending.journal import Answer, Claim, MemoryJournal
 from franking.sending.once import deliver_once
+from franking.shared.afterwards import afterwards
 from servers.scripted import Clock, ScriptedProvider
 
 ACCOUNT: dict[str, Any] = {"name": "s", "provider": "scripted", "sender": "jan@example.com", "username": "jan"}

@@ -14,13 +14,13 @@ import pytest
 import franking
 from franking.errors import SendError, Throttled
 from franking.provider import RouteFacts
-from franking.sending.afterwards import afterwards
 from franking.sending.limit_files import FileLimits
 from franking.sending.limit_places import LoneLimits
 from franking.sending.once import deliver_once
 from franking.sending.postgres_limits import PostgresLimits
 from franking.sending.redis_limits import RedisLimits
 from franking.sending.shared_stores import limits_at, open_journal
+from franking.shared.afterwards import afterwards
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer
 from sending.limit_checks import CHECKS, facts

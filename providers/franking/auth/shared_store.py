@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -29,7 +30,7 @@ from franking.auth.unsaved import Unsaved
 from franking.diagnosis.diagnosis import Hint
 from franking.errors import Evidence, FrankingError, LockLost, SendError, SettingsError, discreet
 from franking.redaction import Veiled, veiled
-from franking.shared.lease import Lease, new_owner, steady
+from franking.shared.afterwards import Held, afterwards, new_owner
 from franking.text import json_object
 
 __all__ = ["Rows", "SharedStore"]
@@ -72,12 +73,12 @@ class Rows(Protocol):
 
 
 class _Holding:
-    """A lock that a thread holds, and what was there when it looked."""
+    """A lock that a thread holds, its token, which grows with each holding, and what was there when it looked."""
 
-    __slots__ = ("base", "kept", "lease")
+    __slots__ = ("base", "held", "kept", "token")
 
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
+    def __init__(self, token: int, held: Held) -> None:
+        self.token, self.held = token, held
         self.base: str | None = None
         self.kept = False
 
@@ -170,21 +171,21 @@ class SharedStore:
         self.check_key()
         with held(self._mutexes.setdefault(key, threading.Lock()), f"The secret of {key!r}", self._wait):
             mine = threading.get_ident(), key
-            holding = _Holding(self._taken(key))
+            holding = self._taken(key)
             self._held[mine] = holding
             try:
-                holding.lease.keep()
+                afterwards(self).hold(holding.held)
                 self._settle(key, holding)
                 yield
             finally:
-                holding.lease.end()
+                afterwards(self).let_go(holding.held)
                 self._held.pop(mine, None)
                 if not holding.kept:
-                    self._release(key, holding.lease)
+                    self._release(key, holding)
 
     def check_lock(self, key: str) -> None:
         """Raise ``LockLost`` where another may have the key's lock by now."""
-        if (holding := self._holding(key)) and holding.lease.lapsed:
+        if (holding := self._holding(key)) and holding.held.lapsed:
             raise self._lost(key)
 
     def keep(self, key: str, value: str) -> None:
@@ -207,14 +208,14 @@ class SharedStore:
     def _holding(self, key: str) -> _Holding | None:
         return self._held.get((threading.get_ident(), key))
 
-    def _taken(self, key: str) -> Lease:
+    def _taken(self, key: str) -> _Holding:
         """Take a key's lock from the server, waiting for whoever has it."""
         until, pause = time.monotonic() + self._wait, _SHORTEST_PAUSE
         while True:
-            began = steady()
+            began = afterwards(self).clock()
             if found := self.rows.take(_name(key), self._owner, self.lease):
                 self._set_clock(found[1])
-                return self._leased(key, found[0], began)
+                return self._holding_of(key, found[0], began)
             if time.monotonic() >= until:
                 raise SendError(
                     f"The secret of {key!r} has been in use by another program for {self._wait:g} seconds; try again.",
@@ -232,13 +233,14 @@ class SharedStore:
             holding.kept = True
             raise
 
-    def _leased(self, key: str, token: int, began: float) -> Lease:
+    def _holding_of(self, key: str, token: int, began: float) -> _Holding:
         owner, name = self._owner, _name(key)
-        return Lease(token, self.lease, lambda: self.rows.renew(name, owner, token, self.lease), began=began)
+        renew = partial(self.rows.renew, name, owner, token, self.lease)
+        return _Holding(token, Held(renew, self.lease, afterwards(self).clock, began))
 
-    def _release(self, key: str, lease: Lease) -> None:
+    def _release(self, key: str, holding: _Holding) -> None:
         try:
-            self.rows.release(_name(key), self._owner, lease.token)
+            self.rows.release(_name(key), self._owner, holding.token)
         except FrankingError as problem:  # it lapses by itself
             import logging
 
@@ -249,7 +251,7 @@ class SharedStore:
         if holding is None:
             with self.lock(key):
                 self._write(key, text)
-        elif not self.rows.write(_name(key), self._owner, holding.lease.token, text):
+        elif not self.rows.write(_name(key), self._owner, holding.token, text):
             raise self._lost(key)
 
     def _lost(self, key: str) -> LockLost:

@@ -20,10 +20,10 @@ from franking.celery.waits import GIVE_UP, Pauses, Wait, nap
 from franking.errors import Evidence, FrankingError, SettingsError
 from franking.message.address import Envelope
 from franking.outbox.holds import PAUSES
-from franking.sending.afterwards import tell_all
 from franking.sending.connect import explained
 from franking.sending.mailers import KEPT
 from franking.sending.shared_stores import open_journal
+from franking.shared.afterwards import tell_all
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -27,7 +27,6 @@ from franking.errors import (
 from franking.message.headers import Added, added_now
 from franking.message.prepare import Prepared, own_id, prepare
 from franking.outbox.fingerprint import fingerprint
-from franking.sending.afterwards import afterwards, tell_all
 from franking.sending.bulk import send_many
 from franking.sending.connect import connect
 from franking.sending.enqueue import checked_key
@@ -35,6 +34,7 @@ from franking.sending.journal import Answer, Claim, Journal
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
 from franking.sending.retry import Policy, is_the_accounts
+from franking.shared.afterwards import afterwards, tell_all
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from franking.redaction import veiled
-from franking.sending.afterwards import afterwards
 from franking.sending.counts import DAY, MINUTE, QUARTER, Turn, window_of
 from franking.sending.slots import SLOT_SECONDS, LeasedSlot
-from franking.shared.lease import new_owner
+from franking.shared.afterwards import afterwards, new_owner
 from franking.shared.postgres_server import PostgresServer, Value
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from franking.redaction import veiled
-from franking.sending.afterwards import afterwards
 from franking.sending.counts import Turn, window_of
 from franking.sending.slots import SLOT_SECONDS, LeasedSlot
-from franking.shared.lease import new_owner
+from franking.shared.afterwards import afterwards, new_owner
 from franking.shared.redis_server import Call, RedisServer, Script
 
 if TYPE_CHECKING:

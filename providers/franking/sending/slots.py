@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 
 from franking.errors import FrankingError
-from franking.sending.afterwards import Afterwards, Held
+from franking.shared.afterwards import Afterwards, Held
 
 __all__ = ["SLOT_SECONDS", "LeasedSlot"]
 
@@ -44,7 +44,9 @@ class LeasedSlot:
         except FrankingError:
             teller.do(end)  # it may have been taken all the same
             raise
-        return cls(teller, teller.hold(renew, lease, began), end)
+        held = Held(renew, lease, teller.clock, began)
+        teller.hold(held)
+        return cls(teller, held, end)
 
     @property
     def lapsed(self) -> bool:

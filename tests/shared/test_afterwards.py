@@ -13,8 +13,8 @@ from functools import partial
 import pytest
 
 from franking.errors import SendError
-from franking.sending import afterwards as module
-from franking.sending.afterwards import Afterwards, Held, afterwards
+from franking.shared import afterwards as module
+from franking.shared.afterwards import Afterwards, Held, afterwards, new_owner, steady
 
 
 @pytest.fixture
@@ -99,7 +99,8 @@ def test_a_machine_that_has_run_out_of_something_tells_it_later(teller: Afterwar
 
 
 def test_what_goes_wrong_with_what_is_lost_ends_no_thread(teller: Afterwards, caplog: pytest.LogCaptureFixture) -> None:
-    held = teller.hold(lambda: False, 0.03, teller.clock())
+    held = Held(lambda: False, 0.03, teller.clock, teller.clock())
+    teller.hold(held)
     held.lost = lambda: 1 / 0
     soon(lambda: "ZeroDivisionError" in caplog.text)
     told: list[int] = []
@@ -119,7 +120,8 @@ def test_what_is_held_is_renewed_until_it_is_lost_or_let_go(teller: Afterwards) 
         return bool(answer)
 
     lost = threading.Event()
-    held = teller.hold(renew, 0.03, teller.clock())
+    held = Held(renew, 0.03, teller.clock, teller.clock())
+    teller.hold(held)
     held.lost = lost.set
     assert lost.wait(60)
     assert not answers
@@ -156,8 +158,30 @@ def test_who_waits_does_not_wait_for_each_renewal_that_fails(teller: Afterwards)
         teller.let_go(held)
 
 
+def test_it_lapses_by_its_own_clock_which_counts_from_when_the_server_was_asked() -> None:
+    now = 100.0
+
+    def renew() -> bool:
+        nonlocal now
+        now += 40  # the answer takes its time
+        return True
+
+    held = Held(renew, 60, lambda: now, now)
+    now = 159.0
+    assert not held.lapsed
+    now = 160.0
+    assert held.lapsed
+    now = 120.0
+    assert Afterwards(lambda: now)._renew(held)
+    now = 179.0
+    assert not held.lapsed
+    now = 180.0
+    assert held.lapsed
+
+
 def test_what_was_not_renewed_lapses(teller: Afterwards) -> None:
-    held = teller.hold(lambda: True, 60, teller.clock() - 61)
+    held = Held(lambda: True, 60, teller.clock, teller.clock() - 61)
+    teller.hold(held)
     soon(lambda: not held.lapsed)
     teller.let_go(held)
     held.since -= 61
@@ -217,3 +241,12 @@ def test_those_of_one_store_share_it_and_it_is_closed_at_the_end() -> None:
     module._at_exit()
     assert told == [1]
     assert afterwards(store)._thread is None
+
+
+def test_owners_are_never_the_same() -> None:
+    assert len({new_owner() for _ in range(100)}) == 100
+
+
+def test_where_no_clock_counts_while_the_machine_sleeps_another_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    assert steady() == pytest.approx(time.monotonic(), abs=60)

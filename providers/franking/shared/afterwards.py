@@ -3,6 +3,10 @@ holds. One thread does it, started when there is something to tell, ended when t
 
 What cannot be told, because the store is away, is told again until it can; ``wait`` is for those who must not go on
 before it was told. It knows neither journals nor limits: it is handed what to do.
+
+What is held (a lock, a message, a connection that a mailbox may have) has an owner and an end by the server's clock,
+which is put off at each third of the time. Whoever stands still beyond the end has lost it, and learns so: the server
+compares both in the same breath as it does what was asked for. Nothing here trusts this machine's calendar.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,9 +25,8 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from franking.errors import FrankingError, SendError, exhausted
-from franking.shared.lease import steady
 
-__all__ = ["Afterwards", "Held", "afterwards", "tell_all"]
+__all__ = ["Afterwards", "Held", "afterwards", "new_owner", "steady", "tell_all"]
 
 LINGER_SECONDS = 2.0
 """How long a thread without work stays."""
@@ -34,6 +38,18 @@ EXIT_SECONDS = 10.0
 """How long a program that ends waits for what it still has to tell."""
 
 _log = logging.getLogger("franking.shared")
+
+
+def new_owner() -> str:
+    """Make the word by which a holding is known."""
+    return os.urandom(16).hex()
+
+
+def steady() -> float:
+    """Return seconds of a clock that is never set, and counts while the machine sleeps (Linux)."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def _nothing() -> None:
@@ -108,12 +124,10 @@ class Afterwards:
             problem = copy(self._problem)
         raise problem or SendError("What became of earlier messages could not be written down yet.", temporary=True)
 
-    def hold(self, renew: Callable[[], bool], lease: float, since: float) -> Held:
-        """Renew something until it is let go; ``since`` is when it was asked for, by ``clock``."""
-        held = Held(renew, lease, self.clock, since)
+    def hold(self, held: Held) -> None:
+        """Renew something until it is let go."""
         with self._ready():
             self._held.add(held)
-        return held
 
     def let_go(self, held: Held) -> None:
         with self._ready(begin=False):
@@ -121,9 +135,10 @@ class Afterwards:
 
     @contextmanager
     def holding(self, renew: Callable[[], bool], lease: float, since: float) -> Iterator[None]:
-        """Renew something for as long as this block takes."""
-        held = self.hold(renew, lease, since)
-        try:
+        """Renew something for as long as this block takes; ``since`` is when it was asked for, by ``clock``."""
+        held = Held(renew, lease, self.clock, since)
+        try:  # a signal may strike between any two lines, and what nobody lets go is renewed for ever
+            self.hold(held)
             yield
         finally:
             self.let_go(held)
