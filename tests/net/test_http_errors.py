@@ -175,6 +175,12 @@ def test_what_a_response_means_for_the_message(
         assert error.token_refused
 
 
+def _with_reason(reason: str) -> ssl.SSLError:
+    made = ssl.SSLError(1, f"[SSL: {reason}]")
+    made.reason = reason
+    return made
+
+
 def test_another_sides_words_are_bounded_and_harmless() -> None:
     error = http_errors.from_response(400, {}, service="Gmail", text="a\x1b[31m\r\nb\x00" + "x" * 10_000)
     assert error.evidence is not None
@@ -191,6 +197,8 @@ def test_another_sides_words_are_bounded_and_harmless() -> None:
     [
         (ssl.SSLEOFError(8, "EOF occurred"), "connect", "closed"),
         (ssl.SSLZeroReturnError(6, "closed"), "connect", "closed"),
+        (_with_reason("UNEXPECTED_EOF_WHILE_READING"), "connect", "closed"),  # as Python 3.14 says it
+        (_with_reason("WRONG_VERSION_NUMBER"), "tls", "WRONG_VERSION_NUMBER"),
         (ssl.SSLError(1, "[SSL] unknown"), "tls", "handshake"),
         (socket.gaierror(socket.EAI_AGAIN, "try again"), "dns", "no-dns"),
         (socket.gaierror(socket.EAI_NONAME, "unknown"), "dns", "not-found"),

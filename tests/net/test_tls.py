@@ -12,11 +12,15 @@ from franking.net import tls
 from servers.web import Authority
 
 
-def test_names_and_chains_are_checked_from_tls_1_2_on() -> None:
+@pytest.mark.parametrize("least", [ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3])
+def test_names_and_chains_are_checked_from_tls_1_2_on(least: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    systems = ssl.create_default_context()
+    systems.minimum_version = least  # Debian's Python leaves it to OpenSSL's settings
+    monkeypatch.setattr(ssl, "create_default_context", lambda: systems)
     context = tls.context()
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.minimum_version == max(least, ssl.TLSVersion.TLSv1_2)
 
 
 def test_a_ca_file_adds_to_the_systems_trust(tmp_path: Path) -> None:

@@ -196,7 +196,8 @@ def _most_telling(chain: list[BaseException]) -> Meaning:
                 continue
             case ssl.SSLCertVerificationError(reason=reason, verify_code=code, verify_message=words):
                 return "tls", reason or "certificate", said, {"verify_code": code, "verify_message": words}
-            case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            # the last is how Python 3.14 calls the first while it writes
+            case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLError(reason="UNEXPECTED_EOF_WHILE_READING"):
                 return "connect", "closed", said, {}
             case ssl.SSLError():
                 return "tls", getattr(link, "reason", None) or "handshake", said, {}

@@ -17,6 +17,7 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
     turns verification off.
     """
     made = ssl.create_default_context()
+    made.minimum_version = max(made.minimum_version, ssl.TLSVersion.TLSv1_2)  # Debian's Python leaves it to openssl.cnf
     if ca_file:
         try:
             made.load_verify_locations(cafile=ca_file)
