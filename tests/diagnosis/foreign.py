@@ -34,6 +34,7 @@ TO = "eva@jinde.cz"
 GENERAL = frozenset(
     {
         "api.bad-request",
+        "greet.refused",
         "login.failed",
         "login.sign-in-refused",
         "recipient.refused",

@@ -12,7 +12,7 @@ import pytest
 
 from diagnosis.foreign import GENERAL, Row, forms, rows, run, samples
 
-CLAIMS_NOTHING = GENERAL | {"greet.refused", "login.refused"}
+CLAIMS_NOTHING = GENERAL | {"login.refused"}
 SAID_BY_CODE = {
     "5.1.1": "recipient.unknown",
     "5.1.2": "recipient.domain-unknown",

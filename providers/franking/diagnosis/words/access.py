@@ -87,6 +87,7 @@ ACCESS: tuple[Says, ...] = (
         "ip address ~ not ~ authorized|authorised|whitelisted|allowlisted|permitted|allowed",
         "that|this|your|the ip address is not allowed|authorized|permitted",
         "ip not allowed|whitelisted|allowlisted|authorised",
+        "not ?from ?in ?a ?the trusted|authorized|authorised|allowed|known ip|host|network|address|client|range",
         temporary=False,
         note="P44",
     ),
@@ -95,6 +96,7 @@ ACCESS: tuple[Says, ...] = (
         "too many ?concurrent|simultaneous|parallel|open|smtp ?smtp|tcp|open connections|connects|sessions",
         "too many ~ connections ~ from|ip",
         "too many concurrent|simultaneous|parallel",
+        "too many ?connected|active clients",
         "concurrent ?smtp connection|connections",
         "maximum|max|limit ~ connections ~ exceeded|reached",
         "connection|connections limit|limits",
@@ -184,7 +186,6 @@ ACCESS: tuple[Says, ...] = (
         "protocol.error",
         "synchronization|synchronisation error",
         "bad|invalid|wrong|out_of sequence ?of ?command|commands",
-        "unrecognized|unrecognised|unknown|unimplemented|unexpected|invalid|bad ?or ?unimplemented command|commands",
         "command ?is ?verb not recognized|recognised|implemented|understood|supported",
         "command unrecognized|unrecognised|unknown",
         "syntax error",
@@ -211,5 +212,12 @@ ACCESS: tuple[Says, ...] = (
         "nieznane polecenie|komenda",
         temporary=False,
         note="P8 P39 G11 G12 G13 G14 G42 G43",
+    ),
+    Says(
+        "protocol.error",
+        "unrecognized|unrecognised|unknown|unimplemented|unexpected|invalid|bad ?or ?unimplemented command|commands",
+        codes=(4, 500, 501, 502, 503, 504, 521, 550, 552, 553, 554, 555),  # 530 wants another one first
+        temporary=False,
+        note="P39",
     ),
 )

@@ -63,6 +63,8 @@ LOGIN: tuple[Says, ...] = (
         "|blocked|deactivated|frozen"
         "|closed|banned|terminated",
         "disabled|suspended|locked|inactive|blocked|expired|deactivated ?user account|user|mailbox|domain",
+        "server|organization|organisation|tenant|workspace|subscription|plan ~ suspended|locked|terminated|paused"
+        "|blocked",
         "password ~ expired",
         "expired password",
         "ucet|uzivatel|schranka|domena ~ zablokovan*|deaktivovan*|pozastaven*|zakazan*|uzamcen*|zrusen*",
@@ -131,6 +133,7 @@ LOGIN: tuple[Says, ...] = (
     Says(
         "login.not-offered",
         "auth command used when not advertised",
+        "command auth ?is not recognized|recognised|implemented|supported|understood|available",
         "auth|authentication ?is ?command not enabled|advertised|offered|implemented",
         "auth|authentication|login ?is ?command not available|allowed ?here",
         "auth|authentication|login ?is only available|allowed|offered|possible ~ port|ports",
@@ -180,6 +183,7 @@ LOGIN: tuple[Says, ...] = (
         "without ?prior|first authentication|authenticating|login",
         "log|login|authenticate ?in first",
         "auth|authenticate|authentication first",
+        "issue|send|use ?an|a|the auth ?command first|before",
         "need ~ auth|authentication first",
         "unauthenticated senders|users|sender|user ?are ?is not",
         "pop authenticated before",

@@ -113,6 +113,7 @@ RECIPIENT: tuple[Says, ...] = (
         "mailbox|inbox|quota ~ full",
         "over ?the|its|his|their|mailbox|disk quota|quotas",
         "overquota",
+        "user|recipient|account|addressee ?is over quota",
         "mailbox|inbox|recipient|user|storage|disk ~ quota|storage|space|allocation ~ exceeded|full|over|out"
         "|reached|exceeds",
         "exceeded|exceeds|out_of|over|insufficient ~ storage|mailbox|disk ~ allocation|quota|space|size|limit",

@@ -93,6 +93,14 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says("relay.denied", f"relay* & {_DENIED}", step=_SENT, codes=(5,), temporary=False),
     Says(
+        "address.syntax",
+        "sender|from|mailfrom & invalid|malformed|bad|illegal|improper",
+        step=_SENT,
+        codes=(501,),
+        details=_SENDER,
+        temporary=False,
+    ),
+    Says(
         "sender.not-owned",
         f"{_FROM} & {_FALSE}",
         f"username|login|authenticated|authentication|credentials & {_FALSE}",
@@ -119,7 +127,8 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "sender.domain-unknown",
-        "domain|host|mx|dns & unknown|unresolv*|unresolvable|nonexist*|null|resolve|resolves|resolved|exist|exists",
+        "domain|host|mx|dns & unknown|unresolv*|unresolvable|nonexist*|null|resolve|resolves|resolved|exist|exists"
+        "|invalid_domain|bad_domain",
         details=_SENDER,
         codes=(5,),
         temporary=False,
@@ -195,7 +204,7 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "recipient.unknown",
-        f"unknown|exist|exists|existing|nonexist*|found & {_WHO}|address",
+        f"unknown|exist|exists|existing|nonexist*|found & {_WHO}|address|email|e_mail",
         details=_RECIPIENT,
         codes=(5,),
         temporary=False,
@@ -234,7 +243,8 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "message.malformed",
-        "header*|rfc|mime|message_id|date|structure|boundary|format & missing|invalid|malformed|duplicate*|multiple|bad"
+        "header*|rfc|mime|message_id|subject|date|structure|boundary|format & missing|invalid|malformed|duplicate*|bad"
+        "|multiple|wrong|wrongly|misformatted"
         "|illegal|incorrect|required|unparsable|parse*|parsing|compliant|violat*|broken|twice|too_many",
         details=_CONTENT,
         codes=(5,),
