@@ -103,7 +103,7 @@ class SettingsServer(ThreadingMixIn, WSGIServer):
     def serve(self, application: Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]) -> None:
         """Serve until ``shutdown``."""
         self.set_app(application)
-        self.serve_forever(poll_interval=0.2)
+        self.serve_forever(poll_interval=0.05)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):
