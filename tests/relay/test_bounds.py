@@ -68,6 +68,7 @@ def test_too_many_connections(relay: Start) -> None:
     for sock in (first, second):
         sock.close()
     wait_until(lambda: rest(raw(box, b"QUIT\r\n")).startswith(b"220"))
+    wait_until(lambda: not box.relay._server._per_address)  # who left is counted no more
     assert box.told("refused")[0]["stage"] == "connect"
 
 

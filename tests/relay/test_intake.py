@@ -1,4 +1,4 @@
-"""Durable before 250: which keys are forgotten, and when."""
+"""Durable before 250: what cannot be written takes nobody along, and which keys are forgotten, and when."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import franking
 from franking.outbox.store import Store
 from franking.relay.intake import KEPT_SECONDS, Intake
+from franking.sending.enqueue import draft
 from relay.conftest import save
 
 
@@ -37,3 +38,17 @@ def test_only_the_relay_s_own_keys_are_forgotten_and_only_old_ones(loop: asyncio
     kept = {row["key"] for row in store.database.rows("SELECT key FROM entries")}
     store.close()
     assert kept == {"order-114", None, "relay-new"}
+
+
+def test_one_that_cannot_be_written_does_not_take_the_others_with_it(loop: asyncio.AbstractEventLoop) -> None:
+    save(1)
+    one, other = (franking.Message(to="jana@example.com", text=text) for text in ("hi", "another"))
+    intake = Intake(None, loop)
+    with franking.connect("shop") as mailer:
+        mailer.queue(one, key="order-114")
+        put = [intake.put(draft(mailer, message, key)) for message, key in ((one, None), (other, "order-114"))]
+    intake.start()
+    done = loop.run_until_complete(asyncio.wait_for(asyncio.gather(*put, return_exceptions=True), 60))
+    intake.stop()
+    assert [getattr(found, "state", None) for found in done] == ["queued", None]
+    assert isinstance(done[1], franking.FrankingError)
