@@ -1,5 +1,5 @@
-"""Addresses in pages and texts: none can be opened from a test, so their form is looked at. HTTPS, a host that somebody
-looked at before, one spelling each; links between files lead to a file. Links between pages and their headings are
+"""Addresses in pages and texts: none can be opened from a test, so their form is looked at. HTTPS, a host of a
+list, one spelling each; links between files lead to a file. Links between pages and their headings are
 looked at where the site is built (``mkdocs --strict``).
 """
 
@@ -61,9 +61,7 @@ HOSTS = {
     "wiki.mozilla.org",
     "www.googleapis.com",
 }
-"""Who is linked to, or spoken to. A host that is new here was looked at: the page is there, and says what the text
-says.
-"""
+"""Who is linked to, or spoken to. Before a host is new here, read the page: does it say what the text says?"""
 
 EXAMPLE = re.compile(r"(HOST|host|server|localhost|127\.0\.0\.1|\[::1\])(:\w+)?|.*(\{|…|\.example(:\d+)?$|^$).*")
 ADDRESS = re.compile(r"https?://[^\s)\]>\"'`|<\\,;]*[^\s)\]>\"'`|<\\,;.:]")
