@@ -215,8 +215,6 @@ TROUBLE: tuple[Says, ...] = (
         "scan|scanner|scanning|antivirus ~ failed|failure|error|unavailable|timeout",
         "load ?is ?too high|heavy",
         "high|heavy|excessive ?server|system load",
-        "shutting down",
-        "server|service|system shutdown",
         "dkim|arc|message signing failed|failure|error",
         "server temporarily rejected",
         "docasn* ~ chyba|nedostupn*|problem",

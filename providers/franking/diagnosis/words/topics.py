@@ -35,7 +35,10 @@ _LONG = (
 )
 _SHORT = "per_second|per_minute|a_second|a_minute|per_session|per_connection|too_fast|too_quickly|frequency|interval"
 _STOPPED = "suspend*|suspension|disabled|locked|frozen|banned|deactivat*|paused|terminated|revoked|barred|on_hold"
-_BROKEN = "error*|fail*|problem*|down|full|overload*|insufficient|exhausted|timeout|timed_out|crash*|broken"
+_BROKEN = (
+    "error*|fail*|problem*|is_down|are_down|currently_down|temporarily_down|full|overload*|insufficient|exhausted"
+    "|timeout|timed_out|crash*|broken"
+)
 
 TOPICS: tuple[Says, ...] = (
     Says(
