@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from franking.diagnosis import texts
 from franking.diagnosis.diagnosis import Diagnosis
 from franking.registry import providers
@@ -53,3 +55,10 @@ def test_an_unknown_outcome_promises_a_sent_folder_only_where_there_is_one() -> 
 def test_nobody_is_led_from_one_failure_into_the_next() -> None:
     assert "IPv4 address" not in " ".join(Diagnosis("connect.unreachable").remedies)  # leads into tls.ip-address
     assert "--export" not in " ".join(Diagnosis("microsoft.device-policy").remedies)  # an unmanaged computer
+
+
+@pytest.mark.parametrize("value", [None, "", False])
+def test_a_template_whose_value_is_not_there_gives_way_to_the_next(value: object) -> None:
+    text = ["Show it to the provider of {host}.", "Show it to its provider."]
+    assert texts.fill(text, {"host": value}) == texts.fill(text, {}) == "Show it to its provider."
+    assert texts.fill(text, {"host": 0}) == "Show it to the provider of 0."
