@@ -138,7 +138,7 @@ def test_help_loads_no_sdk_and_no_command() -> None:
     assert "send-test" in shown
     assert roots(modules) & (SDKS | LATE) == set()
     commands = {name for name in modules.split() if name.startswith("franking_cli.")}
-    assert commands <= {"franking_cli.app", "franking_cli.help", "franking_cli.console"}
+    assert commands <= {"franking_cli.app", "franking_cli.help", "franking_cli.console", "franking_cli.conversion"}
 
 
 def test_the_readme_has_the_commands_that_the_checks_run() -> None:
