@@ -1,4 +1,4 @@
-"""The commands with what Windows has (``windows.py``): settings, a password, a test, mail, the outbox."""
+"""The commands with what Windows and macOS have (``system.py``): settings, a password, a test, mail, the outbox."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from servers.smtp import SmtpServer
 pytestmark = pytest.mark.process
 
 
-def test_commands_need_nothing_that_windows_lacks(tmp_path: Path) -> None:
-    program = Path(__file__).with_name("windows.py")
+@pytest.mark.parametrize("system", ["windows", "macos"])
+def test_commands_need_nothing_that_a_system_lacks(system: str, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("system.py")
     with SmtpServer(users={"jan": "geheim"}) as server:
         done = subprocess.run(
-            [sys.executable, str(program), str(tmp_path), str(server.port)],
+            [sys.executable, str(program), system, str(tmp_path), str(server.port)],
             capture_output=True,
             text=True,
             check=False,
@@ -28,3 +29,7 @@ def test_commands_need_nothing_that_windows_lacks(tmp_path: Path) -> None:
         commands = ["accounts", "login", "status", "send-test", "send", "send", "outbox", "health"]
         assert [line.split()[0] for line in ended] == commands, done.stdout + done.stderr
         assert len(server.messages) == 3
+    if system == "macos":
+        folder = tmp_path / "Library" / "Application Support" / "franking"
+        assert {"accounts.toml", "outbox"} <= {path.name for path in folder.iterdir()}
+        assert not (tmp_path / ".config").exists()
