@@ -265,7 +265,8 @@ def test_what_is_asked_all_the_time_goes_by_an_index(query: str, box: Store) -> 
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc")
-def test_a_file_that_nobody_closed_is_closed_with_its_owner(box: Store) -> None:
+@pytest.mark.parametrize("closes", [True, False])
+def test_the_file_is_closed_by_who_closes_the_mailer_or_lets_it_go(closes: bool, box: Store) -> None:
     def held() -> int:
         return sum(os.path.realpath(each) == str(box.database.path) for each in Path("/proc/self/fd").iterdir())
 
@@ -275,7 +276,9 @@ def test_a_file_that_nobody_closed_is_closed_with_its_owner(box: Store) -> None:
     mailer.queue(message(1))
     assert held() == 1
     connection = mailer._outbox.database._connection  # type: ignore[union-attr]
-    mailer.close()
+    if closes:
+        mailer.close()
+        assert held() == 0
     del mailer
     gc.collect()
     assert held() == 0

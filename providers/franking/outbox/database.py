@@ -13,7 +13,8 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._process = self._opened_by = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
+        self._forgotten: Callable[[], object] = _nothing
 
     def transaction(self) -> _Transaction:
         """Hold the file for writing: all that is done inside is there afterwards, on disk, or none of it."""
@@ -122,13 +124,8 @@ class Database:
     def close(self) -> None:
         """Close the file; a later use opens it again."""
         with self._own_lock():
-            connection, self._connection = self._connection, None
-            if connection is not None and self._opened_by == os.getpid():
-                connection.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_connection", None) is not None:  # whoever queues a message need not know of a file
-            self.close()
+            self._connection = None
+            self._forgotten()
 
     def _own_lock(self) -> threading.RLock:
         """Return the lock; in a forked child a new one, for a thread that is not there may hold the parent's."""
@@ -166,6 +163,8 @@ class Database:
             connection.close()
             raise
         self._connection, self._opened_by = connection, os.getpid()
+        # whoever queues a message need not know of a file: it is closed when nobody has this any more
+        self._forgotten = weakref.finalize(self, _close, connection, self._opened_by)
         return connection
 
     def _make_place(self) -> None:
@@ -273,6 +272,16 @@ class Database:
             field="FRANKING_OUTBOX",
             evidence=_evidence("unwritable", where, problem.strerror or ""),
         )
+
+
+def _nothing() -> None:
+    """Stand in for what closes a file that was not opened yet."""
+
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    """Close a connection where it was opened; a child's end must not close its parent's."""
+    if process == os.getpid():
+        connection.close()
 
 
 class _Transaction:

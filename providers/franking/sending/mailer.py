@@ -262,9 +262,8 @@ class Mailer:
             from franking.sending.enqueue import draft
 
             made = draft(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
-            if self._outbox is None:
-                self._outbox = Store()
-            return self._outbox.add([made])[0]
+            outbox = self._outbox = self._outbox or Store()
+            return outbox.add([made])[0]
 
     @property
     def limits(self) -> RouteFacts:
@@ -379,8 +378,10 @@ class Mailer:
     # -- ending ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every session; one that is in use is closed when it comes back."""
+        """Close every session and the outbox; a session that is in use is closed when it comes back."""
         self.pool.close()
+        if self._outbox is not None:
+            self._outbox.close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off, from any thread, every send, or one thread's, or the ``send_many`` that was given ``stop``.
@@ -399,8 +400,7 @@ class Mailer:
         self.close()
 
     def __repr__(self) -> str:
-        closed = " (closed)" if self.pool.closed else ""
-        return f"<Mailer {self.account.name!r} by {self.route}{closed}>"
+        return f"<Mailer {self.account.name!r} by {self.route}{' (closed)' if self.pool.closed else ''}>"
 
     # -- explaining --------------------------------------------------------------------------------------------------
 
