@@ -46,7 +46,7 @@ def is_near(host: str) -> bool:
     return plain_address(host).is_loopback
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Serve one client."""
 
     def __init__(self, server: Server, listen: Listen) -> None:
@@ -94,12 +94,13 @@ class Connection(asyncio.Protocol):
         self.receiver.greet()
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
-        came = [data]
-        del data  # it may be a login, and a frame that failed shows its variables
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
             self._confirm()
-            self.receiver.feed(came.pop())
+            self.receiver.feed(self._server.buffer[:nbytes])
             self._advance()
         except Exception as problem:  # noqa: BLE001
             self._broken(problem)

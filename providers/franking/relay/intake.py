@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,6 +45,7 @@ class Intake:
         self._changed = threading.Condition()
         self._waiting: deque[_Put] = deque()
         self._answered: list[str] = []
+        self._wanted = 1  # how many messages the thread waits for
         self._over = False
         self._swept = 0.0
         self._thread = threading.Thread(target=self._work, name="franking-relay-intake", daemon=True)
@@ -68,7 +68,8 @@ class Intake:
         future = self._loop.create_future()
         with self._changed:
             self._waiting.append((draft, future))
-            self._changed.notify()
+            if len(self._waiting) == self._wanted:
+                self._changed.notify()
         return future
 
     def answered(self, id: str) -> None:
@@ -83,23 +84,28 @@ class Intake:
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        several = False
+        together = 1
         while True:
-            if several:  # others are about to end their messages too: one commit for all of them
-                time.sleep(GATHER_SECONDS)
             with self._changed:
-                if not (self._waiting or self._over):
-                    self._changed.wait(_IDLE_SECONDS)
+                self._await(1, _IDLE_SECONDS)
+                if self._waiting:  # where several came at once, others are about to end their messages too
+                    self._await(together, GATHER_SECONDS)
                 batch = self._taken()
                 answered, self._answered = self._answered, []
                 if not batch and self._over and not answered:
                     return
-            several = len(batch) > 1
+            together = len(batch)
             done = self._written(batch, answered)
             if done:
                 self._loop.call_soon_threadsafe(_deliver, done)
             if self.store.clock() - self._swept > KEPT_SECONDS / 60:
                 self._sweep_quietly()
+
+    def _await(self, number: int, seconds: float) -> None:
+        """Wait until so many messages are there, or that time is over."""
+        self._wanted = number
+        if len(self._waiting) < number and not self._over:
+            self._changed.wait(seconds)
 
     def _taken(self) -> list[_Put]:
         batch: list[_Put] = []

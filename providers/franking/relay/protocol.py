@@ -69,7 +69,7 @@ class Receiver:
         """Begin: the server speaks first."""
         self._say(reply(220, "", f"{self.terms.name} ESMTP Franking relay"))
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, octets: bytes | memoryview) -> None:
         """Take what the client sent."""
         if not self._over:
             self._inbox += octets

@@ -34,6 +34,8 @@ TICK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0
 """How long what is under way may take once the relay is to stop."""
 
+READ_SIZE = 256 * 1024
+
 _log = logging.getLogger("franking.relay")
 _RATED = 10_000
 
@@ -51,6 +53,8 @@ class Server:
         self.connections: set[Connection] = set()
         self.totals: Counter[str] = Counter(accepted=0, queued=0, refused=0)
         self.now = self.loop.time
+        #: what any client sends is read into this: a new one for each time takes longer than reading
+        self.buffer = memoryview(bytearray(READ_SIZE))
         self._state = state
         self._per_address: Counter[str] = Counter()
         self._certificates: dict[Listen, Certificate] = {}
