@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from auth.holdings import a_clock_that_was_set_back, lapse
 from franking.auth import encryption
 from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
@@ -61,16 +62,6 @@ class TestContract(StoreContract):
         return opened()
 
 
-def lapse(store: SharedStore, key: str) -> None:
-    """Let a lock's time be over, on the server."""
-    name = f"secret:{key}"
-    if isinstance(store, RedisStore):
-        store.server.ask("HSET", store.server.name(name), "until", "1")
-    else:
-        assert isinstance(store, PostgresStore)
-        store.server.run("UPDATE {table} SET until = 1 WHERE key = $1", name)
-
-
 def test_what_one_machine_saves_another_loads(opened: Opened) -> None:
     opened().save("shop", "hunter2")
     assert opened(where="other").load("shop") == "hunter2"
@@ -104,6 +95,10 @@ def test_a_lock_that_ran_out_saves_nothing_even_if_nobody_else_has_it(opened: Op
         with pytest.raises(LockLost):
             store.save("shop", "x")
     assert store.load("shop") is None
+
+
+def test_a_clock_that_was_set_back_leaves_a_dead_holder_s_lock_for_no_longer_than_a_lease(opened: Opened) -> None:
+    a_clock_that_was_set_back(opened())
 
 
 def test_a_lock_is_waited_for_and_then_given_up(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ from franking.celery.forgetful import Forgetful
 from franking.celery.waits import GIVE_UP, Pauses
 from franking.sending.journal import Claim, MemoryJournal
 from franking.sending.mailers import KeptMailers
+from franking.sending.redis_journal import RedisJournal
 from franking.shared.afterwards import afterwards
+from servers.memoryredis import MemoryRedis
 from servers.ports import closed_port
 from servers.shop import letter, save_password, write_account
 from servers.smtp import Fault, SmtpServer
@@ -322,6 +324,20 @@ def test_what_another_worker_has_at_the_end_is_not_given_up(desk: Desk, server: 
     afterwards(desk.journal).wait(60)
     assert desk.journal.claim(Claim("<1@novak.cz>", "another worker", _digest(desk))).state == "claimed"
     assert desk.later(waiting).wait.until > desk.now
+
+
+def test_while_the_store_is_away_nothing_is_said_to_have_failed(server: SmtpServer) -> None:
+    with MemoryRedis() as store:
+        desk = Desk(RedisJournal(store.url))
+        sent = desk.deliveries.deliver(order(), None, "task-1")  # by a worker that died before it could say so
+        assert isinstance(sent, dict) and len(server.messages) == 1
+        afterwards(desk.journal).close()
+    waiting = desk.deliveries.deliver(order(), None, "task-1")
+    assert isinstance(waiting, Later) and waiting.wait.until == desk.now + 60
+    desk.now += GIVE_UP
+    again = desk.deliveries.deliver(order(), waiting.wait.as_dict(), "task-1")
+    assert isinstance(again, Later) and again.wait.until > desk.now
+    desk.kept.close()
 
 
 def test_an_account_that_works_again_waits_as_briefly_as_at_first(desk: Desk, server: SmtpServer) -> None:

@@ -20,7 +20,7 @@ from franking.shared.postgres_pool import CONNECTIONS
 from franking.shared.postgres_server import PostgresServer
 from franking.shared.redis_server import RedisServer
 from real.conftest import start
-from sending.journals import Journals
+from sending.journals import Journals, a_clock_that_was_set_back
 from sending.keepers import in_memory, in_postgres, in_redis
 from sending.limit_checks import CHECKS
 from servers.postgres import Postgres
@@ -47,6 +47,13 @@ def test_whatever_workers_do_every_journal_says_the_same(redis: Redis, postgres:
             kept = (in_memory(), first, second)
 
         run_state_machine_as_test(Three, settings=settings(max_examples=20, stateful_step_count=30, deadline=None))
+
+
+def test_a_clock_that_was_set_back_keeps_no_message_for_longer_than_a_lease(redis: Redis, postgres: Postgres) -> None:
+    with in_redis(redis.url) as kept:
+        a_clock_that_was_set_back(kept)
+    with in_postgres(postgres.url) as kept:
+        a_clock_that_was_set_back(kept)
 
 
 @pytest.fixture(params=["redis", "postgres"])

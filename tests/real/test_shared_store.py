@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import pytest
 
 import franking
+from auth.holdings import a_clock_that_was_set_back
 from franking.account.binding import binding_of
 from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
@@ -352,6 +353,10 @@ def test_a_worker_whose_clock_is_an_hour_off_takes_nothing(
             assert third.does("get") == "access-2"
         assert abs(Grant.loads(store.load("shop") or "").refreshed_at - store.clock()) < 600
     assert (issuer.asked, issuer.reused) == (2, 0)
+
+
+def test_a_clock_that_was_set_back_leaves_a_dead_holder_s_lock_for_no_longer_than_a_lease(store: SharedStore) -> None:
+    a_clock_that_was_set_back(store)
 
 
 # -- what it is set to ------------------------------------------------------------------------------------------------

@@ -89,3 +89,17 @@ class Journals(RuleBasedStateMachine):
         self._each(lambda one: one.age(key))
         self.last.pop(key, None)
         self.begun.pop(key, None)
+
+
+def a_clock_that_was_set_back(kept: Kept) -> None:
+    """A worker that is dead has its message for a lease from now, however late that would have ended."""
+    journal = kept.journal
+    dead, next_one = Claim("k", "w1", "d"), Claim("k", "w2", "d")
+    assert journal.claim(dead).state == "claimed"
+    kept.set_back("k")
+    assert 0 < journal.claim(next_one).wait <= journal.lease
+    assert 0 < journal.claim(next_one).wait <= journal.lease  # and it is running out
+    assert journal.started(dead)  # it was not dead after all
+    kept.set_back("k")
+    assert 0 < journal.claim(next_one).wait <= journal.lease
+    assert journal.renew(dead)

@@ -17,7 +17,7 @@ from franking.sending.postgres_journal import PostgresJournal
 from franking.sending.redis_journal import RedisJournal
 from franking.sending.redis_limits import RedisLimits
 from franking.sending.shared_stores import open_journal
-from sending.journals import Journals
+from sending.journals import Journals, a_clock_that_was_set_back
 from sending.keepers import Kept, in_memory, in_postgres, in_redis
 from servers.memoryredis import MemoryRedis
 from servers.sqlwire import SqlWire
@@ -79,6 +79,10 @@ def test_a_message_keeps_what_was_added_and_its_last_word(kept: Kept) -> None:
     assert journal.claim(first).outcome == outcome
     kept.age("k")
     assert journal.claim(Claim("k", "w1", "other", "<3@x>")).message_id == "<3@x>"
+
+
+def test_a_clock_that_was_set_back_keeps_no_message_for_longer_than_a_lease(kept: Kept) -> None:
+    a_clock_that_was_set_back(kept)
 
 
 def test_an_outcome_may_hold_whatever_a_server_said(kept: Kept) -> None:

@@ -6,8 +6,8 @@ tests in this process. The real one is in ``postgres.py``; what a test of this o
         server.faults.append(Fault("53300", "sorry, too many clients"))
 
 It understands the SQL that both know, and of PostgreSQL's own: ``$1::type``, ``clock_timestamp()`` by
-``extract(epoch FROM …)``, ``pg_postmaster_start_time()``, ``greatest``, ``to_regclass``, ``FOR UPDATE``, advisory
-locks (which do nothing).
+``extract(epoch FROM …)``, ``pg_postmaster_start_time()``, ``greatest``, ``least``, ``to_regclass``, ``FOR UPDATE``,
+advisory locks (which do nothing).
 """
 
 from __future__ import annotations
@@ -266,4 +266,5 @@ def _translated(statement: str) -> str:
     text = re.sub(r"extract\(epoch FROM pg_postmaster_start_time\(\)\)", "postmaster()", text, flags=re.IGNORECASE)
     text = re.sub(r"to_regclass\((\S+)\)", r"(SELECT name FROM sqlite_master WHERE name = \1)", text)
     text = re.sub(r"\bgreatest\(", "max(", text, flags=re.IGNORECASE)
+    text = re.sub(r"\bleast\(", "min(", text, flags=re.IGNORECASE)
     return re.sub(r"\bFOR UPDATE( SKIP LOCKED)?", "", text)

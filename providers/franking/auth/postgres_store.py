@@ -41,6 +41,10 @@ WHERE held.owner IS NULL OR held.owner = $2
 RETURNING token, {_NOW}
 """
 
+# A holding that ends later than any can was taken before the clock was set back: a holder that lives has a lease from
+# now to say so.
+_SET_BACK = f"UPDATE {{table}} SET until = {_NOW} + lease WHERE key = $1 AND until > {_NOW} + lease"
+
 _MINE = f"WHERE key = $1 AND owner = $2 AND token = $3::bigint AND until > {_NOW} RETURNING token"
 _RENEW = f"UPDATE {{table}} SET until = {_NOW} + $4::float8 {_MINE}"
 _WRITE = f"UPDATE {{table}} SET value = $4 {_MINE}"
@@ -98,7 +102,10 @@ class _PostgresRows:
 
     def take(self, key: str, owner: str, seconds: float) -> tuple[int, float] | None:
         rows = self._server.run(_TAKE, key, owner, seconds)
-        return (rows[0][0], rows[0][1]) if rows else None
+        if rows:
+            return rows[0][0], rows[0][1]
+        self._server.run(_SET_BACK, key)
+        return None
 
     def renew(self, key: str, owner: str, token: int, seconds: float) -> bool:
         return bool(self._server.run(_RENEW, key, owner, token, seconds))

@@ -33,14 +33,17 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 _READ = Script(_NOW + "return {redis.call('HGET', KEYS[1], 'value'), string.format('%.0f', now)}")
 
 # A holding that was never given back, on a server that was started only now: its holder may be about to say what
-# happened meanwhile, so it has its time once more.
+# happened meanwhile, so it has its time once more. One that ends later than any can was taken before the clock was set
+# back: a holder that lives has a lease from now to say so.
 _TAKE = Script(
     _NOW
     + """
 local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'lease')
 if held[1] and held[1] ~= ARGV[1] then
-  local ends = tonumber(held[2])
-  if ends <= now then
+  local ends, longest = tonumber(held[2]), now + held[3]
+  if ends > longest then
+    redis.call('HSET', KEYS[1], 'until', string.format('%.0f', longest))
+  elseif ends <= now then
     local about = redis.pcall('INFO', 'server')
     local up = type(about) == 'string' and string.match(about, 'uptime_in_seconds:(%d+)')
     if up then ends = math.max(ends, now - up * 1000 + held[3]) end

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from franking.celery.waits import Hold, Pauses, Wait, accounts_fault, needs_a_person
+from franking.celery.waits import Hold, Pauses, Wait, accounts_fault, needs_a_person, unheard
 from franking.errors import Evidence, FrankingError, SendError
 from franking.message.address import Envelope
 from franking.sending.connect import account_for
@@ -123,7 +123,8 @@ class Deliveries:
         explain(error)
         end = wait.since + self.pauses.give_up
         busy = error.evidence is not None and error.evidence.kind == "journal"
-        if now >= end and not busy:
+        over = now >= end
+        if over and not unheard(error):
             return _failed(error, wait)
         failures, stamp = wait.failures + (not busy), None
         account = letter.account
@@ -134,7 +135,7 @@ class Deliveries:
                 self.kept.forget(account)
             failures = max(failures, 1 + (before.failures if before is not None else 0))
         until = now + self.pauses.after(error, max(failures, 1), self.chance())
-        if not busy:
+        if not (busy or over):
             until = min(until, end)
         if account is not None and accounts_fault(error):
             self.holds[account] = Hold(now, until, failures, stamp, error)

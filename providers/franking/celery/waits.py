@@ -14,7 +14,18 @@ from franking.errors import FrankingError, LoginError, LoginRequired, SettingsEr
 from franking.outbox.holds import PAUSES, SPREAD
 from franking.sending.retry import is_the_accounts
 
-__all__ = ["GIVE_UP", "LOOK", "SIGN_IN_PAUSES", "Hold", "Pauses", "Wait", "accounts_fault", "nap", "needs_a_person"]
+__all__ = [
+    "GIVE_UP",
+    "LOOK",
+    "SIGN_IN_PAUSES",
+    "Hold",
+    "Pauses",
+    "Wait",
+    "accounts_fault",
+    "nap",
+    "needs_a_person",
+    "unheard",
+]
 
 GIVE_UP = 5 * 86400.0
 """Seconds from the first delivery on for which a message is tried (RFC 5321 §4.5.4.1)."""
@@ -100,6 +111,12 @@ def accounts_fault(error: FrankingError) -> bool:
     """Return whether nothing of this account can leave now. That another worker has this message is no reason."""
     about_the_message = error.evidence is not None and error.evidence.kind == "journal"
     return is_the_accounts(error) and not about_the_message
+
+
+def unheard(error: FrankingError) -> bool:
+    """Return whether nobody can say what became of the message: another worker has it, or the store is away."""
+    found = error.evidence
+    return found is not None and (found.kind == "journal" or found.reason in ("server-away", "server-busy"))
 
 
 def nap(seconds: float, allowed: float | None, *, looks: bool) -> float:

@@ -44,19 +44,24 @@ def _case(column: str, *, kept: bool = False) -> str:
     return f"{column} = CASE WHEN {taken} THEN excluded.{column} ELSE j.{column} END"
 
 
+# Where the clock was set back, a worker that died has its message for a lease from now.
+_ENDS = "least(j.until, excluded.changed + j.lease)"
+
 _CLAIM = (
-    "INSERT INTO {table}_journal AS j (key, state, owner, until, digest, message_id, date, outcome, changed) "
-    f"SELECT $1, 'claimed', $2, t.now + $3::float8, $4, $5, $6, '', t.now FROM (SELECT {NOW} AS now) AS t WHERE true "
+    "INSERT INTO {table}_journal AS j (key, state, owner, until, lease, digest, message_id, date, outcome, changed) "
+    "SELECT $1, 'claimed', $2, t.now + $3::float8, $3::float8, $4, $5, $6, '', t.now "
+    f"FROM (SELECT {NOW} AS now) AS t WHERE true "
     "ON CONFLICT (key) DO UPDATE SET "
     f"state = CASE WHEN {_OLD} OR ({_OPEN}) THEN 'claimed' WHEN {_LAPSED} THEN 'unknown' ELSE j.state END, "
     f"changed = CASE WHEN {_OLD} OR ({_OPEN}) OR ({_LAPSED}) THEN excluded.changed ELSE j.changed END, "
-    f"{_case('owner')}, {_case('until')}, {_case('outcome')}, "
+    f"until = CASE WHEN {_OLD} OR ({_OPEN}) THEN excluded.until ELSE {_ENDS} END, "
+    f"{_case('owner')}, {_case('lease')}, {_case('outcome')}, "
     f"{_case('digest', kept=True)}, {_case('message_id', kept=True)}, {_case('date', kept=True)} "
     f"RETURNING state, owner, until - {NOW}, digest, message_id, date, outcome"
 )
 _CHANGE = (
     "UPDATE {table}_journal SET state = CASE WHEN $3 = '' THEN state ELSE $3 END, "
-    f"until = {NOW} + $4::float8, outcome = $5, changed = {NOW} "
+    f"until = {NOW} + $4::float8, lease = $4::float8, outcome = $5, changed = {NOW} "
     "WHERE key = $1 AND owner = $2 AND (state IN ('claimed', 'started') OR (state = 'unknown' AND $3 = 'accepted')) "
     f"AND changed > {NOW} - {KEPT_SECONDS} RETURNING 1"
 )

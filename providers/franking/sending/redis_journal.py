@@ -28,10 +28,15 @@ _CLAIM = Script("""
 local key, owner, digest, lease, kept = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local entry = redis.call('HMGET', key, 'state', 'owner', 'until', 'digest', 'id', 'date', 'outcome')
+local entry = redis.call('HMGET', key, 'state', 'owner', 'until', 'digest', 'id', 'date', 'outcome', 'lease')
 local state, id, date = entry[1] or '', entry[5] or ARGV[5], entry[6] or ARGV[6]
 if state ~= '' and entry[4] ~= digest then return {'reused', id, date, 0, ''} end
 local rest = (tonumber(entry[3]) or 0) - now
+local longest = tonumber(entry[8]) or rest
+if rest > longest then
+  rest = longest
+  redis.call('HSET', key, 'until', string.format('%.0f', now + rest))
+end
 if rest > 0 and (state == 'started' or (state == 'claimed' and entry[2] ~= owner)) then
   return {'busy', id, date, rest, ''}
 elseif state == 'started' then
@@ -42,11 +47,13 @@ elseif state ~= '' and state ~= 'free' and state ~= 'claimed' then
   return {state, id, date, 0, entry[7] or ''}
 end
 redis.call('HSET', key, 'state', 'claimed', 'owner', owner, 'until', string.format('%.0f', now + lease),
-  'digest', digest, 'id', id, 'date', date)
+  'lease', lease, 'digest', digest, 'id', id, 'date', date)
 redis.call('PEXPIRE', key, kept)
 return {'claimed', id, date, 0, ''}
 """)
-"""Take a message, or say who has it or what became of it. Times are in milliseconds."""
+"""Take a message, or say who has it or what became of it. Times are in milliseconds. Where the clock was set back, a
+worker that died has its message for a lease from now.
+"""
 
 _CHANGE = Script("""
 local key, owner, state, lease, kept, outcome = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
@@ -56,7 +63,7 @@ if entry[2] ~= owner or not allowed then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', key, 'state', state ~= '' and state or entry[1], 'until', string.format('%.0f', now + lease),
-  'outcome', outcome)
+  'lease', lease, 'outcome', outcome)
 redis.call('PEXPIRE', key, kept)
 return 1
 """)

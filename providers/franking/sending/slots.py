@@ -44,9 +44,13 @@ class LeasedSlot:
         except FrankingError:
             teller.do(end)  # it may have been taken all the same
             raise
-        held = Held(renew, lease, teller.clock, began)
-        teller.hold(held)
-        return cls(teller, held, end)
+        slot = cls(teller, Held(renew, lease, teller.clock, began), end)
+        try:  # a signal may strike between any two lines, and what nobody gives back is renewed for ever
+            teller.hold(slot._held)
+        except BaseException:
+            slot.release()
+            raise
+        return slot
 
     @property
     def lapsed(self) -> bool:

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS {table}_journal (
   state       text NOT NULL,
   owner       text NOT NULL,
   until       float8 NOT NULL,
+  lease       float8 NOT NULL,
   digest      text NOT NULL,
   message_id  text NOT NULL,
   date        text NOT NULL,
