@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from commandline import franking
+from franking.relay import Relay
 from franking.relay.events import Event
 from franking_cli.commands import relay as command
 from franking_cli.console import Console
@@ -172,6 +173,30 @@ def test_every_event_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in found.err.replace("\x1b[", "")
     assert "the name is empty" in found.err
     assert "careful" in found.err
+
+
+def advised(capsys: pytest.CaptureFixture[str], *, by_hand: bool, **places: int) -> str:
+    relay = Relay.of_settings({"listen": [f"{host}:{port}" for host, port in places.items()]})
+    relay.addresses = list(places.items())  # as if it had started
+    command._Screen(Console()).advise(relay, by_hand=by_hand)
+    return capsys.readouterr().err
+
+
+def test_devices_are_told_the_port_that_is_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    save(25)
+    franking("relay", "add-user", "printer")
+    said = advised(capsys, by_hand=True, **{"127.0.0.1": 2525, "0.0.0.0": 587})
+    assert "port      587\n  security  STARTTLS" in said
+    assert "this machine's name" in said
+    assert "add-user" not in said
+
+
+def test_who_listens_for_a_service_manager_is_told_nothing_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    save(25)
+    by_hand, served = (advised(capsys, by_hand=each, **{"127.0.0.1": 2525}) for each in (True, False))
+    assert by_hand.startswith(served)
+    assert "port      2525" in served
+    assert ["--listen" in each and "Ctrl-C" in each for each in (by_hand, served)] == [True, False]
 
 
 def test_no_sockets_are_taken_that_are_another_process(monkeypatch: pytest.MonkeyPatch) -> None:

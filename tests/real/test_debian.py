@@ -54,7 +54,8 @@ port = 2525
 security = "none"
 rewrite_from = true
 """
-RELAY = ("env", "FRANKING_CONFIG=/var/lib/franking/accounts.toml", "FRANKING_STATE_DIR=/var/lib/franking/state")
+AS_THE_RELAY = ("runuser", "-u", "franking", "--", "env", "HOME=/var/lib/franking")  # as sudo -u franking -H does
+SECRET = "/var/lib/franking/.local/state/franking/office.json"
 
 
 class Machine:
@@ -149,9 +150,9 @@ def test_a_mailbox_is_set_up_by_the_relays_own_user(machine: Machine) -> None:
     machine.wait("test -e /var/sink/ready")
     words = "setup info@novak.cz --name office --provider smtp --host 127.0.0.1 --port 2500 --security none --offline"
     words += " --username info@novak.cz --default --password-stdin"
-    machine.run("runuser", "-u", "franking", "--", *RELAY, "franking", *words.split(), stdin=f"{CANARY}\n")
+    machine.run(*AS_THE_RELAY, "franking", *words.split(), stdin=f"{CANARY}\n")
     machine.wait("ls /var/sink/*.eml")
-    assert machine.run("runuser", "-u", "www-data", "--", "cat", "/var/lib/franking/state/office.json", code=1) == ""
+    assert machine.run("runuser", "-u", "www-data", "--", "cat", SECRET, code=1) == ""
 
 
 def test_cron_of_another_user_mails_through_the_relay(machine: Machine) -> None:
@@ -177,7 +178,7 @@ def test_a_purge_leaves_nothing_secret_and_nothing_broken(machine: Machine) -> N
     machine.run("systemctl", "stop", "sink")
     machine.run("rm", "-r", "/var/sink", *FILES)
     places = ("/etc", "/var", "/root", "/home", "/tmp", "/run/log", "/usr/lib", "/opt")
-    assert machine.run("grep", "-rlaF", CANARY, *places, code=None) == "/var/lib/franking/state/office.json"
+    assert machine.run("grep", "-rlaF", CANARY, *places, code=None) == SECRET
     machine.run("dpkg", "--purge", "franking")
     for path in ("/var/lib/franking", "/etc/franking", "/usr/lib/franking", "/usr/sbin/sendmail", "/usr/bin/mailq"):
         machine.run("test", "!", "-e", path)

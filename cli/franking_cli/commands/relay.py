@@ -75,11 +75,12 @@ def _run(console: Console, *, listen: list[str] | None = None, no_run: bool = Fa
     if listen:
         given["listen"] = listen
     screen = _Screen(console)
-    relay = Relay.of_settings(given, run=not no_run, observer=screen.tell, sockets=handed_sockets())
+    sockets = handed_sockets()
+    relay = Relay.of_settings(given, run=not no_run, observer=screen.tell, sockets=sockets)
     stop = threading.Event()
     with on_ending(lambda number, frame: stop.set()):
         relay.start()
-        screen.advise(relay)
+        screen.advise(relay, by_hand=not sockets)
         with served():
             while not stop.wait(0.5):
                 if not relay.alive:
@@ -144,26 +145,29 @@ class _Screen:
     def _security(self, tls: str) -> str:
         return _TLS.get(tls) or self._console.words("relay.no-encryption")
 
-    def advise(self, relay: Relay) -> None:
-        """Say what to type into the device or program."""
+    def advise(self, relay: Relay, *, by_hand: bool) -> None:
+        """Say what to type into the device or program, and to a person at a terminal what else can be done."""
         if self._console.json_output:
             return
-        port = relay.addresses[0][1]
-        local = all(listen.loopback for listen in relay.settings.listen)
+        places = list(zip(relay.settings.listen, relay.addresses, strict=True))
+        # programs on this machine may use what is for devices elsewhere, not the other way round
+        listen, (_, port) = next((place for place in places if not place[0].loopback), places[0])
+        local = listen.loopback
         words = self._console.words
         where = words("relay.at-local" if local else "relay.at-any")
         logins = [words("relay.no-login")] * bool(relay.settings.allow) + list(relay.settings.users)
         login = ", ".join(logins)
         login = login.replace(", ", words("relay.or"), 1)
-        security = self._security(relay.settings.listen[0].tls)
+        security = self._security(listen.tls)
         with self._lock:
             say = self._console.say
             say(words("relay.type"), "strong")
             for key, value in (("server", where), ("port", port), ("security", security), ("login", login)):
                 say(words(f"relay.{key}", value=value), indent="  ")
-            if local:
+            if by_hand and local:
                 say(words("relay.elsewhere"), "faint")
-            say(words("relay.ends"), "faint")
+            if by_hand:
+                say(words("relay.ends"), "faint")
 
 
 _TLS = {"starttls": "STARTTLS", "implicit": "SSL/TLS"}
