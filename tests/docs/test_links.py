@@ -60,6 +60,7 @@ HOSTS = {
     "techcommunity.microsoft.com",
     "wiki.mozilla.org",
     "www.googleapis.com",
+    "www.powershellgallery.com",
 }
 """Who is linked to, or spoken to. Before a host is new here, read the page: does it say what the text says?"""
 
