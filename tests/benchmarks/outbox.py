@@ -25,7 +25,7 @@ MANY = (
     "INSERT INTO entries (mark, account, state, sender, recipients, waiting, subject, message_id, bytes, flags, "
     "created_at, next_at, expires_at, finished_at) "
     "SELECT '00000000', 'shop', iif(i % 2, 'queued', 'accepted'), 'a@b.cz', '[\"c@d.cz\"]', '[\"c@d.cz\"]', 'x', "
-    "'<x>', 100, 0, 1.0 + i, 1.0 + i, 9e9, 1.0 FROM row"
+    "'<x>', 100, 0, 1.0 + i, iif(i % 4 = 1, 0, 1.0 + i), 9e9, 1.0 FROM row"
 )
 
 

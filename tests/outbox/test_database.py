@@ -250,18 +250,44 @@ def test_no_secret_is_in_the_outbox(box: Store, monkeypatch: pytest.MonkeyPatch)
     "query",
     [
         holds._WAITING,
+        holds._OVER,
+        holds._END,
         claims._CLAIM,
-        store._PAGE.format("true"),
-        store._PAGE.format(f"{rows.ENDED} AND state = 'failed'"),
-        store._PAGE.format("account = :account AND state = 'queued'"),
+        rows.BY_ROUTES,
+        *(store._PAGE.format(part) for part in ("true", *store._in("failed"))),
+        *(store._PAGE.format(f"account = :account AND {part}") for part in store._in("queued") + store._in("failed")),
     ],
 )
 def test_what_is_asked_all_the_time_goes_by_an_index(query: str, box: Store) -> None:
     """A million rows are as fast as a thousand."""
-    values = {"now": 1, "far": 2, "account": "shop", "limit": 1, "runner": "x", "border": 9}
+    values = {"now": 1, "far": 2, "account": "shop", "limit": 1, "runner": "x", "border": 9, "diagnosis": "{}"}
+    values |= {"first": "shop", "end": "shop~"}
     wanted = {name: values[name] for name in re.findall(r":(\w+)", query)}
     plan = [row["detail"] for row in box.database.rows(f"EXPLAIN QUERY PLAN {query}", wanted)]
     assert [step for step in plan if step.startswith("SCAN entries")] == []
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan or query == claims._CLAIM  # a few rows of each index
+
+
+def test_counting_reads_no_messages(box: Store) -> None:
+    plan = [row["detail"] for row in box.database.rows(f"EXPLAIN QUERY PLAN {store._COUNTS}")]
+    scans = [step for step in plan if step.startswith("SCAN entries")]
+    assert len(scans) == 3 and all("COVERING INDEX" in step for step in scans)
+
+
+@pytest.mark.parametrize(("size", "pages"), [(2_000, 4), (5_000, 7)])
+def test_a_message_that_is_put_down_takes_few_pages(size: int, pages: int, box: Store) -> None:
+    """The file's first, the row's, its index's, and the one that leads to the row's; a larger message has its own."""
+    mailer = franking.connect("shop")
+    letter = franking.Message(to="a@example.com", text="x" * size)
+    mailer.queue(letter)
+    log = box.database.path.with_name(f"{box.database.path.name}-wal")
+    page = box.database.rows("PRAGMA page_size")[0][0] + 24
+    before = log.stat().st_size
+    for _ in range(20):
+        mailer.queue(letter)
+    written, rest = divmod(log.stat().st_size - before, page)
+    assert rest == 0
+    assert written <= 20 * pages + 4, "an index now and then gets another page"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc")

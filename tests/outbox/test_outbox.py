@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email
+import gc
 import os
 import stat
 import threading
@@ -523,6 +524,32 @@ def test_a_forked_child_has_an_outbox_of_its_own(box: franking.Outbox) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert mailer.queue(message(2)).state == "queued"
     assert box.counts()["queued"] == 2
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc")
+@pytest.mark.parametrize("used", [False, True])
+def test_a_forked_child_leaves_its_parents_file_open(used: bool) -> None:
+    """Whether it had an outbox of its own or none, and lets the mailer go."""
+    save(1)
+    mailer = franking.connect("shop")
+    mailer.queue(message(1))
+    path = str(franking.Outbox().database.path)
+    (handle,) = [each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each) == path]
+    inode = handle.stat().st_ino
+    pid = os.fork()
+    if not pid:
+        try:
+            if used:
+                mailer.queue(message(2))
+            mailer.close()
+            del mailer
+            gc.collect()
+            os._exit(0 if handle.stat().st_ino == inode else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert mailer.queue(message(3)).state == "queued"
 
 
 def test_one_mail_a_day_tells_of_what_needs_a_person(box: franking.Outbox, clock: Clock) -> None:

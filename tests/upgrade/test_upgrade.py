@@ -4,11 +4,13 @@ with a copy of a folder that such a version left (``write.py`` says how), and lo
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import json
 import runpy
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 import commandline
 import franking
 from commandline import Ended
+from franking.outbox.database import SCHEMA
 from servers.smtp import SmtpServer
 
 HERE = Path(__file__).parent
@@ -119,6 +122,31 @@ def test_the_outbox_remembers_and_delivers(server: SmtpServer) -> None:
         }
     finally:
         box.close()
+
+
+def test_the_outbox_is_brought_forward_with_every_row(left: Path) -> None:
+    path = left / "state" / "outbox" / "outbox.sqlite3"
+
+    def rows(query: str) -> list[dict[str, object]]:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query)]
+
+    entries, bodies, was = rows("SELECT * FROM entries"), rows("SELECT * FROM bodies"), rows("PRAGMA user_version")
+    box = franking.Outbox()
+    try:
+        listed = box.list()
+        assert len(listed) == len(entries) == 5
+        assert box.counts()["queued"] == 2
+        kept = {int(entry.id[:12]): b"".join(box.octets(entry.id)) for entry in listed if entry.state != "accepted"}
+        assert kept == {row["number"]: row["data"] for row in bodies}
+    finally:
+        box.close()
+    now = rows("SELECT * FROM entries")
+    assert [{name: row[name] for name in before} for before, row in zip(entries, now, strict=True)] == entries
+    assert rows("SELECT * FROM bodies") == bodies
+    assert (was, rows("PRAGMA user_version")) == ([{"user_version": 1}], [{"user_version": len(SCHEMA)}])
+    assert rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
 @pytest.mark.usefixtures("left")

@@ -14,6 +14,7 @@ from typing import Any
 
 from franking.errors import FrankingError
 from franking.health.finding import Finding
+from franking.outbox.rows import FRESH, PAUSED
 from franking.outbox.store import Store, default_directory
 from franking.sending.explain import explain
 
@@ -28,8 +29,14 @@ STARTING = 5.0
 """A runner's lock file that is younger may not be locked yet; trying it would be in the runner's way."""
 FULL, VERY_FULL = 90.0, 98.0
 
-_OLDEST = "SELECT min(max(created_at, coalesce(not_before, 0))) AS at FROM entries WHERE state = 'queued'"
-_DUE = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND next_at <= ?"
+_OLDEST = (
+    f"SELECT min(at) AS at FROM (SELECT created_at AS at FROM entries WHERE {FRESH} UNION ALL "
+    f"SELECT max(created_at, coalesce(not_before, 0)) FROM entries WHERE {PAUSED})"
+)
+_DUE = (
+    f"SELECT (SELECT count(*) FROM entries WHERE {FRESH} AND created_at <= :now) + "
+    f"(SELECT count(*) FROM entries WHERE {PAUSED} AND next_at <= :now) AS n"
+)
 _FAILED = (
     "SELECT count(*) AS n FROM entries WHERE state <> 'queued' AND state IN ('failed', 'refused') AND finished_at > ?"
 )
@@ -72,7 +79,7 @@ def look_at_box(store: Store) -> OutboxLook:
         _number("outbox.unknown", counts["unknown"]),
         _number("outbox.failed", rows(_FAILED, (now - DAY,))[0]["n"]),
         _disk(store.directory),
-        *_runners(store, rows(_DUE, (now,))[0]["n"], now),
+        *_runners(store, rows(_DUE, {"now": now})[0]["n"], now),
         _number("outbox.stray-file", store.strays()),
     )
     held = {row["account"]: row["held"] for row in rows(_HELD)}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from franking.outbox.body import orphans, remove
 from franking.outbox.entry import about, write_value, written
 from franking.outbox.holds import FAR
-from franking.outbox.rows import ENDED
+from franking.outbox.rows import ENDED, FRESH, PAUSED, forget
 
 if TYPE_CHECKING:
     import sqlite3
@@ -123,7 +123,7 @@ class Claims:
                 rows = connection.execute(_CLAIM, {
                     "runner": self.runner, "account": account, "now": now, "limit": limit, "far": now + FAR,
                 }).fetchall()  # fmt: skip
-        return sorted(rows, key=lambda row: (row["next_at"], row["number"])), marked
+        return sorted(rows, key=lambda row: (row["next_at"] or row["created_at"], row["number"])), marked
 
     def _mark(self, connection: sqlite3.Connection, number: int) -> bool:
         mine = "UPDATE entries SET started = 1 WHERE number = ? AND runner = ? AND state = 'sending'"
@@ -145,7 +145,7 @@ class Claims:
         # a suspended runner whose rows were taken over may still say what became of what it had marked
         changed = connection.execute(_SETTLE, values).rowcount
         if changed and settlement.state == "accepted":
-            connection.execute("DELETE FROM bodies WHERE number = ?", (settlement.number,))
+            forget(connection, settlement.number)
 
     def give_back(self, numbers: Iterable[int]) -> None:
         """Let rows that were taken and never begun wait again."""
@@ -157,13 +157,23 @@ class Claims:
             )
 
 
-_DUE = "state = 'queued' AND account = :account AND next_at"
+_DUE = (
+    f"created_at AS at FROM entries WHERE {FRESH} AND account = :account "
+    "AND (created_at <= :now OR created_at > :far) ORDER BY number LIMIT :limit"
+)
+_PAUSE_OVER = (
+    f"next_at AS at FROM entries WHERE {PAUSED} AND account = :account AND next_at <= :now "
+    "ORDER BY next_at LIMIT :limit"
+)
+_TOO_FAR = (
+    f"next_at AS at FROM entries WHERE {PAUSED} AND account = :account AND next_at > :far "
+    "AND (not_before IS NULL OR not_before <= :now) LIMIT :limit"
+)
 _CLAIM = (
     "UPDATE entries SET state = 'sending', runner = :runner, started = 0, attempts = attempts + 1 "
-    "WHERE number IN ("
-    f"SELECT number FROM (SELECT number, next_at FROM entries WHERE {_DUE} <= :now ORDER BY next_at LIMIT :limit) "
-    f"UNION ALL SELECT number FROM (SELECT number FROM entries WHERE {_DUE} > :far "
-    "AND (not_before IS NULL OR not_before <= :now) LIMIT :limit) LIMIT :limit) RETURNING *"
+    f"WHERE number IN (SELECT number FROM (SELECT * FROM (SELECT number, {_DUE}) UNION ALL "
+    f"SELECT * FROM (SELECT number, {_PAUSE_OVER}) UNION ALL SELECT * FROM (SELECT number, {_TOO_FAR})) "
+    "ORDER BY at LIMIT :limit) RETURNING *"
 )
 _SETTLE = (
     "UPDATE entries SET state = :state, waiting = :waiting, receipt = coalesce(:receipt, receipt), "

@@ -74,6 +74,17 @@ SCHEMA = (
         stamp TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    # version 2: a row that is put in lies in one index, and holds its message if that is small
+    """
+    ALTER TABLE entries ADD COLUMN data BLOB;
+    DROP INDEX entries_account;
+    DROP INDEX entries_due;
+    CREATE INDEX entries_fresh ON entries (account, number, created_at, expires_at, next_at, state)
+        WHERE state = 'queued' AND next_at = 0;
+    CREATE INDEX entries_due ON entries (account, next_at, expires_at, state)
+        WHERE state = 'queued' AND next_at <> 0;
+    CREATE INDEX entries_account ON entries (account, state, number) WHERE state <> 'queued' OR next_at <> 0;
+    """,
 )
 """What leads from each version of the file to the next; its number stands in ``user_version``."""
 
@@ -101,7 +112,6 @@ class Database:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._process = self._opened_by = os.getpid()
-        self._inherited: list[sqlite3.Connection] = []
         self._forgotten: Callable[[], object] = _nothing
 
     def transaction(self) -> _Transaction:
@@ -138,10 +148,8 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and self._opened_by == os.getpid():
             return self._connection
-        if self._connection is not None:
-            # the parent's: even closing it here would be wrong (https://sqlite.org/howtocorrupt.html, section 2.6)
-            self._inherited.append(self._connection)
         self._connection = None
+        self._forgotten()  # the parent's
         self._make_place()
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -278,10 +286,18 @@ def _nothing() -> None:
     """Stand in for what closes a file that was not opened yet."""
 
 
+_PARENTS: list[sqlite3.Connection] = []
+"""Connections of the process that this one was forked from: even closing one here would be wrong
+(https://sqlite.org/howtocorrupt.html, section 2.6), and it is closed when nothing knows of it any more.
+"""
+
+
 def _close(connection: sqlite3.Connection, process: int) -> None:
-    """Close a connection where it was opened; a child's end must not close its parent's."""
+    """Close a connection where it was opened."""
     if process == os.getpid():
         connection.close()
+    else:
+        _PARENTS.append(connection)
 
 
 class _Transaction:

@@ -11,7 +11,7 @@ from franking.diagnosis.diagnosis import Diagnosis
 from franking.errors import SettingsError
 from franking.outbox.body import remove
 from franking.outbox.entry import about, read_receipt, write_value
-from franking.outbox.rows import listed, numbered, read_entry
+from franking.outbox.rows import forget, listed, numbered, read_entry
 from franking.outbox.store import Store, no_entry, parsed
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _finish(store: Store, state: str, diagnosis: Diagnosis | None = None) -> Cha
     def finish(connection: sqlite3.Connection, row: Any) -> None:
         connection.execute(_FINISH, {**values, "number": row["number"]})
         if state == "accepted":
-            connection.execute("DELETE FROM bodies WHERE number = ?", (row["number"],))
+            forget(connection, row["number"])
 
     return finish
 

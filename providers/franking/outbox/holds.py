@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from franking.outbox.entry import write_value
-from franking.outbox.rows import WAITING
+from franking.outbox.rows import FRESH, PAUSED, WAITING
 
 if TYPE_CHECKING:
     from franking.diagnosis.diagnosis import Diagnosis
@@ -61,8 +61,9 @@ class Holds:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT failures FROM accounts WHERE account = ?", (account,)).fetchone()
             failures = 1 + (row["failures"] if row else 0)
-            over = connection.execute(_OVER, (write_value(diagnosis), now, account, now)).fetchall()
-            end = connection.execute(_END, (account,)).fetchone()[0]
+            values = {"diagnosis": write_value(diagnosis), "now": now, "account": account}
+            over = connection.execute(_OVER, values).fetchall()
+            end = connection.execute(_END, values).fetchone()[0]
             wait = retry_after if retry_after is not None else pause(failures, chance)
             next_at = now + wait if end is None else min(now + wait, end)
             connection.execute(
@@ -79,21 +80,27 @@ class Holds:
 
 
 _OVER = (
-    "UPDATE entries SET state = 'failed', diagnosis = ?, finished_at = ? "
-    "WHERE state = 'queued' AND account = ? AND expires_at <= ? RETURNING number"
+    "UPDATE entries SET state = 'failed', diagnosis = :diagnosis, finished_at = :now WHERE number IN ("
+    f"SELECT number FROM entries WHERE {FRESH} AND account = :account AND expires_at <= :now UNION ALL "
+    f"SELECT number FROM entries WHERE {PAUSED} AND account = :account AND expires_at <= :now) RETURNING number"
 )
-_END = "SELECT min(expires_at) FROM entries WHERE state = 'queued' AND account = ?"
+_END = (
+    f"SELECT min(expires_at) FROM (SELECT expires_at FROM entries WHERE {FRESH} AND account = :account UNION ALL "
+    f"SELECT expires_at FROM entries WHERE {PAUSED} AND account = :account)"
+)
 
 _WAITING = f"""
 SELECT names.account AS account, held, since, next_at, coalesce(stamp, '') AS stamp
 FROM ({WAITING}) AS names LEFT JOIN accounts ON accounts.account = names.account
 WHERE (
     EXISTS (
-        SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account AND due.next_at <= :now
+        SELECT 1 FROM entries WHERE {FRESH} AND entries.account = names.account
+        AND (created_at <= :now OR created_at > :far)
     )
+    OR EXISTS (SELECT 1 FROM entries WHERE {PAUSED} AND entries.account = names.account AND entries.next_at <= :now)
     OR EXISTS (
-        SELECT 1 FROM entries AS due WHERE due.state = 'queued' AND due.account = names.account AND due.next_at > :far
-        AND (due.not_before IS NULL OR due.not_before <= :now)
+        SELECT 1 FROM entries WHERE {PAUSED} AND entries.account = names.account AND entries.next_at > :far
+        AND (not_before IS NULL OR not_before <= :now)
     )
 )
 """

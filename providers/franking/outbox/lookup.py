@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from franking.account.config import load
 from franking.errors import FrankingError
 from franking.outbox.entry import about, write_value
-from franking.outbox.rows import ENDED
+from franking.outbox.rows import ENDED, forget
 from franking.provider import SupportsLookup
 from franking.sending.mailer import Mailer
 
@@ -84,7 +84,7 @@ class Lookups:
         with self._store.database.transaction() as connection:
             changed = connection.execute(_FOUND, (write_value(about("found")), now, number, mark)).rowcount == 1
             if changed:
-                connection.execute("DELETE FROM bodies WHERE number = ?", (number,))
+                forget(connection, number)
         if changed and (path := self._store.file_of(row)) is not None:
             path.unlink(missing_ok=True)
         return changed

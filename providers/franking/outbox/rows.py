@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from franking.outbox.settings import OutboxSettings
 
 __all__ = [
+    "BY_ROUTES",
     "EIGHT_BIT",
     "ENDED",
+    "FRESH",
     "IN_FILE",
+    "PAUSED",
     "SELECT",
     "SMTPUTF8",
     "WAITING",
     "Draft",
     "Insertion",
+    "forget",
     "listed",
     "numbered",
     "read_entry",
@@ -41,42 +45,56 @@ __all__ = [
 EIGHT_BIT, SMTPUTF8, IN_FILE = 1, 2, 4
 """What ``flags`` say of a message: what it needs of a server, and whether its octets are a file."""
 
+IN_ROW = 3 * 1024
+"""Octets up to which a message lies in its row: with the rest of it, that is one page of the file."""
+
+_SHOWN = (
+    "number", "mark", "key", "account", "state", "sender", "recipients", "waiting", "subject", "message_id", "bytes",
+    "attempts", "created_at", "next_at", "expires_at", "receipt", "diagnosis",
+)  # fmt: skip
 SELECT = (
-    "SELECT entries.*, accounts.held AS held, accounts.next_at AS held_until "
+    f"SELECT {', '.join(f'entries.{name} AS {name}' for name in _SHOWN)}, "
+    "accounts.held AS held, accounts.next_at AS held_until "
     "FROM entries LEFT JOIN accounts ON accounts.account = entries.account "
 )
 
-ENDED = "state <> 'queued'"
-"""What the index of states covers, and so must stand in a query that goes by it: putting in is spared its page."""
-
-WAITING = """
-WITH RECURSIVE names(account) AS (
-    SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued'
-    UNION ALL
-    SELECT (
-        SELECT min(account) FROM entries INDEXED BY entries_due WHERE state = 'queued' AND account > names.account
-    ) FROM names WHERE names.account IS NOT NULL
-)
-SELECT account FROM names WHERE account IS NOT NULL
+FRESH, PAUSED, ENDED = "state = 'queued' AND next_at = 0", "state = 'queued' AND next_at <> 0", "state <> 'queued'"
+"""What each index covers, and so must stand in a query that goes by it: a row that is put in has the page of one index
+to write. Its ``next_at`` is 0: it is due since it was created, and its number says behind which others. (With ``> 0``
+for the paused, SQLite would seek by that bound instead of the one that a query has.)
 """
-"""The accounts that have mail waiting: each once by the index, however many messages it has."""
 
-BY_ROUTES = """
-WITH RECURSIVE names(account) AS (
-    SELECT min(account) FROM entries INDEXED BY entries_account WHERE account BETWEEN :first AND :end
-    UNION ALL
-    SELECT (
-        SELECT min(account) FROM entries INDEXED BY entries_account
-        WHERE account > names.account AND account <= :end
-    ) FROM names WHERE names.account IS NOT NULL
+
+def _names(where: str, *indexes: tuple[str, str]) -> str:
+    """Return the query for the names of accounts, each once by the indexes, however many messages it has."""
+
+    def least(further: str) -> str:
+        each = [
+            f"SELECT min(account) AS account FROM entries INDEXED BY {index} WHERE {covers} AND {where}{further}"
+            for index, covers in indexes
+        ]
+        return f"SELECT min(account) FROM ({' UNION ALL '.join(each)})"
+
+    return (
+        f"WITH RECURSIVE names(account) AS ({least('')} UNION ALL "
+        f"SELECT ({least(' AND account > names.account')}) FROM names WHERE names.account IS NOT NULL) "
+        "SELECT account FROM names WHERE account IS NOT NULL"
+    )
+
+
+WAITING = _names("true", ("entries_fresh", FRESH), ("entries_due", PAUSED))
+"""The accounts that have mail waiting."""
+
+BY_ROUTES = _names(
+    "account BETWEEN :first AND :end",
+    ("entries_fresh", FRESH),
+    ("entries_account", "(state <> 'queued' OR next_at <> 0)"),
 )
-SELECT account FROM names WHERE account IS NOT NULL
-"""
-"""The names by which mail of one account goes by another of its routes, each once by the index."""
+"""The names by which mail of one account goes by another of its routes."""
 
 _COLUMNS = (
     "mark", "key", "digest", "account", "sender", "recipients", "waiting", "subject", "message_id", "bytes", "flags",
-    "created_at", "not_before", "next_at", "expires_at",
+    "created_at", "not_before", "next_at", "expires_at", "data",
 )  # fmt: skip
 _INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
@@ -116,7 +134,8 @@ class Insertion:
         if draft.key is not None and (there := _same(connection, draft)) is not None:
             return read_entry(numbered(connection, there)[0])
         envelope, content = draft.prepared.envelope, draft.prepared.content
-        begin = now if draft.not_before is None else max(now, draft.not_before)
+        later = draft.not_before if draft.not_before is not None and draft.not_before > now else 0.0
+        begin = later or now
         expires_at = begin + (draft.give_up or self._settings.give_up)
         held, held_until = self._hold(draft.account, expires_at)
         mark, recipients = os.urandom(4).hex(), listed(envelope.recipients)
@@ -124,16 +143,17 @@ class Insertion:
         in_file = type(body) is not bytes
         flags = EIGHT_BIT * content.eight_bit + SMTPUTF8 * content.smtputf8 + IN_FILE * in_file
         size = content.size_with_bcc()
+        in_row = size <= IN_ROW
         number: Any = connection.execute(_INSERT, (
             mark, draft.key, draft.digest, draft.account, envelope.sender, recipients, recipients, subject,
-            content.message_id, size, flags, now, draft.not_before, begin, expires_at,
+            content.message_id, size, flags, now, draft.not_before, later, expires_at, body if in_row else None,
         )).lastrowid  # fmt: skip
         name = written(number, mark)
         if isinstance(body, Path):
             path = self._bodies / f"{name}.eml"
             self._named.append(path)
             place(body, path)
-        else:
+        elif not in_row:
             connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
         return OutboxEntry(
             name, draft.key, draft.account, "queued", held, envelope.sender, envelope.recipients, envelope.recipients,
@@ -172,6 +192,12 @@ def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
     return int(row["number"])
 
 
+def forget(connection: sqlite3.Connection, number: int) -> None:
+    """Let the octets of a message go that lie in the database."""
+    connection.execute("UPDATE entries SET data = NULL WHERE number = ? AND data IS NOT NULL", (number,))
+    connection.execute("DELETE FROM bodies WHERE number = ?", (number,))
+
+
 def numbered(connection: sqlite3.Connection, number: int) -> list[Any]:
     """Return the row of that number, with what holds its account."""
     return connection.execute(f"{SELECT} WHERE number = ?", (number,)).fetchall()
@@ -180,7 +206,7 @@ def numbered(connection: sqlite3.Connection, number: int) -> list[Any]:
 def read_entry(row: Any) -> OutboxEntry:
     """Return a row, with what holds its account (``SELECT``), as an entry."""
     queued = row["state"] == "queued"
-    next_at = max(row["next_at"], row["held_until"] or 0.0) if queued else None
+    next_at = max(row["next_at"] or row["created_at"], row["held_until"] or 0.0) if queued else None
     return OutboxEntry(
         id=written(row["number"], row["mark"]),
         key=row["key"],

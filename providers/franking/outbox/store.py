@@ -21,7 +21,19 @@ from franking.errors import FrankingError, SettingsError, discreet
 from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
 from franking.outbox.database import Database, in_doubt
 from franking.outbox.entry import FINISHED, STATES, written
-from franking.outbox.rows import BY_ROUTES, EIGHT_BIT, ENDED, IN_FILE, SELECT, SMTPUTF8, WAITING, Insertion, read_entry
+from franking.outbox.rows import (
+    BY_ROUTES,
+    EIGHT_BIT,
+    ENDED,
+    FRESH,
+    IN_FILE,
+    PAUSED,
+    SELECT,
+    SMTPUTF8,
+    WAITING,
+    Insertion,
+    read_entry,
+)
 from franking.outbox.settings import OutboxSettings, read_settings
 
 if TYPE_CHECKING:
@@ -137,7 +149,7 @@ class Store:
         if account is not None:
             by_route = {"first": f"{account}{BY_ROUTE}", "end": f"{account}{BY_ROUTE}\U0010ffff"}
             names = [account, *(row["account"] for row in self.database.rows(BY_ROUTES, by_route))]
-        elif state == "queued":  # no index leads to these, but one to each account's
+        elif state == "queued":  # the indexes that lead to these begin with the account
             names = [row["account"] for row in self.database.rows(WAITING)]
         else:
             return [*self._page(state, None, limit, before)]
@@ -146,9 +158,11 @@ class Store:
 
     def _page(self, state: str | None, account: str | None, limit: int, before: str | None) -> Sequence[OutboxEntry]:
         if account is not None:  # a page of each state holds the page of all
-            parts = [f"account = :account AND state = '{one}'" for one in (STATES if state is None else (state,))]
+            parts = [
+                f"account = :account AND {part}" for one in (STATES if state is None else (state,)) for part in _in(one)
+            ]
         else:
-            parts = ["true" if state is None else f"{ENDED} AND state = '{state}'"]
+            parts = ["true"] if state is None else _in(state)
         numbers = " UNION ALL ".join(_PAGE.format(part) for part in parts)
         query = f"{SELECT} WHERE number IN ({numbers}) ORDER BY number DESC LIMIT :limit"
         values = {"border": 1 << 62 if before is None else parsed(before)[0], "limit": limit, "account": account}
@@ -173,9 +187,10 @@ class Store:
 
     def content(self, row: Any) -> Stored:
         """Return a row's message as content. Raises ``SendError`` where its octets are gone."""
-        flags, path = row["flags"], self.body_path(row)
-        source: bytes | Path = path
-        if not flags & IN_FILE:
+        flags, path, source = row["flags"], self.body_path(row), row["data"]
+        if flags & IN_FILE:
+            source = path
+        elif source is None:
             found = self.database.rows("SELECT data FROM bodies WHERE number = ?", (row["number"],))
             if not found:
                 raise missing(path)
@@ -232,8 +247,16 @@ class Store:
 _PAGE = "SELECT * FROM (SELECT number FROM entries WHERE number < :border AND {} ORDER BY number DESC LIMIT :limit)"
 _COUNTS = (
     f"SELECT state, count(*) AS n FROM entries WHERE {ENDED} GROUP BY state "
-    "UNION ALL SELECT 'queued', count(*) FROM entries INDEXED BY entries_due WHERE state = 'queued'"
+    f"UNION ALL SELECT 'queued', (SELECT count(*) FROM entries WHERE {FRESH}) + "
+    f"(SELECT count(*) FROM entries WHERE {PAUSED})"
 )
+
+
+def _in(state: str) -> list[str]:
+    """Return what rows of a state are found by, each in one of the indexes."""
+    return [FRESH, PAUSED] if state == "queued" else [f"{ENDED} AND state = '{state}'"]
+
+
 _UNKEY = "UPDATE entries SET key = NULL, digest = NULL WHERE number = ? AND mark = ?"
 _NEEDED = "SELECT number, mark FROM entries WHERE flags & ? AND state != 'accepted'"
 """Rows whose files stay: those of accepted ones were to go at once, and are left over where a process died."""
