@@ -16,12 +16,14 @@ import pytest
 import redis
 
 from auth.holdings import a_clock_that_was_set_back, lapse
+from auth.leaving import leave
 from franking.auth import encryption
 from franking.auth.postgres_store import PostgresStore
 from franking.auth.redis_store import RedisStore
 from franking.auth.shared_store import SharedStore
 from franking.auth.store import open_store
 from franking.errors import FrankingError, LockLost, SendError, SettingsError
+from franking.shared.afterwards import afterwards
 from franking.testing import StoreContract
 from servers.memoryredis import MemoryRedis
 from servers.sqlwire import Fault, SqlWire
@@ -49,11 +51,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     server: MemoryRedis | SqlWire = MemoryRedis() if request.param == "redis" else SqlWire()
     with server:
         yield machine
-        for thread in threading.enumerate():  # one may be just about to ask once more
-            if thread.name in ("franking-unsaved", "franking-afterwards"):
-                thread.join(60)
-        for store in stores:
-            store.server.close()
+        leave(*stores)
 
 
 class TestContract(StoreContract):
@@ -121,12 +119,13 @@ def test_a_lock_is_kept_for_as_long_as_it_takes(opened: Opened) -> None:
         return answer
 
     store.rows.renew = renew  # type: ignore[method-assign]
-    store.lease = 3
     with store.lock("shop"):
+        teller = afterwards(store)
+        with teller._ready():
+            (held,) = teller._held
+            assert held.due - held.since == pytest.approx(store.lease / 3)
+            held.due = 0.0  # a third of its time is over
         assert renewed.wait(60)
-        store.lease = 60
-        renewed.clear()
-        assert renewed.wait(60)  # for a minute now
         store.save("shop", "x")
     assert store.load("shop") == "x"
 

@@ -5,7 +5,6 @@ What happens inside the store stands in ``test_shared_store.py``; the same with 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from auth.leaving import leave
 from franking.auth.redis_store import RedisStore
 from franking.auth.secret import Grant, loads
 from franking.auth.token import TokenSecret
@@ -94,11 +94,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
     with MemoryRedis() as server:
         both = Machines(server, tmp_path)
         yield both
-        for thread in threading.enumerate():
-            if thread.name in ("franking-unsaved", "franking-afterwards"):
-                thread.join(60)
-        both.here.server.close()
-        both.there.server.close()
+        leave(both.here, both.there)
 
 
 def test_who_was_overtaken_uses_what_the_other_has_saved(machines: Machines) -> None:

@@ -29,12 +29,16 @@ HERE = Path(__file__).parents[1]
 def working_here(app: Any) -> Iterator[None]:
     """Let a worker work in a thread of this process; it leaves the root logger as it was."""
     from celery.contrib.testing.worker import start_worker
+    from celery.worker import state
 
     root = logging.getLogger()
     level, handlers = root.level, root.handlers.copy()
     try:
         with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
             yield
+            state.should_terminate = 0
+            for _ in range(2):  # it looks up once it heard something, and listens a last time: two seconds each
+                app.control.broadcast("ping")
     finally:
         root.setLevel(level)
         root.handlers[:] = handlers
