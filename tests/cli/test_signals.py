@@ -435,7 +435,7 @@ def messages(count: int) -> Iterator[franking.Message]:
 
 @pytest.mark.parametrize(
     ("step", "window", "kind"),
-    # with a window each takes the five seconds of its time-out
+    # with a window each takes the two seconds of its time-out
     one_of_each(itertools.product(("body", "mail"), (1, 8), (KeyboardInterrupt, SystemExit)), lambda row: row[1]),
 )
 def test_an_interrupted_run_tells_what_became_of_every_message(
@@ -459,7 +459,7 @@ def test_an_interrupted_run_tells_what_became_of_every_message(
             port=server.port,
             security="none",
             timeout=5,
-            final_timeout=5,
+            final_timeout=2,
         )
         results: dict[int, franking.SendResult] = {}
         with franking.connect(account) as mailer, pytest.raises(kind):

@@ -59,7 +59,7 @@ def test_what_never_answers_is_given_up(trouble: str, living: tuple[int, Ask], n
         if trouble != "hanging name":
             names.lead(NAME, nowhere if trouble == "nobody answers" else mute)
         with pytest.raises(SendError, match="cannot be reached") as caught:
-            living[1](0.3)
+            living[1](0.1)
     assert caught.value.temporary
 
 
