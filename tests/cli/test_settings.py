@@ -13,6 +13,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,11 +49,20 @@ def test_it_ends_when_nobody_uses_it(franking: Franking) -> None:
     assert line not in ended.err
 
 
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has used the page for a minute by the time the command looks."""
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 60, sleep=time.sleep)
+    monkeypatch.setattr("franking_cli.commands.settings.time", clock)
+
+
+@pytest.mark.usefixtures("late")
 def test_json(franking: Franking) -> None:
     answer = franking("settings", "--no-browser", "--idle", "1s", "--json").json
     assert set(answer) == {"url", "port", "pid"} and answer["pid"] == os.getpid()
 
 
+@pytest.mark.usefixtures("late")
 def test_the_browser_is_opened_on_a_file_that_leads_there(franking: Franking, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
@@ -68,6 +78,7 @@ def test_the_browser_is_opened_on_a_file_that_leads_there(franking: Franking, mo
     assert ended.err == ""
 
 
+@pytest.mark.usefixtures("late")
 def test_without_a_browser_the_way_is_told(franking: Franking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     assert "ssh -L" in franking("settings", "--idle", "1s").err

@@ -192,7 +192,12 @@ class WebServer:
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         self.url = f"https://localhost:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._ended = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while not self._ended:
+            self._server.handle_request()
 
     def drop(self) -> None:
         """Close every open connection, as a server does with idle ones."""
@@ -205,9 +210,10 @@ class WebServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
+        self._ended = True
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # it ends at once: a look every so often adds up
+        self._thread.join()
         self.drop()
         self._server.server_close()
-        self._thread.join()
         if self.problems:
             raise self.problems[0]

@@ -21,7 +21,7 @@ from franking.web import AccountFile, SettingsPage
 from franking_cli.settings_server import SettingsServer
 from servers.smtp import SmtpServer
 from web.browser import Browser, Page
-from web.conftest import settings
+from web.conftest import end, settings
 
 
 class Memory:
@@ -76,7 +76,7 @@ def mounted() -> Iterator[Callable[[Any], Browser]]:
 
     yield start
     for server, thread in stops:
-        server.shutdown()
+        end(server)
         thread.join()
         server.server_close()
 

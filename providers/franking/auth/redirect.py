@@ -63,7 +63,7 @@ class Listener(AbstractContextManager["Listener"]):
     def __init__(self, *, host: str = "127.0.0.1", path: str = "/") -> None:
         """``host`` is the name in the redirect URI (``localhost`` for Microsoft); the socket is always 127.0.0.1."""
         self._path = path
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=_CONNECTIONS)
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
         self.redirect_uri = f"http://{host}:{self.port}{path}"
