@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 
 import commandline
+from auth.cheap import cheap_keys
 from commandline import Ended, Franking
 from servers.google import Google
 from servers.person import browse
 from servers.web import Authority
 
 SHOP = ("shop", "--from", "Jan Novák <info@novak.cz>", "--host", "smtp.novak.cz", "--username", "info@novak.cz")
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    cheap_keys(monkeypatch)
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def test_what_drips_for_ever_ends(authority: Authority, names: Names, begin: byt
         server.faulty = lambda head: True
         server.acts = [rawweb.drips_on(begin)]
         names.lead("hoster.example", server.port)
-        ends(lambda: fetched(authority, seconds=0.5), 1.0)
+        ends(lambda: fetched(authority, seconds=0.2), 1.0)
 
 
 def test_what_begins_late_and_drips_ends_in_the_same_time(authority: Authority, names: Names) -> None:

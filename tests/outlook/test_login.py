@@ -222,6 +222,7 @@ def test_instructions_are_composed_where_the_issuer_sends_none(microsoft: Micros
 
 def test_a_device_code_that_nobody_types_ends_by_itself(microsoft: Microsoft, account: Make) -> None:
     person = Person(microsoft, device=True)
+    microsoft.interval = 60  # fifteen questions
     slept: list[float] = []
     with pytest.raises(errors.LoginRequired) as caught:
         login.login(account(), person, sleep=slept.append)
@@ -452,7 +453,7 @@ def test_a_foreign_issuer_is_a_plain_openid_provider(
     context = microsoft.ca.context("localhost")
     served = DispatcherMiddleware(NotFound(), {path: provider}) if path else provider
     server = make_server("localhost", 0, served, threaded=True, ssl_context=context)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         foreign = account(authority=f"https://localhost:{server.server_port}{path}")
