@@ -23,6 +23,9 @@ LONGEST = 450
 """Lines of a file."""
 CONDITIONAL_EXPRESSIONS = 12
 """For each 1,000 lines."""
+COMPLEXITY = 4
+"""Mean of the command line's functions: one, and one more for each branch, loop, handler and further condition."""
+_BRANCHES = (ast.If, ast.IfExp, ast.For, ast.While, ast.ExceptHandler, ast.comprehension, ast.Assert)
 PUBLIC = {LIBRARY, *(LIBRARY / name for name in ("celery", "sending", "testing", "django", "web", "relay"))}
 """Packages whose ``__init__`` is a public path with names of its own."""
 
@@ -58,6 +61,21 @@ def test_conditional_expressions_are_few(package: str) -> None:
     lines = sum(len(path.read_text("utf-8").splitlines()) for path in files)
     found = sum(len(list(conditional_expressions(path))) for path in files)
     assert found <= CONDITIONAL_EXPRESSIONS * lines / 1_000
+
+
+def complexity(function: ast.AST) -> int:
+    branches = sum(isinstance(node, _BRANCHES) for node in ast.walk(function))
+    return 1 + branches + sum(len(node.values) - 1 for node in ast.walk(function) if isinstance(node, ast.BoolOp))
+
+
+def test_the_command_line_s_functions_are_simple() -> None:
+    functions = [
+        complexity(node)
+        for path in SOURCES["franking_cli"].rglob("*.py")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert sum(functions) < COMPLEXITY * len(functions)
 
 
 def test_every_mutation_stands_in_the_code_once() -> None:

@@ -92,7 +92,7 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
         for number, (label, (value, _)) in enumerate(answers.items(), 1):
             console.say(f"{number:>2}. {label:<12} {visible(value)}".rstrip(), indent="  ", hang=" " * 19)
 
-        def read(text: str, answers: dict[str, tuple[str, Callable[[], None]]] = answers) -> Callable[[], None] | None:
+        def read(text: str, answers: _Answers = answers) -> Callable[[], None] | None:
             if text in (console.words("change.done"), "done"):
                 return None
             for number, (label, (_, act)) in enumerate(answers.items(), 1):
@@ -113,37 +113,56 @@ def change(console: Console, draft: Draft, *, replace: bool) -> None:
         settle(console, draft)
 
 
-def _answers(console: Console, draft: Draft, *, replace: bool) -> dict[str, tuple[str, Callable[[], None]]]:
+_Answers = dict[str, tuple[str, Callable[[], None]]]
+
+
+def _answers(console: Console, draft: Draft, *, replace: bool) -> _Answers:
     """Return what was answered, by its label: its value now, and what asks for it anew."""
 
     def label(key: str) -> str:
         return console.words(f"answer.{key}")
 
-    answers: dict[str, tuple[str, Callable[[], None]]] = {
+    answers: _Answers = {
         label("address"): (str(draft.sender), lambda: ask_sender(console, draft)),
         label("mailbox"): (draft.provider.title, lambda: _change_provider(console, draft)),
+        **_client_answers(console, draft),
     }
+    for key in _setting_keys(draft):
+        answers.setdefault(label("host") if key == "host" else key, _setting(console, draft, key))
+    answers |= _secret_answers(console, draft, label)
+    answers.setdefault("ca_file", _setting(console, draft, "ca_file"))
+    answers[label("name")] = (draft.name, lambda: ask_name(console, draft, None, replace=replace, again=True))
+    answers[label("test-to")] = (draft.to or draft.address, lambda: ask_recipient(console, draft, again=True))
+    return answers
+
+
+def _client_answers(console: Console, draft: Draft) -> _Answers:
+    """Return what makes the program known to the provider, where that is asked for."""
     client = draft.provider.facts.client
-    if client is not None:
-        answers[client.key] = (str(draft.known.get(client.key, "")), lambda: ask_client(console, draft, again=True))
-        for key in client.beside:
-            answers[key] = _setting(console, draft, key)
-    keys = [key for key in ("host", "security", "port") if draft.has_server]
-    for key in (*keys, *(key for key in draft.settings if key in draft.fields and key not in (*keys, "username"))):
-        if client is None or key not in (client.key, *client.beside):
-            answers[label("host") if key == "host" else key] = _setting(console, draft, key)
-    account = draft.account()
+    if client is None:
+        return {}
+    known = str(draft.known.get(client.key, ""))
+    beside = {key: _setting(console, draft, key) for key in client.beside}
+    return {client.key: (known, lambda: ask_client(console, draft, again=True)), **beside}
+
+
+def _setting_keys(draft: Draft) -> list[str]:
+    """Return the server's settings, and what else was said; the login has an answer of its own."""
+    server = [key for key in ("host", "security", "port") if draft.has_server]
+    return server + [key for key in draft.settings if key in draft.fields and key not in (*server, "username")]
+
+
+def _secret_answers(console: Console, draft: Draft, label: Callable[[str], str]) -> _Answers:
+    """Return the login name, and the way to sign in or the password."""
+    answers: _Answers = {}
     if draft.has_server:
         login = draft.known.get("username")
         shown = login or console.words("screen.none")
         answers[label("login")] = (shown, lambda: ask_login(console, draft, login or draft.address))
-    if draft.signs_in(account):
+    if draft.signs_in(draft.account()):
         answers[label("sign-in")] = (label(draft.way), lambda: _change_way(console, draft))
     elif draft.password is not None:
         answers[label("password")] = (label("not-shown"), lambda: ask_password(console, draft, draft.account()))
-    answers.setdefault("ca_file", _setting(console, draft, "ca_file"))
-    answers[label("name")] = (draft.name, lambda: ask_name(console, draft, None, replace=replace, again=True))
-    answers[label("test-to")] = (draft.to or draft.address, lambda: ask_recipient(console, draft, again=True))
     return answers
 
 
@@ -166,13 +185,17 @@ def _change_setting(console: Console, draft: Draft, key: str) -> None:
         _ask_optional(console, draft, key, before)
     if str(draft.settings[key] or "") == before:
         return
-    other = {"security": "port", "port": "security"}.get(key)
-    if other and draft.has_server:
-        usual = draft.account().replace(**{other: None}).settings[other]
-        if draft.known.get(other) != usual:
-            ask_field(console, draft, draft.fields[other], str(usual))
     if key == "host":
         draft.recommended.clear()
+    other = {"security": "port", "port": "security"}.get(key)
+    if other and draft.has_server:
+        _ask_what_follows(console, draft, other)
+
+
+def _ask_what_follows(console: Console, draft: Draft, key: str) -> None:
+    usual = draft.account().replace(**{key: None}).settings[key]
+    if draft.known.get(key) != usual:
+        ask_field(console, draft, draft.fields[key], str(usual))
 
 
 def _ask_optional(console: Console, draft: Draft, key: str, before: str) -> None:

@@ -32,6 +32,10 @@ class _AsTyped:
             return () if several else None
         if kind == list[str] and several and not isinstance(value, str):
             return list(value)
-        if (kind is str and isinstance(value, str)) or value is param.default or getattr(param, "count", False):
+        if (kind is str and isinstance(value, str)) or _is_converted(value, param):
             return value
         return self._converts().coerce(value, param=param, ctx=ctx)
+
+
+def _is_converted(value: Any, param: Any) -> bool:
+    return value is param.default or getattr(param, "count", False)

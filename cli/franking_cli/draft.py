@@ -122,10 +122,9 @@ class Draft:
             words.append(str(self.asked))
         if self.kind is not None and self.chosen:
             words += ["--provider", self.kind.name]
-        settings = dict(self.settings)
-        if "username" in settings and settings["username"] is None:
+        if self.settings.get("username", "") is None:
             words.append("--no-auth")
-        words += as_flags({key: value for key, value in settings.items() if value is not None})
+        words += as_flags({key: value for key, value in self.settings.items() if value is not None})
         if self.named:
             words += ["--name", self.name]
         if self.to:

@@ -59,24 +59,30 @@ def _write(command: Any, ctx: Any, formatter: Any) -> None:
     for paragraph in prose:
         blocks += ["", *_wrapped(paragraph, width)]
     parameters = [one for one in command.get_params(ctx) if not getattr(one, "hidden", False)]
-    words = [metavar(one) for one in parameters if one.param_type_name == "argument"]
-    words.append("COMMAND …" if hasattr(command, "panels") else "[OPTIONS]")
-    blocks += ["", *_wrapped(" ".join(("Usage:", ctx.command_path, *words)), width, hang="       ")]
-    panels: dict[str, list[tuple[str, str]]] = {}
-    for parameter in parameters:
-        panels.setdefault(_panel(parameter), []).append((spelled(parameter), _meaning(parameter)))
-    if hasattr(command, "panels"):
-        listed = {
-            heading: [(name, _first_sentence(command.commands[name])) for name in names]
-            for heading, names in command.panels().items()
-        }
-        panels = {**listed, **panels}
-    order = _ORDER | ({USUAL: 3} if hasattr(command, "panels") else {})  # a group's commands come before its options
-    for heading in sorted(panels, key=lambda heading: order.get(heading, 2)):
-        rows = panels[heading]
+    blocks += ["", *_wrapped(_usage(command, ctx, parameters), width, hang="       ")]
+    for heading, rows in _headed(command, parameters):
         blocks += ["", _bold(f"{heading}:"), *_table(rows, width)]
     blocks += ["", *_wrapped(command.epilog or "", width)]
     formatter.write("\n".join(blocks).strip("\n"))
+
+
+def _usage(command: Any, ctx: Any, parameters: list[Any]) -> str:
+    words = [metavar(one) for one in parameters if one.param_type_name == "argument"]
+    words.append("COMMAND …" if hasattr(command, "panels") else "[OPTIONS]")
+    return " ".join(("Usage:", ctx.command_path, *words))
+
+
+def _headed(command: Any, parameters: list[Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what stands under which heading, in order: a group's commands come before its options."""
+    panels: dict[str, list[tuple[str, str]]] = {}
+    order = dict(_ORDER)
+    if hasattr(command, "panels"):
+        order[USUAL] = 3
+        for heading, names in command.panels().items():
+            panels[heading] = [(name, _first_sentence(command.commands[name])) for name in names]
+    for parameter in parameters:
+        panels.setdefault(_panel(parameter), []).append((spelled(parameter), _meaning(parameter)))
+    return sorted(panels.items(), key=lambda panel: order.get(panel[0], 2))
 
 
 def divided(text: str | None) -> tuple[list[str], list[str]]:
@@ -116,19 +122,20 @@ def metavar(parameter: Any) -> str:
     """Return the word that stands for a value: its own, else one made of its type; with … where there may be several.
     An argument that may be left out has brackets.
     """
-    descriptor = getattr(parameter, "type_descriptor", None)
-    several = getattr(parameter, "multiple", False) or parameter.nargs != 1
     argument = parameter.param_type_name == "argument"
-    word = parameter.metavar
-    if word is None and argument:
-        word = parameter.name.upper()
-    elif word is None:
-        word = _WORDS.get(getattr(descriptor, "annotation", str), "TEXT")
-    if several:
+    word = parameter.metavar or _own_word(parameter, argument=argument)
+    if getattr(parameter, "multiple", False) or parameter.nargs != 1:
         word = word.removesuffix("…") + "…"
     if argument and not parameter.required:
         return f"[{word}]"
     return str(word)
+
+
+def _own_word(parameter: Any, *, argument: bool) -> str:
+    if argument:
+        return str(parameter.name.upper())
+    descriptor = getattr(parameter, "type_descriptor", None)
+    return _WORDS.get(getattr(descriptor, "annotation", str), "TEXT")
 
 
 def _meaning(parameter: Any) -> str:
@@ -139,18 +146,19 @@ def _meaning(parameter: Any) -> str:
     return text
 
 
+def _stacked(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
+    lines = []
+    for name, text in rows:
+        lines += _wrapped(name, width, lead="  ", hang="  ")
+        lines += _wrapped(text, width, lead="      ", hang="      ")
+    return lines
+
+
 def _table(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
     rows = list(rows)
-    column = max((len(name) for name, _ in rows if len(name) <= _COLUMN), default=0)
     if width < 60:  # no room for two columns
-        return [
-            line
-            for name, text in rows
-            for line in (
-                *_wrapped(name, width, lead="  ", hang="  "),
-                *_wrapped(text, width, lead="      ", hang="      "),
-            )
-        ]
+        return _stacked(rows, width)
+    column = max((len(name) for name, _ in rows if len(name) <= _COLUMN), default=0)
     lines = []
     for name, text in rows:
         told = textwrap.wrap(text, width - column - 4, break_long_words=False, break_on_hyphens=False) or [""]

@@ -64,24 +64,27 @@ def ask_provider(console: Console, draft: Draft, *, wanted: str | None = None, a
         told = _told(found, draft, again=again)
         if not console.json_output and (found.provider or not (wanted or told or draft.settings.get("host"))):
             show(console, found, brief=True)
-        kind = told
-        if wanted:
-            kind = provider(wanted)
-        elif not (again or told):
+        kind = provider(wanted) if wanted else told
+        if kind is None and not again:
             kind = _obvious(console, found, draft)
         if kind is None:
-            way = _choose(console, found, draft, again=again)
-            if isinstance(way, Address):
-                change_sender(draft, way)
-                continue
-            if isinstance(way, str):
-                if way == _ANEW:
-                    ask_sender(console, draft)
-                continue
-            kind, draft.chosen = way, True
-        draft.kind, draft.chosen = kind, draft.chosen or wanted is not None
-        draft.recommended = _recommended(found, kind, draft.address)
-        return
+            kind = _chosen(console, draft, _choose(console, found, draft, again=again))
+        if kind is not None:
+            draft.kind, draft.chosen = kind, draft.chosen or wanted is not None
+            draft.recommended = _recommended(found, kind, draft.address)
+            return
+
+
+def _chosen(console: Console, draft: Draft, way: Provider | Address | str) -> Provider | None:
+    """Return the provider that the person chose; None where another address may lead to another one."""
+    if isinstance(way, Address):
+        change_sender(draft, way)
+    elif way == _ANEW:
+        ask_sender(console, draft)
+    elif not isinstance(way, str):
+        draft.chosen = True
+        return way
+    return None
 
 
 def _told(found: Recommendation, draft: Draft, *, again: bool) -> Provider | None:
@@ -96,9 +99,8 @@ def _told(found: Recommendation, draft: Draft, *, again: bool) -> Provider | Non
 
 def _obvious(console: Console, found: Recommendation, draft: Draft) -> Provider | None:
     """Return the provider where nothing needs to be asked."""
-    if draft.settings.get("host") and found.provider is None:
-        # takes a name and a password, as a server that nobody knows does
-        return next(each for each in providers() if not each.facts.oauth)
+    if found.provider is None and draft.settings.get("host"):
+        return _plain()
     if found.provider is None:
         return None
     kind = provider(found.provider)
@@ -126,9 +128,7 @@ def _choose(console: Console, found: Recommendation, draft: Draft, *, again: boo
     def read(text: str) -> Provider | Address | str:
         way = chosen(text)
         if not again and not isinstance(way, Address | str):
-            known = {each.name for each in (*way.fields, *COMMON_FIELDS)}
-            for key in draft.settings.keys() - known:
-                raise SettingsError(unknown_key(key, f"{way.name} accounts", sorted(known)), field=key)
+            _check_settings(way, draft)
         return way
 
     def chosen(text: str) -> Provider | Address | str:
@@ -143,27 +143,43 @@ def _choose(console: Console, found: Recommendation, draft: Draft, *, again: boo
     return ask(console, console.words("setup.which"), read, default=default or None, flag="--provider")
 
 
+def _check_settings(kind: Provider, draft: Draft) -> None:
+    """Raise ``SettingsError`` for a setting that a flag gave and this provider does not know."""
+    known = {each.name for each in (*kind.fields, *COMMON_FIELDS)}
+    for key in draft.settings.keys() - known:
+        raise SettingsError(unknown_key(key, f"{kind.name} accounts", sorted(known)), field=key)
+
+
 def _ways(console: Console, found: Recommendation, draft: Draft) -> Iterator[tuple[Provider | Address | str, str]]:
     """Return what can be chosen, with its label, the likeliest first."""
-    plain = next(each for each in providers() if not each.facts.oauth)
     if found.provider is None and (meant := nearest_address(draft.address)):
         yield Address(meant, draft.sender.name), console.words("setup.meant", address=meant)
     if found.why == "no-such-domain":
         yield _ANEW, console.words("setup.anew")
     if found.why == "unreachable":
         yield _AGAIN, console.words("setup.look-again")
-    likeliest = found.provider or plain.name
-    for kind in sorted(providers(), key=lambda each: each.name != likeliest):
-        mark = console.words("setup.recommended") * (kind.name == found.provider)
-        if kind.name == found.provider and kind.facts.app_password and kind.facts.client:
-            price = console.said(kind.facts.app_password.price)
-            yield plain, console.words("setup.by-password", title=kind.title, price=price)
-            price = console.said(kind.facts.client.price)
-            yield kind, console.words("setup.by-sign-in", title=kind.title, price=price)
-        elif kind is plain and found.provider and provider(found.provider).facts.app_password:
-            continue
-        else:
+    plain = _plain()
+    likeliest = provider(found.provider or plain.name)
+    two = list(_two_ways(console, likeliest))
+    yield from two
+    for kind in sorted(providers(), key=lambda each: each is not likeliest):
+        if not two or kind not in (plain, likeliest):
+            mark = console.words("setup.recommended") * (kind.name == found.provider)
             yield kind, f"{kind.title}{mark}"
+
+
+def _plain() -> Provider:
+    """Return the provider that takes a name and a password, as a server that nobody knows does."""
+    return next(each for each in providers() if not each.facts.oauth)
+
+
+def _two_ways(console: Console, kind: Provider) -> Iterator[tuple[Provider, str]]:
+    """Return a password of its own and the sign-in with what each costs, where a mailbox has both."""
+    if kind.facts.app_password and kind.facts.client:
+        price = console.said(kind.facts.app_password.price)
+        yield _plain(), console.words("setup.by-password", title=kind.title, price=price)
+        price = console.said(kind.facts.client.price)
+        yield kind, console.words("setup.by-sign-in", title=kind.title, price=price)
 
 
 def _recommended(found: Recommendation, kind: Provider, address: str) -> dict[str, object]:

@@ -213,20 +213,23 @@ def parameters(own: set[str]) -> dict[str, inspect.Parameter]:
         ),
         "no_auth": _flag("--no-auth", "No login: an open server inside a company network.", switch=True),
     }
-    shared: dict[str, dict[str, Field]] = {}
-    for each in providers():
-        for field in each.fields:
-            if not field.secret:
-                shared.setdefault(field.name, {})[each.name] = field
-    for field in COMMON_FIELDS:
-        shared[field.name] = {"": field}
-    flags |= {key: _field_flag(key, fields) for key, fields in shared.items()}
+    flags |= {key: _field_flag(key, fields) for key, fields in _fields().items()}
     ordered = {key: flags.pop(key) for key in _FORM if key in flags} | flags
     return {
         key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for key, annotation in ordered.items()
         if key not in own
     }
+
+
+def _fields() -> dict[str, dict[str, Field]]:
+    """Return each setting with what the providers that have it say of it; those of every account by no name."""
+    shared: dict[str, dict[str, Field]] = {}
+    for each in providers():
+        for field in each.fields:
+            if not field.secret:
+                shared.setdefault(field.name, {})[each.name] = field
+    return shared | {field.name: {"": field} for field in COMMON_FIELDS}
 
 
 def _flag(
@@ -262,16 +265,9 @@ def _completion(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
 def _field_flag(key: str, fields: Mapping[str, Field]) -> Any:
     """Make the flag of one key; ``fields`` are what the providers that have it say of it, by their names."""
     # numbers are texts here and read by the field itself, which says better than a parser what is wrong with them
-    (first, field), *_ = fields.items()
+    field = next(iter(fields.values()))
     choices = dict.fromkeys(choice for each in fields.values() for choice in each.choices)
-    help_text, panel, flag = field.help, "Settings", field.flag
-    if len({each.help for each in fields.values()}) > 1:
-        help_text = " ".join(f"{name}: {each.help}" for name, each in fields.items())
-    if first == "":
-        panel = "Settings of every account"
-    elif key not in _FORM:
-        *names, last = fields
-        panel = f"Settings of {', '.join(names)} and {last}" if names else f"Settings of {last}"
+    help_text, flag = _help_of(fields), field.flag
     if field.type == "bool":
         flag = f"{flag}/--no-{flag[2:]}"
     metavar = "|".join(choices) or METAVARS.get(field.type, "TEXT")
@@ -279,7 +275,27 @@ def _field_flag(key: str, fields: Mapping[str, Field]) -> Any:
         metavar = "WORD"
         if any(choice not in help_text for choice in choices):
             help_text += f" One of: {', '.join(choices)}."
-    return _flag(flag, help_text, panel=panel, switch=field.type == "bool", metavar=metavar, choices=choices)
+    switch = field.type == "bool"
+    return _flag(flag, help_text, panel=_panel(key, fields), switch=switch, metavar=metavar, choices=choices)
+
+
+def _help_of(fields: Mapping[str, Field]) -> str:
+    """Return what a setting is, for each provider where they differ."""
+    texts = dict.fromkeys(each.help for each in fields.values())
+    if len(texts) == 1:
+        return next(iter(texts))
+    return " ".join(f"{name}: {each.help}" for name, each in fields.items())
+
+
+def _panel(key: str, fields: Mapping[str, Field]) -> str:
+    *names, last = fields
+    if last == "":
+        return "Settings of every account"
+    if key in _FORM:
+        return "Settings"
+    if not names:
+        return f"Settings of {last}"
+    return f"Settings of {', '.join(names)} and {last}"
 
 
 def as_flags(settings: Mapping[str, Any], *, password_stdin: bool = False) -> tuple[str, ...]:

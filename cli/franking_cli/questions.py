@@ -17,7 +17,7 @@ from franking.account.fields import CLIENT_SECRET_EXPIRES, Field
 from franking.discovery.recommend import better_provider, server_settings
 from franking.errors import SettingsError
 from franking.message.address import Address
-from franking.provider import Provider
+from franking.provider import ClientFacts, Provider
 from franking.registry import providers
 from franking_cli.console import Console, visible
 from franking_cli.draft import Draft
@@ -81,27 +81,29 @@ def ask_client(console: Console, draft: Draft, *, again: bool = False) -> None:
     if client is None or any(draft.known.get(key) for key in client.instead):
         return
     before = draft.settings.get(client.key)
-    answer = before
-    if again:
-        answer = None
-    if answer is None and not again:
+    if before is None and not again:
         default = load().defaults_of(draft.provider).get(client.key)
         if default is not None:
             client.check(str(default))  # it stands in the settings file or the environment, and stays there
             return
         if console.interactive:
-            console.say("\n" + console.words("setup.to-be-known", title=draft.provider.title))
-            show_errands(console, client.steps)
-            if client.letter and draft.sender.domain.lower() not in draft.provider.facts.mail_domains:
-                console.say(console.words("setup.letter"), indent="  ")
-                console.say(console.said(client.letter), "faint", indent="     ")
-            console.say(console.words("setup.register"), indent="  ")
-    default = None
+            _show_how_to_be_known(console, draft, client)
+    answer, shown = before, None
     if again:
-        default = before
-    draft.settings[client.key] = value = ask_client_value(console, draft.provider, answer, default=default)
+        answer, shown = None, before
+    draft.settings[client.key] = value = ask_client_value(console, draft.provider, answer, default=shown)
     if client.file:
         draft.client_file = Path(value)
+
+
+def _show_how_to_be_known(console: Console, draft: Draft, client: ClientFacts) -> None:
+    """Show what is to be done at the provider, and what somebody at work hands to their administrator."""
+    console.say("\n" + console.words("setup.to-be-known", title=draft.provider.title))
+    show_errands(console, client.steps)
+    if client.letter and draft.sender.domain.lower() not in draft.provider.facts.mail_domains:
+        console.say(console.words("setup.letter"), indent="  ")
+        console.say(console.said(client.letter), "faint", indent="     ")
+    console.say(console.words("setup.register"), indent="  ")
 
 
 def ask_client_value(console: Console, kind: Provider, answer: str | None, *, default: str | None = None) -> str:
@@ -129,16 +131,20 @@ def dropped_path(text: str) -> Path:
     """Read a path as terminals paste it when a file is dropped on them: quotes, escaped blanks, ``file://``, blanks
     around it.
     """
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1]
-    elif not Path(text).exists():
-        text = text.replace("\\ ", " ")
+    text = _unquoted(text.strip())
     if text.lower().startswith("file://"):
         text = unquote(urlsplit(text).path)
-        if len(text) > 2 and text[0] == "/" and text[2] == ":":  # file:///C:/…
+        if text[:1] == "/" and text[2:3] == ":":  # file:///C:/…
             text = text[1:]
     return Path(text).expanduser()
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    if Path(text).exists():
+        return text
+    return text.replace("\\ ", " ")
 
 
 def ask_required(console: Console, draft: Draft) -> None:
@@ -153,14 +159,19 @@ def ask_required(console: Console, draft: Draft) -> None:
             if wanted is None:
                 raise
             if draft.known.get(wanted.name) is not None:
-                if not console.interactive:
-                    raise
-                console.say(console.spoken(console.said(str(problem))), "warn")
-                draft.settings.pop(wanted.name, None)
-                draft.recommended.pop(wanted.name, None)
+                _drop_wrong(console, draft, wanted, problem)
             ask_field(console, draft, wanted)
         else:
             return
+
+
+def _drop_wrong(console: Console, draft: Draft, wanted: Field, problem: SettingsError) -> None:
+    """Say what is wrong with a setting and forget it; where nobody can be asked, raise it."""
+    if not console.interactive:
+        raise problem
+    console.say(console.spoken(console.said(str(problem))), "warn")
+    draft.settings.pop(wanted.name, None)
+    draft.recommended.pop(wanted.name, None)
 
 
 def ask_field(console: Console, draft: Draft, wanted: Field, default: str | None = None) -> None:

@@ -50,25 +50,32 @@ def show_step(console: Console, step: Step) -> None:
         return
     symbol, style = _SYMBOLS[step.status]
     head = f"{console.style(symbol, style)} {console.said(step.name):<9}"
-    detail = visible(step.detail)
-    from franking.diagnosis.texts import step_said
-
-    told = step_said(step.name, step.status, step.detail, console.words.language)
-    if told != step.detail:
-        detail = console.spoken(told)
+    detail = _detail(console, step)
     took = f"{step.ms:,.0f} ms" if step.ms >= 1 else ""
     room = _room(console)
     if room < 20:
         _show_narrow(console, head, detail, took)
         return
-    lines = [shortened(detail, room)]
-    if step.status == "failed" and len(detail) > room:  # the reason is never cut off
-        lines = textwrap.wrap(
-            detail, room, break_long_words=False, break_on_hyphens=False, max_lines=6, placeholder=" …"
-        )
-    console.raw(f"  {head} {lines[0]:<{room}}{took:>{_TOOK}}".rstrip())
-    for line in lines[1:]:
+    first, *others = _lines(detail, room, whole=step.status == "failed")
+    console.raw(f"  {head} {first:<{room}}{took:>{_TOOK}}".rstrip())
+    for line in others:
         console.raw(" " * _DETAIL + line)
+
+
+def _detail(console: Console, step: Step) -> str:
+    from franking.diagnosis.texts import step_said
+
+    told = step_said(step.name, step.status, step.detail, console.words.language)
+    if told == step.detail:
+        return visible(step.detail)
+    return console.spoken(told)
+
+
+def _lines(detail: str, room: int, *, whole: bool) -> list[str]:
+    """Return a detail in one line, cut where it is too long; the reason of a failure is never cut off."""
+    if not whole or len(detail) <= room:
+        return [shortened(detail, room)]
+    return textwrap.wrap(detail, room, break_long_words=False, break_on_hyphens=False, max_lines=6, placeholder=" …")
 
 
 def _show_narrow(console: Console, head: str, detail: str, took: str) -> None:
@@ -94,15 +101,19 @@ def show_result(console: Console, report: TestReport, *, sent: str) -> None:
         return
     console.say()
     if report.ok:
-        distrusted = report.deliverability is not None and report.deliverability.verdict == "warning"
-        symbol, style = _SYMBOLS["warning" if distrusted else "ok"]
-        console.say(f"{symbol} {sent}", style, hang="  ")
-        if report.receipt:
-            _show_receipt(console, report.receipt, report.steps)
-        show_hints(console, (hint.say(console.language) for hint in report.hints if not _proved_right(hint)))
-        show_distrust(console, report.deliverability)
+        _show_success(console, report, sent)
     elif report.diagnosis:
         _show_failure(console, report, report.diagnosis)
+
+
+def _show_success(console: Console, report: TestReport, sent: str) -> None:
+    distrusted = report.deliverability is not None and report.deliverability.verdict == "warning"
+    symbol, style = _SYMBOLS["warning" if distrusted else "ok"]
+    console.say(f"{symbol} {sent}", style, hang="  ")
+    if report.receipt:
+        _show_receipt(console, report.receipt, report.steps)
+    show_hints(console, (hint.say(console.language) for hint in report.hints if not _proved_right(hint)))
+    show_distrust(console, report.deliverability)
 
 
 def _proved_right(hint: Hint) -> bool:
@@ -122,24 +133,31 @@ def _show_receipt(console: Console, receipt: Receipt, steps: tuple[Step, ...]) -
         )
     for warning in receipt.warnings:
         console.say(f"! {console.spoken(console.said(warning))}", "warn", hang="  ")
-    last = "".join(step.detail for step in steps[-1:])
-    seen = last and last in receipt.reply and len(visible(last)) <= _room(console)
-    if receipt.reply and not seen:
+    if receipt.reply and not _seen(console, receipt.reply, "".join(step.detail for step in steps[-1:])):
         console.say(console.words("screen.said", reply=visible(receipt.reply)), indent="  ", hang="    ")
 
 
+def _seen(console: Console, reply: str, last: str) -> bool:
+    """Return whether the last step's line shows the reply already, uncut."""
+    return bool(last) and last in reply and len(visible(last)) <= _room(console)
+
+
 def _show_failure(console: Console, report: TestReport, diagnosis: Diagnosis) -> None:
-    next_command = f"{console.path} --help"
-    if console.go_on is not None:
-        next_command = ""  # what comes next is asked
-    elif report.error is not None and (words := diagnosis.values.get("again")):
-        to, *_ = *report.to, diagnosis.values.get("to") or ""
-        next_command = shell("franking", "send-test", *words, "--to", to)
-    show_diagnosis(console, diagnosis, next_command=next_command)
+    show_diagnosis(console, diagnosis, next_command=_next_command(console, report, diagnosis))
     better = [hint.say(console.language) for hint in report.hints if hint.code.startswith("provider.")]
     if better and not _names(diagnosis, "franking setup"):
         console.say()  # another route helps whatever went wrong on this one
         show_hints(console, better)
+
+
+def _next_command(console: Console, report: TestReport, diagnosis: Diagnosis) -> str:
+    if console.go_on is not None:
+        return ""  # what comes next is asked
+    words = diagnosis.values.get("again")
+    if report.error is None or not words:
+        return f"{console.path} --help"
+    to, *_ = *report.to, diagnosis.values.get("to") or ""
+    return shell("franking", "send-test", *words, "--to", to)
 
 
 def answer_report(console: Console, report: TestReport, **more: Any) -> None:
@@ -169,13 +187,8 @@ def show_diagnosis(
     diagnosis = diagnosis.in_language(console.language)
     console.say(f"✗ {diagnosis.title}", "bad", hang="  ")
     console.say(diagnosis.cause, indent="  ")
-    remedies = diagnosis.remedies
-    if remedies:
-        console.say(
-            "\n" + console.words("screen.what-to-do", who=console.words(f"who.{diagnosis.who}")), "strong", indent="  "
-        )
-        for number, remedy in enumerate(remedies, 1):
-            _show_advice(console, f"{number}. {remedy}", indent="  ", hang="     ")
+    if diagnosis.remedies:
+        _show_remedies(console, diagnosis)
     if diagnosis.temporary:
         console.say("\n" + console.words("screen.temporary"), indent="  ")
     if said is None:
@@ -187,6 +200,13 @@ def show_diagnosis(
     if next_command and not _names(diagnosis, "franking "):
         console.say()
         _show_advice(console, console.words("screen.next", command=next_command), indent="  ", hang="    ")
+
+
+def _show_remedies(console: Console, diagnosis: Diagnosis) -> None:
+    who = console.words(f"who.{diagnosis.who}")
+    console.say("\n" + console.words("screen.what-to-do", who=who), "strong", indent="  ")
+    for number, remedy in enumerate(diagnosis.remedies, 1):
+        _show_advice(console, f"{number}. {remedy}", indent="  ", hang="     ")
 
 
 def _is_ours(raw: str, said: str) -> bool:
@@ -218,23 +238,31 @@ def _show_advice(console: Console, text: str, style: str | None = None, *, inden
 
 def show_error(console: Console, error: FrankingError) -> None:
     """Show an error with its diagnosis and the next command; with ``--json`` as one object."""
+    diagnosis = error.diagnosis = _as_typed(console, _explained(console, error))
+    if console.json_output:
+        _answer_error(console, error, diagnosis)
+    elif console.account is not None and diagnosis.code != "settings.invalid":
+        # an account's provider was asked: its refusal is told as a send's is
+        again = shell(*console.path.split(), console.account.reference or "--help")
+        if console.go_on is not None:
+            again = ""  # what comes next is asked, or told by ``show_go_on``
+        show_diagnosis(console, diagnosis, next_command=again, said="")
+    else:
+        _show_sentence(console, error, diagnosis)
+
+
+def _explained(console: Console, error: FrankingError) -> Diagnosis:
     from franking.registry import provider
     from franking.sending.explain import explain
 
     kind = None
     if console.account is not None:
         kind = provider(console.account.provider)
-    diagnosis = error.diagnosis = _as_typed(console, explain(error, console.account, kind))
-    if console.json_output:
-        _answer_error(console, error, diagnosis)
-        return
-    if console.account is not None and diagnosis.code != "settings.invalid":
-        # an account's provider was asked: its refusal is told as a send's is
-        again = shell(*console.path.split(), console.account.reference or "--help")
-        if console.go_on is not None:
-            again = ""  # what comes next is asked, or told by ``show_go_on``
-        show_diagnosis(console, diagnosis, next_command=again, said="")
-        return
+    return explain(error, console.account, kind)
+
+
+def _show_sentence(console: Console, error: FrankingError, diagnosis: Diagnosis) -> None:
+    """Show an error by its own sentence, with what mends it."""
     console.say(f"✗ {console.spoken(console.said(str(error)))}", "bad", hang="  ")
     for remedy in diagnosis.in_language(console.language).remedies:
         _show_advice(console, f"· {remedy}", indent="  ", hang="    ")

@@ -105,22 +105,23 @@ class Journal:
         info = os.fstat(self._descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise SettingsError(f"{self.path}: this is no journal of send-many but something else; move it away.")
-        whole, torn = 0, b""
+        whole = 0
         with open(self._descriptor, "rb", closefd=False) as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n") and any(line.startswith(head) or head.startswith(line) for head in _HEADS):
-                    torn = line  # a run was killed while it wrote this line: what it announces did not begin
-                    break
-                try:
-                    self._record(json.loads(line) if line.endswith(b"\n") else {})
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    raise SettingsError(
-                        f"{self.path}:{number}: this is no journal of send-many; move it away, or mend the line. "
-                        "Nothing in it was changed."
-                    ) from None
+                if _torn(line):
+                    os.ftruncate(self._descriptor, whole)
+                    return
+                self._read_line(number, line)
                 whole += len(line)
-        if torn:
-            os.ftruncate(self._descriptor, whole)
+
+    def _read_line(self, number: int, line: bytes) -> None:
+        try:
+            self._record(json.loads(line) if line.endswith(b"\n") else {})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise SettingsError(
+                f"{self.path}:{number}: this is no journal of send-many; move it away, or mend the line. "
+                "Nothing in it was changed."
+            ) from None
 
     def _record(self, record: dict[str, object]) -> None:
         """Keep what one line of the journal says. Raises an error of the kind that fits where it says nothing."""
@@ -195,3 +196,8 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | g
 """A pipe would be waited for, and what a link points at is not ours to write."""
 _FLAGS |= getattr(os, "O_BINARY", 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
+
+
+def _torn(line: bytes) -> bool:
+    """Return whether a run was killed while it wrote this line: what it announces did not begin."""
+    return not line.endswith(b"\n") and any(line.startswith(head) or head.startswith(line) for head in _HEADS)

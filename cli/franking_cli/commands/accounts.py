@@ -62,11 +62,15 @@ def list_accounts(console: Console) -> None:
         console.answer(rows)
     elif rows:
         console.say(console.words("accounts.location", location=saved.location), "faint")
-        heads = [console.words(f"accounts.{key}") for key in ("name", "route", "from", "state")]
-        show_table(console, [("", *heads), *map(_cells, rows, states)])
+        _show_rows(console, rows, states)
     else:
         console.say(console.words("accounts.none", location=saved.location))
         console.say(console.words("accounts.add"))
+
+
+def _show_rows(console: Console, rows: list[dict[str, Any]], states: list[str]) -> None:
+    heads = [console.words(f"accounts.{key}") for key in ("name", "route", "from", "state")]
+    show_table(console, [("", *heads), *map(_cells, rows, states)])
 
 
 def _cells(row: dict[str, Any], state: str) -> tuple[str, ...]:
@@ -204,10 +208,14 @@ def remove(
         return 0
     removed = console.words("accounts.removed-all" if forgotten else "accounts.removed", name=name)
     console.say(f"✓ {removed}", "good")
+    _show_no_default(console, left)
+    return 0
+
+
+def _show_no_default(console: Console, left: config.Config) -> None:
     if left.names and left.chosen is None:
         following = repair_command("accounts", "default", left.names[0])
         console.say(console.words("accounts.no-default", command=following))
-    return 0
 
 
 @app.command("default")

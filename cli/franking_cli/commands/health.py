@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -61,24 +62,33 @@ def run(
         raise typer.BadParameter("choose one of --json, --prometheus and --nagios", param_hint="--prometheus")
     if output is not None and not prometheus:
         raise typer.BadParameter("it goes with --prometheus", param_hint="--output")
-    try:
-        health = look(accounts or (), verify=verify, tell=alert, language=console.language)
-    except FrankingError as problem:
-        if not nagios:
-            raise
-        console.data(f"FRANKING UNKNOWN - {visible(str(problem))}")
-        return 3
     if nagios:
-        console.data(_line(health))
-        return _NAGIOS[health.level]
-    if console.json_output:
-        console.answer([entry.as_dict() for entry in health.entries])
-    elif prometheus:
+        return _plugin(console, accounts or (), verify=verify, alert=alert)
+    health = look(accounts or (), verify=verify, tell=alert, language=console.language)
+    if prometheus:
         _tell_metrics(console, metrics(health), output)
     else:
-        for entry in health.entries:
-            _show(console, entry)
+        _show_all(console, health)
     return _EXIT[health.level]
+
+
+def _plugin(console: Console, accounts: Sequence[str], *, verify: bool, alert: bool) -> int:
+    """Answer as a plugin of a monitoring system does."""
+    try:
+        health = look(accounts, verify=verify, tell=alert, language=console.language)
+    except FrankingError as problem:
+        console.data(f"FRANKING UNKNOWN - {visible(str(problem))}")
+        return 3
+    console.data(_line(health))
+    return _NAGIOS[health.level]
+
+
+def _show_all(console: Console, health: Health) -> None:
+    if console.json_output:
+        console.answer([entry.as_dict() for entry in health.entries])
+        return
+    for entry in health.entries:
+        _show(console, entry)
 
 
 def _tell_metrics(console: Console, text: str, output: Path | None) -> None:
@@ -106,7 +116,7 @@ def _line(health: Health) -> str:
 
 
 def _show(console: Console, entry: Entry) -> None:
-    told = [one for one in entry.findings if one.level != "ok" or one.code == "account.disabled" or console.verbose]
+    told = [one for one in entry.findings if console.verbose or _worth_telling(one)]
     if entry.account is None and not told:
         return
     mark, style = _MARKS[entry.level]
@@ -114,6 +124,10 @@ def _show(console: Console, entry: Entry) -> None:
     console.say(f"{mark} {name}: {console.words(f'health.{entry.level}')}", style)
     for finding in told:
         _show_finding(console, finding)
+
+
+def _worth_telling(finding: Finding) -> bool:
+    return finding.level != "ok" or finding.code == "account.disabled"
 
 
 def _show_finding(console: Console, finding: Finding) -> None:

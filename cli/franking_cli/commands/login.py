@@ -90,8 +90,6 @@ def run(
 
 
 def _take_password(console: Console, account: Account, kind: Provider, store: OpenedStore, *, from_stdin: bool) -> None:
-    from franking.sending.testsend import hints_for
-
     _check_password_wanted(console, account, kind)
     stored = "login.password-stored"
     question = console.words("login.password-of", who=account.get("username") or account.name)
@@ -107,9 +105,16 @@ def _take_password(console: Console, account: Account, kind: Provider, store: Op
     if not console.json_output:
         place = _place(console, store, account)
         console.say(f"✓ {console.words(stored, name=account.name, place=place)}", "good")
-        hints = hints_for(account, password)
-        show_hints(console, (hint.say(console.language) for hint in hints if hint.code.startswith("secret.")))
+        _show_doubts(console, account, password)
     _finish(console, account)
+
+
+def _show_doubts(console: Console, account: Account, password: str) -> None:
+    """Show what seems wrong with a password, as a blank at its end."""
+    from franking.sending.testsend import hints_for
+
+    hints = hints_for(account, password)
+    show_hints(console, (hint.say(console.language) for hint in hints if hint.code.startswith("secret.")))
 
 
 def _note_end(console: Console, account: Account) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,10 @@ from franking_cli.moments import duration
 from franking_cli.screen import show_diagnosis, show_table
 from franking_cli.service import served
 from franking_cli.signals import on_ending
+
+if TYPE_CHECKING:
+    from franking.outbox.runner import Summary
+    from franking.provider import Receipt
 
 __all__ = ["app"]
 
@@ -58,12 +62,7 @@ def list_entries(
     """
     box = Outbox()
     if counts:
-        found = box.counts()
-        if console.json_output:
-            console.answer(found)
-        else:
-            for name, number in found.items():
-                console.data(f"{console.said(name, 'states'):<14}{number:>8}")
+        _show_counts(console, box.counts())
         return
     entries = box.list(state=state, account=account, limit=limit, before=before)
     if console.json_output:
@@ -94,6 +93,14 @@ def _local(moment: str | None) -> str:
     return then.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
 
 
+def _show_counts(console: Console, counts: Mapping[str, int]) -> None:
+    if console.json_output:
+        console.answer(counts)
+        return
+    for name, number in counts.items():
+        console.data(f"{console.said(name, 'states'):<14}{number:>8}")
+
+
 @app.command("show")
 @command
 def show(
@@ -114,14 +121,9 @@ def show(
     if console.json_output:
         console.answer(entry.as_dict())
         return
-    for name, value in entry.as_dict().items():
-        if name not in ("receipt", "diagnosis") and value not in (None, []):
-            words = value if isinstance(value, list) else [str(value)]
-            console.data(f"{name} = {visible(', '.join(words))}")
+    _show_fields(console, entry)
     if entry.receipt is not None:
-        console.data(f"reply = {visible(entry.receipt.reply)}")
-        for address, refusal in entry.receipt.refused.items():
-            console.data(f"refused = {visible(address)}: {visible(str(refusal.get('reply')))}")
+        _show_receipt(console, entry.receipt)
     if entry.held is not None:
         why = Diagnosis(entry.held).in_language(console.language).title
         console.say(
@@ -131,6 +133,19 @@ def show(
     if entry.diagnosis is not None:
         console.say("\n" + console.words("outbox.last-attempt"), "strong")
         show_diagnosis(console, entry.diagnosis)
+
+
+def _show_fields(console: Console, entry: OutboxEntry) -> None:
+    for name, value in entry.as_dict().items():
+        if name not in ("receipt", "diagnosis") and value not in (None, []):
+            words = value if isinstance(value, list) else [str(value)]
+            console.data(f"{name} = {visible(', '.join(words))}")
+
+
+def _show_receipt(console: Console, receipt: Receipt) -> None:
+    console.data(f"reply = {visible(receipt.reply)}")
+    for address, refusal in receipt.refused.items():
+        console.data(f"refused = {visible(address)}: {visible(str(refusal.get('reply')))}")
 
 
 @app.command("run")
@@ -161,12 +176,21 @@ def run(
     with on_ending(lambda number, frame: stop.set()), served():
         summary = box.run(stop, once, connections, attempted=attempted)
     if once and not console.json_output:
-        for account, code in summary.held.items():
-            command = shlex.join(("franking", "login" if account in summary.sign_in else "check", account))
-            why = Diagnosis(code).in_language(console.language).title
-            console.say(
-                console.words("outbox.waits", account=visible(account), why=why, command=visible(command)), "warn"
-            )
+        _show_held(console, summary)
+    return _code(summary, once=once)
+
+
+def _show_held(console: Console, summary: Summary) -> None:
+    """Show which accounts cannot send now, and what mends each."""
+    for account, code in summary.held.items():
+        command = shlex.join(("franking", "login" if account in summary.sign_in else "check", account))
+        why = Diagnosis(code).in_language(console.language).title
+        words = console.words("outbox.waits", account=visible(account), why=why, command=visible(command))
+        console.say(words, "warn")
+
+
+def _code(summary: Summary, *, once: bool) -> int:
+    """Return the exit code: the worst of what became of the messages, where the run ends by itself."""
     outcomes = summary.outcomes
     if outcomes.get("unknown"):
         return 3
@@ -271,13 +295,16 @@ def _each(console: Console, ids: list[str], act: Callable[[str], OutboxEntry], d
     if console.json_output:
         console.answer({"ids": went, "errors": {one: str(problem) for one, problem in errors.items()}})
     else:
-        for error in errors.values():
-            console.say(console.said(str(error)), "bad")
-        if went:
-            console.say(f"{', '.join(went)}: {console.words(f'outbox.{done}')}", "good")
+        _show_done(console, went, errors, done)
     if not errors:
         return 0
-    first: FrankingError = next(iter(errors.values()))
     if went:
         return 1
-    return exit_code(first)
+    return exit_code(next(iter(errors.values())))
+
+
+def _show_done(console: Console, went: list[str], errors: Mapping[str, FrankingError], done: str) -> None:
+    for error in errors.values():
+        console.say(console.said(str(error)), "bad")
+    if went:
+        console.say(f"{', '.join(went)}: {console.words(f'outbox.{done}')}", "good")

@@ -4,6 +4,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,11 +59,7 @@ def run(
         return
     show(console, found)
     if probe:
-        console.say()
-        for result in results:
-            _show_port(console, result)
-        if found.why != "probe":  # else it stands above as the reason
-            console.say(console.spoken(conclusion), "strong")
+        _show_probed(console, found, results, conclusion)
     _show_next(console, found, what, probed=probe)
 
 
@@ -111,8 +108,11 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
     console.say(console.spoken(found.reason), indent="  ")
     for warning in found.warnings:
         console.say(f"! {console.spoken(warning)}", "warn", hang="  ")
-    if brief:
-        return
+    if not brief:
+        _show_settings(console, found)
+
+
+def _show_settings(console: Console, found: Recommendation) -> None:
     if found.provider is not None:
         console.say()
         for key, value in {"provider": found.provider, **found.settings}.items():
@@ -124,6 +124,14 @@ def show(console: Console, found: Recommendation, *, brief: bool = False) -> Non
             console.say(
                 f"{console.said(clue.source):<11}{console.spoken(clue.detail)}", "faint", indent="  ", hang=" " * 13
             )
+
+
+def _show_probed(console: Console, found: Recommendation, results: Iterable[Probed], conclusion: str) -> None:
+    console.say()
+    for result in results:
+        _show_port(console, result)
+    if found.why != "probe":  # else it stands above as the reason
+        console.say(console.spoken(conclusion), "strong")
 
 
 def _show_port(console: Console, result: Probed) -> None:

@@ -49,11 +49,7 @@ def run(
     It shows each page with what to type there, takes the client's file or ID, and looks whether it is right, before
     anybody signs in. With --client-secrets or --client-id it only looks.
     """
-    able = [each.name for each in providers() if isinstance(each, SupportsRegistration)]
-    if where.strip().lower() not in able:
-        raise typer.BadParameter(f"nothing is registered at {where}; choose one of {', '.join(able)}")
-    kind = provider(where)
-    assert isinstance(kind, SupportsRegistration) and kind.facts.client is not None
+    kind = _kind(where)
     given = {key: value for key, value in settings.items() if key not in ("provider", "sender")}
     sender = settings.get("sender") or address
     if sender is None and given.get("app_only"):
@@ -61,7 +57,7 @@ def run(
     account = _account(kind, sender, given)
     if script is not None:
         return _print_script(console, kind, account, script, app_name)
-    key = kind.facts.client.key
+    key = _client_key(kind)
     console.go_on = lambda: shell("franking", "register", where, *filter(None, [sender]), *as_flags(given))
     if given.get(key) is None:
         errands = kind.errands(account)
@@ -69,23 +65,48 @@ def run(
             return _print_errands(console, errands)
         walk(console, errands)
         given[key] = ask_client_value(console, kind, None)
-    while True:
-        account = _account(kind, sender, given)
-        looked = list(kind.look(account))
-        good = all(one.ok is not False for one in looked)
-        _show(console, kind, account, looked)
-        if good or not console.interactive:
-            break
-        console.say("\n" + console.words("register.mend", setting=key))
-        text = console.ask(console.words("register.look-again"), flag="")
-        if text == "q":
-            break
-        if text:
-            given[key] = ask_client_value(console, kind, text)
+    looked = _look(console, kind, sender, given)
+    good = _right(looked)
     if good and console.interactive and given.get("app_only") and not given.get("certificate"):
         given.setdefault("client_secret_expires", ask_day(console))
     known = {key: value for key, value in given.items() if value is not None}
     return _finish(console, kind, sender, known, looked, good=good)
+
+
+def _kind(where: str) -> Any:
+    """Return the provider that was named, where an application can be registered at it."""
+    able = [each.name for each in providers() if isinstance(each, SupportsRegistration)]
+    if where.strip().lower() not in able:
+        raise typer.BadParameter(f"nothing is registered at {where}; choose one of {', '.join(able)}")
+    return provider(where)
+
+
+def _client_key(kind: Provider) -> str:
+    assert kind.facts.client is not None  # else nothing is registered there
+    return kind.facts.client.key
+
+
+def _look(console: Console, kind: Any, sender: str | None, given: dict[str, Any]) -> list[Looked]:
+    """Look at the application until all is right with it or the person has enough; what is typed anew is put into
+    ``given``.
+    """
+    key = _client_key(kind)
+    while True:
+        account = _account(kind, sender, given)
+        looked = list(kind.look(account))
+        _show(console, kind, account, looked)
+        if _right(looked) or not console.interactive:
+            return looked
+        console.say("\n" + console.words("register.mend", setting=key))
+        text = console.ask(console.words("register.look-again"), flag="")
+        if text == "q":
+            return looked
+        if text:
+            given[key] = ask_client_value(console, kind, text)
+
+
+def _right(looked: list[Looked]) -> bool:
+    return all(one.ok is not False for one in looked)
 
 
 def _account(kind: Provider, sender: str | None, given: dict[str, Any]) -> Account:
@@ -130,17 +151,13 @@ def _finish(
 ) -> int:
     following = ["franking", "setup", sender or "ADDRESS", "--provider", kind.name, *as_flags(given)]
     if console.json_output:
-        rows = [
-            {
-                "what": one.what,
-                "ok": one.ok,
-                "detail": one.detail,
-                "diagnosis": one.error and explain(one.error, None, kind).as_dict(),
-            }
-            for one in looked
-        ]
-        console.answer({"ok": good, "looked": rows, "next": shell(*following)})
+        console.answer({"ok": good, "looked": [_row(kind, one) for one in looked], "next": shell(*following)})
     elif good:
         console.say("\n" + console.words("register.next"))
         console.raw(f"  {shell(*following)}")
     return 0 if good else 2
+
+
+def _row(kind: Any, one: Looked) -> dict[str, Any]:
+    diagnosis = one.error and explain(one.error, None, kind).as_dict()
+    return {"what": one.what, "ok": one.ok, "detail": one.detail, "diagnosis": diagnosis}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ from franking_cli.logs import show_dialogue
 from franking_cli.moments import moment
 from franking_cli.options import AccountName, PasswordStdin, Transcript, name_to_report, password_from_stdin
 from franking_cli.screen import answer_report, show_result, show_step
+
+if TYPE_CHECKING:
+    from franking.outbox.entry import OutboxEntry
 
 __all__ = ["given_or_read", "predict", "run"]
 
@@ -76,9 +79,7 @@ def run(
     franking send shop --to jana@example.com --subject "Invoice" --attach invoice.pdf --text "Good morning"
     """
     console.without_hints = True
-    for flag, value in (("--key", key), ("--not-before", not_before)):
-        if value and not queue:
-            raise typer.BadParameter("it goes with --queue", param_hint=flag)
+    _check_queue(queue, {"--key": key, "--not-before": not_before})
     console.about["account"] = name_to_report(account)
     recipients = {"to": to or (), "cc": cc or (), "bcc": bcc or ()}
     composed = {
@@ -96,7 +97,7 @@ def run(
     addresses: list[str] = []  # that an .eml file is sent to, whatever it names itself
     if eml is not None:
         message = _ready(eml, composed)
-        addresses = [Address.parse(each).address for many in recipients.values() for each in many]
+        addresses = _addresses(recipients)
     else:
         message = _compose(console, recipients, composed, stdin_used=password_stdin)
     secret = password_from_stdin() if password_stdin else None
@@ -105,11 +106,7 @@ def run(
         envelope = Envelope(mailer.account.sender.address, addresses) if addresses else None
         if queue or mailer.account.queue:
             begin = not_before and moment(not_before, "--not-before")
-            entry = mailer.queue(message, key=key, not_before=begin or None, envelope=envelope)
-            if console.json_output:
-                console.answer(entry.as_dict())
-            else:
-                console.data(entry.id)
+            _show_queued(console, mailer.queue(message, key=key, not_before=begin or None, envelope=envelope))
             return 0
         if dry_run:
             predict(console, mailer, mailer.prepare(message, envelope=envelope))
@@ -121,6 +118,22 @@ def run(
     accepted = report.receipt.accepted if report.receipt else report.to
     show_result(console, report, sent=f"Message accepted for {visible(', '.join(accepted))}.")
     return exit_code(report.error)
+
+
+# --- the outbox -------------------------------------------------------------------------------------------------------
+
+
+def _check_queue(queue: bool, wanted: Mapping[str, str | None]) -> None:
+    for flag, value in wanted.items():
+        if value and not queue:
+            raise typer.BadParameter("it goes with --queue", param_hint=flag)
+
+
+def _show_queued(console: Console, entry: OutboxEntry) -> None:
+    if console.json_output:
+        console.answer(entry.as_dict())
+    else:
+        console.data(entry.id)
 
 
 # --- dry run ----------------------------------------------------------------------------------------------------------
@@ -143,17 +156,7 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
     if console.json_output:
         answer_report(
             console,
-            testsend.TestReport(
-                ok=True,
-                outcome="checked",
-                account=mailer.account.name,
-                provider=mailer.provider.name,
-                route=mailer.route,
-                sender=str(mailer.account.sender),
-                to=tuple(recipients),
-                message_id=content.message_id,
-                hints=testsend.hints_for(mailer.account),
-            ),
+            _checked(mailer, prepared),
             bytes=size,
             limit=route.size,
             smtputf8=content.smtputf8,
@@ -172,6 +175,20 @@ def predict(console: Console, mailer: Mailer, prepared: Prepared) -> None:
         console.say(words("send.how", how=console.said(how, "details")), hang=" " * 12)
     console.say(words("send.nothing"))
     console.binary(content.chunks(bcc=True))
+
+
+def _checked(mailer: Mailer, prepared: Prepared) -> testsend.TestReport:
+    return testsend.TestReport(
+        ok=True,
+        outcome="checked",
+        account=mailer.account.name,
+        provider=mailer.provider.name,
+        route=mailer.route,
+        sender=str(mailer.account.sender),
+        to=tuple(prepared.envelope.recipients),
+        message_id=prepared.content.message_id,
+        hints=testsend.hints_for(mailer.account),
+    )
 
 
 def _allowed(console: Console, limit: object) -> str:
@@ -198,11 +215,7 @@ def _compose(
     text = given_or_read("--text", composed["--text"], composed["--text-file"])
     html = given_or_read("--html", composed["--html"], composed["--html-file"])
     if text is None and html is None:
-        if stdin_used:
-            raise typer.BadParameter(
-                "stdin holds the password; give the text with --text or --text-file", param_hint="--text"
-            )
-        text = _text_from_stdin(console)
+        text = _text_from_stdin(console, stdin_used=stdin_used)
     return Message(
         **recipients,
         sender=composed["--from"],
@@ -215,7 +228,11 @@ def _compose(
     )
 
 
-def _text_from_stdin(console: Console) -> str:
+def _text_from_stdin(console: Console, *, stdin_used: bool) -> str:
+    if stdin_used:
+        raise typer.BadParameter(
+            "stdin holds the password; give the text with --text or --text-file", param_hint="--text"
+        )
     if console.interactive:
         console.say(console.words("send.type"), "faint")
     try:
@@ -238,6 +255,10 @@ def _headers(lines: Sequence[str]) -> dict[str, str] | None:
         seen.add(name.lower())
         headers[name] = value.strip()
     return headers or None
+
+
+def _addresses(recipients: Mapping[str, Sequence[str]]) -> list[str]:
+    return [Address.parse(each).address for many in recipients.values() for each in many]
 
 
 def _read(path: Path) -> bytes:

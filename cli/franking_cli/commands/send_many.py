@@ -23,7 +23,7 @@ from franking.sending.explain import explain
 from franking.sending.mailer import Mailer
 from franking.sending.queue import SendResult
 from franking_cli.batch.input import InputLine, Templates, read_input
-from franking_cli.batch.journal import Journal
+from franking_cli.batch.journal import Entry, Journal
 from franking_cli.batch.progress import Progress, count_lines
 from franking_cli.command import command, file_named
 from franking_cli.commands.send import given_or_read
@@ -197,20 +197,24 @@ class _Run:
         try:
             with self.journal, self._interruptible():
                 self._send(lines)
-        except FrankingError as raised:
-            problem = raised
+        except FrankingError as problem:
             if self.counts:
                 self._summary()
-            if isinstance(problem, MessageError) and self.counts["accepted"]:  # "nothing was sent" would not be true
-                problem = SettingsError(
-                    f"{problem} The lines before it are done; correct it, then run the same command again to go on."
-                )
+            told = self._told(problem)
             if not self.counts["unknown"]:
-                raise problem from None
-            show_error(self.console, problem)
+                raise told from None
+            show_error(self.console, told)
             return 3
         self._summary()
         return self._code()
+
+    def _told(self, problem: FrankingError) -> FrankingError:
+        """Return what ended the run, once something was sent, as a mistake in the file and not in a message."""
+        if not isinstance(problem, MessageError) or not self.counts["accepted"]:
+            return problem
+        return SettingsError(
+            f"{problem} The lines before it are done; correct it, then run the same command again to go on."
+        )
 
     def _send(self, lines: Iterator[InputLine]) -> None:
         progress = None
@@ -233,12 +237,7 @@ class _Run:
         error.
         """
         for line in lines:
-            entry = self.journal.entry(line.number)
-            if entry is not None and not entry.fits(line.sha256):
-                raise SettingsError(
-                    f"{self.path}:{line.number}: this line was changed since the journal was written; nothing more is "
-                    f"sent. Put the line back, or move {self.journal.path} away to begin anew."
-                )
+            entry = self._entry(line)
             if entry is None or entry.state == "failed" or (entry.state == "unknown" and self.resend_unknown):
                 yield line
             elif entry.state == "unknown":
@@ -246,6 +245,16 @@ class _Run:
                 self._print(line, "unknown", message_id=entry.message_id)
             else:
                 self.earlier += 1
+
+    def _entry(self, line: InputLine) -> Entry | None:
+        """Return what the journal knows of a line. Raises ``SettingsError`` where it was another line then."""
+        entry = self.journal.entry(line.number)
+        if entry is not None and not entry.fits(line.sha256):
+            raise SettingsError(
+                f"{self.path}:{line.number}: this line was changed since the journal was written; nothing more is "
+                f"sent. Put the line back, or move {self.journal.path} away to begin anew."
+            )
+        return entry
 
     def _messages(self, lines: Iterator[InputLine]) -> Iterator[Message]:
         """Make each message when it is its turn: a mistake in one line is that line's result, not the end of the
@@ -311,18 +320,15 @@ class _Run:
             self.stop.set()
 
     def _summary(self) -> None:
-        outcomes = ("accepted", "refused", "failed", "unknown")
+        numbers = {word: self.counts[word] for word in ("accepted", "refused", "failed", "unknown")}
+        numbers["earlier"] = self.earlier
         say = self.console.words
-        parts = [say(f"send-many.{word}", number=self.counts[word]) for word in outcomes if self.counts[word]]
-        if self.earlier:
-            parts.append(say("send-many.earlier", number=self.earlier))
+        parts = [say(f"send-many.{word}", number=number) for word, number in numbers.items() if number]
         self.console.say(", ".join(parts) or say("send-many.nothing"), "good" if self._code() == 0 else "warn")
-        if self.counts["unknown"]:
-            self.console.say(say("send-many.look"), indent="  ")
-        if self.interrupted:
-            self.console.say(say("send-many.interrupted"), indent="  ")
-        if self.day_over:
-            self.console.say(say("send-many.day-over"), indent="  ")
+        notes = {"look": self.counts["unknown"], "interrupted": self.interrupted, "day-over": self.day_over}
+        for word, holds in notes.items():
+            if holds:
+                self.console.say(say(f"send-many.{word}"), indent="  ")
 
     def _code(self) -> int:
         if self.counts["unknown"]:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from franking.errors import SettingsError
 from franking_cli.command import command
 from franking_cli.console import Console
 from franking_cli.options import AccountName, NoBrowser
+
+if TYPE_CHECKING:
+    from franking.web.local import LocalPage
 
 __all__ = ["run"]
 
@@ -59,10 +62,7 @@ def run(
         serving = threading.Thread(target=server.serve, args=(page.wsgi,), name="franking settings", daemon=True)
         serving.start()
         try:
-            if console.json_output:
-                console.answer({"url": page.url, "port": page.port, "pid": os.getpid()})
-            else:
-                console.data(page.url)
+            _show_address(console, page)
             if not no_browser:
                 door = write_door(page.url, state_directory(os.environ))
             if door is None or not _opened(door):
@@ -76,6 +76,13 @@ def run(
             if door is not None:
                 door.unlink(missing_ok=True)
     return 0
+
+
+def _show_address(console: Console, page: LocalPage) -> None:
+    if console.json_output:
+        console.answer({"url": page.url, "port": page.port, "pid": os.getpid()})
+    else:
+        console.data(page.url)
 
 
 def _seconds(text: str) -> float:

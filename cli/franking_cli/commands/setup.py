@@ -68,16 +68,14 @@ def run(
     franking setup you@example.com
     """
     switches = {
-        "offline": offline,
-        "save-anyway": save_anyway,
-        "replace": replace,
-        "default": default,
-        "password-stdin": password_stdin,
+        "--offline": offline,
+        "--save-anyway": save_anyway,
+        "--replace": replace,
+        "--default": default,
+        "--password-stdin": password_stdin,
     }
-    draft = Draft(offline=offline, flags=tuple(f"--{word}" for word, given in switches.items() if given))
-    for way, given in (("paste", no_browser), ("code", device)):
-        if given:
-            draft.way = way
+    draft = Draft(offline=offline, flags=tuple(flag for flag, given in switches.items() if given))
+    draft.way = _way(draft.way, no_browser=no_browser, device=device)
     console.go_on = lambda: draft.go_on
     _ask(console, draft, address, name, to, settings, replace=replace, password_stdin=password_stdin)
     while True:
@@ -98,6 +96,15 @@ def run(
         show_left_behind(console, before)
     _finish(console, draft, account, report, saved=answer == "save")
     return exit_code(error)
+
+
+def _way(usual: str, *, no_browser: bool, device: bool) -> str:
+    """Return how to sign in."""
+    if device:
+        return "code"
+    if no_browser:
+        return "paste"
+    return usual
 
 
 def _ask(

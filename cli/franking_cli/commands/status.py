@@ -67,11 +67,8 @@ def run(
             codes.append(code)
     if console.json_output:
         console.answer(rows)
-    elif not names:
-        console.say(console.words("status.none"))
     else:
-        for row in rows:
-            _show(console, row)
+        _show_all(console, rows)
     return min(codes, key=_WORST_FIRST.index)
 
 
@@ -97,20 +94,21 @@ def _that_can_work(account: Account, kind: Provider, state: SecretState) -> Secr
     """
     client = kind.facts.client
     unknown = client is not None and not any(account.get(key) for key in (client.key, *client.instead))
-    if unknown and state.kind == "grant" and not state.ok:
+    if state.kind == "grant" and unknown and not state.ok:
         problem = f"nobody has signed in yet, and before that {kind.title} wants to know the program"
         return replace(state, problem=problem, repair=repair_command("register", kind.name, account.sender.address))
     if state.kind == "none" and kind.facts.login_key in account.settings and not kind.facts.oauth:
-        known = server_settings(str(account.get("host") or ""), account.sender.address)
-        if known and known.get("username", "") is not None:
-            words = ("accounts", "add", account.name, "--update", "--username", known.get("username") or "NAME")
-            return replace(
-                state,
-                ok=False,
-                problem="it has no login name, and this server wants one",
-                repair=repair_command(*words),
-            )
+        return _that_may_log_in(account, state)
     return state
+
+
+def _that_may_log_in(account: Account, state: SecretState) -> SecretState:
+    known = server_settings(str(account.get("host") or ""), account.sender.address)
+    if not known or known.get("username", "") is None:
+        return state
+    words = ("accounts", "add", account.name, "--update", "--username", known.get("username") or "NAME")
+    problem = "it has no login name, and this server wants one"
+    return replace(state, ok=False, problem=problem, repair=repair_command(*words))
 
 
 def _use(account: Account, kind: Provider, store: OpenedStore) -> None:
@@ -188,6 +186,13 @@ def _iso(seconds: float) -> str | None:
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
+def _show_all(console: Console, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        console.say(console.words("status.none"))
+    for row in rows:
+        _show(console, row)
+
+
 def _show(console: Console, row: dict[str, Any]) -> None:
     symbol = "✓" if row["ok"] else "✗"
     name = row["name"]
@@ -205,24 +210,39 @@ def _show(console: Console, row: dict[str, Any]) -> None:
 
 def _described(console: Console, row: dict[str, Any], now: float) -> str:
     """Return in words how an account's secret stands."""
-    say, source = console.words, row["source"]
+    say = console.words
     if row["problem"]:
         return console.said(str(row["problem"]))
     if row["kind"] == "none":
         return say("status.no-password")
-    if source == "settings":
+    if row["source"] == "settings":
         return say("status.by-key")
+    where = _where(console, row, now)
+    if row["kind"] == "password":
+        return say("status.password", where=where)
+    return say("status.signed-in", who=_who(console, row), where=where) + _may(console, row, now)
+
+
+def _where(console: Console, row: dict[str, Any], now: float) -> str:
+    say, source = console.words, row["source"]
     where = say("status.by-setting", setting=source)
     if source in ("environment", "store"):
         where = say(f"status.by-{source}", store=row["store"])
     if row["saved_at"]:
         where += f", {age(console, row['saved_at'], now)}"
-    if row["kind"] == "password":
-        return say("status.password", where=where)
-    who = row["who"] or say("status.somebody")
+    return where
+
+
+def _who(console: Console, row: dict[str, Any]) -> str:
+    who = str(row["who"] or console.words("status.somebody"))
     if row["tenant"]:
-        who += say("status.directory", tenant=row["tenant"])
-    text = say("status.signed-in", who=who, where=where)
+        who += console.words("status.directory", tenant=row["tenant"])
+    return who
+
+
+def _may(console: Console, row: dict[str, Any], now: float) -> str:
+    """Return for how long a sign-in holds, and what it allows."""
+    say, text = console.words, ""
     if row["sign_in_ends_at"]:
         text += say("status.ends", when=age(console, row["sign_in_ends_at"], now))
         if row["testing"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution, metadata
 
 from franking import __version__
@@ -40,12 +41,18 @@ def installed_extras() -> list[str]:
         found = metadata("franking")
     except PackageNotFoundError:  # run from its sources, never installed
         return []
-    asked: dict[str, list[str]] = {}
-    for line in found.get_all("Requires-Dist") or ():
-        if (wanted := _ASKED.match(line)) and wanted[1] != "franking":
-            asked.setdefault(wanted[2], []).append(wanted[1])
+    asked = _asked(found.get_all("Requires-Dist") or ())
     names = found.get_all("Provides-Extra") or ()
     return [name for name in names if name in asked and all(map(_installed, asked[name]))]
+
+
+def _asked(requirements: Iterable[str]) -> dict[str, list[str]]:
+    """Return the packages of each extra."""
+    asked: dict[str, list[str]] = {}
+    for line in requirements:
+        if (wanted := _ASKED.match(line)) and wanted[1] != "franking":
+            asked.setdefault(wanted[2], []).append(wanted[1])
+    return asked
 
 
 def _installed(package: str) -> bool:

@@ -25,6 +25,7 @@ def deliver(
     from_headers = options.from_headers and recipients is None
     if recipients is None:
         recipients = options.recipients
+    resolved = aliases.resolve(recipients)
     own = mailer.account.sender.address
     api = mailer.provider.facts.route(mailer.route).api
     header = Header(data)
@@ -33,22 +34,25 @@ def deliver(
         header.name_sender(options.name, own)
     if from_headers or api:
         header.follow_aliases(aliases.resolve)
-    resolved = aliases.resolve(recipients)
+    sender = own
     if api:
         header.add_hidden(resolved)
-    sender = own
-    if not api:
+    else:
         sender = _sender(options.sender, own, rewrite=mailer.account.rewrite_from)
-    data, envelope = header.message(), None
-    if not from_headers:
-        envelope = Envelope(sender, resolved)
-    elif resolved or sender != own:
-        found = mailer.prepare(data).envelope.recipients
-        envelope = Envelope(sender, dict.fromkeys((*found, *resolved)))
+    data = header.message()
+    envelope = _beside_headers(mailer, data, sender, resolved) if from_headers else Envelope(sender, resolved)
     if options.queue or mailer.account.queue:
         mailer.queue(data, key=options.key, envelope=envelope)
         return {}
     return dict(mailer.send(data, envelope=envelope).refused)
+
+
+def _beside_headers(mailer: Mailer, data: bytes, sender: str, resolved: list[str]) -> Envelope | None:
+    """Return the envelope of a message whose headers name recipients; None where nothing is beside them."""
+    if not resolved and sender == mailer.account.sender.address:
+        return None
+    found = mailer.prepare(data).envelope.recipients
+    return Envelope(sender, dict.fromkeys((*found, *resolved)))
 
 
 def _sender(text: str | None, own: str, *, rewrite: bool) -> str:

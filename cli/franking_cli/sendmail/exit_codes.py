@@ -32,7 +32,7 @@ def exit_code(error: Any) -> int:
     """Return the code of sysexits.h for an error. Unknown is 70 and never 75: callers requeue on 75, and would send
     twice.
     """
-    from franking.errors import LoginError, LoginRequired, MessageError, RecipientsRefused, SettingsError
+    from franking.errors import LoginRequired, MessageError, SettingsError
 
     if error.possibly_sent:
         return EX_SOFTWARE
@@ -44,6 +44,12 @@ def exit_code(error: Any) -> int:
         return EX_NOPERM
     if (error.diagnosis or error).temporary or _later(error):
         return EX_TEMPFAIL
+    return _for_good(error)
+
+
+def _for_good(error: Any) -> int:
+    from franking.errors import LoginError, RecipientsRefused
+
     if isinstance(error, LoginError):
         return EX_NOPERM
     return EX_NOUSER if isinstance(error, RecipientsRefused) else EX_UNAVAILABLE

@@ -58,13 +58,17 @@ class Header:
         """Name in a Bcc the recipients whom no header names: an API delivers to the addresses of the headers, and takes
         Bcc off.
         """
-        named = [(key, _text(line)) for key, line in self._fields if key in _RECIPIENTS]
-        shown = {address.address.lower() for key, text in named for address in read_addresses(text, key.decode())}
+        shown = self._named()
         hidden = [address for address in recipients if address.lower() not in shown]
         if hidden:
-            hidden += [text for key, text in named if key == b"bcc"]
+            hidden += [_text(line) for key, line in self._fields if key == b"bcc"]
             self._fields = [field for field in self._fields if field[0] != b"bcc"]
             self._add("Bcc", ", ".join(hidden))
+
+    def _named(self) -> set[str]:
+        """Return the addresses that To, Cc and Bcc name, in small letters."""
+        named = [(key.decode(), _text(line)) for key, line in self._fields if key in _RECIPIENTS]
+        return {address.address.lower() for key, text in named for address in read_addresses(text, key)}
 
     def _add(self, name: str, text: str) -> None:
         self._fields.insert(0, (name.lower().encode(), _written(name, text)))

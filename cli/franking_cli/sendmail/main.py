@@ -59,11 +59,21 @@ def _interrupted(broken: KeyboardInterrupt) -> int:
 
 
 def _run(options: Options) -> int:
+    _set_up(options)
+    if options.lists or options.runs:
+        return _with_outbox(options)
+    _check(options)
     from franking.errors import FrankingError
-    from franking.sending.connect import account_for, connect
-    from franking_cli.sendmail.aliases import Aliases
-    from franking_cli.sendmail.deliver import deliver
 
+    try:
+        if options.smtp:
+            return _dialogue(options)
+        return _from_input(options)
+    except FrankingError as error:
+        return failed(error)
+
+
+def _set_up(options: Options) -> None:
     if options.verbose:
         import logging
 
@@ -71,27 +81,33 @@ def _run(options: Options) -> int:
         logging.getLogger("franking.wire").setLevel(logging.DEBUG)
     if options.settings is not None:
         os.environ["FRANKING_CONFIG"] = options.settings  # for the aliases and for every command that is started too
-    if options.lists or options.runs:
-        return _with_outbox(options)
+
+
+def _check(options: Options) -> None:
+    """Refuse options that do not go together, and streams that are closed."""
     if options.key is not None and not options.queue:
         usage("--key goes with --queue")
     if not options.smtp and not options.recipients and not options.from_headers:
         usage("no recipients: name them, or use -t to take them from the headers")
     if sys.stdin is None or (options.smtp and sys.stdout is None):
         usage("a message comes in on standard input, a dialogue (-bs) goes out on standard output; that one is closed")
+
+
+def _from_input(options: Options) -> int:
+    """Send the message that comes in on standard input."""
+    from franking.sending.connect import account_for, connect
+    from franking_cli.sendmail.aliases import Aliases
+    from franking_cli.sendmail.deliver import deliver
+
+    try:
+        data = _message(sys.stdin.buffer, options)
+    except OSError as problem:
+        complain(f"standard input cannot be read: {problem.strerror or problem}")
+        return EX_NOINPUT
     refused: dict[str, Any] | None = None
     try:
-        if options.smtp:
-            return _dialogue(options)
-        try:
-            data = _message(sys.stdin.buffer, options)
-        except OSError as problem:
-            complain(f"standard input cannot be read: {problem.strerror or problem}")
-            return EX_NOINPUT
         with connect(account_for(options.account, data)) as mailer:
             refused = deliver(mailer, data, options, Aliases.load(options.aliases))
-    except FrankingError as error:
-        return failed(error)
     except KeyboardInterrupt:
         if refused is None:
             raise  # else the message was accepted, and only the farewell was interrupted

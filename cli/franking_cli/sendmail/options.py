@@ -30,6 +30,7 @@ Other options of sendmail(8) are accepted and have no effect (-bm -oem -odi -om 
 _SHOWN = ("--help", "--version")
 _SWITCHES = {"t": "from_headers", "i": "dots_are_text", "v": "verbose"}
 _VALUES = {"f": "sender", "r": "sender", "F": "name", "a": "account", "C": "settings"}
+_LONG_VALUES = {"--aliases": "aliases", "--key": "key"}
 _MODES = {
     "bs": "smtp",
     "bm": "",
@@ -68,12 +69,10 @@ class Options:
         name, _, value = word.partition("=")
         if word in _SHOWN:
             _show(word)
-        elif name == "--aliases":
-            self.aliases = value or next(rest, None) or usage("--aliases needs a file")
         elif word == "--queue":
             self.queue = True
-        elif name == "--key":
-            self.key = value or next(rest, None) or usage("--key needs a value")
+        elif name in _LONG_VALUES:
+            setattr(self, _LONG_VALUES[name], value or next(rest, None) or usage(f"{name} needs a value"))
         else:
             _unknown(word)
 
