@@ -368,12 +368,15 @@ def test_wrong_times_are_named(given: dict[str, Any], said: str, box: franking.O
         (b"Subject: plain\r\n", "plain"),
         (b"Subject: =?utf-8?q?=C5=BDlu=C5=A5?=\r\n", "Žluť"),
         (b"Subject: in\r\n two lines\r\n", "in two lines"),
+        (b"X-Other: x\r\nSubject: plain\r\n", "plain"),
+        (b"X-Other: x\r\nSubject: in\r\n two lines\r\n", "in two lines"),
+        (b"X-Other: x\r\nSUBJECT : loud\r\n", "loud"),
         (b"X-Other: x\r\n", ""),
     ],
 )
 def test_a_subject_is_kept_as_a_person_reads_it(line: bytes, subject: str, box: franking.Outbox) -> None:
     save(1)
-    assert franking.connect("shop").queue(line + b"To: a@example.com\r\n\r\nx\r\n").subject == subject
+    assert franking.connect("shop").queue(line + b"To: a@example.com\r\n\r\nx\r\nSubject: no\r\n").subject == subject
 
 
 def test_evidence_of_the_outbox_has_words() -> None:

@@ -30,8 +30,11 @@ FINISHED = ("accepted", "refused", "failed", "cancelled")
 """States from which nothing follows by itself; ``unknown`` waits for a person."""
 
 
+@lru_cache(maxsize=16)
 def moment(seconds: float) -> str:
-    """Return a point in time (seconds since 1970) as ISO 8601 in UTC, such as ``2026-11-02T10:00:00.123Z``."""
+    """Return a point in time (seconds since 1970) as ISO 8601 in UTC, such as ``2026-11-02T10:00:00.123Z``. Kept: those
+    of one commit have the same.
+    """
     whole = math.floor(seconds)
     return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 

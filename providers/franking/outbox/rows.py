@@ -92,6 +92,9 @@ BY_ROUTES = _names(
 )
 """The names by which mail of one account goes by another of its routes."""
 
+_MARK = 4
+"""Octets drawn at random that an id ends in."""
+
 _COLUMNS = (
     "mark", "key", "digest", "account", "sender", "recipients", "waiting", "subject", "message_id", "bytes", "flags",
     "created_at", "not_before", "next_at", "expires_at", "data",
@@ -126,10 +129,17 @@ class Insertion:
         self._bodies, self._named = bodies, named
         self._held: dict[str, tuple[str | None, float]] = {}
 
-    def put(self, draft: Draft, body: bytes | Path) -> OutboxEntry:
-        """Write one message down; with a key that is there already, return the entry that is there. Raises
+    def put(self, drafts: Sequence[Draft], bodies: Sequence[bytes | Path]) -> list[OutboxEntry]:
+        """Write messages down; for a key that is there already, return the entry that is there. Raises
         ``MessageError`` for a key with other content.
         """
+        marks = os.urandom(_MARK * len(drafts)).hex()
+        return [
+            self._put(draft, body, marks[2 * _MARK * at : 2 * _MARK * (at + 1)])
+            for at, (draft, body) in enumerate(zip(drafts, bodies, strict=True))
+        ]
+
+    def _put(self, draft: Draft, body: bytes | Path, mark: str) -> OutboxEntry:
         connection, now = self._connection, self._now
         if draft.key is not None and (there := _same(connection, draft)) is not None:
             return read_entry(numbered(connection, there)[0])
@@ -138,7 +148,7 @@ class Insertion:
         begin = later or now
         expires_at = begin + (draft.give_up or self._settings.give_up)
         held, held_until = self._hold(draft.account, expires_at)
-        mark, recipients = os.urandom(4).hex(), listed(envelope.recipients)
+        recipients = listed(envelope.recipients)
         subject = draft.subject if self._settings.keep_subjects else ""
         in_file = type(body) is not bytes
         flags = EIGHT_BIT * content.eight_bit + SMTPUTF8 * content.smtputf8 + IN_FILE * in_file

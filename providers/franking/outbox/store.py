@@ -98,8 +98,7 @@ class Store:
             with self.database.transaction() as connection:
                 if unkeyed:
                     connection.executemany(_UNKEY, map(parsed, unkeyed))
-                put = Insertion(connection, settings, self.clock(), self._bodies, named).put
-                return list(map(put, drafts, bodies))
+                return Insertion(connection, settings, self.clock(), self._bodies, named).put(drafts, bodies)
         except BaseException as problem:
             if not in_doubt(problem):
                 self._remove_unnamed(named)

@@ -108,10 +108,16 @@ def _subject(message: Any, prepared: Prepared) -> str:
     if isinstance(known, str):
         return known
     data = next(prepared.content.chunks(bcc=False), b"")
-    found = _SUBJECT.search(data, 0, data.find(b"\r\n\r\n") + 2)
-    if found is None:
-        return ""
-    value = found[1]
+    end = data.find(b"\r\n\r\n") + 2
+    at = data.find(b"\nSubject:", 0, end)
+    line = data.find(b"\r\n", at, end)  # as most programs write it; searching takes longer than all around it
+    if at >= 0 and data[line + 2] not in b" \t":
+        value = data[at + 9 : line]
+    else:
+        found = _SUBJECT.search(data, 0, end)
+        if found is None:
+            return ""
+        value = found[1]
     if value.isascii() and b"=?" not in value and b"\r\n" not in value:
         return value.decode().strip()
     from franking.message.parser import decoded  # and the standard library's, which is slow
