@@ -4,12 +4,14 @@ with a copy of a folder that such a version left (``write.py`` says how), and lo
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email
 import email.policy
 import json
 import runpy
 import shutil
+import smtplib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,8 @@ import commandline
 import franking
 from commandline import Ended
 from franking.outbox.database import SCHEMA
-from servers.smtp import SmtpServer
+from franking.relay import Relay
+from servers.smtp import SmtpServer, wait_until
 
 HERE = Path(__file__).parent
 LEFT = sorted(path.parent for path in HERE.glob("*/accounts.toml"))
@@ -150,6 +153,13 @@ def test_the_outbox_is_brought_forward_with_every_row(left: Path) -> None:
 
 
 @pytest.mark.usefixtures("left")
-def test_a_device_is_still_known_to_the_relay() -> None:
+def test_a_device_logs_in_at_the_relay_as_before(server: SmtpServer) -> None:
     users = json.loads(run("relay", "users", "--json").out)
     assert [one["name"] for one in users] == ["printer"]
+    relay = Relay.of_settings({"listen": ["127.0.0.1:0"]})
+    with relay, smtplib.SMTP(*relay.addresses[0], timeout=20) as device:
+        device.ehlo()
+        said = base64.b64encode(f"\0printer\0{WRITER['DEVICE']}".encode()).decode()
+        assert device.docmd("AUTH PLAIN", said)[0] == 235
+        device.sendmail("sken@novak.cz", ["jana@example.com"], "From: sken@novak.cz\nSubject: Sken\n\nx\n")
+        wait_until(lambda: "Sken" in subjects(server))

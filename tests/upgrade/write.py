@@ -15,6 +15,7 @@ from pathlib import Path
 
 WRITTEN = 1796040000.0  # 2026-11-30, some hours after
 PASSWORD = "korektní-kůň"
+DEVICE = "tiskárna-heslo-1"
 KEY = "a key that only the administrator knows"
 SETTINGS = """# Novák's shop; this comment is mine
 default = "shop"
@@ -107,7 +108,7 @@ def main(folder: Path) -> None:
     run("login", "locked", "--password-stdin", stdin=f"{PASSWORD}\n")
     os.environ["FRANKING_STORE"] = "file"
     device = ("relay", "add-user", "printer", "--account", "shop", "--from", "@novak.cz", "--password-stdin")
-    run(*device, stdin="tiskárna-heslo-1\n")
+    run(*device, stdin=f"{DEVICE}\n")
     settings = (folder / "accounts.toml").read_text("utf-8")
 
     letters = [{"to": f"r{n}@example.com", "subject": f"Dopis {n}", "text": "Dobrý den\n"} for n in range(1, 5)]
