@@ -39,7 +39,8 @@ def run(
     franking check-domain shop
     franking check-domain example.com --via google
 
-    Only DNS is asked. What is missing is told with the record to publish, and who can do it.
+    Only DNS is asked. What is missing is told with the record to publish, and who can do it. Exit code 0: they will,
+    1: something is to be mended, 5: the name server did not tell.
     """
     found = _checked(account, via)
     if console.json_output:
