@@ -51,27 +51,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
         thread.join()
 
 
-def test_no_page_is_longer_than_ten_screens(site: tuple[str, list[str]], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sizes(site: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, int]]:
+    """Open every page once: its length in screens on a desk, and its width on a telephone."""
     address, pages = site
-    lengths = {}
-    with start(lambda: Chromium(tmp_path / "chromium")) as browser:
+    found = {}
+    with start(lambda: Chromium(tmp_path_factory.mktemp("chromium"))) as browser:
         tab = browser.tab(width=WIDTH)
         for page in pages:
+            tab.look(WIDTH)
             tab.open(f"{address}/{page}")
-            lengths[page] = round(tab.evaluate("document.documentElement.scrollHeight") / HEIGHT, 1)
-    assert len(lengths) > 60
-    assert {page: screens for page, screens in lengths.items() if screens > SCREENS} == {}
+            length = round(tab.evaluate("document.documentElement.scrollHeight") / HEIGHT, 1)
+            tab.look(NARROW)
+            found[page] = length, tab.evaluate("document.documentElement.scrollWidth")
+    return found
 
 
-def test_no_page_is_wider_than_a_telephone(site: tuple[str, list[str]], tmp_path: Path) -> None:
-    address, pages = site
-    with start(lambda: Chromium(tmp_path / "chromium")) as browser:
-        tab = browser.tab(width=NARROW)
-        widths = {}
-        for page in pages:
-            tab.open(f"{address}/{page}")
-            widths[page] = tab.evaluate("document.documentElement.scrollWidth")
-    assert {page: width for page, width in widths.items() if width > NARROW} == {}
+def test_no_page_is_longer_than_ten_screens(sizes: dict[str, tuple[float, int]]) -> None:
+    assert len(sizes) > 60
+    assert {page: length for page, (length, _) in sizes.items() if length > SCREENS} == {}
+
+
+def test_no_page_is_wider_than_a_telephone(sizes: dict[str, tuple[float, int]]) -> None:
+    assert {page: width for page, (_, width) in sizes.items() if width > NARROW} == {}
 
 
 FOUND = {

@@ -376,3 +376,12 @@ def test_an_open_relay_scan_finds_nothing(before: bytes, relay: Start, monkeypat
         heard = rest(raw(box, b"\r\n".join(lines) + b"\r\n")).split(b"\r\n")
         assert [line[:3] for line in heard[-5:]] == [b"530", b"503", b"503", b"221", b""], (trick, heard)
     assert franking.Outbox().counts()["queued"] == 0
+
+
+def test_a_turn_comes_back_after_a_minute_and_no_moment_later(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(1)
+    server = relay(settings={"messages_per_minute": 2}).relay._server
+    assert server is not None
+    for moment, has_one in ((0.0, True), (1.0, True), (59.5, False), (60.0, True), (60.5, False), (61.0, True)):
+        monkeypatch.setattr(server, "now", lambda moment=moment: moment)
+        assert server.has_turn("fax") is has_one
