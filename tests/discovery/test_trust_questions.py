@@ -74,7 +74,7 @@ def test_one_that_refuses_gives_way_at_once(living: DnsServer) -> None:
 
 
 def test_nobody_answers(dead: DnsServer) -> None:
-    found = check_domain("firma.cz", resolver=both(dead, dead), timeout=0.5)
+    found = check_domain("firma.cz", resolver=both(dead, dead), timeout=0.2)
     assert found.verdict == "unknown"
     assert [finding.code for finding in found.findings if finding.level == "unknown"] == ["dns.unavailable"]
     assert not [finding for finding in found.findings if finding.level == "warning"]

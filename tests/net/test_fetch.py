@@ -232,14 +232,14 @@ def test_what_drips_for_ever_ends(authority: Authority, names: Names, begin: byt
 
 def test_what_begins_late_and_drips_ends_in_the_same_time(authority: Authority, names: Names) -> None:
     def act(request: rawweb.Raw) -> None:
-        request.over.wait(1.8)
+        request.over.wait(1.1)
         rawweb.drips_on(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")(request)
 
     with RawServer(otherwise=lambda head: b"", context=authority.context(*HOSTS)) as server:
         server.faulty = lambda head: True
         server.acts = [act]
         names.lead("hoster.example", server.port)
-        ends(lambda: fetched(authority, seconds=2), 2)
+        ends(lambda: fetched(authority, seconds=1.2), 1.2)
 
 
 def test_the_time_is_for_all_redirects_together(authority: Authority, serve: Serve) -> None:

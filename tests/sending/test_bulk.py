@@ -344,7 +344,7 @@ def test_a_retry_does_not_wait_for_a_slow_iterable(account: franking.Account, sc
 
     got = {}
     with franking.connect(account, secret="x", connections=2) as mailer:
-        for result in mailer.send_many(source(), policy=Policy(attempts=3, first=0.5)):
+        for result in mailer.send_many(source(), policy=Policy(attempts=3, first=0.1)):
             got[result.index] = result.outcome
             told.set()
     assert got == {0: "accepted", 1: "accepted"}

@@ -219,6 +219,15 @@ def test_a_mailbox_has_so_many_connections_and_an_idle_one_makes_room(
         assert box.send(one()).accepted
 
 
+def test_who_waits_for_a_connection_waits_as_long_as_timeout_allows_and_no_longer(scripted: ScriptedProvider) -> None:
+    account, clock = shop(max_connections=1, timeout=0.3), Clock()
+    with mailer(account) as box, mailer(account) as other, box.borrow():
+        assert other.turns is not None
+        other.turns._clock, other.turns._sleep = clock, clock.wait
+        refusal(lambda: other.send(one()))
+    assert sum(clock.waited) == pytest.approx(0.3)
+
+
 def test_many_take_no_more_connections_than_there_are(scripted: ScriptedProvider) -> None:
     results = box_many(shop(max_connections=2), messages(40), connections=5)
     assert {result.outcome for result in results} == {"accepted"}

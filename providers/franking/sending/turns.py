@@ -174,9 +174,10 @@ class Turns:
             return None
         until, pause = self._clock() + self._timeout, GLANCE
         while (slot := self._kept(lambda place: place.connection(self.mailbox, most))) is None:
-            if self._clock() >= until:
+            left = until - self._clock()
+            if left <= 0:
                 raise self.throttled(Turn(0.0, "connections"))
-            self._sleep(pause)
+            self._sleep(min(pause, left))
             pause = min(pause * 1.5, LOOK)
         return slot
 
