@@ -57,8 +57,6 @@ class Pipeline:
         self._writer = Writer(capabilities, self._outstanding, self._fail, offset=sent, log=log, clock=clock)
         self.chunking = self._writer.chunking
         self.script: Iterator[Octets] | None = None  # what is left of the last message to write
-        # the last reply to what leaves at once, where all is well
-        self._last_yes = _YES if self.chunking else frozenset((354,))
 
     # — what goes in —
 
@@ -128,14 +126,32 @@ class Pipeline:
         """Take all these replies out of the queue; what follows the connection's end stays there. ``sent`` octets were
         handed to the kernel. Raises ``Misfit``.
         """
+        if self.chunking:
+            self._receive_yes(replies)
         while replies and not self.closing:
-            if not self._receive_yes(replies):
+            if self.chunking or not self._receive_go_ahead(replies):
                 self.receive(replies.popleft(), sent)
 
-    def _receive_yes(self, replies: deque[Reply]) -> bool:
-        """Take the replies to all that left at once, if they are all there and all say yes: half the price of one by
-        one.
+    def _receive_yes(self, replies: deque[Reply]) -> None:
+        """Take the replies to messages that left at once, where every reply that came says yes: a third of the price of
+        one by one.
         """
+        if not _YES.issuperset(map(_code, replies)):
+            return
+        outstanding, now = self._outstanding, self._clock()
+        while outstanding:
+            transaction, asked = outstanding[0]
+            expected = len(asked)
+            if transaction.expected != expected or transaction.heard or len(replies) < expected:
+                return
+            outstanding.popleft()
+            for _ in asked[1:]:
+                replies.popleft()
+            transaction.accept_all(replies.popleft(), self._route, self._account, now)
+            self._accepted()
+
+    def _receive_go_ahead(self, replies: deque[Reply]) -> bool:
+        """Take the replies to an envelope that left with DATA, if they are all there and all say: go on."""
         if not self._outstanding:
             return False
         transaction, asked = self._outstanding[0]
@@ -143,15 +159,12 @@ class Pipeline:
         if expected != len(asked) or transaction.heard or not 0 < expected <= len(replies):
             return False
         last = replies[expected - 1]
-        if last[0] not in self._last_yes or not _YES.issuperset(map(_code, islice(replies, expected - 1))):
+        if last.code != 354 or not _YES.issuperset(map(_code, islice(replies, expected - 1))):
             return False
         self._outstanding.popleft()
         for _ in asked:
             replies.popleft()
-        if self.chunking:
-            self._accept(transaction, last, all_well=True)
-        else:
-            transaction.hear_all(last)
+        transaction.hear_all(last)
         return True
 
     def receive(self, reply: Reply, sent: int | None = None) -> None:
@@ -170,7 +183,8 @@ class Pipeline:
         elif asked is BODY:
             problem = transaction.hear_final(reply, written)
             if problem is None:
-                self._accept(transaction, reply)
+                transaction.accept(reply, self._route, self._account, self._clock())
+                self._accepted()
             else:
                 # it refuses before it has heard all: what is left of the content has nowhere to go
                 self.closing = transaction.begun(written)
@@ -178,12 +192,12 @@ class Pipeline:
         else:
             transaction.hear(asked, reply)
 
-    def _accept(self, transaction: Transaction, reply: Reply, *, all_well: bool = False) -> None:
-        if self.chunking and transaction is self.unfinished[-1]:
-            self._writer.dirty = False
+    def _accepted(self) -> None:
+        """Take note that the first message was accepted."""
         self.used = True
-        transaction.accept(reply, self._route, self._account, self._clock(), all_well)
         self.done.append(self.unfinished.popleft())
+        if self.chunking and not self.unfinished:
+            self._writer.dirty = False
 
     @property
     def wakes(self) -> bool:

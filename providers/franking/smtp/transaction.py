@@ -10,7 +10,7 @@ ask a transaction and call its transitions; nobody else sets its attributes.
     begun         begin_content()             some content       the same
     handed over   end_content() or leave(),   everything         unknown; refused, where the replies amount to it
                   when the kernel took it
-    settled       accept(), fail()            –                  its result stands (only doubt() takes it back)
+    settled       accept(), accept_all(),     –                  its result stands (only doubt() takes it back)
 
     reply to      taken by                    what it may be
     ------------  --------------------------  -----------------------------------------------------------------------
@@ -171,7 +171,7 @@ class Transaction:
             raise self._misfit(reply)
 
     def hear_all(self, last: Reply) -> None:
-        """Take 2xx to the whole envelope at once, and the ``last`` reply to what left with it."""
+        """Take 2xx to the whole envelope at once, and 354 to the DATA that left with it."""
         self.heard = True
         self.data_reply = last
         self.accepted = list(self.envelope.recipients)
@@ -221,21 +221,17 @@ class Transaction:
         """Let it have failed."""
         self.result = problem
 
-    def accept(self, reply: Reply, route: str, account: str, now: float, all_well: bool) -> None:
-        """Let it have been accepted with ``reply``; where ``all_well``, all that it asked was."""
-        if all_well:
-            self.hear_all(reply)
+    def accept_all(self, reply: Reply, route: str, account: str, now: float) -> None:
+        """Let it have been accepted where it left at once and all that it asked was, the last with ``reply``."""
+        self.heard = True
+        self.accepted = list(self.envelope.recipients)
+        self.accept(reply, route, account, now)
+
+    def accept(self, reply: Reply, route: str, account: str, now: float) -> None:
+        """Let it have been accepted with ``reply``, by the recipients that were."""
+        accepted, ms = tuple(self.accepted), (now - self._started) * 1000
         self.result = Receipt(
-            self.content.message_id,
-            route,
-            str(reply),
-            None,
-            tuple(self.accepted),
-            self.refused,
-            self.size,
-            (now - self._started) * 1000,
-            (),
-            account,
+            self.content.message_id, route, str(reply), None, accepted, self.refused, self.size, ms, (), account
         )
 
     def cut_off(self, asked: Asked, reply: Reply, *, used: bool) -> FrankingError:
