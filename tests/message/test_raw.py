@@ -133,6 +133,8 @@ def test_odd_headers() -> None:
     assert caught.value.field == "headers"
     with pytest.raises(MessageError, match="NUL"):
         sent(b" x\nSubject: a\0b\n\n", envelope=envelope)
+    with pytest.raises(MessageError, match="NUL"):
+        sent(USUAL.replace(b"{}", b"To: k@b.cz\r\nSubject: a\0b\r\n"), envelope=envelope)
 
 
 def test_from_of_ready_octets_is_rewritten() -> None:

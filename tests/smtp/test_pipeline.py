@@ -41,6 +41,20 @@ def results(pipeline: Pipeline) -> list[str]:
     return [type(transaction.result).__name__ for transaction in sorted(pipeline.done, key=lambda each: each.tag)]
 
 
+@pytest.mark.parametrize("read", range(15))
+@pytest.mark.parametrize("refused", [None, 0, 1, 2])
+def test_replies_may_come_in_any_two_pieces(read: int, refused: int | None) -> None:
+    """MAIL, RCPT and BDAT of four messages, RSET between them: where a read ended makes no difference."""
+    came = [Reply(250, (b"2.0.0 ok",)) for _ in range(15)]
+    if refused is not None:
+        came[2 + 4 * refused] = Reply(554, (b"5.7.1 spam",))
+    pipeline, _ = in_flight(4)
+    pipeline.receive_all(deque(came[:read]))
+    assert len(pipeline.done) == (read + 1) // 4
+    pipeline.receive_all(deque(came[read:]))
+    assert results(pipeline) == ["Refused" if tag == refused else "Receipt" for tag in range(4)]
+
+
 @pytest.mark.parametrize("before", range(4))
 def test_what_421_answers_and_all_behind_it_is_safe(before: int) -> None:
     replied = "250 ok\r\n250 ok\r\n250 queued\r\n" + "250 ok\r\n" * before + "421 4.3.0 closing\r\n"

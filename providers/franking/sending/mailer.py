@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from email.message import EmailMessage
+    from logging import Logger
     from types import TracebackType
 
     from franking.account.account import Account
@@ -445,6 +446,11 @@ class Mailer:
 def _info(text: str, *values: object) -> None:
     """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
     if "logging" in sys.modules:
-        import logging
+        _log().info(text, *values, stacklevel=2)
 
-        logging.getLogger("franking.mailer").info(text, *values, stacklevel=2)
+
+@cache
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("franking.mailer")

@@ -126,29 +126,31 @@ class Pipeline:
         """Take all these replies out of the queue; what follows the connection's end stays there. ``sent`` octets were
         handed to the kernel. Raises ``Misfit``.
         """
-        if self.chunking:
-            self._receive_yes(replies)
+        receive_together = self._receive_yes if self.chunking else self._receive_go_ahead
         while replies and not self.closing:
-            if self.chunking or not self._receive_go_ahead(replies):
+            if not receive_together(replies):
                 self.receive(replies.popleft(), sent)
 
-    def _receive_yes(self, replies: deque[Reply]) -> None:
-        """Take the replies to messages that left at once, where every reply that came says yes: a third of the price of
-        one by one.
+    def _receive_yes(self, replies: deque[Reply]) -> bool:
+        """Take the replies to messages that left at once, as many as are there, if every reply that came says yes: a
+        third of the price of one by one. False: it took none.
         """
-        if not _YES.issuperset(map(_code, replies)):
-            return
-        outstanding, now = self._outstanding, self._clock()
+        outstanding = self._outstanding
+        if not outstanding or outstanding[0][0].heard or not _YES.issuperset(map(_code, replies)):
+            return False
+        now, some = self._clock(), False
         while outstanding:
             transaction, asked = outstanding[0]
             expected = len(asked)
-            if transaction.expected != expected or transaction.heard or len(replies) < expected:
-                return
+            if transaction.expected != expected or len(replies) < expected:
+                break
+            some = True
             outstanding.popleft()
             for _ in asked[1:]:
                 replies.popleft()
             transaction.accept_all(replies.popleft(), self._route, self._account, now)
             self._accepted()
+        return some
 
     def _receive_go_ahead(self, replies: deque[Reply]) -> bool:
         """Take the replies to an envelope that left with DATA, if they are all there and all say: go on."""

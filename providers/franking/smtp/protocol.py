@@ -91,10 +91,10 @@ class Reply(NamedTuple):
 
     def __str__(self) -> str:
         line = self.lines[0]
-        if len(self.lines) == 1 and 0 < len(line) < 200 and b"  " not in line and b"//" not in line and line.isascii():
+        if len(self.lines) == 1 and 0 < len(line) < 200 and line.isascii():
             text = line.decode()
             # nearly every reply: nothing to take apart and put together again
-            if text.isprintable() and text == text.strip():
+            if text.isprintable() and text == text.strip() and "  " not in text and "//" not in text:
                 return f"{self.code} {text}"
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
