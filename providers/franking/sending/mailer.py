@@ -9,10 +9,9 @@ Who has which session is ``pool.py``'s business, many messages are ``bulk.py``'s
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from franking.errors import (
@@ -31,14 +30,13 @@ from franking.provider import Steps, needs_secret, silent
 from franking.redaction import veiled
 from franking.registry import provider as find_provider
 from franking.sending.pool import Pool
-from franking.sending.record import Record
+from franking.sending.record import Record, info
 from franking.sending.watched_secret import WatchedSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from email.message import EmailMessage
-    from logging import Logger
     from types import TracebackType
 
     from franking.account.account import Account
@@ -137,7 +135,7 @@ class Mailer:
                 except BaseException as broken:
                     mark(broken, True)  # some have it
                     raise
-        _info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
+        info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
         return receipt
 
     def _in_turn(self, turns: Turns, prepared: Prepared) -> Receipt:
@@ -314,14 +312,14 @@ class Mailer:
             if "token" in tried or not error.token_refused or error.possibly_sent:
                 return False
             tried.add("token")
-            _info("The access token of %s was refused; renewing it.", self.account.name)
+            info("The access token of %s was refused; renewing it.", self.account.name)
             self.made_up_for("The access token was refused; it is renewed, and the steps begin again.", "login")
             self.renew()
         else:
             if "connection" in tried or not error.stale:
                 return False
             tried.add("connection")
-            _info("The connection of %s had been closed; opening a new one.", self.account.name)
+            info("The connection of %s had been closed; opening a new one.", self.account.name)
             self.made_up_for("The connection had ended; another one is opened, and the steps begin again.")
             self.pool.drop_idle()
         return True
@@ -441,16 +439,3 @@ class Mailer:
                 raise
             forget_locals(error)
             error.explained_by(self.explain)
-
-
-def _info(text: str, *values: object) -> None:
-    """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
-    if "logging" in sys.modules:
-        _log().info(text, *values, stacklevel=2)
-
-
-@cache
-def _log() -> Logger:
-    import logging
-
-    return logging.getLogger("franking.mailer")

@@ -194,7 +194,7 @@ class Queue:
                 if job is not None and job.since >= session:
                     return None
                 heapq.heappop(self._paused)
-            elif self.source.ended or self.stopping or self._turn_is_over():
+            elif self._turn is not None and self._turn_is_over(self._turn):
                 return None
             self._out += 1  # before one is drawn, so that others do not take the same place
             self._pace.take(now)
@@ -237,8 +237,8 @@ class Queue:
         if early and (drawn := self.source.next(wait=0)) is not None:
             self.source.ahead.append(drawn)
 
-    def _turn_is_over(self) -> bool:
-        self._over = self._over or (self._turn is not None and not self._turn())
+    def _turn_is_over(self, turn: Callable[[], bool]) -> bool:
+        self._over = self._over or not turn()
         return self._over
 
     def _new(self) -> Job | None:

@@ -8,6 +8,8 @@ and stops no mail. The files are ``send_log.py``'s and ``last_failures.py``'s.
 from __future__ import annotations
 
 import os
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from franking.account.environment import state_folder
@@ -15,6 +17,7 @@ from franking.errors import FrankingError, LoginError, LoginRequired, OutcomeUnk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from logging import Logger
     from types import TracebackType
 
     from franking.account.account import Account
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from franking.provider import Receipt
     from franking.sending.send_log import SendLog
 
-__all__ = ["Kept", "Record", "is_lasting"]
+__all__ = ["Kept", "Record", "info", "is_lasting"]
 
 _LASTING = (LoginRequired, LoginError, SettingsError, TLSError)
 
@@ -165,7 +168,18 @@ def _outcome(error: FrankingError) -> str:
     return "failed"
 
 
-def _warn(text: str, *values: object) -> None:
-    import logging  # rare, and 5 ms
+def info(text: str, *values: object) -> None:
+    """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
+    if "logging" in sys.modules:
+        _log().info(text, *values, stacklevel=2)
 
-    logging.getLogger("franking.mailer").warning(text, *values, stacklevel=2)
+
+def _warn(text: str, *values: object) -> None:
+    _log().warning(text, *values, stacklevel=2)
+
+
+@cache  # finding it anew takes two locks for each message
+def _log() -> Logger:
+    import logging  # 5 ms
+
+    return logging.getLogger("franking.mailer")

@@ -64,9 +64,11 @@ class Source:
         if not self._drawing.acquire(timeout=wait):
             return None
         try:
+            if self.stopping:
+                return None
             if self.ahead:
                 return self.ahead.popleft()
-            if self.exhausted or self.stopping:
+            if self.exhausted:
                 return None
             message = next(self._messages)
             return next(self._index), message

@@ -31,9 +31,10 @@ class Source:
         self.problem: BaseException | None = None
 
     @property
-    def ready(self) -> bool:
-        """Return whether drawing keeps nobody waiting, as far as the jobs know it themselves."""
-        return self.fetched is not None or (not self.over and length_hint(self._jobs) > 0)
+    def ready(self) -> int:
+        """Return how many jobs can be drawn without keeping anybody waiting, as far as the jobs know it themselves."""
+        left = 0 if self.over else length_hint(self._jobs)
+        return left if self.fetched is None else left + 1
 
     @property
     def quick(self) -> bool:

@@ -269,8 +269,9 @@ class SmtpSession:
     def _draw(self, source: Source, window: int, together: int) -> None:
         """Draw the jobs that leave ``together``, where there is room for them, and gather what may leave of each."""
         room = window if self._held else window - together + 1
+        ready = source.ready
         for drawn in range(together):
-            if drawn and not source.ready:
+            if drawn and drawn >= ready:
                 if not source.quick:
                     return
                 self._hand_over()
