@@ -182,9 +182,11 @@ def from_fields(fields: Fields, body: memoryview, message_id: str, *, clean: boo
     return Raw(fields, head, whole, body, message_id, clean=clean, seven_bit=seven_bit and whole.isascii())
 
 
-def read_header(data: bytes) -> tuple[Fields, memoryview]:
-    """Return the header fields of a message, folded as they are but with CRLF, and its body as it is."""
-    return _split(data, clean=_looked_over(data)[0])
+def read_header(data: bytes, *, clean: bool = False) -> tuple[Fields, memoryview]:
+    """Return the header fields of a message, folded as they are but with CRLF, and its body as it is; ``clean``: every
+    line end is known to be CRLF.
+    """
+    return _split(data, clean=clean or _looked_over(data)[0])
 
 
 def _looked_over(data: bytes) -> tuple[bool, bool]:

@@ -86,7 +86,7 @@ class Acceptance:
         self._ids = _ids()
         self._live: dict[str, Client] = {}
         self._mailers: dict[tuple[str, str | None], tuple[Account, Mailer, RouteFacts]] = {}
-        self.access = access
+        self.renew(access)
         self.intake, self._outcomes, self._woken = intake, outcomes, woken
         self.reading = Store(intake.store.directory)  # a connection of its own: no commit is waited for
         self.bodies: Path = self.reading.directory / "bodies"
@@ -102,14 +102,9 @@ class Acceptance:
 
     # -- before the message ------------------------------------------------------------------------------------------
 
-    @property
-    def access(self) -> Access:
-        """Return the settings that count now."""
-        return self._access
-
-    @access.setter
-    def access(self, access: Access) -> None:
-        self._access = access
+    def renew(self, access: Access) -> None:
+        """Take the settings that count from now on."""
+        self.access = access
         #: octets that a message may have: as set, or what the largest route of an account carries
         self.largest = access.settings.max_message_size or max(
             self._mailer(access.account(name))[0].limits.size or DEFAULT_SIZE for name in access.accounts()
@@ -195,7 +190,7 @@ class Acceptance:
             made.account = lane
         except (Unwanted, Denied, FrankingError) as problem:
             return Taken("refused", _refusal(problem))
-        key = self._key(client, header, spool)
+        key = _key(client, header, spool)
         if (other := self._live.get(key)) is None or other.gone():
             self._live[key] = client
             made.key, made.digest = key, b""
@@ -223,7 +218,9 @@ class Acceptance:
 
     async def _said(self, client: Client, entry: OutboxEntry, on_blocked: str) -> Verdict:
         """Return what is said of a message that is in the outbox; where that is a refusal, it is out of it by then."""
-        wait = 0.0 if self.blocked.rests(entry.account) else self.access.settings.wait
+        wait = self.access.settings.wait
+        if wait and self.blocked.rests(entry.account):
+            wait = 0.0
         if wait and entry.state not in _FINAL:
             self._woken()
             entry = await self._outcomes.wait(entry, wait) or entry
@@ -253,14 +250,15 @@ class Acceptance:
             told = f"from {name} ([{client.address}])\r\n\t"
         return received_line(client.protocol, "localhost", next(self._ids), told)
 
-    def _key(self, client: Client, header: Header, spool: Spool) -> str:
-        """Return what a message is known by until its reply was given: user, envelope, Message-ID or all octets."""
-        parts = (client.user.name if client.user else "", client.sender, *client.recipients, header.message_id)
-        text = "".join([f"{len(part)}:{part}" for part in parts])
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
-        if not header.message_id:
-            digest.update(spool.digest)
-        return KEY + digest.hexdigest()[:40]
+
+def _key(client: Client, header: Header, spool: Spool) -> str:
+    """Return what a message is known by until its reply was given: user, envelope, Message-ID or all octets."""
+    parts = (client.user.name if client.user else "", client.sender, *client.recipients, header.message_id)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+    if not header.message_id:
+        digest.update(spool.digest)
+    return KEY + digest.hexdigest()[:40]
 
 
 def _ids() -> Iterator[str]:

@@ -92,11 +92,9 @@ class Access:
 
     def check(self, user: User | None, account: Account, senders: Iterable[str]) -> None:
         """Raise ``Denied`` where one of the addresses may not be sent from."""
-        if account.rewrite_from:
-            return
         patterns = self._patterns(user, account)
         for sender in senders:
-            if sender and sender not in patterns and not matches(sender, patterns):
+            if sender and sender not in patterns and not (account.rewrite_from or matches(sender, patterns)):
                 who = f"the user {user.name}" if user else "this client"
                 raise Denied(f"{sender} may not be sent from here; {who} may send from: {', '.join(patterns[:10])}")
 

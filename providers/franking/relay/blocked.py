@@ -49,7 +49,7 @@ class Blocked:
         """Return what keeps an account from sending, if it is known and must be mended by a person; ``lane`` is the
         name that the outbox has for it, where that is another than its own.
         """
-        if not account.enabled:
+        if not account.get("enabled"):  # an attribute would be looked for elsewhere first, at each command
             return Diagnosis("account.disabled", {"account": account.name})
         return self._known(lane or account.name)[1]
 

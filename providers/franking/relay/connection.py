@@ -99,7 +99,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            self._confirm()
+            if self._unconfirmed is not None:
+                self._confirm()
             self.receiver.feed(self._server.buffer[:nbytes])
             self._advance()
         except Exception as problem:  # noqa: BLE001
@@ -149,20 +150,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def _advance(self) -> None:
         """Deal with all that can be dealt with now."""
-        while not self._closing and (event := self.receiver.next()) is not None:
+        receiver = self.receiver
+        while not self._closing and (event := receiver.next()) is not None:
             self._deal(event)
         self._flush()
         transport = self._transport
         if transport is None or self._closing or self._securing:
             return
-        full = self.receiver.busy and self.receiver.waiting > AHEAD
+        full = receiver.busy and receiver.waiting > AHEAD
         if full != self._paused:
             self._paused = full
             if full:
                 transport.pause_reading()
             else:
                 transport.resume_reading()
-        if self._gone and not self.receiver.busy:
+        if self._gone and not receiver.busy:
             self._close()
         self._heard = self._server.now()
 
@@ -343,13 +345,15 @@ class Connection(asyncio.BufferedProtocol):
             self._unconfirmed = taken
         else:
             self._server.acceptance.left(taken.key)
+        self._server.totals[taken.outcome] += 1
+        if self._server.observer is None:
+            return
         values = {
             "id": taken.id, "client": self.address, "user": self._name, "account": taken.account,
             "from": taken.author or sender, "to": recipients, "bytes": taken.size or end.size,
             "outcome": taken.outcome, "reply": _text(taken.reply), "mended": list(taken.mended or end.mended),
             "ms": round((time.perf_counter() - began) * 1000, 1),
         }  # fmt: skip
-        self._server.totals[taken.outcome] += 1
         self._server.tell(Event("message", values))
 
     def _confirm(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from franking.errors import MessageError
-from franking.message.address import Address, Envelope
+from franking.message.address import Address, Envelope, is_plain
 from franking.message.content import gathered
 from franking.message.headers import address_field, date_now, read_addresses
 from franking.message.prepare import Prepared
@@ -28,7 +28,7 @@ __all__ = ["Header", "Incoming", "Unwanted", "compose", "received_line", "strang
 
 MOST_HOPS = 30
 _STEP = 1 << 16
-_HIDDEN = (b"bcc", b"resent-bcc")
+_HIDDEN = frozenset((b"bcc", b"resent-bcc"))
 _TO = ("to", "cc", "bcc")
 _BLANK = re.compile(rb"\A\r\n|\r\n\r\n")
 
@@ -54,7 +54,7 @@ class Header:
         if found is None:
             self.octets = begin + b"\r\n"
         try:
-            self.fields: Fields = read_header(self.octets)[0]
+            self.fields: Fields = read_header(self.octets, clean=True)[0]
             if not utf8 and not self.octets.isascii() and (mended := in_ascii(self.fields)) is not self.fields:
                 self.fields = mended
                 self.octets = b"".join([line + b"\r\n" for _, line in mended]) + b"\r\n"
@@ -64,19 +64,12 @@ class Header:
         if self.names.count(b"received") > MOST_HOPS:
             raise Unwanted(554, "5.4.6", "the message goes in a circle: it has passed more than 30 servers")
         self.authors = self.addresses("from")
-        self.message_id = next((_value(line) for name, line in self.fields if name == b"message-id"), "")
+        self.message_id = ""
+        if b"message-id" in self.names:
+            self.message_id = _value(self.fields[self.names.index(b"message-id")][1])
         #: what will be added
-        self.missing = tuple(
-            [
-                word
-                for word, there in (
-                    ("date", b"date" in self.names),
-                    ("from", self.authors),
-                    ("message-id", self.message_id),
-                )
-                if not there
-            ]
-        )
+        there = (("date", b"date" in self.names), ("from", self.authors), ("message-id", self.message_id))
+        self.missing = tuple([word for word, found in there if not found])
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the addresses in the fields of that name. Raises ``Unwanted``."""
@@ -86,6 +79,9 @@ class Header:
         found: list[str] = []
         for field, line in self.fields:
             if field == wanted and (value := _value(line)):
+                if is_plain(value):  # one bare address, as most programs write it
+                    found.append(value)
+                    continue
                 try:
                     found += [address.wire for address in read_addresses(value, name)]
                 except MessageError as problem:
@@ -171,11 +167,11 @@ def compose(
         sender = account.wire
     whole = received + octets
     visible = whole
-    if not header.names or any(name in header.names for name in _HIDDEN) or route.api:
+    if not header.names or route.api or not _HIDDEN.isdisjoint(header.names):
         fields = read_header(whole)[0]
         visible = b"".join([line + b"\r\n" for name, line in fields if name not in _HIDDEN]) + b"\r\n"
     body = begin[header.end :]
-    envelope = Envelope(sender, tuple(dict.fromkeys(recipients)))
+    envelope = Envelope(sender, dict.fromkeys(recipients))
     ascii_only = whole.isascii() and sender.isascii() and all(map(str.isascii, recipients))
     content = Incoming(
         visible, whole, body, rest[0], rest[1], message_id, envelope.recipients, eight_bit, not ascii_only

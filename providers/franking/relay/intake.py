@@ -44,7 +44,7 @@ class Intake:
         self._loop = loop
         self._changed = threading.Condition()
         self._waiting: deque[_Put] = deque()
-        self._answered: list[str] = []
+        self._answered: deque[str] = deque()  # filled without a lock: taking out is one step each
         self._wanted = 1  # how many messages the thread waits for
         self._over = False
         self._swept = 0.0
@@ -74,8 +74,7 @@ class Intake:
 
     def answered(self, id: str) -> None:
         """Take note that a message's reply was given: what comes again now is another message."""
-        with self._changed:
-            self._answered.append(id)
+        self._answered.append(id)
 
     def withdraw(self, id: str) -> bool:
         """Take a message out of the outbox (``decisions.withdraw``); call it in a thread."""
@@ -91,7 +90,7 @@ class Intake:
                 if self._waiting:  # where several came at once, others are about to end their messages too
                     self._await(together, GATHER_SECONDS)
                 batch = self._taken()
-                answered, self._answered = self._answered, []
+                answered = [self._answered.popleft() for _ in range(len(self._answered))]
                 if not batch and self._over and not answered:
                     return
             together = len(batch)

@@ -28,12 +28,12 @@ MOST_MISTAKES = 10
 
 
 _SIMPLE = {
-    "NOOP": reply(250, "2.0.0", "ok"),
-    "VRFY": reply(252, "2.1.5", "send it and see"),
-    "EXPN": reply(502, "5.5.1", "not done here"),
-    "ETRN": reply(502, "5.5.1", "not done here"),
-    "TURN": reply(502, "5.5.1", "not done here"),
-    "HELP": reply(214, "2.0.0", "EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT"),
+    b"NOOP": reply(250, "2.0.0", "ok"),
+    b"VRFY": reply(252, "2.1.5", "send it and see"),
+    b"EXPN": reply(502, "5.5.1", "not done here"),
+    b"ETRN": reply(502, "5.5.1", "not done here"),
+    b"TURN": reply(502, "5.5.1", "not done here"),
+    b"HELP": reply(214, "2.0.0", "EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT"),
 }
 _HELO = re.compile(r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[^\[\]\s]+\])\Z")
 _GO_ON = b"354 end with a dot alone on a line\r\n"
@@ -54,10 +54,8 @@ class Receiver:
         self._out: list[bytes] = []
         self._waits = False
         self._over = False
-        self._events: list[Event] = []
-        self._read: Callable[[], Event | bool] = self._command
+        self._read: Callable[[], Event | bool] = self._first_command
         self._bare = self._whole = False  # lines that ended with LF alone, with CRLF
-        self._first = True
         self._mistakes = 0
         self._mended: dict[str, None] = {}
         self._helo_mended = False
@@ -171,12 +169,15 @@ class Receiver:
 
     def _answered(self, accepted: bool) -> None:
         event, self._asked = self._asked, None
-        if isinstance(event, Mail):
-            self._mail = event.path if accepted else None
-            self._note(event.path.mended if accepted else ())
-        elif isinstance(event, Rcpt) and accepted:
-            self._recipients += 1
-            self._note(event.path.mended)
+        if isinstance(event, Mail | Rcpt):
+            if not accepted:
+                return
+            if isinstance(event, Mail):
+                self._mail = event.path
+            else:
+                self._recipients += 1
+            if event.path.mended:
+                self._mended.update(dict.fromkeys(event.path.mended))
         elif isinstance(event, Begin):
             self.refused = True
             if self._chunk is not None:
@@ -185,9 +186,6 @@ class Receiver:
                 self._reset()
         elif isinstance(event, End):
             self._reset()
-
-    def _note(self, words: tuple[str, ...]) -> None:
-        self._mended.update(dict.fromkeys(words))
 
     # -- command lines -----------------------------------------------------------------------------------------------
 
@@ -207,19 +205,25 @@ class Receiver:
         self._bare = True
         return line
 
-    def _command(self) -> Event | bool:
-        if self._first and self._inbox[:1] == b"\x16":  # a TLS record: the client means the port for implicit TLS
+    def _first_command(self) -> Event | bool:
+        """Read a command, unless who speaks is no mail client at all."""
+        if self._inbox.startswith(b"\x16"):  # a TLS record: the client means the port for implicit TLS
             self._over = True
             return Hangup("tls")
+        end = self._inbox.find(b"\n")
+        if HTTP.match(self._inbox, 0, max(end, 0)):  # a web page that posts mail (RFC 5321 has no such verb)
+            self._over = True
+            return Hangup("http")
+        if end >= 0:
+            self._read = self._command
+        return self._command()
+
+    def _command(self) -> Event | bool:
         line = self._line(LONGEST_LINE)
         if not isinstance(line, bytes):
             return line
-        if self._first and HTTP.match(line):  # a web page that posts mail (RFC 5321 has no such verb)
-            self._over = True
-            return Hangup("http")
-        self._first = False
         verb, _, rest = line.strip().partition(b" ")
-        word = verb.upper().decode("latin-1")
+        word = verb.upper()
         if word in _SIMPLE:
             self._say(_SIMPLE[word])
             return True
@@ -386,15 +390,13 @@ class Receiver:
         return Body(octets) if octets else True
 
     def _ends(self, lines: Lines) -> None:
-        mended = dict(self._mended)
-        for word, found in (
-            ("bare-lf", lines.bare or (self._bare and not self._whole)),
-            ("helo-name", self._helo_mended),
-            ("eight-bit", lines.eight_bit and not (self._mail and self._mail.eight_bit)),
-        ):
-            if found:
-                mended[word] = None
-        self._ended = End(lines.size, lines.nul, lines.eight_bit, tuple(mended))
+        if lines.bare or (self._bare and not self._whole):
+            self._mended["bare-lf"] = None
+        if self._helo_mended:
+            self._mended["helo-name"] = None
+        if lines.eight_bit and not (self._mail and self._mail.eight_bit):
+            self._mended["eight-bit"] = None
+        self._ended = End(lines.size, lines.nul, lines.eight_bit, tuple(self._mended))
         self._read = self._tell_end
 
     def _tell_end(self) -> Event | bool:
@@ -421,15 +423,15 @@ class Receiver:
         return True
 
 
-_COMMANDS: dict[str, Callable[[Receiver, bytes], Event | bool]] = {
-    "HELO": Receiver._helo,
-    "EHLO": Receiver._ehlo,
-    "STARTTLS": Receiver._starttls,
-    "AUTH": Receiver._auth,
-    "MAIL": Receiver._mail_from,
-    "RCPT": Receiver._rcpt_to,
-    "DATA": Receiver._data_begins,
-    "BDAT": Receiver._bdat,
-    "RSET": Receiver._rset,
-    "QUIT": Receiver._quit,
+_COMMANDS: dict[bytes, Callable[[Receiver, bytes], Event | bool]] = {
+    b"HELO": Receiver._helo,
+    b"EHLO": Receiver._ehlo,
+    b"STARTTLS": Receiver._starttls,
+    b"AUTH": Receiver._auth,
+    b"MAIL": Receiver._mail_from,
+    b"RCPT": Receiver._rcpt_to,
+    b"DATA": Receiver._data_begins,
+    b"BDAT": Receiver._bdat,
+    b"RSET": Receiver._rset,
+    b"QUIT": Receiver._quit,
 }

@@ -93,7 +93,7 @@ class Relay:
     ) -> None:
         self._given, self._own, self._run = dict(given), own, run
         self._outbox = None if outbox is None else outbox.directory
-        self._observer = observer or (lambda event: None)
+        self._observer = observer
         self._seen = settings_state()
         self._access = self._read()
         self._ready = threading.Event()
@@ -170,7 +170,7 @@ class Relay:
         intake.start()
         self._acceptance = acceptance = Acceptance(self._access, intake, self._outcomes, woken=self._awake.set)
         runner = threading.Thread(target=self._deliver, name="franking-relay-runner", daemon=True)
-        self._server = server = Server(acceptance, self._tell, state_directory(os.environ))
+        self._server = server = Server(acceptance, self._tell if self._observer else None, state_directory(os.environ))
         monitor = None
         try:
             await server.start(self._handed_over())
@@ -209,7 +209,8 @@ class Relay:
 
     def _tell(self, event: Event) -> None:
         try:
-            self._observer(event)
+            if self._observer is not None:
+                self._observer(event)
         except Exception:  # noqa: BLE001  (who watches must not stop the mail)
             _log.exception("The observer failed.")
 
@@ -269,4 +270,5 @@ class Relay:
             return
         if access.settings.listen != self._access.settings.listen:
             self._tell(Event("warning", {"text": "other listen addresses count when the relay is started again"}))
-        self._access = acceptance.access = access
+        self._access = access
+        acceptance.renew(access)

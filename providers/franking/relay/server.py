@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from functools import partial
@@ -43,16 +44,16 @@ _RATED = 10_000
 class Server:
     """Serve clients in one loop."""
 
-    def __init__(self, acceptance: Acceptance, observer: Observer, state: Path) -> None:
+    def __init__(self, acceptance: Acceptance, observer: Observer | None, state: Path) -> None:
         """``state`` is the directory where a certificate is made, if one is needed."""
         self.loop = asyncio.get_running_loop()
-        self.acceptance, self.tell = acceptance, observer
+        self.acceptance, self.observer = acceptance, observer
         self.logins = Logins()
         self.tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.connections: set[Connection] = set()
         self.totals: Counter[str] = Counter(accepted=0, queued=0, refused=0)
-        self.now = self.loop.time
+        self.now = time.monotonic  # what the loop's clock is
         #: what any client sends is read into this: a new one for each time takes longer than reading
         self.buffer = memoryview(bytearray(READ_SIZE))
         self._state = state
@@ -62,6 +63,11 @@ class Server:
         self._turns: OrderedDict[str, deque[float]] = OrderedDict()
         self._tick: asyncio.TimerHandle | None = None
         self.addresses: list[tuple[Listen, tuple[str, int]]] = []
+
+    def tell(self, event: Event) -> None:
+        """Tell whoever watches."""
+        if self.observer is not None:
+            self.observer(event)
 
     @property
     def settings(self) -> RelaySettings:

@@ -25,7 +25,6 @@ class Spool:
         self._directory = directory
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()  # of what is no longer in memory
         self.path: Path | None = None
         self.size = 0
 
@@ -35,7 +34,7 @@ class Spool:
             self._pieces.append(octets)
         else:
             if self._file is None:
-                self._digest.update(b"".join(self._pieces))
+                self._digest = hashlib.sha256(b"".join(self._pieces))  # of what is no longer in memory
                 self.path = self._directory / f".{os.getpid()}-{os.urandom(8).hex()}.tmp"
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
                 self._file = os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0)
