@@ -4,6 +4,7 @@ command runs.
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from typing import Any
@@ -57,6 +58,7 @@ class _Commands(Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load(args[0])
+        gc.enable()
         return super().resolve_command(ctx, args)
 
     def panels(self) -> dict[str, list[str]]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
-from typing import Any
+from pathlib import Path
 
 from franking.diagnosis.languages import Sentences, first_known, in_folder
 
 __all__ = ["FOLDER", "asked_language", "language_of", "languages", "words"]
 
-FOLDER: Any = files("franking_cli") / "texts"
+FOLDER = Path(__file__).with_name("texts")
 
 _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # POSIX: the first that is set counts
 

@@ -210,6 +210,18 @@ def test_without_the_extra_one_line_says_which(tmp_path: Path) -> None:
 
 # --- what starting costs ----------------------------------------------------------------------------------------------
 
+
+@pytest.mark.process
+def test_garbage_is_collected_once_a_command_runs() -> None:
+    code = (
+        "import gc, sys; from franking_cli.__main__ import main; sys.argv = ['franking', 'version']\n"
+        "try: main()\n"
+        "except SystemExit: print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 PLAIN = """
 import shlex, sys
 from franking_cli.app import run

@@ -89,12 +89,14 @@ for keys, imported in (({}, False), ({"health": "127.0.0.1:0"}, True)):
     relay = Relay.of_settings({"listen": ["127.0.0.1:0"], **keys}, run=False)
     relay.start()
     assert ("franking.health.look" in sys.modules) is imported, keys
+    late = {"filelock", "importlib.resources", "random", "tempfile", "tomlkit"}
+    assert imported or not late & set(sys.modules), late & set(sys.modules)
     assert (relay.health_address is not None) is imported
     relay.stop()
 """
 
 
 @pytest.mark.process
-def test_a_relay_that_nobody_monitors_imports_nothing_of_health() -> None:
+def test_a_relay_imports_only_what_it_needs_to_listen() -> None:
     save(1)
     subprocess.run([sys.executable, "-c", LISTENS], check=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from franking.diagnosis.languages import base_language, in_folder
@@ -24,7 +23,7 @@ __all__ = ["FOLDER", "Text", "commands", "entries", "entry", "fill", "languages"
 
 Text = str | list[str]
 
-FOLDER: Any = files("franking.diagnosis") / "texts"  # where the languages lie; a wheel carries them beside this module
+FOLDER = Path(__file__).with_name("texts")  # where the languages lie; a wheel carries them beside this module
 
 _PLACE = re.compile(r"\{(\??)(\w+)\}")
 _CONDITION = re.compile(r"\{\?\w+\}")
@@ -40,6 +39,8 @@ def entries(language: str = "en", prefix: str = "") -> Mapping[str, Mapping[str,
     English.
     """
     base = base_language(language) or "en"
+    import tomllib  # most programs never need a word
+
     file = FOLDER / f"{prefix}{base}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
 

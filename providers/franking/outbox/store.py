@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import BY_ROUTE, load
+from franking.account.environment import state_folder
 from franking.account.fields import WRONG_VALUE
 from franking.errors import FrankingError, SettingsError, discreet
 from franking.outbox.body import SMALL, Stored, missing, orphans, remove, write_draft
@@ -49,9 +50,7 @@ def default_directory(environ: Mapping[str, str]) -> Path:
     """Return where the outbox is: ``$FRANKING_OUTBOX``, else ``outbox`` in the state directory."""
     if named := environ.get("FRANKING_OUTBOX"):
         return Path(named).expanduser().absolute()
-    from franking.auth.store import state_directory
-
-    return state_directory(environ) / "outbox"
+    return Path(state_folder(environ), "outbox")
 
 
 class Store:

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from franking.account.config import load
-from franking.auth.store import state_directory
+from franking.account.environment import state_folder
 from franking.errors import FrankingError, SettingsError
 from franking.outbox.outbox import Outbox
 from franking.relay.acceptance import Acceptance
@@ -170,7 +171,9 @@ class Relay:
         intake.start()
         self._acceptance = acceptance = Acceptance(self._access, intake, self._outcomes, woken=self._awake.set)
         runner = threading.Thread(target=self._deliver, name="franking-relay-runner", daemon=True)
-        self._server = server = Server(acceptance, self._tell if self._observer else None, state_directory(os.environ))
+        self._server = server = Server(
+            acceptance, self._tell if self._observer else None, Path(state_folder(os.environ))
+        )
         monitor = None
         try:
             await server.start(self._handed_over())

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import os
-import secrets
 import threading
 from collections import OrderedDict
 
@@ -18,15 +17,13 @@ from franking.errors import SettingsError
 
 __all__ = ["Verifier", "check_stored", "hashed", "new_password"]
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_LENGTH = 16
 _N, _R, _P = 1 << 13, 8, 1
 _REMEMBERED = 1000
 
 
 def new_password() -> str:
     """Make a password that can be typed on a panel: 16 characters of ``a-z2-7``, 80 bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return base64.b32encode(os.urandom(10)).decode().lower()
 
 
 def hashed(password: str, *, chosen: bool) -> str:
