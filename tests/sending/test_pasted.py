@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import franking
-from franking.sending.pasted import explain_text
+from franking.sending.pasted import Explanation, explain_text
 
-SHOWN = tomllib.loads(Path(__file__).with_name("pasted.toml").read_text("utf-8"))["shown"]
+HERE = Path(__file__)
+SHOWN = tomllib.loads(HERE.with_name("pasted.toml").read_text("utf-8"))["shown"]
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown["program"])
@@ -21,6 +26,89 @@ def test_what_other_programs_show(shown: dict[str, str]) -> None:
     found = explain_text(shown["text"])
     assert (found.diagnosis.code, found.recognised) == (shown["code"], True)
     assert found.step == shown.get("step", found.step)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A text of a public thread: who showed it, and every diagnosis that is right; ``-`` where it tells no cause."""
+
+    text: str
+    service: str
+    code: str
+    source: str
+    helped: str
+
+    def __str__(self) -> str:
+        return self.text[:60]
+
+    @property
+    def codes(self) -> set[str]:
+        return set(self.code.split("|"))
+
+    def explained(self, form: Callable[[str], str] = str) -> Explanation:
+        host = re.search(r"(?:[\w-]+\.)+[a-z]{2,}", self.service)
+        return explain_text(form(self.text.replace("\\n", "\n")), host=host and host[0])
+
+
+def _collected() -> list[Collected]:
+    lines = HERE.with_name("collected.tsv").read_text("utf-8").splitlines()
+    return [Collected(*line.split("\t")) for line in lines if not line.startswith("#")][1:]
+
+
+def _narrow(text: str) -> str:
+    lines = (textwrap.wrap(line, 50, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    return "\n".join("\n".join(line) for line in lines)
+
+
+def _without_enhanced(text: str) -> str:
+    return re.sub(r"(?<![\d.])[245]\.\d\.\d{1,3}(?![\d.]) ?", "", text)
+
+
+def _cut(text: str) -> str:
+    words = text.split(" ")
+    return " ".join(words[: max(1, len(words) * 6 // 10)])
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+COLLECTED = _collected()
+CLAIMS_NOTHING = {
+    "api.bad-request",
+    "connect.failed",
+    "greet.refused",
+    "login.failed",
+    "login.refused",
+    "login.sign-in-refused",
+    "recipient.refused",
+    "send.refused",
+    "server.not-now",
+    "server.policy",
+    "text.not-understood",
+    "tls.failed",
+}
+SAID_BY_THE_REST = {
+    "the client was not authenticated": "login.missing",
+    "unauthorized_client": "google.other-client",
+    "unexpected EOF": "connect.lost",
+}
+"""What the words say that are left when others are cut off."""
+
+
+@pytest.mark.parametrize("row", COLLECTED, ids=str)
+def test_no_text_that_other_programs_showed_in_public_gets_a_wrong_cause(row: Collected) -> None:
+    found = row.explained()
+    assert found.diagnosis.code in row.codes or ("-" in row.codes and found.diagnosis.code in CLAIMS_NOTHING)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("form", [_on_one_line, _narrow, _without_enhanced, _cut], ids=lambda form: form.__name__)
+@pytest.mark.parametrize("row", COLLECTED, ids=str)
+def test_no_form_of_what_other_programs_showed_gets_a_wrong_cause(row: Collected, form: Callable[[str], str]) -> None:
+    code = row.explained(form).diagnosis.code
+    said = {told for words, told in SAID_BY_THE_REST.items() if words in row.text}
+    assert code in row.codes | CLAIMS_NOTHING | said
 
 
 def test_what_is_said_clearly_stands_before_what_could_be_read_into_the_rest() -> None:

@@ -157,6 +157,7 @@ GENERIC: tuple[Rule, ...] = (
     _on("tls", "tls.not-yet-valid", details=_verify(9), note="N16"),
     _on("tls", "tls.hostname", details=_verify(62), note="N17"),
     _on("tls", "tls.ip-address", details=_verify(64), note="N18"),
+    _on("tls", "tls.outdated", details=_verify(66, 67, 68), who="provider", note="N20 N22"),
     _on("tls", "tls.incomplete-certificate", details=_verify(*range(79, 96)), note="N19"),
     _on("tls", "tls.certificate", "certificate", "CERTIFICATE_VERIFY_FAILED"),
     # the handshake

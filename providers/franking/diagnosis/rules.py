@@ -79,7 +79,7 @@ class Rule:
         return (
             (not self.kind or seen.kind in self.kind)
             and (not self.step or step in self.step)
-            and (not self.codes or seen.code in self.codes or (seen.code or 0) // 100 in self.codes)
+            and (not self.codes or seen.code in self.codes or _class(seen) in self.codes)
             and (not self.enhanced or any(_like(seen.enhanced or "", pattern) for pattern in self.enhanced))
             and (not self.reason or seen.reason in self.reason)
             and (not self.route or values.get("route") in self.route)
@@ -208,6 +208,13 @@ def _place(error: FrankingError, seen: Evidence, known: Mapping[str, Any]) -> di
         "logged_in": not known["no_login"] and error.step in ("message", "accepted"),
         "other_login": login if "@" in login and login.casefold() != str(known["address"]).casefold() else None,
     }
+
+
+def _class(seen: Evidence) -> int:
+    """Return the first digit of a reply, of its enhanced code where that is all there is."""
+    if seen.code is not None:
+        return seen.code // 100
+    return int(seen.enhanced[0]) if seen.enhanced and seen.enhanced[0] in "245" else 0
 
 
 def _like(enhanced: str, pattern: str) -> bool:

@@ -193,7 +193,6 @@ BY_API: tuple[Rule, ...] = (
     Rule(
         "google.scope-missing",
         _HTTP,
-        codes=(403,),
         text="insufficient authentication scopes",
         adds=_by_route,
         temporary=False,

@@ -69,7 +69,6 @@ SIGN_IN: tuple[Rule, ...] = (
     _said(
         "google.delegation-missing",
         "unauthorized to retrieve access tokens|not authorized for any of the scopes",
-        "unauthorized_client",
         who="admin",
         temporary=True,
         note="O5",

@@ -217,8 +217,17 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=True,
         note="M19",
     ),
+    Rule(
+        "server.trouble",
+        _SMTP,
+        codes=(421,),
+        enhanced=("4.3.2",),
+        text="service not available",
+        who="provider",
+        temporary=True,
+        note="M19",
+    ),
     Rule("server.trouble", _SMTP, enhanced=("4.4.316",), who="provider", temporary=True, note="M19"),
-    Rule("server.trouble", _SMTP, codes=(421,), enhanced=("4.3.2",), who="provider", temporary=True, note="M19"),
     Rule("recipient.too-many", _SMTP, text="too many recipients", temporary=False, note="M30"),
     # the message
     Rule("message.malformed", _SMTP, enhanced=("5.7.512",), temporary=False, note="M27"),

@@ -90,7 +90,12 @@ SIGN_IN: tuple[Rule, ...] = (
     ),
     *(_numbered(entry) for entry in aadsts.answers() if entry.code != _REFUSED),
     # the words that say what to do, with whatever number
-    Rule("microsoft.invalid-scope", _OAUTH, text="No applicable permissions were found", temporary=False),
+    Rule(
+        "microsoft.invalid-scope",
+        _OAUTH,
+        text="No applicable permissions were found|input parameter .scope. is not valid",
+        temporary=False,
+    ),
     Rule("microsoft.client-unknown", _OAUTH, text="Application with identifier .{1,60} was not found", temporary=False),
     Rule("microsoft.app-disabled", _OAUTH, text="Application .{1,80} is disabled", who="admin", temporary=False),
     Rule("microsoft.app-misconfigured", _OAUTH, text="Misconfigured application", temporary=False),

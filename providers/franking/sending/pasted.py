@@ -91,7 +91,7 @@ def _says_little(rule: Rule) -> bool:
     return by_class and not (rule.text or rule.phrase or rule.enhanced or rule.reason or rule.details or rule.when)
 
 
-_GENERAL = {rule.code for _, rule in FALLBACKS} - {"connect.timeout", "rate.limited"}
+_GENERAL = {rule.code for _, rule in FALLBACKS} - {"connect.timeout", "connect.failed", "tls.failed", "rate.limited"}
 _GENERAL |= {rule.code for kind in providers() for rule in kind.rules if _says_little(rule) and not rule.step}
 """The diagnoses of what no rule knows."""
 
@@ -108,7 +108,10 @@ def _diagnosed(error: FrankingError, account: Account | None, hosts: list[str]) 
     others = [kind for kind in providers() if not kind.facts.oauth] + issuers
     if error.evidence is not None and error.evidence.kind in ("oauth", "http"):
         others = issuers
-    rules = [rule for owner in (*known, *others) for rule in owner.rules]
+    anybodys = [rule for owner in others for rule in owner.rules]
+    if error.evidence is not None and error.evidence.kind in ("smtp", "sasl"):
+        anybodys.sort(key=lambda rule: not (rule.text or rule.phrase))  # words before codes, whoever writes them
+    rules = [*(rule for owner in known for rule in owner.rules), *anybodys]
     rules.sort(key=_says_little)
     return diagnose(error, [*rules, *GENERIC], {"host": next(iter(hosts), None)})
 

@@ -4,24 +4,25 @@ written, the surest first, each an error with evidence. The step is a guess. Wha
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import unquote_plus
 
 from franking.errors import (
     ConnectError,
-    ConnectTimeout,
     Evidence,
     FrankingError,
     LoginError,
     LoginRequired,
     Refused,
     Throttled,
-    TLSError,
 )
 from franking.registry import providers
+from franking.sending.programs import written_by_programs
 from franking.smtp.protocol import Reply
 from franking.smtp.replies import throttled
 
@@ -30,7 +31,14 @@ __all__ = ["READINGS", "SAID", "plain", "replies"]
 # --- the text -----------------------------------------------------------------------------------------------------
 
 _ESCAPES = {"\\r\\n": "\n", "\\n": "\n", '\\"': '"', "\\'": "'", "\\/": "/", "\\u003c": "<", "\\u003e": ">"}
-_REPR = re.compile(r"\((\d{3}), b?(['\"])((?:\\.|(?!\2).)*)\2")  # (535, b'5.7.8 …') of smtplib
+_REPR = re.compile(r"\((\d{3}), b?(['\"])((?:\\.|(?!\2).)*)\2", re.DOTALL)  # (535, b'5.7.8 …') of smtplib
+
+
+_BASE64 = re.compile(r"(?<=\b334[ -])eyJ[\w+/]{20,400}={0,2}")  # JSON: what is wrong with an access token
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return base64.b64decode(found[0] + "==").decode("utf-8", "replace")
 
 
 def plain(text: str) -> str:
@@ -40,6 +48,7 @@ def plain(text: str) -> str:
         text = unquote_plus(text)
     if "&" in text and ";" in text:
         text = html.unescape(text)
+    text = _BASE64.sub(_decoded, text)
     text = _REPR.sub(lambda found: f"\nreply: {found[1]} {found[3]}\n", text)
     for escape, char in _ESCAPES.items():
         text = text.replace(escape, char)
@@ -52,8 +61,10 @@ _WORDS = (
     "invalid_grant|invalid_client|unauthorized_client|redirect_uri_mismatch|admin_policy_enforced|org_internal"
     "|deleted_client|disabled_client|invalid_rapt|rapt_required|consent_required|interaction_required"
 )
-_NAMED = re.compile(rf"\b({_WORDS})\b|\berror[\"']?\s*[:=]\s*[\"']?([a-z]+(?:_[a-z]+)+)\b|\bError 4\d\d: (\w+)")
-_DESCRIBED = re.compile(r"error_description[\"']?\s*[:=]\s*(?:\"([^\"]*)|'([^']*)|([^\n&]*))")
+_NAMED = re.compile(
+    rf"\b({_WORDS})\b|\berror(?:[\"']\s*:\s*|=)[\"']?([a-z]+(?:_[a-z]+)+)\b|4\d\d\s?[:：]\s?([a-z]+_[a-z_]+)"
+)
+_DESCRIBED = re.compile(r"(?:error_d|\bD)escription[\"']?\s*[:=]\s*(?:\"([^\"]*)|'([^']*)|([^\n&]*))")
 
 
 def _sign_in(text: str) -> Iterator[FrankingError]:
@@ -81,12 +92,31 @@ def _sign_in(text: str) -> Iterator[FrankingError]:
     yield LoginRequired("", evidence=Evidence("oauth", text=said[:500], reason=reason, details=numbers))
 
 
+_PROOF = re.compile(r"\b334[ -](\{[^{}\n]{10,400}\})")
+
+
+def _tokens(text: str) -> Iterator[FrankingError]:
+    """Read why an access token was refused at a login."""
+    for found in _PROOF.finditer(text):
+        yield LoginError("", evidence=Evidence("sasl", code=535, text=found[1], details={"sasl": found[1]}))
+
+
 # --- answers of an API --------------------------------------------------------------------------------------------
 
-_OF_API = re.compile(r"HttpError \d|googleapis\.com|graph\.microsoft|[\"']error[\"']\s*:\s*\{")
+_OF_API = re.compile(
+    r"HttpError \d|googleapis|(?:Gmail|Graph) API|Graph\.\w*Exception|[\"']Error[A-Z]\w{5}"
+    r"|insufficient authentication scopes"
+    r"|graph\.microsoft|[\"']error[\"']\s*:\s*\{"
+)
 _STATUS = re.compile(r"HttpError (\d{3})|HTTP/[\d.]+ (\d{3})|[\"']code[\"']\s*:\s*(\d{3})|status\W{1,4}(\d{3})\b")
-_REASON = re.compile(r"[\"'](?:reason|code)[\"']\s*:\s*[\"'](\w{5,80})")
-_MESSAGE = re.compile(r"[\"']message[\"']\s*:\s*\"([^\"]+)|[\"']message[\"']\s*:\s*'([^']+)|returned \"([^\"]+)")
+_REASON = re.compile(
+    r"\b(?:reason|[Cc]ode)[\"']?\s*[:=]\s*[\"']?([A-Za-z_]\w{4,80})"
+    r"|[\"'](Error[A-Z]\w{5,60})[\"']"
+)
+_MESSAGE = re.compile(
+    r"[\"']message[\"']\s*:\s*\"([^\"]+)|[\"']message[\"']\s*:\s*'([^']+)|returned \"([^\"]+)"
+    r"|(Request had [^\n]+)|\bMessage: ([^\n]+)"
+)
 
 
 def _answers(text: str) -> Iterator[FrankingError]:
@@ -97,7 +127,10 @@ def _answers(text: str) -> Iterator[FrankingError]:
     code = None if status is None else int(next(filter(None, status.groups())))
     message = _MESSAGE.search(text)
     said = "" if message is None else next(filter(None, message.groups()))[:500]
-    for reason in (*reversed(dict.fromkeys(_REASON.findall(text))), None):  # the innermost says most
+    for reason in (
+        *reversed(dict.fromkeys(filter(None, chain(*_REASON.findall(text))))),
+        None,
+    ):  # the innermost says most
         evidence = Evidence("http", code=code, text=said, reason=reason)
         if code == 401:
             yield LoginError("", evidence=evidence)
@@ -110,20 +143,44 @@ def _answers(text: str) -> Iterator[FrankingError]:
 _MOST = 50
 """Replies of a text that are looked at, the last ones."""
 _ENHANCED = r"#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])"
-_REPLY = re.compile(rf"(?<![\w.:/#-])([45]\d\d)(?:[ -]|: )\s?(?:{_ENHANCED}[ :;]*)?([^\n]*)")
+_REPLY = re.compile(rf"(?<![\w.:/#-])([45]\d\d)(?:[ -]|\)?[:.] )\s?(?:{_ENHANCED}[ :;]*)?([^\n]*)")
 _UNCODED = re.compile(rf"(?<![\d.\w/=-]){_ENHANCED}[ :;]+([A-Za-z<][^\n]*)")
+_SENDMAIL = re.compile(rf"dsn={_ENHANCED}, stat=([^\n]*)")
 _DETAIL = re.compile(
-    rf"Detail: (.{{0,2000}}?)\s?SMTP code: ([45]\d\d)(?:\s?Additional SMTP info: {_ENHANCED})?"
+    rf"Detail: (.{{0,2000}}?)\s*SMTP code: ([45]\d\d)(?:\s*Additional SMTP info: {_ENHANCED})?", re.DOTALL
 )  # PHPMailer
 _BEFORE = re.compile(
     r"(?i)(?:said|says|respon[sd]\w*|replied|reply|returned|server message|message|msg|code|error|failed|failure|login"
     r"|smtp|exception|detail|recipient|refused|denied|me|>)[^\w\n]{0,4}$"
 )
 _NO_REPLY = re.compile(r"(?i)(?:HTTP/[\d.]+|status(?: code)?:?|line|pid|port|\d:?) ?$")
-_COMMON = re.compile(r"4(?:2[12]|3[12]|4[124679]|5\d|71)|5(?:0[0-4]|1[0-5]|2[13]|3[013458]|4[016]|5\d|71)")
+_PHPMAILER = re.compile(r"following (?:recipients|From address) failed: [^\s:]+@[^\s:]+: (?![45]\d\d)([^\n]+)")
+_NAMED_STATUS = re.compile(
+    rf"([^.\n:]{{3,120}})\. The server response was:\s{{0,9}}(?:{_ENHANCED}[ ;:]*)?(?![45]\d\d)([^\n]*)"
+)
+_STATUS_NAMES = {  # as .NET writes a reply's code
+    "mailbox unavailable": 550,
+    "transaction failed": 554,
+    "exceeded storage allocation": 552,
+    "mailbox name not allowed": 553,
+    "user not local": 551,
+    "insufficient system storage": 452,
+    "error in processing": 451,
+    "syntax error in parameters": 501,
+    "command unrecognized": 500,
+    "bad sequence of commands": 503,
+    "command not implemented": 502,
+    "service not available": 421,
+    "client was not authenticated": 530,
+    "secure connection": 530,
+}
+_COMMON = re.compile(r"4(?:2[12]|3[12]|4[124679]|5\d|71)|5(?:0[0-4]|1[0-5]|2[135]|3[013458]|4[016]|5\d|71)")
 """Codes that are taken for a mail server's where nothing beside them says so."""
 _BEHIND = re.compile(
-    r"\s{0,9}(?:\(in reply to [^)]*\)+|['\"]?,? (?:errormsg=|response code|exitcode=).*|['\")}\]]+;?\s{0,9})$"
+    r"\s{0,9}(?:\(in reply to [^)]*\)+|['\"]?,? (?:errormsg=|response code|exitcode=).*|['\")}\]]+;?\s{0,9}"
+    r"|: retry timeout exceeded.*|',? (?:Port|Subject|Account|Server): .*"
+    r"|\. (?:Please (?:check the message|verify that)|Bitte [uü]ber).*)$",
+    re.IGNORECASE,
 )
 """What programs write behind a reply."""
 
@@ -143,10 +200,19 @@ def replies(text: str, trusted: int = 1) -> Iterator[FrankingError]:
         if trust >= trusted and reply.start() >= end:
             words, end = _whole(text, reply)
             found.append((trust, reply.start(), _refusal(text, reply.start(), int(reply[1]), reply[2], words)))
-    for bare in deque(_UNCODED.finditer(text), maxlen=_MOST):
-        if trusted == 1 and bare.start() >= end and _announced(text, bare.start()):
+    for named in _PHPMAILER.finditer(text):
+        found.append((2, named.start(), _refusal(text, named.start(), 550, None, named[1])))
+    for told in _NAMED_STATUS.finditer(text):
+        code = next((code for words, code in _STATUS_NAMES.items() if words in told[1].lower()), None)
+        if code is not None and told.end() > end:
+            found.append((3, told.start(2 if told[2] else 3), _refusal(text, told.start(3), code, told[2], told[3])))
+            end = told.end()
+    for bare in (*deque(_UNCODED.finditer(text), maxlen=_MOST), *_SENDMAIL.finditer(text)):
+        if bare.start() >= end and (bare[0][0] == "d" or _announced(text, bare.start()) >= trusted):
             found.append((1, bare.start(), _refusal(text, bare.start(), None, bare[1], bare[2])))
-    yield from (error for _, _, error in sorted(found, key=lambda one: one[:2], reverse=True))
+    for _, _, error in sorted(found, key=lambda one: one[:2], reverse=True):
+        yield error
+        yield from _supposed(error)
 
 
 def _trust(text: str, reply: re.Match[str]) -> int:
@@ -161,18 +227,30 @@ def _trust(text: str, reply: re.Match[str]) -> int:
 def _announced(text: str, at: int) -> int:
     """Return how surely a reply begins there: it was announced, a line or a phrase begins, or it is a mere number."""
     before = text[max(0, at - 40) : at].rpartition("\n")[2]
-    if not before.strip() or _BEFORE.search(before):
+    if not before.strip() or _BEFORE.search(before) or re.search(r"\[[\d.a-f:]+\](?::\d+)?:? ?$", before):
         return 2
     return int(before.rstrip()[-1] in ":;'\"([{>|=" and not _NO_REPLY.search(before))
 
 
+_LINE = re.compile(r"\n([^\n]+)")
+
+
 def _whole(text: str, reply: re.Match[str]) -> tuple[str, int]:
     """Return the words of a reply with its further lines, and where they end."""
+    if (quote := text[reply.start() - 1 : reply.start()]) in ("'", '"'):
+        closing = re.compile(rf"{quote}(?=[,;)}}\]\s]|$)").search(text, reply.start(3), reply.start(3) + 1000)
+        if closing is not None:
+            return text[reply.start(3) : closing.start()], closing.end()
     lines, end = [reply[3]], reply.end()
+    follows = text[reply.start(1) + 3] == "-"
     codes = rf"(?:[^\n]{{0,40}}?(?<!\d){reply[1]}[ -](?:{_ENHANCED}[ :;]*)?|{re.escape(reply[2] or '-')} +)"
     further = re.compile(rf"\n{codes}([^\n]*)")
-    while len(lines) < 20 and (more := further.match(text, end)):
-        lines.append(more[2])
+    folded = re.compile(r"\n[ \t]+(?!at |nested exception)([^\s{}][^\n]*)")  # as logs fold them
+    while len(lines) < 20 and (
+        more := further.match(text, end) or folded.match(text, end) or (follows and _LINE.match(text, end))
+    ):
+        lines.append(more[more.lastindex or 0])
+        follows = follows and f"{reply[1]} " not in more[0]
         end = more.end()
     words = "\n".join(lines)[:2000]
     while shorter := _BEHIND.search(words):
@@ -181,8 +259,9 @@ def _whole(text: str, reply: re.Match[str]) -> tuple[str, int]:
 
 
 def _refusal(text: str, at: int, code: int | None, enhanced: str | None, words: str) -> FrankingError:
-    step = _step(text, at, code, words)
-    evidence = Evidence("smtp", code=code, enhanced=enhanced, text=words)
+    step, what = _place(text, at, code, words)
+    code = code or _MEANS.get(enhanced or "")
+    evidence = Evidence("smtp", code=code, enhanced=enhanced, text=words, details={"what": what} if what else {})
     later = (str(code) if code else enhanced or "5")[0] == "4"
     if step == "login":
         return LoginError("", temporary=later, evidence=evidence)
@@ -193,92 +272,76 @@ def _refusal(text: str, at: int, code: int | None, enhanced: str | None, words: 
     return Refused("", step=step, temporary=later, evidence=evidence)
 
 
-_STEPS: tuple[tuple[str, str], ...] = (
-    ("accepted", r"in reply to end of DATA|after (?:pipelined )?(?:end of data|DATA)|DATA END|data not accepted"),
-    ("accepted", r"SMTPDataError|command: '?DATA|while sending end of data"),
-    ("message", r"in reply to (?:MAIL FROM|RCPT TO)|after (?:pipelined )?(?:MAIL FROM|RCPT TO)|SMTPSenderRefused"),
-    ("message", r"SMTPRecipientsRefused|command: '?(?:MAIL|RCPT)|(?:MAIL|RCPT)(?: \w+)? command failed"),
-    ("message", r"recipients? failed|SMTPAddressFailed"),
-    ("login", r"SMTPAuthenticationError|AuthenticationFailed|authentication (?:failed|failure)|SASL|EAUTH"),
-    ("login", r"(?:could not|failed to) authenticate|invalid login|(?:AUTH|Password|Username) command failed"),
-    ("login", r"command: '?AUTH|AuthenticationError"),
-    ("greet", r"refused to talk to me|SMTPConnectError|SMTPHeloError|in reply to (?:EHLO|HELO)|Invalid greeting"),
-    ("greet", r"(?:EHLO|HELO) command failed|command: '?(?:CONN|EHLO)"),
+def _supposed(error: FrankingError) -> Iterator[FrankingError]:
+    """Where nothing told what a reply is about, suppose what its own words speak of, if that is one thing."""
+    seen = error.evidence
+    if seen is None or error.step != "message" or seen.details:
+        return
+    about = [what for what, pattern in _ABOUT if re.search(pattern, seen.text, re.IGNORECASE)]
+    if len(about) == 1:
+        evidence = seen._replace(details={"what": about[0]})
+        step = "accepted" if about == ["message"] else "message"
+        yield Refused("", step=step, temporary=error.temporary, evidence=evidence)
+
+
+_PLACES: tuple[tuple[str, str | None, str], ...] = (
+    (
+        "accepted",
+        "message",
+        r"in reply to end of DATA|after (?:pipelined )?(?:end of data|DATA)|DATA END|data not accepted",
+    ),
+    ("accepted", "message", r"SMTPDataError|command: '?DATA|while sending end of data|MessageNotAccepted|DATA command"),
+    ("message", "sender", r"in reply to MAIL FROM|after (?:pipelined )?MAIL FROM|SMTPSenderRefused|SenderNotAccepted"),
+    ("message", "sender", r"command: '?MAIL|MAIL(?: \w+)? command failed|From address failed|SMTPSenderFailed"),
+    ("message", "sender", r"sender's e-?mail address|envelope from address|does not like sender|MAIL failed"),
+    ("message", "sender", r"verify that your e-?mail address is correct"),
+    (
+        "message",
+        "recipient",
+        r"in reply to RCPT TO|after (?:pipelined )?RCPT TO|SMTPRecipientsRefused|SMTPAddressFailed",
+    ),
+    ("message", "recipient", r"command: '?RCPT|RCPT(?: \w+)? command failed|recipients? failed|RecipientNotAccepted"),
+    ("message", "recipient", r"SmtpFailedRecipient|recipients was rejected|does not like recipient|RCPT failed"),
+    (
+        "message",
+        "recipient",
+        r"check the message recipient|E-Mail-Adresse des Empf.ngers|recipient address \S+ not accepted",
+    ),
+    ("accepted", "message", r"after I sent the message|the server did not accept the mail"),
+    ("message", None, r"SMTPSendFailed"),
+    ("login", None, r"SMTPAuthenticationError|AuthenticationFailed|authentication (?:failed|failure)|SASL|EAUTH"),
+    ("login", None, r"(?:could not|failed to) authenticate|invalid login|(?:AUTH|Password|Username) command failed"),
+    ("login", None, r"command: '?AUTH|AuthenticationE"),
+    ("greet", None, r"refused to talk to me|SMTPConnectError|SMTPHeloError|in reply to (?:EHLO|HELO)|Invalid greeting"),
+    ("greet", None, r"(?:EHLO|HELO) command failed|command: '?(?:CONN|EHLO)|but greeting failed"),
 )
-"""What programs write around a reply, and at which step that is."""
+"""What programs write around a reply, at which step that is, and what the reply is about then."""
 
-_AT_LOGIN = (432, 454, 504, 530, 534, 535, 538)
+_ABOUT = (
+    (
+        "sender",
+        r"\bsenders?\b|\bfrom\b|\benvelope|return.path|absender|odes[ií]latel|exp[ée]diteur|nadawc|remitente|mittente",
+    ),
+    (
+        "recipient",
+        r"\brecipients?\b|\brcpts?\b|addressee|\bmailbox\b|destinat|empf[äa]nger|p[řr][íi]jemc|odbiorc|adresat",
+    ),
+    ("message", r"\bmessage\b|\bcontents?\b|attachment|\bspam|\bvirus|\bheaders?\b|\bsubject\b"),
+)
+_MEANS = {"5.7.8": 535, "5.7.9": 534, "5.7.139": 535}
+_AT_LOGIN = (432, 454, 504, 534, 535, 538)
 
 
-def _step(text: str, at: int, code: int | None, words: str) -> str:
-    """Guess at which step a reply came: by what the program says around it, else by its code."""
+def _place(text: str, at: int, code: int | None, words: str) -> tuple[str, str | None]:
+    """Guess at which step a reply came, and what it is about: by what the program says around it, else by its code."""
     around = text[max(0, at - 600) : at] + text[at : at + len(words) + 300]
-    for step, pattern in _STEPS:
+    for step, what, pattern in _PLACES:
         if re.search(pattern, around, re.IGNORECASE):
-            return step
-    return "login" if code in _AT_LOGIN and not re.search("(?i)sender|recipient|relay", words) else "message"
-
-
-# --- words of the network, of TLS, of programs --------------------------------------------------------------------
-
-
-_PHRASES: tuple[tuple[str, str, str, str], ...] = (
-    # what was met, as evidence says it; the step; what programs, libraries and systems write
-    ("dns", "no-dns", "resolve", r"Temporary failure in name resolution|EAI_AGAIN|name service.{0,80}try again"),
-    ("dns", "not-found", "resolve", r"getaddrinfo failed|ENOTFOUND|Name or service not known|nodename nor servname"),
-    ("dns", "not-found", "resolve", r"no such host|UnknownHost|host (?:or domain name )?not found|\b11001\b"),
-    ("dns", "not-found", "resolve", r"could ?n[o']t resolve host|unknown host"),
-    ("tls", "19", "tls", r"self[- ]?signed certificate in (?:the )?certificate chain|SELF_SIGNED_CERT_IN_CHAIN"),
-    ("tls", "18", "tls", r"self[- ]?signed certificate|DEPTH_ZERO_SELF_SIGNED_CERT"),
-    ("tls", "10", "tls", r"certificate (?:has |is )?expired|CERT_HAS_EXPIRED"),
-    ("tls", "9", "tls", r"certificate is not yet valid|CERT_NOT_YET_VALID"),
-    ("tls", "64", "tls", r"IP address mismatch"),
-    ("tls", "62", "tls", r"hostname mismatch|ALTNAME_INVALID|NameMismatch|no alternative certificate subject name"),
-    ("tls", "62", "tls", r"certificate.{0,80}(?:does ?n[o']t match|not valid for|did not match)"),
-    ("tls", "62", "tls", r"(?:hostname|domain).{0,60}does ?n[o']t match"),
-    ("tls", "20", "tls", r"unable to get (?:local )?issuer|unable to verify the first certificate|unknown ca\b"),
-    ("tls", "20", "tls", r"UNABLE_TO_(?:GET|VERIFY)|PKIX path building failed|signed by unknown authority"),
-    ("tls", "20", "tls", r"CERTIFICATE_VERIFY_FAILED|certificate verif\w+ failed"),
-    ("tls", "WRONG_VERSION_NUMBER", "tls", r"wrong[ _]version[ _]number|unknown protocol|record[ _]layer[ _]failure"),
-    ("tls", "WRONG_VERSION_NUMBER", "tls", r"packet[ _]length[ _]too[ _]long|does not look like a TLS handshake"),
-    ("tls", "WRONG_VERSION_NUMBER", "tls", r"Unrecognized SSL message|plaintext connection\?"),
-    (
-        "tls",
-        "UNSUPPORTED_PROTOCOL",
-        "tls",
-        r"unsupported[ _]protocol|alert[ _]protocol[ _]version|handshake[ _]failure",
-    ),
-    (
-        "tls",
-        "UNSUPPORTED_PROTOCOL",
-        "tls",
-        r"dh[ _]key[ _]too[ _]small|no (?:protocols available|appropriate protocol)",
-    ),
-    ("tls", "starttls-not-offered", "tls", r"STARTTLS (?:extension |command )?(?:is )?not (?:supported|available)"),
-    ("tls", "starttls-not-offered", "tls", r"does not (?:support|offer) (?:STARTTLS|secure connections)"),
-    ("tls", "starttls-not-offered", "tls", r"STARTTLS (?:is|was) required but"),
-    ("sasl", "auth-not-offered", "login", r"AUTH extension not supported|AUTH not (?:supported|advertised)"),
-    ("sasl", "auth-not-offered", "login", r"does(?: not|n't) (?:support|offer) (?:SMTP )?auth"),
-    ("connect", "refused", "connect", r"ECONNREFUSED|connection refused|actively refused|\b10061\b"),
-    ("connect", "unreachable", "connect", r"EHOSTUNREACH|ENETUNREACH|no route to host|network is unreachable"),
-    ("connect", "unreachable", "connect", r"unreachable (?:host|network)|\b100(?:51|65)\b"),
-    ("connect", "timeout", "connect", r"ETIMEDOUT|ESOCKETTIMEDOUT|timed out|TimeoutError|did not properly respond"),
-    ("connect", "timeout", "connect", r"connect\w* time-?out|time-?out (?:when|while) (?:connect|wait)\w*|\b10060\b"),
-    ("connect", "reset", "message", r"ECONNRESET|connection reset|forcibly closed|broken pipe|EPIPE|\b10054\b"),
-    ("connect", "closed", "message", r"connection (?:was )?(?:unexpectedly )?(?:closed|lost|dropped)|lost connection"),
-    ("connect", "closed", "message", r"socket hang ?up|SMTPServerDisconnected|closed the connection"),
-)
-_CLASSES = {"dns": ConnectError, "connect": ConnectError, "tls": TLSError, "sasl": LoginError}
-
-
-def _phrases(text: str) -> Iterator[FrankingError]:
-    """Read the words of the network, of TLS and of programs."""
-    for kind, reason, step, pattern in _PHRASES:
-        if re.search(pattern, text, re.IGNORECASE):
-            evidence = Evidence(kind, reason=reason)
-            if reason.isdigit():
-                evidence = Evidence(kind, reason="certificate", details={"verify_code": int(reason)})
-            yield {"timeout": ConnectTimeout}.get(reason, _CLASSES[kind])("", step=step, evidence=evidence)
+            return step, what
+    at_login = (code in _AT_LOGIN or re.match(r"\W?5\.7\.(?:8|9|139)\b", text[at : at + 12])) and not re.search(
+        "(?i)sender|recipient|relay", words
+    )
+    return ("login" if at_login else "message"), None
 
 
 def _words(text: str) -> Iterator[FrankingError]:
@@ -289,6 +352,6 @@ def _words(text: str) -> Iterator[FrankingError]:
         yield LoginRequired("", evidence=Evidence("oauth", text=line[:500]))
 
 
-SAID = (_sign_in, _answers, _clear_replies, replies)
+SAID = (_sign_in, _tokens, _answers, _clear_replies, replies)
 """The readings that quote somebody: worth showing where no rule knows the words."""
-READINGS = (_sign_in, _answers, _clear_replies, _phrases, replies, _words)
+READINGS = (_sign_in, _tokens, _answers, _clear_replies, written_by_programs, replies, _words)

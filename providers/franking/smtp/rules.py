@@ -20,6 +20,7 @@ from franking.diagnosis.words.recipient import RECIPIENT
 from franking.diagnosis.words.refusals import in_order
 from franking.diagnosis.words.sender import SENDER
 from franking.diagnosis.words.topics import TOPICS
+from franking.diagnosis.words.topics_mail import MAIL_TOPICS
 from franking.diagnosis.words.translations import LOGIN_TRANSLATIONS, TRANSLATIONS
 from franking.errors import Evidence
 from franking.smtp.hints import hints, wants_address
@@ -225,6 +226,7 @@ CODES: tuple[Rule, ...] = (
         temporary=False,
         note="G27",
     ),
+    Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("4.1.2",), details=_NOT_THE_SENDER, temporary=True),
     Rule("message.too-large", kind=_SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="P26"),
     Rule("message.malformed", kind=_SMTP, enhanced=("5.6.0",), temporary=False, note="P33"),
     Rule(
@@ -254,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     *OWN_WORDS,
     *in_order(ACCESS, LIMITS, LOGIN, SENDER, RECIPIENT, MESSAGE, TROUBLE, TRANSLATIONS),
     *in_order(SPAM),
-    *in_order(TOPICS),
+    *in_order(TOPICS, MAIL_TOPICS),
     *PASTED,
     *KNOWN,
     *(replace(rule, adds=_about_login) for rule in in_order(REFUSED_LOGIN, LOGIN_TRANSLATIONS)),

@@ -7,6 +7,7 @@ from franking.diagnosis.words.refusals import Says
 __all__ = ["ACCESS"]
 
 _LATER = (4,)
+_LET_IN = "allowed|permitted|authorized|authorised|let"
 
 ACCESS: tuple[Says, ...] = (
     Says(
@@ -25,6 +26,8 @@ ACCESS: tuple[Says, ...] = (
         "ip adresa|adresy ~ blokovan*|blacklist*|zablokovan*",
         "ip adresse ~ gesperrt|blockiert|blacklist|sperrliste",
         "sperrliste",
+        "ip|host|hosts|client|server|address ~ is|are|was|been listed",
+        "cerne|ciernej|cierna listine|listina",
         "banned|blocked sending ip",
         "adresse ip ~ bloquee|liste_noire|blacklistee",
         "adres ip ~ zablokowan*|czarnej_liscie",
@@ -35,7 +38,9 @@ ACCESS: tuple[Says, ...] = (
         "blocklisted",
         marks=r"^(?!.*(?:\bdomain\b.{0,30}\b(?:listed|present)\b|\bdbl\b|/(?:query/)?domain)).*"
         r"(?:spamhaus|spamcop|\bsorbs\b|uceprotect|barracudacentral|dnsbl|\brbl\b|abuseat|mailspike"
-        r"|ipcheck\.proofpoint|invaluement|nixspam|\bpsbl\b)",
+        r"|ipcheck\.proofpoint|invaluement|nixspam|\bpsbl\b|abusix|senderscore|gbudb|hostkarma|backscatterer"
+        r"|blocklist\.de"
+        r"|lashback|surriel|spamrats|spameatingmonkey|dronebl|mail-abuse\.com)",
         temporary=False,
         note="P38",
     ),
@@ -48,6 +53,7 @@ ACCESS: tuple[Says, ...] = (
         "helo|ehlo ?name ?does ?not ?hostname|host|domain mismatch|match|matches",
         "helo|ehlo ~ not|does_not match|correspond",
         "helo|ehlo command rejected",
+        "helo|ehlo should|must|has_to ?be ~ fqdn|address|domain|hostname|name|literal|valid",
         "helo|ehlo ~ not ~ allowed|valid|acceptable|accepted|fqdn|qualified",
         temporary=False,
         note="P20 G19",
@@ -65,7 +71,7 @@ ACCESS: tuple[Says, ...] = (
         "client.no-reverse-dns",
         "can|could not find your ?reverse hostname|host_name",
         "reverse dns for ~ failed|missing",
-        "reverse dns|hostname|lookup|record|mapping",
+        "reverse dns|hostname|host_name|name|lookup|record|mapping|entry|pointer|resolution|address",
         "no|missing ptr|rdns",
         "ptr ?resource record|records",
         "does not have ~ ptr|rdns",
@@ -86,7 +92,10 @@ ACCESS: tuple[Says, ...] = (
         "client host rejected access denied",
         "ip address ~ not ~ authorized|authorised|whitelisted|allowlisted|permitted|allowed",
         "that|this|your|the ip address is not allowed|authorized|permitted",
+        "ip adresy|adresa ~ neni ~ povolen*",
+        "ip adresse ~ nicht ~ erlaubt|zugelassen|zulassig",
         "ip not allowed|whitelisted|allowlisted|authorised",
+        f"not ?be ?been {_LET_IN} to ?use ?send ~ from|by ?this|your|the ip|host|network|country|location|region",
         "not ?from ?in ?a ?the trusted|authorized|authorised|allowed|known ip|host|network|address|client|range",
         temporary=False,
         note="P44",
@@ -103,6 +112,9 @@ ACCESS: tuple[Says, ...] = (
         "too frequent|fast ?tcp|smtp connects|connect|connections|connection",
         "connections ?per ?ip|host|client limit|exceeded",
         "prilis mnoho ~ pripojeni|spojeni|relaci",
+        "limit*|maximal*|maximum|maximo|massimo ~ connexion*|conexion*|conexoes|connession*|verbindung*|spojeni"
+        "|pripojeni"
+        "|polaczen|verbindingen",
         "zu viele ~ verbindungen",
         "trop de ~ connexions",
         "zbyt wiele|duzo ~ polaczen",
@@ -147,6 +159,9 @@ ACCESS: tuple[Says, ...] = (
         "|encrypted|secure",
         "plaintext|cleartext ~ auth|authentication|login|password ~ not|disallowed|disabled|forbidden",
         "starttls ~ before auth|authentication|login",
+        "auth*|login* ~ not|disallowed|disabled|forbidden|denied ~ insecure|unencrypted|unsecured|plaintext|cleartext"
+        " connection|connections|channel",
+        "auth*|login* & not|no|without & without|unless|before|until & tls|ssl|starttls|encryption",
         "without ?ssl ?tls encryption|ssl|tls|starttls ~ not|denied|forbidden|refused|prohibited|impossible",
         step=("login",),
         temporary=False,
@@ -189,7 +204,8 @@ ACCESS: tuple[Says, ...] = (
         "command ?is ?verb not recognized|recognised|implemented|understood|supported",
         "command unrecognized|unrecognised|unknown",
         "syntax error",
-        "need|needs|send|expected|say|issue|use ~ mail|rcpt|helo|ehlo|data ?from|to|hello ?command first|before",
+        "need|needs|expected|say|issue|use ~ mail|rcpt|helo|ehlo|data ?from|to|hello ?command first|before",
+        "send ~ rcpt|helo|ehlo|data ?from|to|hello ?command first|before",
         "helo|ehlo expected",
         "helo|ehlo|mail|rcpt ?helo|ehlo first",
         "invalid base64",

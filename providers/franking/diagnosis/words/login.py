@@ -12,13 +12,13 @@ _MESSAGE = ("message", "accepted")
 LOGIN: tuple[Says, ...] = (
     Says(
         "login.app-password",
-        "app|application|applications ?specific password|passwords|passcode",
+        "app|application|applications|device|dedicated|generated ?specific password|passwords|passcode",
         "authorization|authorisation code",
         "auth code ~ login",
         "authentication|login|password|basic ~ not|disabled|blocked ~ 2fa|mfa|two_factor|2_step|two_step|multi_factor"
         " ~ enabled|active|on|required",
         "hesl* ~ pro ?tuto aplikac*",
-        "heslo aplikace",
+        "heslo|hesla aplikac*",
         "anwendungsspezifisch*|app passwort|kennwort",
         "mot de passe ~ application",
         "haslo|hasla ~ aplikacji",
@@ -42,6 +42,13 @@ LOGIN: tuple[Says, ...] = (
         "zugriff ~ pop3|imap|smtp ~ nicht|deaktiviert",
         step=_LOGIN,
         codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "login.access-off",
+        "open|enable|activate|turn_on|switch_on ~ smtp|imap|pop3|pop ?flag|service|access|function first|before|in",
+        "not open|opened ~ smtp|imap|pop3|pop",
+        step=_LOGIN,
         temporary=False,
     ),
     Says(
@@ -84,6 +91,10 @@ LOGIN: tuple[Says, ...] = (
         "too many ~ auth|login|logins|authentication",
         "login|authentication|auth ~ attempts ?have ?been exceeded|blocked|limit",
         "maximum|limit ~ login|authentication|auth ~ attempts|exceeded|failures",
+        "too many ?wrong|incorrect|invalid password|passwords|credentials",
+        "ip|address|host|account|login|user & block*|ban|banned|lock*|suspended & too_many|repeated|many"
+        "|multiple & fail*"
+        "|attempt*|login*|password*",
         "prilis mnoho|opakovan* ~ prihlaseni|pokusu|neuspesn*",
         "zu viele ~ anmeldeversuche|anmeldungen|fehlversuche|versuche",
         "trop de ~ tentatives",
@@ -121,11 +132,14 @@ LOGIN: tuple[Says, ...] = (
         "login.mechanism",
         "invalid|unsupported|unrecognized|unrecognised|unknown|unavailable|bad ?or ?unsupported authentication"
         "|auth|sasl ?mechanism mechanism|type|method",
-        "authentication|auth|sasl ?mechanism|type|method ~ not ?is ?a supported|available|recognized|recognised"
+        "authentication|auth|sasl ?mechanism|type|method|mode|scheme ~ not ?is ?a supported|available|recognized"
+        "|recognised"
         "|implemented|valid",
         "mechanism ~ not|un ~ supported|available|allowed|recognized|too_weak",
-        "authentication mechanism ~ weak|disabled|unavailable|unsupported|invalid",
+        "authentication|auth mechanism|mode|method|type|scheme ~ weak|disabled|unavailable|unsupported|invalid",
         "no ~ mechanism ~ available|supported",
+        "plain|login|cram|md5|xoauth2 authentication|auth|mechanism ~ not|disabled|unsupported|disallowed",
+        "auth|authentication plain|login|cram|xoauth2 ~ not|disabled|unsupported|disallowed",
         step=_LOGIN,
         temporary=False,
         note="G10 M11",
@@ -136,6 +150,7 @@ LOGIN: tuple[Says, ...] = (
         "command auth ?is not recognized|recognised|implemented|supported|understood|available",
         "auth|authentication ?is ?command not enabled|advertised|offered|implemented",
         "auth|authentication|login ?is ?command not available|allowed ?here",
+        "auth|authentication|login|logins ~ not|disabled|unavailable & port|ports|listener",
         "auth|authentication|login ?is only available|allowed|offered|possible ~ port|ports",
         step=_LOGIN,
         codes=(500, 502, 503, 504, 530, 550, 554),  # 535 is about what was shown at a login that is there
@@ -191,7 +206,21 @@ LOGIN: tuple[Says, ...] = (
         "must be ?pop ?smtp authenticated",
         "client ?was not authenticated",
         "smtp authentication ?is required",
+        "first check|fetch|retrieve|collect|read|receive|get ?your ?new mail|mails|messages|email",
         "check ?your|for ?new mail ~ before ~ sending|send",
+        "must|have|need|needs|required ?to ?be logged|authenticated|authenticate|log_in ?in ~ to|before|for ~ relay"
+        "|send"
+        "|sending|relaying|use",
+        "only ~ authenticated|authorized|authorised|registered|logged_in users|clients|customers|senders|user",
+        "authentication|auth must",
+        "anonymous ?smtp ~ not|denied|refused|rejected|forbidden|disabled|disallowed",
+        "musite|musis|nutne|treba ~ prihlasit|overit|autorizovat|autentizovat",
+        "nejste|niste|nie_ste ~ prihlasen*",
+        "mussen|muessen|musst ~ anmelden|einloggen|authentifizieren",
+        "anmelden|einloggen|authentifizieren ~ bevor|zuerst|erst",
+        "devez|veuillez|faut ~ authentifier|identifier|connecter",
+        "musisz ~ zalogowac|uwierzytelnic",
+        "trebuetsya|neobhodim* ~ avtoriz*|autentif*|login*",
         "vyzadovano|vyzaduje|vyzadovana|nutne|nutno|nutna|pozadovano|potreba|treba ~ prihlaseni|prihlasit"
         "|overeni|autentizac*|autorizac*|autentifikac*",
         "prihlaseni|overeni|autentizace|autorizace|autentifikace ~ vyzadovan*|pozadovan*|nutn*|potreba",

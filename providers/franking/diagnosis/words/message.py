@@ -14,7 +14,7 @@ MESSAGE: tuple[Says, ...] = (
         "bare lf|newline|linefeed|line_feed|cr|carriage_return|linefeeds",
         "invalid|bad|wrong|illegal|improper|mixed|missing|incorrect line ending|endings|terminator|terminators",
         "line ending|endings ~ invalid|wrong|must|not|illegal",
-        marks="BareLinefeeds",
+        marks="BareLinefeeds|smtplf",
         temporary=False,
         note="P32 M29",
     ),

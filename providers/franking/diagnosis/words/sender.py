@@ -41,10 +41,14 @@ SENDER: tuple[Says, ...] = (
         "can|could not|unable ?be ~ verify|verified ~ sender",
         "sender ~ can|could not|be ~ verified",
         "verification failed for",
+        "verification failed while checking",
         "verification failed for & domain may not exist",
         "sender callout|callback",
         "unroutable|unrouteable|undeliverable|nonexistent sender ?email address",
         "absender* ~ nicht ~ verifiziert|uberpruft|existiert",
+        "sender|return|return_path|reverse_path ?address ~ verif*|callout|callback ~ fail*|not_complete*|unsuccessful",
+        "not|unable ?to complete|perform|do sender verif*|callout|callback",
+        "return ?address ~ can_not|could_not ~ verif*",
         "odesilatel* ~ nelze|nepodarilo ~ overit",
         marks="sender verify failed|sender verification failed",
     ),
@@ -60,6 +64,11 @@ SENDER: tuple[Says, ...] = (
         "domain may not exist ~ dns",
         "from|sender ?address ?email domain ?is ?not invalid|valid|empty|missing|dead",
         "dead domain",
+        "resolving|resolve|lookup ~ sender|your|from ?address domain",
+        "sender|from|your ?address domain & non_existent|not_existent|not_existing|nonexist*|unresolv*|not_resolv*",
+        "domane|domain|domaine|domena|dominio|domein ~ absenders|expediteur|odesilatele|odosielatela|nadawcy|remitente"
+        "|mittente|remetente|afzender ~ nicht|existe_pas|existe|neexistuje|nie_istnieje|esiste|bestaat|inconnu"
+        "|unbekannt",
         "domain ~ sender ~ does not ~ exist|resolve",
         f"{_FROM} ?address domain ~ not configured ~ mail",
         "domena odesilatele ~ neexistuje|nenalezena|nenalezen",
@@ -106,6 +115,7 @@ SENDER: tuple[Says, ...] = (
         "ungultige|ungueltige|fehlerhafte ~ adresse",
         "adresse ~ invalide|incorrecte",
         "nieprawidlowy|niepoprawny|bledny ~ adres",
+        step=("message", "accepted"),
         temporary=False,
         note="P19 P28 G28",
     ),
@@ -153,6 +163,7 @@ SENDER: tuple[Says, ...] = (
         "relaying|relay disallowed as",
         "sender ~ rejected ~ not ~ owner|belong|allowed",
         "not ?a valid sender|from ~ account|user|login|mailbox",
+        "sender|from ?address ~ not valid|allowed|permitted ~ login|account|user|mailbox",
         "odesilatel*|adres* ~ nepovolen*|neni ~ povolen*|nesouhlasi|neodpovida|nepatri|opravnen*",
         "nemate|nemas ~ opravneni|pravo ~ odesilat|posilat|odeslat",
         "nepovoleny|neopravneny|neplatny odesilatel",
@@ -188,7 +199,9 @@ SENDER: tuple[Says, ...] = (
         "fails|failed|fail ?to pass ~ authentication|verification checks",
         "required authentication level",
         "sender policy framework",
-        marks=r"^(?=\S+ \S)(?!.*\b(?:lookup (?:failure|failed|error)|signing|temporary)\b)"
+        marks=r"openspf|\d(?:\.\d+){3}\W{0,3} (?:is )?not (?:allowed|permitted|authori[sz]ed|designated)\b"
+        r".{0,40}\b(?:for|from|behalf)"
+        r"|^(?=\S+ \S)(?!.*\b(?:lookup (?:failure|failed|error)|signing|temporary)\b)"
         r".*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b",
         who="admin",
         temporary=False,
@@ -217,7 +230,7 @@ SENDER: tuple[Says, ...] = (
         "not in my list ~ rcpthosts",
         "not a|an relay|gateway",
         "relay* ~ zakazan*|odmitnut*|nepovolen*|neni_povolen*|zamitnut*",
-        "predavani|preposilani ~ zakazan*|odmitnut*|nepovolen*|neni_povolen*",
+        "predavani|preposilani|preposielanie ~ zakazan*|odmitnut*|nepovolen*|neni_povolen*|neni_dovolen*",
         "relay*|weiterleitung|weiterleiten ~ nicht|verweigert|verboten|abgelehnt|untersagt",
         "relais|relayage|relaying|relai ~ refuse*|interdit*|non|pas",
         "przekazywanie|relay* ~ zabronion*|odmow*|niedozwolon*|nie|odrzucon*",

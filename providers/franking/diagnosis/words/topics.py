@@ -1,4 +1,6 @@
-"""What a refusal is about where no phrase is known: a thing and what is wrong with it, anywhere in the words.
+"""What a refusal is about where no phrase is known: a thing and what is wrong with it, anywhere in the words. Here are
+the network, encryption, the login, limits and the server's own troubles; ``topics_mail.py`` has sender, recipient and
+message.
 
 Asked after all other words. Each asks for the step at which it can be meant, because a word alone proves little; where
 two things are spoken of, the row that demands more decides, and of two that demand as many the one that stands first.
@@ -7,45 +9,87 @@ two things are spoken of, the row that demands more decides, and of two that dem
 from __future__ import annotations
 
 from franking.diagnosis.words.refusals import Says
+from franking.diagnosis.words.vocabulary import LONG, MAILS, SHORT, UP
 
 __all__ = ["TOPICS"]
 
 _SENT = ("message", "accepted")
-_SENDER = {"what": ("sender",)}
-_RECIPIENT = {"what": ("recipient",)}
-_CONTENT = {"what": ("message",)}
-_FROM = (
-    "sender|from|mailfrom|envelope|emetteur|absender*|odesilatel*|expediteur|nadawc*|remitente|mittente|remetente"
-    "|afzender"
-)
-_WHO = "user|recipient|mailbox|account|inbox|addressee|person|customer|destination|rcpt"
-_ACCOUNT = "account|user|mailbox|domain|customer|subscription|workspace|tenant|organization|organisation"
-_MAILS = "mail|mails|email|emails|e_mail|e_mails|message|messages|recipients|rcpts"
-_FALSE = (
-    "invalid|fake|faked|forged|forgery|bogus|illegal|improper|incorrect|wrong|mismatch*|unmatched|match|matches"
-    "|unvalidated|unverified|unauthorized|unauthorised|differ|differs|different|spoof*|conform*|belong*|non_local"
-    "|nonlocal|not_local|not_owned|not_yours|foreign"
-)
-_DENIED = "deny|denies|denied|refuse*|reject*|prohibit*|disallow*|forbid*|disabled|not"
 _MUCH = "too_many|too_much|excessive|exceed*|heavy|flood*|over_limit|out_of"
-_UP = f"reached|achieved|hit|used|exhausted|over|above|maximum|max|threshold|limit*|quota|only|{_MUCH}"
-_LONG = (
-    "daily|hourly|monthly|weekly|per_day|per_hour|per_month|per_week|a_day|an_hour|each_day|each_hour|this_hour|today"
-    "|24h|24_hours|24_hour|past_hour|last_hour|last_day"
-)
-_SHORT = "per_second|per_minute|a_second|a_minute|per_session|per_connection|too_fast|too_quickly|frequency|interval"
-_STOPPED = "suspend*|suspension|disabled|locked|frozen|banned|deactivat*|paused|terminated|revoked|barred|on_hold"
 _BROKEN = (
     "error*|fail*|problem*|is_down|are_down|currently_down|temporarily_down|full|overload*|insufficient|exhausted"
-    "|timeout|timed_out|crash*|broken"
+    "|timeout|timed_out|crash*|broken|unreachable|not_responding|not_respond"
+)
+_AWAY = "unavailable|not_available|not_reach|not_running|down|away|gone|not_writable|can_not|could_not|unable"
+_IP = "ip|ips|host|hosts|client|clients|network|range|subnet|computer|asn"
+_PLACE = (
+    "country|countries|geo*|location|region|abroad|overseas|foreign_ip|zahranici|zahranicia|ausland|etranger|zagranic*"
+    "|extranjero|estero|exterior|buitenland"
+)
+_NOT_LET_IN = (
+    "not_allowed|not_permitted|not_authorized|not_authorised|unauthorized|unauthorised|not_whitelisted|not_registered"
+    "|not_on|disallowed|prohibited|forbidden|not_welcome|neni_povolen*|nepovolen*|nicht_erlaubt|nicht_zugelassen"
+    "|interdit*|non_autorise*|no_permitid*|non_consentit*|nao_permitid*|niedozwolon*|niet_toegestaan"
+)
+_SHUT_OUT = f"denied|deny|refused|rejected|blocked|banned|barred|restricted|zakazan*|gesperrt|only|{_NOT_LET_IN}"
+_SECURE = (
+    "tls|ssl|starttls|encrypt*|unencrypted|insecure|plaintext|plain_text|cleartext|clear_text|secure_connection*"
+    "|verschlussel*|verschluessel*|unverschlusselt*|sifrovan*|nesifrovan*|zabezpecen*|chiffre*|cifrat*|cifrad*"
+    "|criptograf*|versleutel*|szyfrowan*"
+)
+_NEEDED = (
+    "require*|must|without|first|only|need*|mandatory|before|not_allowed|not_permitted|not_accepted|denied|refused"
+    "|rejected|disabled|disallowed|forbidden|prohibited|use|please|enable|accepts_only|bitte|nur|muss|prosim|pouze"
+    "|jen|povinn*|veuillez|requis*|obligatoire|obbligatori*|obligatori*|richiest*|requerid*|obrigatori*|exigid*"
+    "|verplicht|vereist|wymagan*|tylko"
+)
+_OFF = (
+    "off|disabled|not_activated|not_active|inactive|not_enabled|not_included|not_include|deactivated|closed|locked"
+    "|not_available|not_permitted|not_allowed|forbidden|vypnut*|zakazan*|zablokovan*|neaktivn*|nicht|gesperrt"
+    "|deaktiviert|desactive*|bloque*|wylaczon*|zablokowan*|deshabilitad*|desactivad*|disabilitat*|disattivat*"
+    "|desativad*|bloquead*|uitgeschakeld"
 )
 
 TOPICS: tuple[Says, ...] = (
     Says(
         "blocklisted",
-        "black|blacklist*|blocklist*|block_list|block_listed & ip|ips|host|client|server",
+        "black|blacklist*|blocklist*|block_list|block_listed|blocking_list & ip|ips|host|client|server|address",
+        f"list|lists|database & spam|spammer|spammers|spamming|blocking|abusive|abusers & {_IP}|address|server"
+        f"|sender_ip",
+        "listed & spam|spammer|spammers|spamming|abuse & ip|ips|host|client|server|address",
         "rbl|dnsbl|rbls",
         step=("greet", "message"),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "blocklisted",
+        "ip|ips|host|hosts|address|range|network|connections & blocked|banned|barred|filtered",
+        step=("greet",),
+        temporary=False,
+    ),
+    Says(
+        "client.no-reverse-dns",
+        f"reverse|ptr|rdns|fcrdns|reverzni|zpetny|reversed & {_IP}|dns|address|no|not|missing|fail*|lookup|name",
+        "hostname|host_name|name & ip|ip_address|your_address & match|matches|mismatch|resolve*|no|missing|not_find",
+        f"unresolv*|not_resolve|not_resolv*|unresolvable & {_IP}|address",
+        step=("greet",),
+        temporary=False,
+    ),
+    Says(
+        "client.ip-not-allowed",
+        f"{_PLACE} & {_SHUT_OUT}",
+        f"ip|ips|host|hosts|client|clients|network|range|subnet|computer & {_NOT_LET_IN}",
+        step=("greet", "login"),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "client.ip-not-allowed",
+        f"{_PLACE} & {_SHUT_OUT} & login*|connect*|access|mail|mails|email|traffic|ip",
+        f"ip|ips|your_host|this_host|client|client_address|network|subnet & {_NOT_LET_IN}"
+        " & server|service|account|connect*|access|relay|this|address",
+        step=("message",),
+        details={"what": ("sender", "recipient")},
         codes=(5,),
         temporary=False,
     ),
@@ -53,216 +97,146 @@ TOPICS: tuple[Says, ...] = (
         "greet.name-refused",
         "helo*|ehlo*",
         step=("greet",),
+        codes=(4, 5),
+        temporary=False,
+    ),
+    Says(
+        "greet.name-refused",
+        "hostname|host_name|fqdn|localhost|domain|domain_name|literal|address|argument*",
+        step=("greet",),
+        codes=(501, 504),
+        temporary=False,
+    ),
+    Says(
+        "greet.name-refused",
+        "impersonat*|forged|fake|faked|bogus|not_localhost|pretend*|claim*"
+        " & host|hostname|host_name|name|localhost|server|domain",
+        step=("greet",),
         codes=(5,),
         temporary=False,
     ),
     Says(
         "greet.name-refused",
-        "helo*|ehlo* & domain|name|host|hostname|resolve*|argument|invalid|fqdn|qualified|literal",
+        "helo*|ehlo* & domain|name|host|hostname|resolve*|argument|invalid|fqdn|qualified|literal|forged|fake|faked"
+        "|bogus|wrong|bad|impersonat*|spoof*",
         step=("message",),
         codes=(501, 504, 550, 553, 554),
         temporary=False,
     ),
-    Says("rate.connections", f"connection*|connect|connects|sessions & {_MUCH}", step=("greet",), temporary=True),
+    Says(
+        "rate.connections",
+        f"connection*|connect|connects|sessions & {_MUCH}",
+        "connection*|connects|sessions & limit*|maximum|max|only|reached|allowed & per|host|ip|client|from|your|active"
+        "|open|concurrent|simultaneous",
+        step=("greet",),
+        temporary=True,
+    ),
     Says(
         "login.too-many",
         f"fail*|attempt*|tries|bad|errors & auth*|login*|logon* & {_MUCH}",
+        "login*|logon*|auth*|sign_in|account|ip|mailbox & lock*|block*|banned|suspended|paused|wait"
+        " & repeated|wrong|failed|failures|attempts|incorrect",
         step=("greet", "login"),
         temporary=True,
     ),
     Says(
         "login.needs-tls",
-        "tls|ssl|starttls|encrypt*|unencrypted|plaintext|insecure|vulnerable & require*|must|without|first|only|need*"
-        "|mandatory|before|not_allowed|disabled|denied",
+        f"{_SECURE}|vulnerable & {_NEEDED}",
+        step=("login",),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "login.app-password",
+        "two_factor|2fa|two_step|2_step|mfa|multi_factor|otp & password|passwords|passcode|app|enabled|required|active"
+        "|on",
+        step=("login",),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "login.access-off",
+        f"smtp|pop3|imap|pop & {_OFF} & access|pristup|zugang|zugriff|acces|dostep|acceso|accesso|acesso|toegang"
+        f"|service"
+        "|user|mailbox|account|sending|mailboxes|schranka|ucet|postfach|konto",
+        "access|client|clients|mail_clients|mail_programs|third_party|external & turned_off|switched_off|is_off"
+        "|is_disabled|been_disabled|not_activated|not_enabled|not_switched_on",
+        "plan|package|tariff|subscription & smtp|mail_clients|imap|pop3 & not|upgrade|only",
+        step=("login",),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
+        "login.account-disabled",
+        "password & must_be_changed|must_change|change_your|needs_to_be_changed|be_reset|must_reset|expire*|outdated",
+        "account|mailbox|password|user & hacked|compromised|stolen|breach*|leaked",
         step=("login",),
         codes=(5,),
         temporary=False,
     ),
     Says(
         "tls.required",
-        "tls|ssl|starttls|encrypt*|unencrypted|insecure & require*|must|without|first|only|need*|mandatory|not_allowed"
-        "|denied",
+        f"{_SECURE} & {_NEEDED}",
         details={"what": ("sender", "recipient")},
         codes=(5,),
         temporary=False,
     ),
     Says(
         "login.missing",
-        "auth*|login|logged|log_in & require*|must|please|first|need*|without",
+        "auth*|login|logged|log_in|anonymous* & require*|must|please|first|need*|without",
         step=_SENT,
         codes=(5,),
         when=lambda _, values: bool(values.get("no_login")),
         temporary=False,
     ),
-    Says("relay.denied", f"relay* & {_DENIED}", step=_SENT, codes=(5,), temporary=False),
-    Says(
-        "address.syntax",
-        "sender|from|mailfrom & invalid|malformed|bad|illegal|improper",
-        step=_SENT,
-        codes=(501,),
-        details=_SENDER,
-        temporary=False,
-    ),
-    Says(
-        "sender.not-owned",
-        f"{_FROM} & {_FALSE}",
-        f"username|login|authenticated|authentication|credentials & {_FALSE}",
-        f"{_FROM} & authenticated|authorized|authorised|login|logged|username|owner|owned & must|not|only|same|equal*",
-        step=_SENT,
-        codes=(4, 5),
-        details=_SENDER,
-        temporary=False,
-    ),
-    Says(
-        "sender.not-owned",
-        "from & authenticated|login|logged|username|owner|owned & must|not|only|same|equal*|match*|belong*|conform*",
-        details=_CONTENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "sender.not-verified",
-        f"domain|from|sender|address|identity & verif*|unverif*|validat*|confirm*"
-        f" & {_ACCOUNT}|first|before|must|please",
-        details={"what": ("sender", "message")},
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "sender.domain-unknown",
-        "domain|host|mx|dns & unknown|unresolv*|unresolvable|nonexist*|null|resolve|resolves|resolved|exist|exists"
-        "|invalid_domain|bad_domain",
-        details=_SENDER,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "sender.suspended",
-        f"{_ACCOUNT}|sending|outgoing|outbound & {_STOPPED}",
-        f"{_ACCOUNT} & not_allowed_to_send|not_permitted_to_send|can_not_send|may_not_send",
-        details={"what": ("sender", "message")},
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "quota.exceeded",
-        f"{_LONG} & {_UP}",
-        f"hour|hours|day|days & {_MAILS} & {_UP}",
-        "limit*|quota|allowance & sent|sending|send|outgoing|outbound|submission & reached|exceed*|over|hit|used",
-        step=_SENT,
-        temporary=True,
-    ),
     Says(
         "rate.limited",
-        f"{_SHORT} & {_MAILS}|limit*|rate & {_UP}",
-        "rate|frequency|throughput|throttl* & limit*|exceed*|reached|high",
-        "too_many|too_much|excessive|heavy|flood* & mail|mails|emails|messages|usage|sending|traffic|volume",
+        f"{SHORT} & {MAILS}|limit*|rate & {UP}",
+        "rate|frequency|throughput|throttl*|speed & limit*|exceed*|reached|high",
+        "too_many|too_much|excessive|heavy|flood* & mail|mails|emails|messages|usage|sending|traffic|volume|rcpt"
+        "|commands"
+        "|requests",
         "same|identical|similar & too_many|many & mails|messages|emails|mail",
         step=("greet", *_SENT),
         temporary=True,
     ),
     Says(
-        "recipient.too-many",
-        "recipients|rcpts|rcpt|addressees & reached|maximum|max|threshold|limit*|too_many|too_much|exceed*",
-        details=_RECIPIENT,
-        codes=(4,),
+        "quota.exceeded",
+        f"{LONG} & {UP}",
+        f"hour|hours|day|days & {MAILS} & {UP}|sent",
+        "limit*|quota|allowance & sent|sending|send|outgoing|outbound|submission & reached|exceed*|over|hit|used",
+        "limit*|kvota|cuota|cota|quota|kontingent & denni*|denny|denneho|hodinov*|dzienn*|godzinow*|tagesl*|taglich*"
+        "|stundlich*|quotidien*|horaire|diari*|giornalier*|orario|dagelijks*|uurlimiet",
+        "prevysh* ~ limit*",
+        step=_SENT,
         temporary=True,
     ),
     Says(
-        "recipient.too-many",
-        "recipients|rcpts|rcpt|addressees & maximum|threshold|limit*|too_many|too_much|exceed*",
-        details=_RECIPIENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "address.syntax",
-        "character*|char|chars|syntax|malformed|format & address*|recipient|mailbox",
-        details=_RECIPIENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "address.syntax",
-        "character*|char|chars|syntax|malformed & address*|sender|from|mailbox",
-        "domain & address*|sender|from|mailbox & missing|without|no_domain|required|must_contain|must_have|contain",
-        "domain|domain_name ?name required|missing|needed|expected",
-        details=_SENDER,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "recipient.full",
-        f"quota|full|storage|space & {_WHO}",
-        details=_RECIPIENT,
-        temporary=True,
-    ),
-    Says(
-        "recipient.disabled",
-        f"lock|locked|suspend*|disabled|inactiv*|frozen|closed|deactivat*|terminated & {_WHO}",
-        f"not_allowed_to_receive|not_permitted_to_receive|can_not_receive & {_WHO}",
-        details=_RECIPIENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "recipient.unknown",
-        f"unknown|exist|exists|existing|nonexist*|found & {_WHO}|address|email|e_mail",
-        details=_RECIPIENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "recipient.policy",
-        "restrict*|permission*|private|members|subscribers|whitelist*|allowlist* & recipient*|user|mailbox|group|list"
-        "|addressee|owner",
-        details=_RECIPIENT,
-        codes=(5,),
-        temporary=False,
-        who="admin",
-    ),
-    Says("message.loop", "loop*", step=_SENT, details=_CONTENT, codes=(5,), temporary=False),
-    Says(
-        "message.too-large",
-        "attachment*|message|mail|data|content & too_long|too_large|too_big|oversize*|too_heavy",
-        "size|length|bytes|megabytes|mb|kb & exceed*|limit*|maximum|max|threshold|too|over",
-        details=_CONTENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "message.line-ends",
-        "line|lines|crlf|lf|newline* & ending*|terminat*|bare|stray|crlf & invalid|bad|wrong|must|not|illegal|missing",
-        details=_CONTENT,
-        temporary=False,
-    ),
-    Says(
-        "message.blocked-content",
-        "attachment*|file*|filetype|extension*|zip|executable*|macro* & block*|reject*|prohibit*|forbid*|denied|banned"
-        "|danger*|disallow*|not_allowed|not_permitted|not_accepted|unsafe",
-        details=_CONTENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "message.malformed",
-        "header*|rfc|mime|message_id|subject|date|structure|boundary|format & missing|invalid|malformed|duplicate*|bad"
-        "|multiple|wrong|wrongly|misformatted"
-        "|illegal|incorrect|required|unparsable|parse*|parsing|compliant|violat*|broken|twice|too_many",
-        details=_CONTENT,
-        codes=(5,),
-        temporary=False,
-    ),
-    Says(
-        "message.needs-smtputf8",
-        "smtputf8|utf8|utf_8|internationali*|non_ascii & require*|not|need*|unsupported|support*",
+        "service.account-inactive",
+        "trial|demo|sandbox|evaluation|test_mode|free & account*|mode|plan|version & only|limited|restricted|not",
         step=_SENT,
         codes=(5,),
         temporary=False,
     ),
     Says(
+        "server.not-for-sending",
+        "only|solely|just|exclusively & incoming|inbound|receiv* & server|host|mx|mail|mails|service",
+        "mx & submission|submit|outgoing|sending|send|relay",
+        step=("greet", *_SENT),
+        codes=(5,),
+        temporary=False,
+    ),
+    Says(
         "server.trouble",
-        f"service|server|system|resource*|disk|memory|database|internal|backend|queue|storage|ldap|sql|dns & {_BROKEN}",
+        f"service|server|system|resource*|disk|memory|internal|dns & {_BROKEN}",
+        f"database|backend|queue|storage|ldap|sql|filter*|scanner|spool & {_BROKEN}|{_AWAY}",
+        "interne*|interno|interna|wewnetrzn*|vnitrni|interni|vnutorn* & fehler|erreur|error|errore|erro|blad|chyb*"
+        "|fout",
+        "auth*|login|credential*|password & backend|database|server|ldap|radius|service|directory"
+        " & not|unreachable|unavailable|timeout|timed_out|can_not|could_not|fail*|error|down|neni|nedostupn*",
+        "memory|fork|process & can_not|could_not|unable|out_of|low|not_enough",
+        "server|sluzba|dienst|service|servicio|servizio|servico & nedostupn*|neni_dostupn*|nicht_verfugbar"
+        "|nicht_erreichbar|indisponible|no_disponible|non_disponibile|indisponivel|niedostepn*",
         codes=(4,),
         who="provider",
         temporary=True,

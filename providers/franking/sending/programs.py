@@ -1,0 +1,162 @@
+"""What programs, libraries and systems write of the network and of TLS, where no server spoke, and what was met then.
+
+One line each: the kind and the reason of the evidence, the step, and a regular expression. The first that is found
+decides; what it means, rules decide. ``readings.py`` reads everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from franking.errors import ConnectError, ConnectTimeout, Evidence, FrankingError, LoginError, TLSError
+
+__all__ = ["written_by_programs"]
+
+_RESOLVE, _TLS, _CONNECT = ("dns", "resolve"), ("tls", "tls"), ("connect", "connect")
+_GREET, _LATER, _LOGIN = ("connect", "greet"), ("connect", "message"), ("sasl", "login")
+
+_WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
+    # kind and step; the reason, in digits what OpenSSL found wrong with a certificate or an SMTP server replies; words
+    (_RESOLVE, "no-dns", r"Temporary failure in name resolution|EAI_AGAIN|name service.{0,80}try again"),
+    (_RESOLVE, "no-dns", r"server misbehaving|lookup .{0,80}i/o timeout|resolv\w+ timed? ?out|\b11002\b"),
+    (_RESOLVE, "no-address", r"No address associated with (?:host)?name|ENODATA|\b11004\b"),
+    (_RESOLVE, "not-found", r"getaddrinfo failed|ENOTFOUND|Name or service not known|nodename nor servname"),
+    (
+        _RESOLVE,
+        "not-found",
+        r"no such host|UnknownHost|(?<!rejected: )host (?:or domain name )?not found|\b11001\b|host is known",
+    ),
+    (_RESOLVE, "not-found", r"could ?n[o']t (?:be )?resolved? host|unknown host|can(?:no|')t (?:resolve|locate) host"),
+    (_RESOLVE, "not-found", r"(?:name|host) could not be (?:resolved|found)"),
+    (_RESOLVE, "not-found", r"(?:failed|unable) to resolve (?:host|name|\S+\.)"),
+    (_RESOLVE, "no-dns", r"query\w* ETIMEOUT|query\w* (?:EREFUSED|ESERVFAIL)"),
+    (_RESOLVE, "not-found", r"nxdomain|find any host named|0x800CCC0D|MX records point to non-existent hosts"),
+    (_RESOLVE, "bad-name", r"'idna' codec|label (?:empty )?(?:or )?too long"),
+    (_GREET, "not-smtp", r"(?:response|greeting|welcome)\b[^\n]{0,30}?(?:\* (?:OK|PREAUTH|BYE)|\+OK|HTTP/1|SSH-2)"),
+    (_GREET, "closed", r"response code \W?220\W? but got (?:code \W{2},|an? empty|empty)"),
+    (_LATER, "closed", r"response code \W?\d+\W? but got (?:code \W{2},|an? empty|empty)"),
+    (_GREET, "closed", r"port: \d+, response: -1"),
+    # the certificate
+    (_TLS, "19", r"self[- ]?signed certificate in (?:the )?certificate chain|SELF_SIGNED_CERT_IN_CHAIN"),
+    (_TLS, "18", r"self[- ]?signed certificate|DEPTH_ZERO_SELF_SIGNED_CERT"),
+    (_TLS, "9", r"not yet valid: current time \S+ is before|certificate is not (?:yet valid|valid yet)|NotValidYet"),
+    (_TLS, "9", r"CERT_NOT_YET_VALID|CertificateNotYetValid|(?:certificate is )?not activated|not_yet_valid"),
+    (_TLS, "10", r"certificate (?:has |is |was )?expired|CERT_?(?:ificate)?_?(?:HAS_)?EXPIRED|NotTimeValid"),
+    (_TLS, "10", r"validity check failed|NotAfter|peer certificate: Expired|certificate.{0,60}has expired"),
+    (_TLS, "64", r"IP address mismatch|IP address.{0,40}not match|cannot validate certificate for \d[\d.]+"),
+    (_TLS, "62", r"hostname mismatch|ALTNAME_INVALID|NameMismatch|no alternative certificate subject name"),
+    (_TLS, "62", r"certificate.{0,80}(?:does ?n[o']t match|not valid for|did not match|NotValidForName)"),
+    (_TLS, "62", r"(?:hostname|domain|host name).{0,60}(?:does ?n[o']t|did not|do not) match"),
+    (_TLS, "62", r"certificate is valid for"),
+    (_TLS, "62", r"No subject alternative|No name matching|legacy Common Name field|did not match expected CN"),
+    (_TLS, "62", r"SEC_E_WRONG_PRINCIPAL|target principal name is incorrect"),
+    (_TLS, "20", r"SEC_E_UNTRUSTED_ROOT|issued by an authority that is not trusted"),
+    (_TLS, "62", r"IP/host ?name.{0,40}not match|contain any IP SANs"),
+    (_TLS, "20", r"unable to get (?:local )?issuer|unable to verify the first certificate|unknown[_ ]ca\b"),
+    (_TLS, "20", r"UNABLE_TO_(?:GET|VERIFY)|PKIX path building failed|signed by (?:an )?unknown authority"),
+    (_TLS, "20", r"UnknownIssuer|known issuer|UntrustedRoot|PartialChain|issuer (?:is )?(?:not trusted|unknown)"),
+    (_TLS, "20", r"unable to find valid certification path|not trusted by the trust provider|untrusted root"),
+    (_TLS, "20", r"1f:? ?0x80"),
+    (_TLS, "79", r"Missing (?:Authority|Subject) Key Identifier|Basic Constraints of CA cert"),
+    (_TLS, "79", r"CA cert does not include"),
+    (_TLS, "CA_MD_TOO_WEAK", r"(?:ca|ee)[ _](?:md|key|certificate key)[ _]too[ _](?:weak|small)"),
+    (_TLS, "certificate", r"CERTIFICATE_VERIFY_FAILED|certificate verif\w+ failed|remote certificate (?:is|was) "),
+    (_TLS, "certificate", r"(?:bad|invalid|unsupported)[ _](?:peer )?certificate"),
+    (_TLS, "certificate", r"certificate (?:unknown|revoked|rejected)"),
+    # the handshake
+    (_TLS, "WRONG_VERSION_NUMBER", r"wrong[ _]version[ _]number|unknown protocol|record[ _]layer[ _]failure"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"packet[ _]length[ _]too[ _]long|does not look like a TLS handshake|http request"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"(?:un(?:recognized|supported)|unsupported or unrecognized) SSL message"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"plaintext connection\?"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"InvalidContentType|unexpected TLS packet|unexpected packet format"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"corrupted frame"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"typically reserved for plain-?text|port \d+ does not support (?:SSL|TLS)"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"not an? (?:SSL|TLS) port"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"unsupported[ _]protocol|protocol[ _]version|handshake[ _]failure"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"dh[ _]key[ _]too[ _]small|no (?:protocols available|appropriate protocol)"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"legacy[ _]sigalg|unsafe[ _]legacy[ _]renegotiation"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"no[ _](?:shared )?ciphers?[ _]?"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"wrong[ _]signature[ _]type|insufficient[ _]security|protocol is disabled"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"do not possess a common"),
+    (
+        _TLS,
+        "starttls-not-offered",
+        r"STARTTLS (?:extension |command )?(?:is )?not (?:supported|available|offered|advertised)",
+    ),
+    (
+        _TLS,
+        "starttls-not-offered",
+        r"(?:does(?: not|n't)|not) (?:support|offer|advertise) (?:the )?(?:STARTTLS|secure conn|TLS)",
+    ),
+    (_TLS, "starttls-not-offered", r"STARTTLS (?:is|was) required but"),
+    (_TLS, "starttls-not-offered", r"support (?:TLS via )?(?:the )?STARTTLS (?:command|extension)"),
+    (_TLS, "eof", r"EOF occurred in violation of protocol|unexpected[ _]eof[ _]while|before secure TLS connection"),
+    (_TLS, "eof", r"SSL_ERROR_SYSCALL"),
+    (_TLS, "eof", r"terminated the handshake|(?:closed|reset|lost|aborted).{0,40} during (?:the )?handshake"),
+    (_TLS, "eof", r"handshake.{0,40}(?:EOF|reset|closed)"),
+    (_TLS, "timeout", r"handshake.{0,30}tim(?:ed|e)[- ]?out"),
+    (_TLS, "starttls-not-offered", r"0x800CCC7D|Requested SSL level failed|missing_requirement.{0,60}\btls"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"0x800CCC1A"),
+    (_TLS, "starttls-not-offered", r"STARTTLS since it doesn't advertise"),
+    # the login
+    (_LOGIN, "auth-not-offered", r"AUTH extension not supported"),
+    (_LOGIN, "auth-not-offered", r"AUTH(?:entication)? (?:is )?not (?:supported by|advertised)"),
+    (_LOGIN, "auth-not-offered", r"does(?: not|n't) (?:support|offer|advertise) (?:SMTP )?auth"),
+    (_LOGIN, "no-mechanism", r"no (?:supported |suitable |compatible |common )?auth\w* (?:mechanism|method|type)"),
+    (_LOGIN, "no-mechanism", r"(?:mechanism|method)s? (?:is |are )?(?:not )?supported by both"),
+    (_LOGIN, "plain-login", r"unencrypted connection|wrong host name"),
+    (_LOGIN, "plain-login", r"refus\w+ to (?:send|authenticate).{0,40}(?:plain|unencrypted)"),
+    (_LOGIN, "auth-not-offered", r"missing_requirement.{0,60}\bauth"),
+    (_LOGIN, "no-mechanism", r"support (?:the selected authentication method|encrypted passwords)"),
+    (_LOGIN, "no-mechanism", r"cannot use a secure authentication method|no mechanism available|no worthy mechs"),
+    # the connection
+    (_CONNECT, "refused", r"ECONNREFUSED|connection (?:was )?refused|actively refused|\b10061\b"),
+    (_CONNECT, "refused", r"refused (?:the )?connection"),
+    (_CONNECT, "unreachable", r"EHOSTUNREACH|ENETUNREACH|no route to host|network is unreachable|host is down"),
+    (_CONNECT, "unreachable", r"unreachable (?:host|network)|\b100(?:51|65)\b|EADDRNOTAVAIL"),
+    (_CONNECT, "unreachable", r"cannot assign requested address"),
+    (_GREET, "timeout", r"Greeting never received|waiting for (?:the )?(?:initial )?(?:server )?greeting"),
+    (_CONNECT, "timeout", r"ETIMEDOUT|ESOCKETTIMEDOUT|timed[- ]out|TimeoutError|did not properly respond|i/o timeout"),
+    (_CONNECT, "timeout", r"connect\w* time-?out|time-?out (?:when|while|during|expired)|\b10060\b"),
+    (_CONNECT, "timeout", r"deadline (?:has )?e(?:xceeded|lapsed)"),
+    (_LATER, "reset", r"ECONNRESET|connection (?:was )?reset|forcibly closed|broken pipe|EPIPE|\b10054\b"),
+    (_LATER, "reset", r"(?:been|was) aborted"),
+    (_LATER, "closed", r"connection (?:was |has been )?(?:unexpectedly )?(?:closed|lost|dropped)|lost connection"),
+    (_LATER, "closed", r"unexpectedly disconnected"),
+    (_LATER, "closed", r"socket hang ?up|ServerDisconnected|closed the connection"),
+    (_LATER, "closed", r"(?:^|[:\s])EOF[\s'\")]*$|unexpected EOF"),
+    (_CONNECT, "timeout", r"execution expired|OpenTimeout|ReadTimeout|0x800CCC19|0x8004210A|error, :timeout"),
+    (_LATER, "closed", r"was lost in the middle of the transaction"),
+    (_GREET, "not-smtp", r"Invalid greeting"),
+    (_LATER, "closed", r"end of file reached|EOFError|but connection died|0x800CCC0F"),
+    # where nothing more is told
+    (_LOGIN, "535", r"Login denied|(?:unable to|failed to|could not) authenticate|rejected your login"),
+    (_LOGIN, "535", r"(?:login|authentication) failed"),
+    (_LOGIN, "535", r"Anmeldung.{0,60}(?:fehlgeschlagen|gescheitert)|p.ihl..en..{0,60}(?:selhal|nezda.il|nepoda.il)"),
+    (_LOGIN, "535", r"chec.{0,30}authentification|identification.{0,60}chou|authenticat\w+ (?:error|failure)"),
+    (_TLS, "failed", r"handshake (?:failed|error|has failed)|(?:establish|negotiat)\w+.{0,30}(?:SSL|TLS)"),
+    (_TLS, "failed", r"(?:SSL|TLS)\w* (?:handshake|error)"),
+    (_TLS, "failed", r"SSLHandshakeException|SSLException|SslHandshakeException|convert socket to TLS"),
+    (_TLS, "failed", r"tls_alert|SSL_connect returned|SSL connect attempt failed|TLS setup failed"),
+    (_CONNECT, "failed", r"connecting to .{0,80} failed"),
+    (_CONNECT, "failed", r"0x800CCC0E|0x80042109|Cannot open \S+:\d+|able to establish an SMTP connection"),
+    (_CONNECT, "failed", r"SMTP connect\(\) failed|Could ?n[o']t connect to (?:the )?(?:SMTP )?(?:host|server)"),
+    (_CONNECT, "failed", r"ECONNECTION|ESOCKET"),
+    (_CONNECT, "failed", r"(?:unable|failed|could not|cannot) (?:to )?connect"),
+    (_CONNECT, "failed", r"connection (?:could not be established|failed)|MailConnectException"),
+)
+_CLASSES = {"dns": ConnectError, "connect": ConnectError, "tls": TLSError, "sasl": LoginError}
+
+
+def written_by_programs(text: str) -> Iterator[FrankingError]:
+    """Yield an error for each line whose words the text has."""
+    text = " ".join(text.split())  # a window or a terminal may have broken the lines
+    for (kind, step), reason, pattern in _WRITTEN:
+        if re.search(pattern, text, re.IGNORECASE):
+            evidence = Evidence(kind, reason=reason)
+            if kind == "sasl" and reason.isdigit():
+                evidence = Evidence(kind, code=int(reason))
+            elif reason.isdigit():
+                evidence = Evidence(kind, reason="certificate", details={"verify_code": int(reason)})
+            yield {"timeout": ConnectTimeout}.get(reason, _CLASSES[kind])("", step=step, evidence=evidence)
