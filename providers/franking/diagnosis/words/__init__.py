@@ -1,5 +1,5 @@
 """What mail servers write when they refuse, in files by subject: ``access`` (network, encryption, dialogue), ``login``,
-``limits`` (and accounts that may not send), ``sender``, ``recipient``, ``message``; ``translations``; and ``topics`` and
+``limits`` (and accounts that may not send), ``sender``, ``recipient``, ``message``, ``translations``; ``topics`` and
 ``topics_mail``, which are asked last. ``vocabulary`` has words that several of them name.
 
 Start with ``refusals.py``, which puts them in order. How a phrase reads stands in ``diagnosis/phrases.py``; what is
