@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import franking
+from franking.account.editing import save as save_account
 from franking.outbox.claims import Claims, Settlement
 from franking.outbox.holds import FAR, Holds
 from franking.outbox.store import Store
 from outbox.test_outbox import Clock, message, save
+from servers.services import SERVICES
+from servers.web import Reply, Request
 
 NOW = 1_800_000_000.0
 
@@ -93,6 +97,28 @@ def test_a_list_has_those_that_wait_by_both_indexes_and_those_that_wait_no_more(
     newest = box.list()[0]
     assert newest.next_at == newest.created_at
     assert box.counts() | {"queued": 2, "accepted": 1} == box.counts()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_leaves_alone_is_marked_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over an API, which takes one by one: of no other can it be said, whatever happens, that it may have left."""
+    marked = []
+    with SERVICES[name](tmp_path) as service:
+        monkeypatch.setenv("FRANKING_STATE_DIR", str(service.store.directory))
+        unlimited = dict.fromkeys(("per_minute", "per_day", "recipients_per_day", "max_connections"), 0)
+        save_account(service.account.replace(**unlimited))
+        box, answer = franking.Outbox(), service.api.answer
+
+        def look(request: Request) -> Reply:
+            if f"{request.method} {request.path}" == service.send:
+                marked.append(box.database.rows("SELECT count(*) AS n FROM entries WHERE started")[0]["n"])
+            return answer(request)
+
+        service.api.answer = look
+        list(box.put_many("shop", [message(number) for number in range(3)]))
+        assert box.run(once=True, window=16).outcomes == {"accepted": 3}
+        box.close()
+    assert marked == [1, 1, 1]
 
 
 def test_many_rows_take_no_more_steps_than_a_few(box: franking.Outbox, mine: Claims) -> None:

@@ -374,9 +374,9 @@ class _Lane:
 
     @property
     def _together(self) -> bool:
-        """Return whether what is ready leaves at once, so that one commit may mark it all."""
+        """Return whether what is ready leaves at once, so that one commit may mark it all; an API takes one by one."""
         assert self._mailer is not None
-        return self._mailer.turns is None
+        return self._mailer.turns is None and not self._mailer.limits.api
 
     # -- what became of it -------------------------------------------------------------------------------------------
 
