@@ -5,6 +5,8 @@ told meanwhile. Everything here is done by Gmail and by Graph.
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,27 @@ def test_a_file_that_became_unreadable(service: Service, tmp_path: Path) -> None
 
 def connections(service: Service) -> int:
     return int((service.fake.web if service.provider == "gmail" else service.fake.server).connections)
+
+
+def test_connections_are_used_evenly(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No message is answered before one is under way on each of the others."""
+    fake = service.fake
+    server = fake.web if service.provider == "gmail" else fake.server
+    answer, all_busy = server.answer, threading.Barrier(3)
+    carried: list[int] = []  # the server has a thread for each connection
+
+    def answer_together(request: Request) -> Reply:
+        if "/send" in request.path:
+            carried.append(threading.get_ident())
+            all_busy.wait(30)
+        answered: Reply = answer(request)
+        return answered
+
+    monkeypatch.setattr(server, "answer", answer_together)
+    with franking.connect(service.account(), store=service.save(tmp_path / "state"), connections=3) as mailer:
+        results = list(mailer.send_many([MESSAGE] * 12, rate=100_000))
+    assert [result.error for result in results] == [None] * 12
+    assert sorted(Counter(carried).values()) == [4, 4, 4]
 
 
 @pytest.mark.parametrize(("rested", "more"), [(9.9, 0), (10.1, 1)])
