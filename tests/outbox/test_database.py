@@ -25,12 +25,21 @@ from outbox.test_outbox import large, message, save
 def box() -> Store:
     save(1)
     made = Store()
-    assert made.counts()["queued"] == 0
+    with made.database.ready():
+        pass
     return made
 
 
 def queue(number: int = 0) -> franking.OutboxEntry:
     return franking.connect("shop").queue(message(number))
+
+
+def test_who_only_looks_makes_nothing() -> None:
+    box = Store()
+    assert not any(box.counts().values())
+    assert box.list() == [] and box.find("order-114") is None
+    assert [run("outbox", "list").code, run("outbox", "list", "--counts", "--json").code] == [0, 0]
+    assert not box.directory.exists()
 
 
 def test_a_damaged_database_is_named_and_left_as_it_is(box: Store) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +127,19 @@ class Database:
             yield
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        """Return what a query finds."""
+        """Return what a query finds; whoever only looks where there is no outbox makes none."""
         with self._own_lock(), self._translated():
+            if self._connection is None and not self._is_there():
+                with closing(_empty()) as nothing:
+                    return nothing.execute(query, values).fetchall()
             return self._open().execute(query, values).fetchall()
+
+    def _is_there(self) -> bool:
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""
@@ -353,6 +363,14 @@ def in_doubt(problem: BaseException) -> bool:
     (https://sqlite.org/rescode.html#ioerr_fsync).
     """
     return (getattr(problem.__cause__, "sqlite_errorname", None) or "").startswith(_IN_DOUBT)
+
+
+def _empty() -> sqlite3.Connection:
+    """Return what an outbox is before anything was put into it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    _migrate(connection)
+    return connection
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
