@@ -47,7 +47,7 @@ class Collected:
 
     def explained(self, form: Callable[[str], str] = str) -> Explanation:
         host = re.search(r"(?:[\w-]+\.)+[a-z]{2,}", self.service)
-        return explain_text(form(self.text.replace("\\n", "\n")), host=host and host[0])
+        return explain_text(form(re.sub(r"(?<!\\r)\\n", "\n", self.text)), host=host and host[0])
 
 
 def _collected() -> list[Collected]:

@@ -59,7 +59,7 @@ def plain(text: str) -> str:
 
 _WORDS = (
     "invalid_grant|invalid_client|unauthorized_client|redirect_uri_mismatch|admin_policy_enforced|org_internal"
-    "|deleted_client|disabled_client|invalid_rapt|rapt_required|consent_required|interaction_required"
+    "|deleted_client|disabled_client|invalid_rapt|rapt_required|consent_required|interaction_required|invalid_scope|unsupported_grant_type|unsupported_response_type"
 )
 _NAMED = re.compile(
     rf"\b({_WORDS})\b|\berror(?:[\"']\s*:\s*|=)[\"']?([a-z]+(?:_[a-z]+)+)\b|4\d\d\s?[:：]\s?([a-z]+_[a-z_]+)"
@@ -88,7 +88,7 @@ def _sign_in(text: str) -> Iterator[FrankingError]:
     elif described is not None:
         said = next(filter(None, described.groups()), "")
     elif named is not None:
-        said = text[named.end() :].partition("\n")[0].lstrip(" :,-'\"")
+        said = text[named.end() :].partition("\n")[0].lstrip(" :,-'\"") or " ".join(text[: named.start()].split())
     yield LoginRequired("", evidence=Evidence("oauth", text=said[:500], reason=reason, details=numbers))
 
 
@@ -115,7 +115,7 @@ _REASON = re.compile(
 )
 _MESSAGE = re.compile(
     r"[\"']message[\"']\s*:\s*\"([^\"]+)|[\"']message[\"']\s*:\s*'([^']+)|returned \"([^\"]+)"
-    r"|(Request had [^\n]+)|\bMessage: ([^\n]+)"
+    r"|(Request had [^\n]+|Delegation denied [^\n]+)|\bMessage: ([^\n]+)"
 )
 
 
@@ -150,10 +150,14 @@ _DETAIL = re.compile(
     rf"Detail: (.{{0,2000}}?)\s*SMTP code: ([45]\d\d)(?:\s*Additional SMTP info: {_ENHANCED})?", re.DOTALL
 )  # PHPMailer
 _BEFORE = re.compile(
-    r"(?i)(?:said|says|respon[sd]\w*|replied|reply|returned|server message|message|msg|code|error|failed|failure|login"
-    r"|smtp|exception|detail|recipient|refused|denied|me|>)[^\w\n]{0,4}$"
+    r"(?i)(?:said|says|data|respon[sd]\w*|replied|reply|returned|server message|message|msg|code|error|busy"
+    r"|failed|failure|login|smtp|exception|detail|recipient|refused|denied|me|>)[^\w\n]{0,4}$"
 )
 _NO_REPLY = re.compile(r"(?i)(?:HTTP/[\d.]+|status(?: code)?:?|line|pid|port|\d:?) ?$")
+_LOGGED = re.compile(
+    r"code\"\s*:\s*\"?([45]\d\d)\b[^{}\n]{0,80}?\"(?:smtp_msg|message|msg|response)\"\s*:\s*\"([^\"]+)",
+    re.IGNORECASE,
+)
 _PHPMAILER = re.compile(r"following (?:recipients|From address) failed: [^\s:]+@[^\s:]+: (?![45]\d\d)([^\n]+)")
 _NAMED_STATUS = re.compile(
     rf"([^.\n:]{{3,120}})\. The server response was:\s{{0,9}}(?:{_ENHANCED}[ ;:]*)?(?![45]\d\d)([^\n]*)"
@@ -200,6 +204,8 @@ def replies(text: str, trusted: int = 1) -> Iterator[FrankingError]:
         if trust >= trusted and reply.start() >= end:
             words, end = _whole(text, reply)
             found.append((trust, reply.start(), _refusal(text, reply.start(), int(reply[1]), reply[2], words)))
+    for logged in _LOGGED.finditer(text):
+        found.append((2, logged.start(), _refusal(text, logged.start(), int(logged[1]), None, logged[2])))
     for named in _PHPMAILER.finditer(text):
         found.append((2, named.start(), _refusal(text, named.start(), 550, None, named[1])))
     for told in _NAMED_STATUS.finditer(text):
@@ -309,6 +315,7 @@ _PLACES: tuple[tuple[str, str | None, str], ...] = (
     ),
     ("accepted", "message", r"after I sent the message|the server did not accept the mail"),
     ("message", None, r"SMTPSendFailed"),
+    ("greet", None, r"501 5\.5\.4 Invalid domain name"),  # Exchange, to the name in EHLO
     ("login", None, r"SMTPAuthenticationError|AuthenticationFailed|authentication (?:failed|failure)|SASL|EAUTH"),
     ("login", None, r"(?:could not|failed to) authenticate|invalid login|(?:AUTH|Password|Username) command failed"),
     ("login", None, r"command: '?AUTH|AuthenticationE"),

@@ -129,6 +129,7 @@ ACCESS: tuple[Says, ...] = (
         "mx|server ~ not|does_not ~ accept|accepts ~ submission|submissions|outgoing",
         "port 25 ~ not|only|mx ~ submission|inbound|incoming|clients",
         "use ~ port 587|465",
+        "use ?the ?mail submission",
         temporary=False,
         note="G38 M32 M33",
     ),

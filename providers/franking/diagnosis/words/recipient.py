@@ -75,6 +75,7 @@ RECIPIENT: tuple[Says, ...] = (
         "sender ?address ?@ is|was ?on ?recipient ?recipients ?your ?my blacklisted|blocked|banned|blocklisted",
         "sender|you|address ~ blocked|banned by ~ recipient|recipients|owner",
         "blocked senders",
+        "message|mail|email ~ rejected|refused|blocked by this|the user|recipient|addressee|owner",
         "user|users|recipient|recipients|owner ?s reject|block|black|deny|blocked list",
         "rejected ~ block send|sender|senders",
         "you|sender|address ~ blocked by ?the|this ?your recipient|recipients",
@@ -112,7 +113,6 @@ RECIPIENT: tuple[Says, ...] = (
         "bounced|unsubscribed address|recipient",
         "spam reporting address",
         step=_MESSAGE,
-        codes=(5,),
         temporary=False,
     ),
     Says(

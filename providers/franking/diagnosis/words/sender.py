@@ -29,6 +29,7 @@ SENDER: tuple[Says, ...] = (
         "from|sender|domain|address ~ must be verified|confirmed|validated",
         "sandbox ?sub ?sub domains|domain|subdomains|mode|account",
         "single sender",
+        marks="NotAuthenticatedSender",
         temporary=False,
         note="P43 P44",
     ),

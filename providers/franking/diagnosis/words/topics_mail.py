@@ -298,9 +298,11 @@ MAIL_TOPICS: tuple[Says, ...] = (
         "message.malformed",
         "header*|message_id|date|from_header|to_header|subject|sender_header|date_header & lack*|without|in_the_future"
         "|empty|absent|more_than_one|too_old|blank|no|not_present|not_valid|twice",
-        "header*|rfc|mime|message_id|subject|date|structure|boundary|format & missing|invalid|malformed|duplicate*|bad"
+        "header*|rfc|rfc5322|rfc2822|rfc822|mime|message_id|subject|date|structure|boundary|format & missing|invalid"
+        "|malformed|duplicate*|bad"
         "|multiple|wrong|wrongly|misformatted"
-        "|illegal|incorrect|required|unparsable|parse*|parsing|compliant|violat*|broken|twice|too_many",
+        "|illegal|incorrect|required|unparsable|parse*|parsing|compliant|violat*|broken|twice|too_many|requirement"
+        "|not_exactly",
         details=_CONTENT,
         codes=(5,),
         temporary=False,

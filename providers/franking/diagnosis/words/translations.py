@@ -57,7 +57,8 @@ TRANSLATIONS: tuple[Says, ...] = (
     ),
     Says(
         "login.missing",
-        "requiere|requerida|necesita|necesaria|debe|obligatoria|richiede|richiesta|necessaria|obbligatoria|deve"
+        "requiere|requerida|necesita|necessita|precisa|necesaria|debe|obligatoria|richiede|richiesta|necessaria"
+        "|obbligatoria|deve"
         "|requer|exige|exigida|obrigatoria|vereist|nodig|verplicht"
         " ~ autentic*|identific*|iniciar_sesion|login|inloggen|aanmelden|authenticatie",
         "autenticacion|identificacion|autenticazione|autenticacao|login|authenticatie|aanmelding|inloggen"
