@@ -92,6 +92,8 @@ SAID_BY_THE_REST = {
     "the client was not authenticated": "login.missing",
     "unauthorized_client": "google.other-client",
     "unexpected EOF": "connect.lost",
+    "Invalid command:": "protocol.error",
+    "certificate verification failed": "tls.certificate",
 }
 """What the words say that are left when others are cut off."""
 

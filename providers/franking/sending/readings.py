@@ -182,7 +182,7 @@ _COMMON = re.compile(r"4(?:2[12]|3[12]|4[124679]|5\d|71)|5(?:0[0-4]|1[0-5]|2[135
 """Codes that are taken for a mail server's where nothing beside them says so."""
 _BEHIND = re.compile(
     r"\s{0,9}(?:\(in reply to [^)]*\)+|['\"]?,? (?:errormsg=|response code|exitcode=).*|['\")}\]]+;?\s{0,9}"
-    r"|: retry timeout exceeded.*|',? (?:Port|Subject|Account|Server): .*"
+    r"|: retry timeout exceeded.*| Error, SMTP server .*|',? (?:Port|Subject|Account|Server): .*"
     r"|\. (?:Please (?:check the message|verify that)|Bitte [uü]ber).*)$",
     re.IGNORECASE,
 )
@@ -354,6 +354,8 @@ def _place(text: str, at: int, code: int | None, words: str) -> tuple[str, str |
 def _words(text: str) -> Iterator[FrankingError]:
     """Read lines without any code as a server's words, the last one first: a rule may know them."""
     for line in [line.strip() for line in text.splitlines() if line.strip()][:-21:-1]:
+        if re.search(r"\b2[25]0[ -]", line):
+            continue  # of a welcome
         yield _refusal(line, 0, None, None, line[:500])
         yield Refused("", step="message", evidence=Evidence("http", text=line[:500]))
         yield LoginRequired("", evidence=Evidence("oauth", text=line[:500]))
