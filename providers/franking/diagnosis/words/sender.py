@@ -179,6 +179,7 @@ SENDER: tuple[Says, ...] = (
         "|autoryzowan*|uprawnion*|pasuje|nalezy",
         "niedozwolony|nieuprawniony|nieprawidlowy ~ nadawc*",
         marks=r"\bDT:SUM\b",
+        step=("message", "accepted"),
         temporary=False,
         note="P15 P17 P42",
     ),

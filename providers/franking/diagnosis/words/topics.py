@@ -126,7 +126,7 @@ TOPICS: tuple[Says, ...] = (
     Says(
         "rate.connections",
         f"connection*|connect|connects|sessions & {_MUCH}",
-        "connection*|connects|sessions & limit*|maximum|max|only|reached|allowed & per|host|ip|client|from|your|active"
+        "connection*|connects|sessions & limit*|maximum|max|only|reached & per|host|ip|client|from|your|active"
         "|open|concurrent|simultaneous",
         step=("greet",),
         temporary=True,
