@@ -56,8 +56,9 @@ def runs(text: str, length: int = RUN) -> set[str]:
 def found(text: str, *secrets: str, run: int = RUN) -> list[str]:
     """Return every form of a secret that is in a text, and every part of one, also of what was folded there.
 
-    Digits alone are no part: they may be any number's. In base 16 two tell one character, so twice as many are needed:
-    8 are in some Message-ID by chance. An ID token's claims stand elsewhere too, in the same base64.
+    Digits alone are no part: they may be any number's. Of a form that has lost its capitals (base 16, small letters)
+    twice as many are needed: 8 are in some Message-ID or function's name by chance. An ID token's claims stand
+    elsewhere too, in the same base64.
     """
     unfolded = re.sub(r"\s|\\[rnt]", "", text)
     hits: set[str] = set()
@@ -65,8 +66,8 @@ def found(text: str, *secrets: str, run: int = RUN) -> list[str]:
         chosen = {one for one in secrets if (length == CLAIMS) == bool(re.match(r"eyJ[\w-]+\.eyJ", one))}
         forms = {form for secret in chosen for form in shapes(secret)}
         hits |= {form for form in forms if form in text}
-        base16 = {form for form in forms if re.fullmatch("[0-9a-f]+", form)}
-        for some, wide in ((forms - base16, length), (base16, 2 * length)):
+        small = {one for one in forms if re.fullmatch("[0-9a-f]+", one) or (one == one.lower() and one not in chosen)}
+        for some, wide in ((forms - small, length), (small, 2 * length)):
             parts = {part for form in some for part in runs(form, wide) if not part.isdigit()}
             hits |= parts & (runs(text, wide) | runs(unfolded, wide))
     return sorted(hits)
