@@ -64,7 +64,7 @@ def measure(*, messages: int = 200, processes: int = 8, rounds: int = 15) -> Row
         except Unavailable:
             return {}
         sink = stack.enter_context(Sink())
-        far = stack.enter_context(Delay(sink.port, one_way=NAP / 2))
+        far = stack.enter_context(Sink(away=NAP))
         for name, port in (("mail to a sink", sink.port), ("mail over a round trip of 20 ms", far.port)):
             with shop(smtp(port)):
                 found[name] = {"ratio": _beside(server, messages, processes, rounds)}

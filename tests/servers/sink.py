@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -25,13 +26,18 @@ EXTENSIONS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "SIZE 52428800",
 
 class Sink:
     """A sink in its own process. ``without`` names extensions that it does not offer; ``certificates`` (chain and key)
-    add STARTTLS and ``tls_port``.
+    add STARTTLS and ``tls_port``; ``away`` is in how many seconds a reply comes, to whatever left in one flight.
     """
 
     def __init__(
-        self, *, without: tuple[str, ...] = (), certificates: tuple[Path, Path] | None = None, tls12: bool = False
+        self,
+        *,
+        without: tuple[str, ...] = (),
+        certificates: tuple[Path, Path] | None = None,
+        tls12: bool = False,
+        away: float = 0.0,
     ) -> None:
-        command = [sys.executable, str(Path(__file__).resolve()), "--without", ",".join(without)]
+        command = [sys.executable, str(Path(__file__).resolve()), "--without", ",".join(without), "--away", str(away)]
         if certificates:
             command += ["--chain", str(certificates[0]), "--key", str(certificates[1])]
         if tls12:
@@ -132,7 +138,9 @@ class Conversation:
         return b"250 2.1.0 ok\r\n"
 
 
-def serve(sock: socket.socket, offered: tuple[str, ...], context: ssl.SSLContext | None, *, implicit: bool) -> None:
+def serve(
+    sock: socket.socket, offered: tuple[str, ...], context: ssl.SSLContext | None, *, implicit: bool, away: float
+) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     buffer = memoryview(bytearray(1 << 18))
     with contextlib.suppress(OSError, ssl.SSLError):
@@ -143,6 +151,8 @@ def serve(sock: socket.socket, offered: tuple[str, ...], context: ssl.SSLContext
             conversation = Conversation(offered, starttls=context is not None and not implicit)
             while not conversation.done and (count := sock.recv_into(buffer)):
                 if out := conversation.feed(buffer[:count]):
+                    if away:
+                        time.sleep(away)
                     sock.sendall(out)
                 if conversation.wants_tls and context:
                     sock = context.wrap_socket(sock, server_side=True)
@@ -155,6 +165,7 @@ def main() -> None:
     parser.add_argument("--chain")
     parser.add_argument("--key")
     parser.add_argument("--tls12", action="store_true")
+    parser.add_argument("--away", type=float, default=0.0)
     given = parser.parse_args()
     without = {word.upper() for word in given.without.split(",") if word}
     offered = tuple(word for word in EXTENSIONS if word.split()[0] not in without)
@@ -176,7 +187,10 @@ def main() -> None:
                 return
             sock, _ = listeners[key.data].accept()
             threading.Thread(
-                target=serve, args=(sock, offered, context), kwargs={"implicit": key.data == 1}, daemon=True
+                target=serve,
+                args=(sock, offered, context),
+                kwargs={"implicit": key.data == 1, "away": given.away},
+                daemon=True,
             ).start()
 
 

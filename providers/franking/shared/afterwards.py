@@ -126,11 +126,11 @@ class Afterwards:
 
     def hold(self, held: Held) -> None:
         """Renew something until it is let go."""
-        with self._ready():
+        with self._ready(wake=held.lease / 3 < LINGER_SECONDS):  # else the thread looks by itself before that
             self._held.add(held)
 
     def let_go(self, held: Held) -> None:
-        with self._ready(begin=False):
+        with self._ready(begin=False, wake=False):
             self._held.discard(held)
 
     @contextmanager
@@ -144,7 +144,7 @@ class Afterwards:
             self.let_go(held)
 
     @contextmanager
-    def _ready(self, *, begin: bool = True) -> Iterator[None]:
+    def _ready(self, *, begin: bool = True, wake: bool = True) -> Iterator[None]:
         """Hold the lock, and see to it that the thread runs and looks."""
         if self._pid != os.getpid():
             self._begin()
@@ -155,7 +155,8 @@ class Afterwards:
                     thread.start()
                     self._thread = thread
             yield
-            self._changed.notify_all()
+            if wake:
+                self._changed.notify_all()
 
     def close(self, seconds: float = EXIT_SECONDS) -> None:
         """Wait until everything is told, and for the end of the thread. Raises as ``wait``."""
