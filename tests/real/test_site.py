@@ -51,12 +51,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def sizes(site: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, int]]:
-    """Open every page once: its length in screens on a desk, and its width on a telephone."""
+def test_no_page_is_longer_than_ten_screens_or_wider_than_a_telephone(
+    site: tuple[str, list[str]], tmp_path: Path
+) -> None:
     address, pages = site
+    assert len(pages) > 60
     found = {}
-    with start(lambda: Chromium(tmp_path_factory.mktemp("chromium"))) as browser:
+    with start(lambda: Chromium(tmp_path / "chromium")) as browser:
         tab = browser.tab(width=WIDTH)
         for page in pages:
             tab.look(WIDTH)
@@ -64,16 +65,7 @@ def sizes(site: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory)
             length = round(tab.evaluate("document.documentElement.scrollHeight") / HEIGHT, 1)
             tab.look(NARROW)
             found[page] = length, tab.evaluate("document.documentElement.scrollWidth")
-    return found
-
-
-def test_no_page_is_longer_than_ten_screens(sizes: dict[str, tuple[float, int]]) -> None:
-    assert len(sizes) > 60
-    assert {page: length for page, (length, _) in sizes.items() if length > SCREENS} == {}
-
-
-def test_no_page_is_wider_than_a_telephone(sizes: dict[str, tuple[float, int]]) -> None:
-    assert {page: width for page, (_, width) in sizes.items() if width > NARROW} == {}
+    assert {page: size for page, size in found.items() if size[0] > SCREENS or size[1] > NARROW} == {}
 
 
 FOUND = {
