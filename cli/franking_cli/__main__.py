@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit with its code; 2 where it is not installed whole."""
-    gc.disable()  # nothing of what is imported is garbage, and looking through it takes 7 % of --help
+    gc.disable()  # nothing of what is imported is garbage: a start need not look through it
     try:
         from franking_cli.app import main as act
     except ModuleNotFoundError as missing:

@@ -59,7 +59,8 @@ def plain(text: str) -> str:
 
 _WORDS = (
     "invalid_grant|invalid_client|unauthorized_client|redirect_uri_mismatch|admin_policy_enforced|org_internal"
-    "|deleted_client|disabled_client|invalid_rapt|rapt_required|consent_required|interaction_required|invalid_scope|unsupported_grant_type|unsupported_response_type"
+    "|deleted_client|disabled_client|invalid_rapt|rapt_required|consent_required|interaction_required|invalid_scope"
+    "|unsupported_grant_type|unsupported_response_type"
 )
 _NAMED = re.compile(
     rf"\b({_WORDS})\b|\berror(?:[\"']\s*:\s*|=)[\"']?([a-z]+(?:_[a-z]+)+)\b|4\d\d\s?[:：]\s?([a-z]+_[a-z_]+)"
