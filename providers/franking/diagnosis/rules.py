@@ -198,7 +198,7 @@ def _values(error: FrankingError, seen: Evidence, values: Mapping[str, Any]) -> 
 
 
 def _place(error: FrankingError, seen: Evidence, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the texts where it happened, and what had gone well by then: it is not advised again."""
+    """Return for the texts where it happened, and what had gone well by then: it is not advised again."""
     what, login = seen.details.get("what"), str(known.get("username") or "")
     return {
         "at_sign_in": error.step == "secret",

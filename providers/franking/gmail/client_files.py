@@ -131,7 +131,7 @@ _OTHER_TYPES = {
 
 
 def _other_file(data: Mapping[str, Any]) -> tuple[str, str]:
-    """Tell what a file is that is no desktop client: the reason's word, and the rest of the sentence."""
+    """Return what a file is that is no desktop client: the reason's word, and the rest of the sentence."""
     if "web" in data:
         return "web", f"belongs to a client of the type Web application, which cannot sign in here. {_CREATE}"
     if known := _OTHER_TYPES.get(str(data.get("type"))):

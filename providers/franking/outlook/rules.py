@@ -28,7 +28,7 @@ _CHOSEN_SENDERS = ("5.7.12", "5.7.124", "5.7.129", "5.7.133", "5.7.134", "5.7.13
 
 
 def _everywhere(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts that the whole organisation is meant, and not just this mailbox."""
+    """Return for the texts that the whole organisation is meant, and not just this mailbox."""
     return {**by_route(seen, values), "everywhere": True}
 
 

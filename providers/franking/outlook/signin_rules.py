@@ -25,7 +25,7 @@ def _secret_id(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _at_sign_in(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell texts that SMTP shares that it was the sign-in, where another route helps nobody."""
+    """Return for texts that SMTP shares that it was the sign-in, where another route helps nobody."""
     return {"at_sign_in": True}
 
 

@@ -101,7 +101,7 @@ class Monitor:
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def healthz(self) -> tuple[str, str, bytes]:
-        """Say whether a message could be accepted: disk and outbox."""
+        """Return whether a message could be accepted: disk and outbox."""
         why = ""
         if self._relay.stopping:
             why = "the relay is stopping"
@@ -117,7 +117,7 @@ class Monitor:
         return status, "text/plain", f"{why or 'ok'}\n".encode()
 
     def readyz(self) -> tuple[str, str, bytes]:
-        """Say whether what is accepted can leave, account by account."""
+        """Return whether what is accepted can leave, account by account."""
         try:
             found = self.report()
         except FrankingError as problem:

@@ -120,7 +120,7 @@ class _Delivery:
             return self._sent(claim, prepared, answer.turn)
 
     def known(self) -> dict[str, Any] | None:
-        """Tell what is known, and send nothing."""
+        """Return what is known; send nothing."""
         added = added_now(self.mailer.account.sender)
         claim = self._claim(self._prepared(added), added)
         answer = self.journal.claim(claim)

@@ -53,7 +53,7 @@ class Explanation:
 
 
 def explain_text(text: str, *, account: Account | None = None, host: str | None = None) -> Explanation:
-    """Say what an error text of any program means.
+    """Return what an error text of any program means.
 
     ``account``, or ``host``, say whose words they are; without them the servers that the text names count.
     """

@@ -81,7 +81,7 @@ class TestReport:
         return "\n".join(lines)
 
     def _distrust(self) -> Iterator[str]:
-        """Tell why receivers may distrust what was sent."""
+        """Return why receivers may distrust what was sent."""
         for finding in self.deliverability.warnings if self.deliverability else ():
             yield finding.text
             yield from (f"  {remedy}" for remedy in finding.remedies)

@@ -61,12 +61,12 @@ def other_mailbox(seen: Evidence, values: Mapping[str, Any]) -> bool:
 
 
 def _by_password(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts whether a password was held back: an access token never travels in the open, whatever is set."""
+    """Return for the texts whether a password was held back: an access token never travels in the open."""
     return {"by_password": not seen.details.get("token")}
 
 
 def _about_login(seen: Evidence, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell the texts what is known of logins at this host, and offer the address as the login name where that is no
+    """Return for the texts what is known of logins at this host, and the address as the login name where that is no
     address and the server is not known to want it so.
     """
     name, service = str(values.get("username") or ""), service_at(values.get("host"))

@@ -225,7 +225,7 @@ class Judge:
             yield self._finding("domain.other-than-account", "warning", login=login, other=other)
 
     def unanswered(self) -> Iterator[Finding]:
-        """Tell what DNS gave no answer for."""
+        """Return what DNS gave no answer for."""
         names = self.questions.failed
         if names:
             yield self._finding("dns.unavailable", "unknown", name=", ".join(names[:_SHOWN]))
