@@ -280,6 +280,23 @@ def test_the_same_message_after_its_reply_is_another_one(relay: Start) -> None:
     assert len(server.messages) == 3
 
 
+def test_what_came_in_one_flight_may_be_said_again_too(relay: Start) -> None:
+    """Several messages in one flight have their replies before anything more comes of their client (RFC 3030)."""
+    flight = b""
+    for number in range(3):
+        text = HEADER + b"\r\nalarm %d\r\n" % number
+        flight += b"MAIL FROM:<shop@example.cz>\r\nRCPT TO:<b@example.com>\r\nBDAT %d LAST\r\n%b" % (len(text), text)
+    with SmtpServer() as server:
+        save(server.port)
+        box = relay("shop")
+        for _ in range(2):
+            with box.client() as client:
+                client.send(flight)
+                assert [client.getreply()[0] for _ in range(9)] == [250] * 9
+    assert len(server.messages) == 6
+    assert not box.relay._acceptance._live  # type: ignore[union-attr]
+
+
 def test_encryption_and_logins(relay: Start, certificates: Certificates) -> None:
     with SmtpServer() as server:
         save(server.port)

@@ -60,7 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self._sender = ""
         self._recipients: list[str] = []
         self._sent = False  # a first MAIL was taken
-        self._unconfirmed: Taken | None = None  # the message whose reply was the last thing written
+        self._unconfirmed: list[Taken] = []  # messages whose replies were the last things written
         self.user: User | None = None
         self.address = "?"
         self._begun = self._heard = 0.0  # when it began, and when something of it was dealt with last
@@ -99,7 +99,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            if self._unconfirmed is not None:
+            if self._unconfirmed:
                 self._confirm()
             self.receiver.feed(self._server.buffer[:nbytes])
             self._advance()
@@ -122,8 +122,8 @@ class Connection(asyncio.BufferedProtocol):
         self._gone = True
         if exc is None:
             self._confirm()
-        elif self._unconfirmed is not None:
-            self._server.acceptance.left(self._unconfirmed.key)
+        for taken in self._unconfirmed:
+            self._server.acceptance.left(taken.key)
         self._server.leaves(self)
         self._drop_message()
 
@@ -342,7 +342,7 @@ class Connection(asyncio.BufferedProtocol):
         self.receiver.answer(taken.reply)
         if not self._gone:
             self._flush()
-            self._unconfirmed = taken
+            self._unconfirmed.append(taken)
         else:
             self._server.acceptance.left(taken.key)
         self._server.totals[taken.outcome] += 1
@@ -357,10 +357,10 @@ class Connection(asyncio.BufferedProtocol):
         self._server.tell(Event("message", values))
 
     def _confirm(self) -> None:
-        """Take note that the last reply has come: its client went on, or left in good order."""
-        if self._unconfirmed is not None:
-            self._server.acceptance.answered(self._unconfirmed)
-            self._unconfirmed = None
+        """Take note that the last replies have come: their client went on, or left in good order."""
+        for taken in self._unconfirmed:
+            self._server.acceptance.answered(taken)
+        self._unconfirmed.clear()
 
     async def _log_in(self, login: Login) -> None:
         server = self._server
