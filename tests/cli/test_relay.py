@@ -148,6 +148,7 @@ def test_wrong_settings_end_with_2() -> None:
     for flags, words in (
         (["--listen", "0.0.0.0:0"], "add-user"),
         (["--allow", "0.0.0.0/0"], "allow"),
+        (["--allow", "127.0.0.1,8.8.8.8"], "'8.8.8.8' is not within a private network"),
         (["--wait", "x"], "wait"),
         (["--account", "nope"], "nope"),
     ):

@@ -101,6 +101,8 @@ WRONG = [
     ({"listen": [{"tls": "none"}]}, "lacks its address"),
     ({"listen": [{"address": "127.0.0.1:1", "tsl": "none"}]}, "did you mean tls"),
     ({"listen": [{"address": "127.0.0.1:1", "tls": "ssl"}]}, "starttls"),
+    ({"listen": [{"address": "127.0.0.1:1", "tls": "none", "certificate": "own.pem"}]}, "take the certificate out"),
+    ({"listen": [{"address": "127.0.0.1:1", "key": "own.key"}]}, "key stands without certificate"),
     ({"allow": ["home"]}, "neither an address"),
     ({"health": "0.0.0.0:80"}, "allow_health"),
     ({"health": "x"}, "no address"),
@@ -187,7 +189,7 @@ def test_users_in_the_settings_file() -> None:
 
 
 def test_access_needs_an_account_that_is_there() -> None:
-    with pytest.raises(SettingsError, match="say which account"):
+    with pytest.raises(SettingsError, match="has no default; add one with: franking setup"):
         Access(read(), load())
     save(25)
     with pytest.raises(SettingsError, match="no account 'nope'"):

@@ -45,6 +45,9 @@ app = typer.Typer(
 _USUAL = ("account", "allow", "wait")
 
 
+_LISTS = frozenset(field.name for field in FIELDS if field.type == "names")
+
+
 def _flags() -> list[inspect.Parameter]:
     """Make a flag of each scalar key of ``[relay]``; numbers are read by the field itself, which says better what is
     wrong with one.
@@ -55,7 +58,7 @@ def _flags() -> list[inspect.Parameter]:
         panel = None if field.name in _USUAL else "Rarer settings"
         option = typer.Option(field.flag, help=field.help, metavar=metavar, show_default=False, rich_help_panel=panel)
         kind: Any = str
-        if field.type == "names":
+        if field.name in _LISTS:
             kind = list[str]
         found.append(
             inspect.Parameter(
@@ -72,6 +75,8 @@ def _run(console: Console, *, listen: list[str] | None = None, no_run: bool = Fa
     franking relay run --listen 0.0.0.0:587
     """
     given: dict[str, Any] = {key: value for key, value in keys.items() if value}
+    for key in given.keys() & _LISTS:  # each may hold several, as help says
+        given[key] = ",".join(given[key])
     if listen:
         given["listen"] = listen
     screen = _Screen(console)

@@ -164,6 +164,19 @@ class Config:
             evidence=Evidence("settings", reason="no-account", details={"account": name, "path": self.location}),
         )
 
+    def no_default(self) -> SettingsError:
+        """Make the error of settings in which nothing says which account is meant."""
+        from franking.account.repair import repair_command
+
+        which = f"choose one of {', '.join(self.names)} with: {repair_command('accounts', 'default', 'NAME')}"
+        if not self.names:
+            which = f"add one with: {repair_command('setup')}"
+        return SettingsError(
+            f"No account is named, and {self.location} has no default; {which}",
+            field="account",
+            evidence=Evidence("settings", reason="no-account", details={"path": self.location}),
+        )
+
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """Read the settings file; one that does not exist is empty.
@@ -308,16 +321,7 @@ def resolve(
 
         name = account_by_author(config, author.address)
     if name is None:
-        from franking.account.repair import repair_command
-
-        which = f"choose one of {', '.join(config.names)} with: {repair_command('accounts', 'default', 'NAME')}"
-        if not config.names:
-            which = f"add one with: {repair_command('setup')}"
-        raise SettingsError(
-            f"No account is named, and {config.location} has no default; {which}",
-            field="account",
-            evidence=Evidence("settings", reason="no-account", details={"path": config.location}),
-        )
+        raise config.no_default()
     if "://" in name:
         return parse_url(name, environ)
     return config.account(name)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from franking.account.repair import repair_command
 from franking.account.routes import account_by_author
 from franking.errors import SettingsError
 from franking.message.idna import to_ascii
@@ -40,11 +39,7 @@ class Access:
         for name in self.accounts():
             self.account(name)
         if not self.accounts():
-            raise SettingsError(
-                f"relay.account: say which account sends; there is none yet, or no default. "
-                f"Add one with: {repair_command('setup')}",
-                field="account",
-            )
+            raise self.config.no_default()
 
     def accounts(self) -> tuple[str, ...]:
         """Return the accounts that anybody could send by, each once."""

@@ -56,11 +56,12 @@ class Certificate:
             self.fingerprint = _fingerprint(self._path)
         except (OSError, ValueError) as problem:
             why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+            path = getattr(problem, "filename", None) or self._path  # of two files the one that is not there
             raise SettingsError(
-                f"relay.listen: the certificate {self._path} cannot be used: {why}. It holds the chain and the key "
+                f"relay.listen: the certificate {path} cannot be used: {why}. It holds the chain and the key "
                 "(PEM), or name the key in key = …",
                 field="certificate",
-                evidence=Evidence("settings", text=why, reason="certificate", details={"path": str(self._path)}),
+                evidence=Evidence("settings", text=why, reason="certificate", details={"path": str(path)}),
             ) from None
 
     @property

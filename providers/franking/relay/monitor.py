@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from franking.errors import FrankingError, SettingsError
+from franking.errors import FrankingError
 from franking.health.finding import Entry, Finding
 from franking.health.look import glance
 from franking.health.metrics import family, metrics
+from franking.relay.listening import bound
 from franking.relay.settings import plain_address
 
 if TYPE_CHECKING:
+    import socket
+
     from franking.health.look import Health
     from franking.relay.acceptance import Acceptance
     from franking.relay.server import Server
@@ -42,16 +44,10 @@ class Monitor:
 
     async def start(self, listen: Listen | None, handed: socket.socket | None) -> tuple[str, int]:
         """Listen, and return where: on a socket that was handed over, else on an address. Raises ``SettingsError``."""
-        if handed is not None:
-            self._server = await asyncio.start_server(self._serve, sock=handed, limit=LONGEST)
-        else:
+        if handed is None:
             assert listen is not None
-            try:
-                self._server = await asyncio.start_server(self._serve, listen.host, listen.port, limit=LONGEST)
-            except OSError as problem:
-                raise SettingsError(
-                    f"relay.health: {listen} cannot be listened on: {problem.strerror}.", field="health"
-                ) from None
+            handed = bound(listen, key="health")
+        self._server = await asyncio.start_server(self._serve, sock=handed, limit=LONGEST)
         host, port = self._server.sockets[0].getsockname()[:2]
         return host, port
 

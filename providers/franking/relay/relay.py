@@ -176,10 +176,11 @@ class Relay:
         )
         monitor = None
         try:
-            await server.start(self._handed_over())
+            await server.listen(self._handed_over())
             self.addresses = [place for _, place in server.addresses]
             self._refuse_circles()
             monitor = await self._monitored()
+            await server.serve()
             if self._run:
                 runner.start()
             watch = self._loop.create_task(self._watch(acceptance))

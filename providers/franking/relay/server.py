@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
@@ -20,11 +18,15 @@ from franking.errors import SettingsError
 from franking.relay.certificate import Certificate, made_certificate
 from franking.relay.connection import Connection
 from franking.relay.events import Event
+from franking.relay.listening import bound, unusable
 from franking.relay.logins import Logins
 from franking.relay.reply import reply
 from franking.relay.settings import Listen, plain_address
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
+
     from franking.relay.acceptance import Acceptance
     from franking.relay.events import Observer
     from franking.relay.settings import RelaySettings
@@ -75,9 +77,12 @@ class Server:
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
-    async def start(self, sockets: Sequence[tuple[Listen, socket.socket]] = ()) -> None:
-        """Listen: on sockets that were handed over, else on the addresses of the settings. Raises ``SettingsError``."""
-        for listen, sock in sockets or [(listen, self._bound(listen)) for listen in self.settings.listen]:
+    async def listen(self, sockets: Sequence[tuple[Listen, socket.socket]] = ()) -> None:
+        """Have all sockets, and serve nobody yet: those that were handed over, else of the addresses of the settings.
+        Raises ``SettingsError``.
+        """
+        every = self.settings.listen
+        for listen, sock in sockets or [(listen, bound(listen, every)) for listen in every]:
             try:
                 certificate = self._certified(listen)
             except BaseException:
@@ -94,8 +99,14 @@ class Server:
             )
             self._servers.append(server)
             self.addresses.append((listen, sock.getsockname()[:2]))
-        for server in self._servers:
-            await server.start_serving()
+
+    async def serve(self) -> None:
+        """Take clients. Raises ``SettingsError``."""
+        for server, (listen, _) in zip(self._servers, self.addresses, strict=True):
+            try:
+                await server.start_serving()
+            except OSError as problem:  # an address that stands there twice
+                raise unusable(listen, problem) from None
         self._tick = self.loop.call_later(TICK_SECONDS, self._ticks)
         for listen, (host, port) in self.addresses:
             shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -104,22 +115,6 @@ class Server:
             self.tell(Event("listening", values))
             if listen.legacy_tls:
                 self.tell(Event("warning", {"text": f"{shown} takes TLS 1.0, which anybody on the way may break"}))
-
-    def _bound(self, listen: Listen) -> socket.socket:
-        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((listen.host, listen.port))
-        except OSError as problem:
-            sock.close()
-            raise SettingsError(
-                f"relay.listen: {listen} cannot be listened on: {problem.strerror}. Another program may be there; "
-                "choose another port with --listen.",
-                field="listen",
-            ) from None
-        sock.setblocking(False)
-        return sock
 
     def _certified(self, listen: Listen) -> Certificate | None:
         if listen.tls == "none":

@@ -255,6 +255,16 @@ def _one(entry: Any, directory: str) -> Listen:
     for name in ("certificate", "key"):
         if found[name]:
             found[name] = os.path.join(directory, found[name])  # noqa: PTH118
+    if found["key"] and not found["certificate"]:
+        raise SettingsError(
+            f"relay.listen: {host}:{port}: key stands without certificate; name both files, or neither.", field="key"
+        )
+    if found["tls"] == "none" and found["certificate"]:
+        raise SettingsError(
+            f'relay.listen: {host}:{port} has a certificate and tls = "none", which uses none: write "starttls" or '
+            '"implicit", or take the certificate out.',
+            field="tls",
+        )
     if found["tls"] is None:
         found["tls"] = "none" if plain_address(host).is_loopback and not found["certificate"] else "starttls"
     return Listen(host, port, **found)
