@@ -52,6 +52,8 @@ class Certificate:
         """Read the files. Raises ``SettingsError``; what was read before then stays."""
         try:
             self._seen = self._state()
+            # tried elsewhere first: of a pair that does not fit the certificate would stay in the context
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._path, self._key)
             self.context.load_cert_chain(self._path, self._key)
             self.fingerprint = _fingerprint(self._path)
         except (OSError, ValueError) as problem:
@@ -69,8 +71,14 @@ class Certificate:
         return self._seen != self._state()
 
     def _state(self) -> object:
-        files = [path.stat() for path in (self._path, self._key) if path]
-        return [(found.st_mtime_ns, found.st_ino) for found in files]
+        """Return what changes whenever a file is written anew, or goes."""
+        found: list[tuple[int, ...]] = []
+        for path in (self._path, self._key):
+            with suppress(OSError):
+                if path is not None:
+                    told = path.stat()
+                    found.append((told.st_mtime_ns, told.st_ino))
+        return found
 
 
 def _fingerprint(path: Path) -> str:

@@ -7,7 +7,6 @@ keeps another waiting.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from franking.errors import forget_locals
 from franking.relay.acceptance import Client, Taken
 from franking.relay.asked import Begin, Body, End, Hangup, Login, Mail, Rcpt, StartTls, Terms
 from franking.relay.events import Event
+from franking.relay.handshake import NoHandshake, shake_hands
 from franking.relay.protocol import Receiver
 from franking.relay.reply import reply
 from franking.relay.settings import plain_address
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 AHEAD = 64 * 1024  # octets that may be read before their turn
-HANDSHAKE_SECONDS = 30.0
 ODD = {
     "tls": "a client begins TLS on a port without it: use the port for implicit TLS, or STARTTLS",
     "http": "a client speaks HTTP",
@@ -86,13 +85,19 @@ class Connection(asyncio.BufferedProtocol):
             self.allowed = False
         self._begun = self._server.now()
         self.receiver = Receiver(self._terms())
-        self.receiver.tls = transport.get_extra_info("ssl_object") is not None
+        implicit = self.listen.tls == "implicit"
         if (refusal := self._server.enters(self)) is not None:
             self._server.tell(Event("refused", {"stage": "connect", "client": self.address, "reply": _text(refusal)}))
-            self._end(refusal)
-            return
-        self.receiver.greet()
-        self._flush()
+            if implicit:  # it would not be understood
+                self.abort()
+            else:
+                self._end(refusal)
+        elif implicit:
+            self.receiver.await_tls()
+            self._encrypt()
+        else:
+            self.receiver.greet()
+            self._flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._server.buffer
@@ -189,10 +194,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._begin_task(self._log_in(event))
             case StartTls():
                 self._flush()
-                self._securing = True
-                if self._transport is not None:
-                    self._transport.pause_reading()  # what comes now belongs to the handshake
-                self._begin_task(self._secure())
+                self._encrypt()
             case Hangup(reason):
                 if reason in ODD:
                     self._server.tell(
@@ -241,7 +243,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def expire(self, line: bytes) -> None:
         """Close a connection whose time is over, or that is to end."""
-        if not self.receiver.busy and not self._closing:
+        if self._securing:
+            self.abort()
+        elif not self.receiver.busy and not self._closing:
             self._end(line)
 
     def abort(self) -> None:
@@ -251,7 +255,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def busy(self) -> bool:
         """Return whether a message is under way."""
-        return not self._closing and (self.receiver.busy or self.receiver.in_message)
+        return not (self._closing or self._securing) and (self.receiver.busy or self.receiver.in_message)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -386,28 +390,28 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.receiver.answer(reply(535, "5.7.8", "name or password is wrong (a user of the relay, not the mailbox's)"))
 
+    def _encrypt(self) -> None:
+        self._securing = True
+        if self._transport is not None:
+            self._transport.pause_reading()  # what comes now belongs to the handshake
+        self._begin_task(self._secure())
+
     async def _secure(self) -> None:
-        transport = self._transport
+        transport, server = self._transport, self._server
         assert transport is not None
         try:
-            made = await self._server.loop.start_tls(
-                transport,
-                self,
-                self._server.context(self.listen),
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            )
-        except (OSError, ssl.SSLError) as problem:
+            self._transport = await shake_hands(transport, self, server.context(self.listen))
+        except NoHandshake as problem:
             self._closing = True
-            self._server.tell(
-                Event("refused", {"stage": "tls", "client": self.address, "reply": visible(str(problem), 200)})
-            )
+            server.tell(Event("refused", {"stage": "tls", "client": self.address, "reply": str(problem)}))
             transport.abort()
+            server.leaves(self)
             return
-        assert made is not None
-        self._transport, self._securing = made, False
+        self._securing = False
         self.receiver.secured()
         self.receiver.terms = self._terms()
+        if self.listen.tls == "implicit":
+            self.receiver.greet()
 
 
 def _text(line: bytes) -> str:

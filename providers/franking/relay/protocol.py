@@ -132,6 +132,10 @@ class Receiver:
             return "SMTP"
         return "ESMTP" + "S" * self.tls + "A" * (self.user is not None)
 
+    def await_tls(self) -> None:
+        """Read nothing before ``secured``: the connection begins with a handshake."""
+        self._waits = True
+
     def secured(self) -> None:
         """Begin anew inside TLS: nothing that was said in plain counts (RFC 3207 §4.2).
 

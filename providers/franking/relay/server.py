@@ -84,18 +84,12 @@ class Server:
         every = self.settings.listen
         for listen, sock in sockets or [(listen, bound(listen, every)) for listen in every]:
             try:
-                certificate = self._certified(listen)
+                self._certified(listen)
             except BaseException:
                 sock.close()
                 raise
-            implicit = certificate.context if certificate and listen.tls == "implicit" else None
             server = await self.loop.create_server(
-                partial(Connection, self, listen),
-                sock=sock,
-                backlog=512,
-                ssl=implicit,
-                ssl_handshake_timeout=30.0 if implicit else None,
-                start_serving=False,
+                partial(Connection, self, listen), sock=sock, backlog=512, start_serving=False
             )
             self._servers.append(server)
             self.addresses.append((listen, sock.getsockname()[:2]))
@@ -116,12 +110,11 @@ class Server:
             if listen.legacy_tls:
                 self.tell(Event("warning", {"text": f"{shown} takes TLS 1.0, which anybody on the way may break"}))
 
-    def _certified(self, listen: Listen) -> Certificate | None:
+    def _certified(self, listen: Listen) -> None:
         if listen.tls == "none":
-            return None
+            return
         path = Path(listen.certificate) if listen.certificate else made_certificate(self._state, self._hosts())
         self._certificates[listen] = Certificate(listen, path, Path(listen.key) if listen.key else None)
-        return self._certificates[listen]
 
     def _hosts(self) -> list[str]:
         return [one.host for one in self.settings.listen]
@@ -189,7 +182,7 @@ class Server:
             try:
                 if certificate.changed:
                     certificate.load()
-            except (SettingsError, OSError) as problem:
+            except SettingsError as problem:
                 self.tell(Event("warning", {"text": str(problem)}))
         self._tick = self.loop.call_later(TICK_SECONDS, self._ticks)
 
