@@ -410,6 +410,11 @@ def test_new_settings_are_taken_and_wrong_ones_are_not(relay: Start, monkeypatch
     wait_until(lambda: "fax" not in box.relay.settings.users)
     wait_until(lambda: not client_lives(client))
     client.close()
+    path.write_text(before + "[relay]\nhealth = '127.0.0.1:8025'\n")
+    wait_until(lambda: "started again" in box.told("warning")[-1]["text"])
+    path.write_text(before.replace("port = 1\n", f"port = {box.address[1]}\n"))
+    wait_until(lambda: "in a circle" in box.told("warning")[-1]["text"])
+    assert box.relay._access.account("shop").get("port") == 1
 
 
 def client_lives(client: smtplib.SMTP) -> bool:

@@ -178,7 +178,7 @@ class Relay:
         try:
             await server.listen(self._handed_over())
             self.addresses = [place for _, place in server.addresses]
-            self._refuse_circles()
+            self._refuse_circles(self._access)
             monitor = await self._monitored()
             await server.serve()
             if self._run:
@@ -223,11 +223,10 @@ class Relay:
         mail = [sock for name, sock in self._sockets if name != HEALTH]
         return list(zip(self.settings.listen, mail, strict=True)) if mail else []
 
-    def _refuse_circles(self) -> None:
+    def _refuse_circles(self, access: Access) -> None:
         """Refuse an account that would send to this relay itself. Raises ``SettingsError``."""
-        config = self._access.config
-        for name in self._access.accounts():
-            account = config.account(name)
+        for name in access.accounts():
+            account = access.account(name)
             host, port = str(account.get("host") or ""), account.get("port")
             if Places(self.addresses).have(host, port):
                 raise SettingsError(
@@ -267,12 +266,14 @@ class Relay:
         self._seen = seen
         try:
             access = self._read()
+            self._refuse_circles(access)
         except FrankingError as problem:
             self._tell(
                 Event("warning", {"text": f"the settings have changed and are wrong; the old ones stay. {problem}"})
             )
             return
-        if access.settings.listen != self._access.settings.listen:
+        now, before = access.settings, self._access.settings
+        if (now.listen, now.health) != (before.listen, before.health):
             self._tell(Event("warning", {"text": "other listen addresses count when the relay is started again"}))
         self._access = access
         acceptance.renew(access)
