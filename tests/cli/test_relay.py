@@ -34,6 +34,7 @@ def test_a_user_is_made_listed_and_removed() -> None:
     assert (done.code, name, len(password)) == (0, "printer", 16)
     assert "shown this once" in done.err
     assert "shop@example.cz" in done.err
+    assert "device elsewhere: franking relay run --listen 0.0.0.0:587" in done.err
     assert franking("relay", "add-user", "printer").code == 2
     made = franking(
         "relay", "add-user", "fax", "--account", "shop", "--from", "@a.cz", "--on-blocked", "hold", "--json"
@@ -56,7 +57,7 @@ def test_a_user_is_made_listed_and_removed() -> None:
 def test_a_password_of_ones_own_comes_from_stdin() -> None:
     save(25)
     done = franking("relay", "add-user", "nas", "--password-stdin", text=b"muj-vlastni\n")
-    assert (done.code, "muj-vlastni" in done.out) == (0, False)
+    assert (done.code, "muj-vlastni" in done.out, "shown this once" in done.err) == (0, False, False)
     assert "scrypt:" in Path(os.environ["FRANKING_CONFIG"]).read_text()
 
 
@@ -190,6 +191,24 @@ def test_devices_are_told_the_port_that_is_for_them(capsys: pytest.CaptureFixtur
     assert "port      587\n  security  STARTTLS" in said
     assert "this machine's name" in said
     assert "add-user" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "told"),
+    [
+        ("0.0.0.0", ["127.0.0.1", "192.168.1.20"], "this machine's name or address: 192.168.1.20\n"),
+        ("::", ["127.0.0.1"], "this machine's name or address\n"),
+        ("192.168.1.20", ["127.0.0.1", "10.0.0.7"], "192.168.1.20\n"),
+    ],
+)
+def test_devices_are_told_where_this_machine_is(
+    host: str, addresses: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "addresses_of_interfaces", lambda: addresses)
+    save(25)
+    franking("relay", "add-user", "printer")
+    place = f"[{host}]" if ":" in host else host
+    assert f"server    {told}" in advised(capsys, by_hand=True, **{place: 587})
 
 
 def test_who_listens_for_a_service_manager_is_told_nothing_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

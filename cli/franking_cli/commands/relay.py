@@ -15,8 +15,9 @@ from franking.relay.devices import add_user as make_user
 from franking.relay.devices import remove_user as take_user
 from franking.relay.devices import users_of
 from franking.relay.events import Event
+from franking.relay.interfaces import addresses_of_interfaces
 from franking.relay.relay import Relay
-from franking.relay.settings import FIELDS
+from franking.relay.settings import FIELDS, plain_address
 from franking_cli.command import command
 from franking_cli.console import Console, visible
 from franking_cli.help import Group as PlainGroup
@@ -159,7 +160,7 @@ class _Screen:
         listen, (_, port) = next((place for place in places if not place[0].loopback), places[0])
         local = listen.loopback
         words = self._console.words
-        where = words("relay.at-local" if local else "relay.at-any")
+        where = words("relay.at-local") if local else self._reached(listen.host)
         logins = [words("relay.no-login")] * bool(relay.settings.allow) + list(relay.settings.users)
         login = ", ".join(logins)
         login = login.replace(", ", words("relay.or"), 1)
@@ -173,6 +174,15 @@ class _Screen:
                 say(words("relay.elsewhere"), "faint")
             if by_hand:
                 say(words("relay.ends"), "faint")
+
+    def _reached(self, host: str) -> str:
+        """Return what a device elsewhere calls this machine."""
+        if not plain_address(host).is_unspecified:
+            return host
+        found = [each for each in addresses_of_interfaces() if not each.startswith("127.")]
+        if not found:
+            return self._console.words("relay.at-any")
+        return self._console.words("relay.at-one-of", addresses=", ".join(found[:4]))
 
 
 _TLS = {"starttls": "STARTTLS", "implicit": "SSL/TLS"}
@@ -211,8 +221,9 @@ def add_user(
     given = password_from_stdin() if password_stdin else None
     password = make_user(name, account=account, senders=sender or (), on_blocked=on_blocked, password=given)
     config = load()
-    user = users_of(config.sections.get("relay", {}))[name]
-    by = user.account or config.sections.get("relay", {}).get("account") or config.chosen
+    table = config.sections.get("relay", {})
+    user = users_of(table)[name]
+    by = user.account or table.get("account") or config.chosen
     senders = list(user.senders)
     if not senders and by in config.tables:
         senders = [config.account(str(by)).sender.address]
@@ -222,7 +233,12 @@ def add_user(
     console.data(f"name      {name}")
     console.data(f"password  {console.words('relay.given') if given else password}")
     may = visible(", ".join(senders)) or console.words("relay.nothing-yet")
-    console.say(console.words("relay.made", name=visible(name), senders=may))
+    console.say(console.words("relay.made-given" if given else "relay.made", name=visible(name), senders=may))
+    if senders and "listen" not in table:
+        console.say(console.words("relay.next-elsewhere", command=_ELSEWHERE), "faint")
+
+
+_ELSEWHERE = "franking relay run --listen 0.0.0.0:587"
 
 
 @app.command("users")

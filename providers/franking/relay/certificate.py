@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from franking.atomic import locked, make_private, write_whole
 from franking.errors import Evidence, SettingsError
+from franking.relay.interfaces import addresses_of_interfaces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ __all__ = ["Certificate", "made_certificate"]
 
 FILE = "relay.pem"
 YEARS = 10
-SIOCGIFADDR = 0x8915
 
 
 class Certificate:
@@ -145,22 +144,8 @@ def _names() -> list[str]:
     return [name for name in dict.fromkeys(names) if name and name.isascii() and " " not in name]
 
 
-def _of_interfaces() -> list[str]:
-    """Return the IPv4 address of each network interface, where Linux tells (netdevice(7))."""
-    found: list[str] = []
-    with suppress(ImportError, OSError, AttributeError):
-        import fcntl
-
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            for _, name in socket.if_nameindex():
-                with suppress(OSError):
-                    answer = fcntl.ioctl(sock, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                    found.append(socket.inet_ntoa(answer[20:24]))
-    return found
-
-
 def _addresses(hosts: Sequence[str]) -> list[str]:
     """Return the addresses that the machine is reached by, as far as it knows them without asking anybody."""
-    found = ["127.0.0.1", "::1", *hosts, *_of_interfaces()]
+    found = ["127.0.0.1", "::1", *hosts, *addresses_of_interfaces()]
     plain = [host.partition("%")[0] for host in found]
     return [host for host in dict.fromkeys(plain) if not ip_address(host).is_unspecified]
