@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -124,3 +125,15 @@ def test_a_renewal_that_is_half_done_changes_nothing(relay: Start, monkeypatch: 
     assert ticks == [second[0]] * 3
     assert str(chain) in box.told("warning")[1]["text"]
     assert len(box.told("warning")) == 2  # once, not with each tick
+
+
+def test_an_idle_client_inside_tls_keeps_no_relay_from_stopping(relay: Start) -> None:
+    """It says nothing more, not even that TLS ends; asyncio waits 30 seconds for that."""
+    save(1)
+    box = relay("shop", listen=[listening("implicit")])
+    context = ssl._create_unverified_context()
+    with socket.create_connection(box.address, timeout=20) as sock, context.wrap_socket(sock) as inside:
+        assert inside.recv(100).startswith(b"220 ")
+        stopping = threading.Thread(target=box.relay.stop)
+        stopping.start()
+        wait_until(lambda: not stopping.is_alive())

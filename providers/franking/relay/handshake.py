@@ -10,6 +10,9 @@ from franking.text import visible
 __all__ = ["NoHandshake", "shake_hands"]
 
 HANDSHAKE_SECONDS = 30.0
+GOODBYE_SECONDS = 1.0
+"""How long a client's own end of TLS is awaited: most say nothing, and nothing depends on it."""
+
 _WORDS = {
     "UNSUPPORTED_PROTOCOL": "the client knows only TLS before 1.2, which legacy_tls = true takes",
     "WRONG_VERSION_NUMBER": "the client speaks without TLS where TLS begins: switch SSL/TLS on in the device",
@@ -32,7 +35,12 @@ async def shake_hands(
     loop = asyncio.get_running_loop()
     try:
         made = await loop.start_tls(
-            transport, protocol, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            transport,
+            protocol,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GOODBYE_SECONDS,
         )
     except OSError as problem:
         words = _WORDS.get(getattr(problem, "reason", None) or "") or problem.strerror or str(problem)
