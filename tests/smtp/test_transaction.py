@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 
 from franking.errors import ConnectError, MessageError, Refused
 from franking.message.address import Envelope
+from franking.provider import Receipt
 from franking.smtp.pipeline import Pipeline
 from franking.smtp.protocol import Reply
-from franking.smtp.transaction import MAIL, RCPT, Asked, Transaction, path
+from franking.smtp.transaction import MAIL, RCPT, Asked, Transaction, path, receipt
 from servers.dialogue import Raw, offers
 from smtp.dialogues import ALL, FROM_TO, TWO
 
@@ -177,3 +181,18 @@ def test_no_address_ends_its_path_early(address: str) -> None:
 )
 def test_addresses_as_they_stand_on_the_wire(address: str, octets: bytes, utf8: bool) -> None:
     assert path(address) == (octets, utf8)
+
+
+def test_a_receipt_of_a_connection_is_one_like_any_other() -> None:
+    refused = {"b@example.com": {"reply": "550 no", "temporary": False}}
+    made = receipt("<1@x>", "smtp", "250 ok", ("a@example.com",), refused, 12, 3.5, "shop")
+    wanted = Receipt(
+        "<1@x>", "smtp", "250 ok", accepted=("a@example.com",), refused=refused, bytes=12, ms=3.5, account="shop"
+    )
+    assert type(made) is Receipt
+    assert made == wanted
+    assert repr(made) == repr(wanted)
+    assert pickle.loads(pickle.dumps(made)) == wanted
+    assert replace(made, account="x") == replace(wanted, account="x")
+    with pytest.raises(FrozenInstanceError):
+        made.reply = "250 no"  # type: ignore[misc]

@@ -40,6 +40,7 @@ _NAMING = re.compile(rb"\n(to:|cc:|bcc:|resent-)")  # fields that name recipient
 _TO = (b"to", b"cc", b"bcc")
 _RESENT_TO = (b"resent-to", b"resent-cc", b"resent-bcc")
 _LF = 10
+_BLANK = (32, 9)
 _WHOLE_LINES = (None, "\r\n")  # the line ends seen: none, or this one only
 _RESENT = frozenset((b"resent-date", *_RESENT_TO))
 _LINE_BREAK = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
@@ -116,11 +117,11 @@ class Raw:
 class AsItIs:
     """The content of a message that leaves octet by octet as it is: it lacks nothing, and hides no recipient."""
 
-    __slots__ = ("_data", "_head", "_one_to", "eight_bit", "message_id", "size", "smtputf8")
+    __slots__ = ("_data", "_head", "_to", "eight_bit", "message_id", "size", "smtputf8")
 
-    def __init__(self, data: bytes, head: bytes, message_id: str, *, one_to: bytes | None, seven_bit: bool) -> None:
-        """``one_to``: the one field that names recipients, where it is one To."""
-        self._data, self._head, self._one_to, self.message_id = data, head, one_to, message_id
+    def __init__(self, data: bytes, head: bytes, message_id: str, *, to: str, seven_bit: bool) -> None:
+        """``to``: the value of the one field that names recipients, where it is one To."""
+        self._data, self._head, self._to, self.message_id = data, head, to, message_id
         self.size, self.eight_bit, self.smtputf8 = len(data), False, False
         if not seven_bit:
             self.smtputf8 = not head.isascii()
@@ -128,18 +129,17 @@ class AsItIs:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        if self._one_to is not None and is_plain(value := _unfolded(self._one_to)):
-            return (value,)  # nearly every one
+        if is_plain(self._to):
+            return (self._to,)  # nearly every one
         return _recipients(_split(self._head, clean=True)[0])
 
     def size_with_bcc(self) -> int:
         return self.size
 
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
-        if bcc and self.size > _STEP:  # an API's encoder makes another of each piece
-            yield from _pieces(memoryview(self._data))
-        else:
-            yield self._data  # no copy
+        if bcc:  # an API's encoder makes another of each piece
+            return _pieces(memoryview(self._data))
+        return iter((self._data,))  # no copy, and nothing to close
 
     def parts(self) -> Parts:
         from franking.message.parser import parse_parts
@@ -196,8 +196,8 @@ def _looked_over(data: bytes) -> tuple[bool, bool]:
     """
     ends = io.IncrementalNewlineDecoder(None, False)
     if len(data) <= _STEP:
-        text, seven_bit = _text(data)
-        ends.decode(text, True)
+        seven_bit = data.isascii()
+        ends.decode(data.decode("latin-1"), True)
     else:
         seven_bit, view = True, memoryview(data)
         for start in range(0, len(data), _STEP):
@@ -230,23 +230,29 @@ def _usual(data: bytes, *, seven_bit: bool) -> AsItIs | None:
     head = header[0]
     lower = b"\n" + head.lower()  # a place in it is behind the same line end in both
     naming = _NAMING.findall(lower)
-    if b"bcc:" in naming or b"resent-" in naming:
+    one_to = naming == [b"to:"]
+    if not one_to and (b"bcc:" in naming or b"resent-" in naming):
         return None
     # not "in": for octets it tries first whether they are a number, which takes as long as two searches
     find = lower.find
-    message_id = _unfolded(_field_at(head, at)) if (at := find(b"\nmessage-id:")) >= 0 else ""
-    if not message_id or find(b"\nfrom:") < 0 or find(b"\ndate:") < 0 or find(b"\0") >= 0:
+    at = find(b"\nmessage-id:")
+    if at < 0 or find(b"\nfrom:") < 0 or find(b"\ndate:") < 0 or find(b"\0") >= 0:
         return None
-    one_to = _field_at(head, find(b"\nto:")) if naming == [b"to:"] else None
-    return AsItIs(data, head, message_id, one_to=one_to, seven_bit=seven_bit)
+    message_id = _value_at(head, at + 11)
+    if not message_id:
+        return None
+    to = _value_at(head, find(b"\nto:") + 3) if one_to else ""
+    return AsItIs(data, head, message_id, to=to, seven_bit=seven_bit)
 
 
-def _field_at(head: bytes, start: int) -> bytes:
-    """Return the header field that starts there, folded as it is, without its last CRLF."""
+def _value_at(head: bytes, start: int) -> str:
+    """Return the value of a header field, unfolded, which starts there."""
     end = head.find(b"\r\n", start)
-    while head[end + 2] in b" \t":
-        end = head.find(b"\r\n", end + 2)
-    return head[start:end]
+    if head[end + 2] in _BLANK:
+        while head[end + 2] in _BLANK:
+            end = head.find(b"\r\n", end + 2)
+        return head[start:end].replace(b"\r\n", b"").decode("utf-8", "replace").strip()
+    return head[start:end].decode("utf-8", "replace").strip()
 
 
 def from_email(

@@ -29,7 +29,7 @@ from franking.message.prepare import Prepared, prepare
 from franking.provider import Steps, needs_secret, silent
 from franking.redaction import veiled
 from franking.registry import provider as find_provider
-from franking.sending.pool import Pool
+from franking.sending.pool import Pool, outlives
 from franking.sending.record import Record, info
 from franking.sending.watched_secret import WatchedSecret
 
@@ -118,15 +118,27 @@ class Mailer:
         ``MessageError``, ``LoginRequired`` or a ``SendError`` (its ``possibly_sent`` and ``temporary`` say what may be
         done); refused recipients among accepted ones are in the receipt.
         """
-        with self.explained():
+        try:  # contexts made anew for each message would take a tenth of its time
             prepared = self.prepare(message, envelope=envelope)
-            with self.record.of(prepared, self.explain) as kept:
-                return kept(self.failover.send(prepared, self._send) if self.falls_over else self._send(prepared))
+            self.record.ask()
+            try:
+                receipt = self.failover.send(prepared, self._send) if self.falls_over else self._send(prepared)
+            except FrankingError as error:
+                self.explain(error)
+                self.record.failed(error, prepared)
+                raise
+            self.record.accepted(receipt, prepared)
+            return receipt
+        except BaseException:
+            with self.explained():
+                raise
 
     def _send(self, prepared: Prepared) -> Receipt:
         """Send with this account, whatever comes of it."""
-        with self.pool.under_way(threading.get_ident()):
-            receipt = self._transact(prepared) if self.turns is None else self._in_turn(self.turns, prepared)
+        pool, me, turns = self.pool, threading.get_ident(), self.turns
+        outermost = pool.enter(me)
+        try:
+            receipt = turns.send(prepared, self._transact, pool.is_broken_off) if turns else self._transact(prepared)
             if receipt.refused:
                 from franking.sending.retry import sent_on
 
@@ -135,32 +147,29 @@ class Mailer:
                 except BaseException as broken:
                     mark(broken, True)  # some have it
                     raise
+        finally:
+            if outermost:
+                pool.leave(me)
         info("%s was accepted by %s: %s", receipt.message_id, receipt.route, receipt.reply)
         return receipt
 
-    def _in_turn(self, turns: Turns, prepared: Prepared) -> Receipt:
-        """Send once the limits of the mailbox allow it."""
-        turn = turns.wait(len(prepared.envelope.recipients), self.pool.is_broken_off)
-        try:
-            return self._transact(prepared)
-        except BaseException as broken:
-            turns.ended(turn, broken)
-            raise
-
     def _transact(self, prepared: Prepared) -> Receipt:
         """Send in one transaction."""
-        begun = False
+        begun, pool, me = False, self.pool, threading.get_ident()
         tried: set[str] = set()
         try:
             while True:
                 try:
-                    with self.pool.borrow(self.open, fresh="connection" in tried) as session:
-                        begun = True
-                        try:
-                            return session.send(prepared.envelope, prepared.content)
-                        except FrankingError:
-                            begun = False
-                            raise
+                    session = pool.take(self.open, me, wait=me not in pool.readers, fresh="connection" in tried)
+                    begun, keep = True, False
+                    try:
+                        receipt, keep = session.send(prepared.envelope, prepared.content), True
+                        return receipt
+                    except FrankingError as error:
+                        begun, keep = False, outlives(session, error)
+                        raise
+                    finally:
+                        pool.give_back(session, keep)
                 except (LoginError, ConnectError) as error:
                     if not self.recovered(error, tried):
                         raise

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from franking.provider import Session
     from franking.sending.limit_places import Slot
 
-__all__ = ["Pool", "is_over"]
+__all__ = ["Pool", "is_over", "outlives"]
 
 REST_SECONDS = 5.0
 """How long an idle session keeps one of the connections that a mailbox may have from other programs."""
@@ -32,6 +32,11 @@ REST_SECONDS = 5.0
 def is_over(session: object) -> bool:
     """Return whether a session can send no more, as far as it knows that: its server, an error or its age ended it."""
     return bool(getattr(session, "closed", False))
+
+
+def outlives(session: object, error: BaseException) -> bool:
+    """Return whether a session goes on after this error: a server that refused has answered, and may say good-bye."""
+    return isinstance(error, Refused | MessageError) and not is_over(session)
 
 
 class Call:
@@ -80,7 +85,8 @@ class Pool:
         one may be had; without ``wait`` raises ``SettingsError`` where none is. Who waited while the server let the
         time of an opening pass is told so, instead of waiting as long once more.
         """
-        self.after_fork()
+        if os.getpid() != self._pid:
+            self.after_fork()
         before = self._timed_out
         try:
             self._free.get(wait)
@@ -142,7 +148,7 @@ class Pool:
         """Return whether a session is to carry no further message: see ``is_over``, or its place may be another's."""
         if self._leases and (lease := self._leases.get(session)) is not None and lease.lapsed:
             return True
-        return is_over(session)
+        return bool(getattr(session, "closed", False))
 
     def _lost(self, session: Session) -> None:
         """Break a session off whose place is another's by now."""
@@ -166,7 +172,8 @@ class Pool:
 
     def give_back(self, session: Session, keep: bool) -> None:
         """Take a session back: kept for the next message, or closed."""
-        self.after_fork()
+        if os.getpid() != self._pid:
+            self.after_fork()
         with self.lock:
             used = self._busy.pop(session, None) is not None  # not so where the parent used it, before a fork
             keep = keep and used and not self.closed
@@ -231,7 +238,7 @@ class Pool:
         for pool in self.beside:
             pool.abort(owner)
         with self.lock:  # held until the end: a session must not change hands meanwhile
-            calls = {key: call for key, call in self._calls.items() if owner in (None, key)}
+            calls = {key: call for key, call in self._calls.copy().items() if owner in (None, key)}
             for key, call in calls.items():
                 call.broken_off = True
                 if isinstance(key, threading.Event):
@@ -250,6 +257,19 @@ class Pool:
     def under_way(self, owner: object) -> UnderWay:
         """Let ``abort`` find what is being done, also between two sessions and while one is being opened."""
         return UnderWay(self, owner)
+
+    def enter(self, owner: object) -> bool:
+        """Begin what ``under_way`` is about; True asks for ``leave`` at its end, False: it is part of another."""
+        if os.getpid() != self._pid:
+            self.after_fork()
+        if owner in self._calls:
+            return False
+        self._calls[owner] = Call()  # without the lock: only the owner begins and ends it, and abort takes a copy
+        return True
+
+    def leave(self, owner: object) -> None:
+        """End what ``enter`` began."""
+        self._calls.pop(owner, None)
 
     def widen(self, connections: int) -> None:
         """Allow so many sessions from now on."""
@@ -291,9 +311,7 @@ class Borrowed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # the server that refused has answered; its session goes on, unless it said good-bye
-        keep = error is None or (isinstance(error, Refused | MessageError) and not is_over(self._session))
-        self._pool.give_back(self._session, keep)
+        self._pool.give_back(self._session, error is None or outlives(self._session, error))
 
 
 class UnderWay:
@@ -305,16 +323,10 @@ class UnderWay:
         self._pool, self._owner = pool, owner
 
     def __enter__(self) -> None:
-        pool = self._pool
-        pool.after_fork()
-        with pool.lock:
-            self._outermost = self._owner not in pool._calls
-            if self._outermost:
-                pool._calls[self._owner] = Call()
+        self._outermost = self._pool.enter(self._owner)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._outermost:
-            with self._pool.lock:
-                self._pool._calls.pop(self._owner, None)
+            self._pool.leave(self._owner)

@@ -16,17 +16,16 @@ from franking.account.environment import state_folder
 from franking.errors import FrankingError, LoginError, LoginRequired, OutcomeUnknown, Refused, SettingsError, TLSError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from logging import Logger
-    from types import TracebackType
 
     from franking.account.account import Account
     from franking.message.prepare import Prepared
     from franking.provider import Receipt
     from franking.sending.send_log import SendLog
 
-__all__ = ["Kept", "Record", "info", "is_lasting"]
+__all__ = ["Record", "info", "is_lasting"]
 
+_INFO = 20  # logging.INFO
 _LASTING = (LoginRequired, LoginError, SettingsError, TLSError)
 
 
@@ -52,12 +51,6 @@ class Record:
         self._file = os.path.join(state_folder(os.environ), "health.json") if own and account.saved else ""
         self._log: SendLog | None = None
         self._asked = False
-
-    def of(self, prepared: Prepared, explain: Callable[[FrankingError], None]) -> Kept:
-        """Return what keeps the one send that a ``with`` statement holds."""
-        if not self._asked:
-            self.ask()
-        return Kept(self, prepared, explain)
 
     def accepted(self, receipt: Receipt, prepared: Prepared) -> None:
         """Keep that a message was accepted: by this account, or by one that stood in and has kept it itself."""
@@ -102,10 +95,10 @@ class Record:
         """Look whether a log is wanted, once. Raises ``SettingsError`` for a ``[log]`` that is wrong; settings that
         cannot be read at all are told where they are needed.
         """
-        from franking.account.config import load
-
         if self._asked:
             return
+        from franking.account.config import load
+
         self._asked = True
         try:
             config = load()
@@ -136,29 +129,6 @@ class Record:
             _warn("The send log %s cannot be written: %s", self._log.path, problem)
 
 
-class Kept:
-    """Keep the one send of a ``with`` statement, and hand its receipt on."""
-
-    __slots__ = ("_explain", "_prepared", "_record")
-
-    def __init__(self, record: Record, prepared: Prepared, explain: Callable[[FrankingError], None]) -> None:
-        self._record, self._prepared, self._explain = record, prepared, explain
-
-    def __enter__(self) -> Callable[[Receipt], Receipt]:
-        return self._accepted
-
-    def _accepted(self, receipt: Receipt) -> Receipt:
-        self._record.accepted(receipt, self._prepared)
-        return receipt
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, FrankingError):
-            self._explain(error)
-            self._record.failed(error, self._prepared)
-
-
 def _outcome(error: FrankingError) -> str:
     """Return what became of one message, in the words of ``SendResult``."""
     if isinstance(error, OutcomeUnknown) or error.possibly_sent:
@@ -170,8 +140,8 @@ def _outcome(error: FrankingError) -> str:
 
 def info(text: str, *values: object) -> None:
     """Log, where somebody may listen: who set up logging has imported it; nobody else waits 5 ms for it."""
-    if "logging" in sys.modules:
-        _log().info(text, *values, stacklevel=2)
+    if "logging" in sys.modules and (log := _log()).isEnabledFor(_INFO):
+        log.info(text, *values, stacklevel=2)
 
 
 def _warn(text: str, *values: object) -> None:

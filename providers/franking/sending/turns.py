@@ -24,7 +24,8 @@ from franking.sending.retry import BEFORE_A_MESSAGE
 
 if TYPE_CHECKING:
     from franking.account.account import Account
-    from franking.provider import Provider, RouteFacts
+    from franking.message.prepare import Prepared
+    from franking.provider import Provider, Receipt, RouteFacts
     from franking.sending.limit_places import SharedLimits, Slot
     from franking.sending.mailer import Mailer
     from franking.sending.queue import Run
@@ -124,6 +125,17 @@ class Turns:
                 raise self.throttled(turn)
             self._rest(min(turn.wait, LOOK), broken_off)
         return turn
+
+    def send(
+        self, prepared: Prepared, transact: Callable[[Prepared], Receipt], broken_off: Callable[[], bool]
+    ) -> Receipt:
+        """Send a message once the limits of the mailbox allow it."""
+        turn = self.wait(len(prepared.envelope.recipients), broken_off)
+        try:
+            return transact(prepared)
+        except BaseException as broken:
+            self.ended(turn, broken)
+            raise
 
     def _rest(self, seconds: float, broken_off: Callable[[], bool]) -> None:
         """Wait, and a little more: several may have waited for the same room."""

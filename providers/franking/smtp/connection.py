@@ -189,7 +189,11 @@ class Connection:
 
     def quiet(self) -> bool:
         """Return, cheaply, whether nothing came and nothing has ended; under TLS only reading shows it."""
-        return self.tls is None and not self._comes(0) and not self.unheard
+        if self.tls is not None or self.reader.replies or self.reader.partial:
+            return False
+        if self._reads is not None:
+            return not self._reads.poll(0)
+        return not self._comes(0)
 
     @property
     def unheard(self) -> bool:

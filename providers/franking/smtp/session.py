@@ -101,17 +101,20 @@ class SmtpSession:
         """
         self._enter()
         try:
-            self._look()
+            if not self._connection.quiet():
+                self._look()
             transaction = self._add(None, envelope, content)
             if self._observer is not silent:
                 from franking.smtp.progress import Progress
 
                 self._progress = Progress(self._observer, transaction, self._clock)
+            pipeline = self._pipeline
             while transaction.result is None:
-                self._gather()
+                if pipeline.script is not None or pipeline.closing:
+                    self._gather()
                 if self._held:
                     self._hand_over()
-                elif self._pipeline.unfinished:
+                elif pipeline.unfinished:
                     self._wait()
             result = transaction.result
             if self._progress is not None:
@@ -145,7 +148,8 @@ class SmtpSession:
         source = Source(jobs, self._clock)
         pipeline = self._pipeline
         try:
-            self._look()
+            if not self._connection.quiet():
+                self._look()
             while True:
                 self._gather()
                 together = 1
@@ -154,7 +158,7 @@ class SmtpSession:
                 if not source.ready:
                     self._hand_over()
                     if source.slow:  # the results that have come meanwhile are not kept waiting
-                        self._exchange(self._connection.take)
+                        self._take()
                     yield from self._results()
                     self._connection.cork(together > 1)
                 self._draw(source, window, together)
@@ -216,7 +220,7 @@ class SmtpSession:
             )
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this session is sending in another thread; a session belongs to one thread at a time")
-        if self.closed:
+        if self._connection.closed or self._clock() - self._opened > LIFE:  # ``closed``, for each message
             self._busy.release()
             raise self._stale("This session is closed.", "closed")
 
@@ -237,10 +241,8 @@ class SmtpSession:
         return ConnectError(words, stale=True, step="message", evidence=evidence)
 
     def _look(self) -> None:
-        """Look for what the server said or did since the last message; anything at all makes the connection stale."""
+        """Look at what the server said or did since the last message; anything at all makes the connection stale."""
         connection = self._connection
-        if connection.quiet():
-            return
         words = "The server had closed the connection."
         try:
             while connection.take():
@@ -282,7 +284,7 @@ class SmtpSession:
                 return
             room = window
             try:
-                if not self._pipeline.unfinished:
+                if not self._pipeline.unfinished and not self._connection.quiet():
                     self._look()
                 self._add(*job)
             except FrankingError as problem:
@@ -310,7 +312,9 @@ class SmtpSession:
             self._drop()
 
     def _hand_over(self) -> None:
-        """Write everything that was gathered, in one piece, and hear what has been answered meanwhile."""
+        """Write everything that was gathered, in one piece, and hear what has been answered meanwhile; a broken
+        connection settles every message.
+        """
         if not self._held:
             return
         *before, last = self._held
@@ -318,13 +322,31 @@ class SmtpSession:
         self._weight = 0
         if before and len(last) > FLIGHT:  # too much to be copied: only its beginning leaves with what stands before it
             before.append(last[:FLIGHT])
-            self._exchange(self._connection.write, b"".join(before), self._hear)
+            self._write(b"".join(before))
             if self._pipeline.closing:
                 return
             last = last[FLIGHT:]
         elif before:
             last = b"".join((*before, last))
-        self._exchange(self._connection.write, last, self._hear)
+        self._write(last)
+
+    def _write(self, octets: Octets) -> None:
+        connection = self._connection
+        try:
+            connection.write(octets, self._hear)
+            if connection.reader.replies or connection.reader.fault is not None or self._progress is not None:
+                self._hear()
+        except ConnectError as problem:
+            self._lost(problem, connection.sent)
+
+    def _take(self) -> None:
+        """Hear what has come, without waiting."""
+        connection = self._connection
+        try:
+            connection.take()
+            self._hear()
+        except ConnectError as problem:
+            self._lost(problem, connection.sent)
 
     def _wait(self) -> None:
         """Wait until the server says something."""
@@ -333,15 +355,10 @@ class SmtpSession:
             seconds = self._final_timeout
         elif self._rested and self._pipeline.wakes:
             seconds = self._connection.timeout / WAKING
-        self._exchange(self._connection.fill, seconds)
-
-    def _exchange(self, act: Callable[..., object], *arguments: Any) -> None:
-        """Let the connection act, and hear what has been answered; a broken connection settles every message."""
         connection = self._connection
         try:
-            act(*arguments)
-            if connection.reader.replies or connection.reader.fault is not None or self._progress is not None:
-                self._hear()
+            connection.fill(seconds)
+            self._hear()
         except ConnectError as problem:
             self._lost(problem, connection.sent)
 
@@ -362,7 +379,8 @@ class SmtpSession:
             if pipeline.closing:
                 self._drop()
             elif not pipeline.unfinished:
-                self._look_behind()
+                if connection.full or reader.replies or reader.partial:
+                    self._look_behind()
             elif reader.fault is not None:
                 connection.check()
         if self._progress is not None:

@@ -27,6 +27,7 @@ Any other reply is a ``Misfit``: what the others said proves nothing any more.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -39,7 +40,7 @@ from franking.smtp.protocol import Capabilities, Reply
 from franking.smtp.replies import recipient_refused, refusal
 from franking.text import size_in_words
 
-__all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction", "path"]
+__all__ = ["BODY", "DATA", "MAIL", "RCPT", "RSET", "Asked", "Misfit", "Transaction", "path", "receipt"]
 
 _PLAIN_PATH = re.compile(r'[^\x00-\x20\x7f<>"\\]*\Z')
 _QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f<>"\\]+\Z')
@@ -224,15 +225,16 @@ class Transaction:
     def accept_all(self, reply: Reply, route: str, account: str, now: float) -> None:
         """Let it have been accepted where it left at once and all that it asked was, the last with ``reply``."""
         self.heard = True
-        self.accepted = list(self.envelope.recipients)
-        self.accept(reply, route, account, now)
+        accepted, ms = self.envelope.recipients, (now - self._started) * 1000
+        self.accepted = list(accepted)
+        message_id = self.content.message_id
+        self.result = receipt(message_id, route, str(reply), accepted, self.refused, self.size, ms, account)
 
     def accept(self, reply: Reply, route: str, account: str, now: float) -> None:
         """Let it have been accepted with ``reply``, by the recipients that were."""
         accepted, ms = tuple(self.accepted), (now - self._started) * 1000
-        self.result = Receipt(
-            self.content.message_id, route, str(reply), None, accepted, self.refused, self.size, ms, (), account
-        )
+        message_id = self.content.message_id
+        self.result = receipt(message_id, route, str(reply), accepted, self.refused, self.size, ms, account)
 
     def cut_off(self, asked: Asked, reply: Reply, *, used: bool) -> FrankingError:
         """Return what 421 in answer to one of its commands means. ``used``: the connection has carried a message."""
@@ -342,3 +344,45 @@ def _too_large(size: int, limit: int) -> Refused:
     evidence = Evidence("smtp", reason="size", details={"size": size, "limit": limit})
     words = f"The message has {size_in_words(size)}; the server takes at most {size_in_words(limit)}."
     return Refused(words, step="message", evidence=evidence)
+
+
+class _Draft:
+    """A receipt that is being written: a frozen value writes each of its attributes by a call, which takes four times
+    as long. Its slots are the receipt's own, so that it can become one.
+    """
+
+    __slots__ = (
+        "accepted", "account", "bytes", "message_id", "ms", "provider_id", "refused", "reply", "route", "warnings",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        message_id: str,
+        route: str,
+        reply: str,
+        accepted: tuple[str, ...],
+        refused: Mapping[str, Mapping[str, Any]],
+        size: int,
+        ms: float,
+        account: str,
+    ) -> None:
+        self.message_id, self.route, self.reply, self.provider_id = message_id, route, reply, None
+        self.accepted, self.refused, self.bytes, self.ms = accepted, refused, size, ms
+        self.warnings, self.account = (), account
+
+
+def receipt(
+    message_id: str,
+    route: str,
+    reply: str,
+    accepted: tuple[str, ...],
+    refused: Mapping[str, Mapping[str, Any]],
+    size: int,
+    ms: float,
+    account: str,
+) -> Receipt:
+    """Make the receipt of a message that went over a connection: as ``Receipt`` does, in a quarter of the time."""
+    draft: Any = _Draft(message_id, route, reply, accepted, refused, size, ms, account)
+    draft.__class__ = Receipt
+    made: Receipt = draft
+    return made

@@ -74,7 +74,9 @@ class Writer:
         lines, asked = self._commands(transaction)
         lines = [*lines, b"BDAT %d LAST\r\n" % size]
         asked.append(BODY)
-        self._owe(transaction, asked, lines, size)
+        self._outstanding.append((transaction, asked))
+        if self._log is not None:
+            self._say(self._log, lines, size)
         flight = b"".join(lines) + content
         transaction.leave(self._clock(), len(asked), self.offset + len(flight), size)
         return flight
@@ -182,11 +184,14 @@ class Writer:
         yield last
 
     def _owe(self, transaction: Transaction, asked: list[Asked], lines: list[bytes], size: int | None = None) -> None:
-        """Note what replies are owed for; log the lines that leave, and the ``size`` of the content behind them."""
+        """Note what replies are owed for; log what leaves."""
         self._outstanding.append((transaction, asked))
-        if self._log is None:
-            return
+        if self._log is not None:
+            self._say(self._log, lines, size)
+
+    def _say(self, log: Callable[[str], None], lines: list[bytes], size: int | None) -> None:
+        """Log the lines that leave, and the ``size`` of the content behind them."""
         for line in lines:
-            self._log(line[:-2].decode("utf-8", "backslashreplace"))
+            log(line[:-2].decode("utf-8", "backslashreplace"))
         if size is not None:
-            self._log(f"<… {size} octets>")
+            log(f"<… {size} octets>")
