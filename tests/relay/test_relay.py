@@ -8,6 +8,7 @@ import os
 import smtplib
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -295,6 +296,22 @@ def test_what_came_in_one_flight_may_be_said_again_too(relay: Start) -> None:
                 assert [client.getreply()[0] for _ in range(9)] == [250] * 9
     assert len(server.messages) == 6
     assert not box.relay._acceptance._live  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a reply has come")
+def test_who_closes_its_sending_side_and_hears_the_reply_may_say_it_again(relay: Start) -> None:
+    """``printf … | nc -N`` in an old script: each alarm is a message."""
+    dialogue = b"HELO x\r\nMAIL FROM:<shop@example.cz>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"
+    with SmtpServer() as server:
+        save(server.port)
+        box = relay("shop")
+        for _ in range(3):
+            with socket.create_connection(box.address, timeout=20) as sock:
+                sock.sendall(dialogue + HEADER + b"\r\nalarm\r\n.\r\n")
+                sock.shutdown(socket.SHUT_WR)
+                with sock.makefile("rb") as file:
+                    assert b"250 2.0.0 accepted" in file.read()
+    assert len(server.messages) == 3
 
 
 def test_encryption_and_logins(relay: Start, certificates: Certificates) -> None:

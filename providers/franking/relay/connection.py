@@ -14,6 +14,7 @@ from franking.errors import forget_locals
 from franking.relay.acceptance import Client, Taken
 from franking.relay.asked import Begin, Body, End, Hangup, Login, Mail, Rcpt, StartTls, Terms
 from franking.relay.events import Event
+from franking.relay.halfclosed import has_heard
 from franking.relay.handshake import NoHandshake, shake_hands
 from franking.relay.protocol import Receiver
 from franking.relay.reply import reply
@@ -347,6 +348,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._gone:
             self._flush()
             self._unconfirmed.append(taken)
+        elif await self._half_heard():
+            self._server.acceptance.answered(taken)
         else:
             self._server.acceptance.left(taken.key)
         self._server.totals[taken.outcome] += 1
@@ -359,6 +362,13 @@ class Connection(asyncio.BufferedProtocol):
             "ms": round((time.perf_counter() - began) * 1000, 1),
         }  # fmt: skip
         self._server.tell(Event("message", values))
+
+    async def _half_heard(self) -> bool:
+        """Return whether a client that closed its sending side has heard its reply all the same."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._flush()
+        return await has_heard(self._transport)
 
     def _confirm(self) -> None:
         """Take note that the last replies have come: their client went on, or left in good order."""
