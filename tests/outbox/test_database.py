@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_old_state(box: Store) -> None:
     kept = [queue(number).id for number in range(3)]
     mailer = franking.connect("shop")
     mailer.queue(message(3))
-    opened = mailer._outbox
+    opened = mailer.outbox
     assert opened is not None
     pages = opened.database.rows("PRAGMA page_count")[0][0]
     for more in range(12):
@@ -310,7 +310,7 @@ def test_the_file_is_closed_by_who_closes_the_mailer_or_lets_it_go(closes: bool,
     mailer = franking.connect("shop")
     mailer.queue(message(1))
     assert held() == 1
-    connection = mailer._outbox.database._connection  # type: ignore[union-attr]
+    connection = mailer.outbox.database._connection  # type: ignore[union-attr]
     if closes:
         mailer.close()
         assert held() == 0

@@ -171,6 +171,42 @@ def test_the_same_key_is_the_same_message(box: franking.Outbox) -> None:
     assert box.counts()["queued"] == 1
 
 
+def test_what_was_put_is_what_is_found(box: franking.Outbox, clock: Clock) -> None:
+    """With and without a key, now and later, in the row, beside it and in a file: entry and octets are the same."""
+    save(1)
+    head = (
+        b"From: a@b.cz\r\nTo: c@d.cz, e@f.cz\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%d@b.cz>\r\n\r\n"
+    )
+    with franking.connect("shop") as mailer:
+        for number, size in enumerate((10, 10_000, 300_000)):
+            for key, later in ((None, None), (f"key-{size}", None), (None, clock.now + 60), (f"later-{size}", 5.0)):
+                octets = head % number + b"x" * size + b"\r\n"
+                put = mailer.queue(octets, key=key, not_before=later)
+                assert put == box.get(put.id)
+                assert hash(put) == hash(box.get(put.id))
+                assert b"".join(box.octets(put.id)) == octets
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("Subject: one\r\n\r\nSubject: two\r\n", "one"),
+        ("subject : one\r\n two\r\n\r\nx\r\n", "one two"),
+        ("Subject: one\r\n two\r\n\r\nx\r\n", "one two"),
+        ("Subject: =?utf-8?q?=C4=8D?=\r\n\r\nx\r\n", "\u010d"),
+        ("Subject:\r\n\r\nx\r\n", ""),
+        ("X-Subject: no\r\n\r\nSubject: two\r\n", ""),
+        ("X: no\r\n\r\nx\r\nSubject: two\r\n", ""),
+        ("X: no\r\n\r\nx\r\nSubject: two", ""),
+    ],
+)
+def test_the_subject_of_ready_octets_is_the_headers(text: str, subject: str, box: franking.Outbox) -> None:
+    save(1)
+    head = "From: a@b.cz\r\nTo: c@d.cz\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@b.cz>\r\n"
+    (entry,) = box.put_many("shop", [(head + text).encode()])
+    assert entry.subject == box.get(entry.id).subject == subject
+
+
 @pytest.mark.parametrize("key", ["", " x", "a\nb", "x" * 201])
 def test_a_key_is_visible_characters(key: str, box: franking.Outbox) -> None:
     save(1)

@@ -1,4 +1,4 @@
-"""A message for the outbox: composed and checked as if it were sent now, but nothing is opened. It writes nothing."""
+"""A message for the outbox: composed and checked as if it were sent now, but no session is opened."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING, Any
 from franking.account.fields import WRONG_VALUE
 from franking.errors import MessageError, SettingsError
 from franking.outbox.rows import Draft
+from franking.outbox.store import Store
 from franking.provider import SupportsPlan
 
 if TYPE_CHECKING:
     from franking.message.address import Envelope
     from franking.message.prepare import Prepared
+    from franking.outbox.entry import OutboxEntry
     from franking.sending.mailer import Mailer
 
-__all__ = ["checked_key", "draft"]
+__all__ = ["checked_key", "draft", "put"]
 
 LONGEST_KEY = 200
 _SUBJECT = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
+
+
+def put(mailer: Mailer, message: Any, key: str | None, **more: Any) -> OutboxEntry:
+    """Put one message into the outbox, as ``Mailer.queue`` says; ``more`` is what ``draft`` takes."""
+    made = draft(mailer, message, key, **more)
+    if mailer.outbox is None:
+        mailer.outbox = Store()
+    return mailer.outbox.add((made,))[0]
 
 
 def draft(
@@ -34,7 +44,8 @@ def draft(
     envelope: Envelope | None = None,
 ) -> Draft:
     """Compose a message and check what can be checked before connecting. Raises as ``Mailer.queue`` does."""
-    if mailer.secret_given or mailer.account.reference != mailer.account.name:
+    name = mailer.account.name
+    if mailer.secret_given or mailer.account.reference != name:
         raise _unnamed()
     try:
         prepared = mailer.prepare(message, envelope=envelope)
@@ -44,9 +55,9 @@ def draft(
     except BaseException:
         with mailer.explained():
             raise
-    made = Draft(mailer.account.name, prepared, _subject(message, prepared))
+    made = Draft(name, prepared, _subject(message, prepared))
     if key is not None:
-        made.key, made.digest = checked_key(key), _digest(mailer.account.name, prepared.envelope, message)
+        made.key, made.digest = checked_key(key), _digest(name, prepared.envelope, message)
     if not_before is not None:
         made.not_before = _seconds(not_before)
     if give_up is not None:
@@ -104,22 +115,22 @@ def _seconds(moment: datetime | float) -> float:
 
 def _subject(message: Any, prepared: Prepared) -> str:
     """Return the subject as a person reads it."""
-    known = getattr(message, "subject", None)
-    if isinstance(known, str):
+    if type(message) is not bytes and isinstance(known := getattr(message, "subject", None), str):
         return known
     data = next(prepared.content.chunks(bcc=False), b"")
-    end = data.find(b"\r\n\r\n") + 2
-    at = data.find(b"\nSubject:", 0, end)
-    line = data.find(b"\r\n", at, end)  # as most programs write it; searching takes longer than all around it
-    if at >= 0 and data[line + 2] not in b" \t":
+    at = data.find(b"\nSubject:")
+    line = data.find(b"\r\n", at)  # as most programs write it; searching takes longer than all around it
+    if at >= 0 and data.find(b"\r\n\r\n", 0, at + 1) < 0 and data[line + 2] not in b" \t":
         value = data[at + 9 : line]
+        if value.isascii() and value.find(b"=?") < 0:  # not "in", which asks first whether it is a number
+            return value.decode().strip()
     else:
-        found = _SUBJECT.search(data, 0, end)
+        found = _SUBJECT.search(data, 0, data.find(b"\r\n\r\n") + 2)
         if found is None:
             return ""
         value = found[1]
-    if value.isascii() and b"=?" not in value and b"\r\n" not in value:
-        return value.decode().strip()
+        if value.isascii() and b"=?" not in value and b"\r\n" not in value:
+            return value.decode().strip()
     from franking.message.parser import decoded  # and the standard library's, which is slow
 
     return decoded("subject", value.decode("utf-8", "surrogateescape"))

@@ -105,7 +105,7 @@ class Mailer:
         self.falls_over = falls_over and bool(account.fallback)
         self.secret_given, self.store = secret is not None, store
         self._short_lines = False  # the server takes no line of more than 998 octets, as it has said
-        self._outbox: Store | None = None
+        self.outbox: Store | None = None  # once something was put into it
         self.record = Record(account, own=secret is None)
         self._watched = WatchedSecret(account, self.provider, secret, store)
 
@@ -265,13 +265,13 @@ class Mailer:
         ``key`` names the message: the same key with the same content is the same entry. ``not_before`` is the earliest
         time, ``give_up`` for how many seconds it is tried. Raises as ``send`` does before it connects.
         """
-        with self.explained():
-            from franking.outbox.store import Store
-            from franking.sending.enqueue import draft
+        try:
+            from franking.sending.enqueue import put
 
-            made = draft(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
-            outbox = self._outbox = self._outbox or Store()
-            return outbox.add([made])[0]
+            return put(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
+        except BaseException:
+            with self.explained():
+                raise
 
     @property
     def limits(self) -> RouteFacts:
@@ -388,8 +388,8 @@ class Mailer:
     def close(self) -> None:
         """Close every session and the outbox; a session that is in use is closed when it comes back."""
         self.pool.close()
-        if self._outbox is not None:
-            self._outbox.close()
+        if self.outbox is not None:
+            self.outbox.close()
 
     def abort(self, *, thread: int | None = None, stop: threading.Event | None = None) -> bool:
         """Break off, from any thread, every send, or one thread's, or the ``send_many`` that was given ``stop``.
