@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from franking.diagnosis import texts
 from franking.errors import SettingsError
 from franking.relay import Relay
 from franking.relay.events import Event
 from franking.relay.listening import bound, unusable
 from franking.relay.settings import Listen
-from relay.conftest import save
+from relay.conftest import Watched, save
 from servers.ports import reserved_ports
+
+Start = Callable[..., Watched]
 
 
 def refusal(**settings: Any) -> str:
@@ -60,3 +64,13 @@ def test_both_families_on_one_port(other: str, alone: int) -> None:
     everywhere = Listen("::", 0, "none")
     with bound(everywhere, [everywhere, Listen(other, 0, "none")]) as sock:
         assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == alone
+
+
+def test_an_address_where_nobody_can_send_is_told(relay: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(1)
+    monkeypatch.setattr("franking.relay.settings.RelaySettings.keeps_out", lambda *_: True)  # tests stay on loopback
+    (told,) = relay(settings={}).told("warning")
+    assert told["text"].startswith("nobody can send at 127.0.0.1:")
+    assert texts.said(told["text"], "cs").startswith("na 127.0.0.1:")
+    outdated = texts.said("10.0.0.1:465 takes TLS 1.0, which anybody on the way may break", "cs")
+    assert outdated.startswith("10.0.0.1:465 přijímá TLS 1.0")

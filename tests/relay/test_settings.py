@@ -83,6 +83,22 @@ def test_private_networks_may_be_allowed(network: str) -> None:
     assert read({"listen": ["0.0.0.0:25"], "allow": [network]}).allow
 
 
+@pytest.mark.parametrize(
+    ("address", "more", "allow", "out"),
+    [
+        ("10.0.0.1:25", {"tls": "none"}, [], True),
+        ("10.0.0.1:25", {"tls": "none"}, ["127.0.0.1"], True),
+        ("10.0.0.1:25", {"tls": "none"}, ["10.0.0.7"], False),
+        ("10.0.0.1:25", {"tls": "none", "allow_plain_login": True}, [], False),
+        ("10.0.0.1:25", {}, [], False),
+        ("127.0.0.1:25", {"tls": "none"}, [], False),
+    ],
+)
+def test_where_nobody_can_send(address: str, more: dict[str, Any], allow: list[str], out: bool) -> None:
+    settings = read({"listen": [{"address": address, **more}], "allow": allow, "users": USER})
+    assert settings.keeps_out(settings.listen[0]) == out
+
+
 def test_a_mapped_address_is_the_plain_one() -> None:
     settings = read({"listen": ["[::]:25"], "allow": ["10.0.0.0/8"]})
     assert settings.allows(plain_address("::ffff:10.1.1.1"))

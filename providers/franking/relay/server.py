@@ -109,6 +109,11 @@ class Server:
             self.tell(Event("listening", values))
             if listen.legacy_tls:
                 self.tell(Event("warning", {"text": f"{shown} takes TLS 1.0, which anybody on the way may break"}))
+            if self.settings.keeps_out(listen):
+                text = (
+                    f"nobody can send at {shown}: without encryption it takes no password, and allow names nobody there"
+                )
+                self.tell(Event("warning", {"text": text}))
 
     def _certified(self, listen: Listen) -> None:
         if listen.tls == "none":

@@ -122,6 +122,11 @@ class RelaySettings:
         """Return whether an address may send without a login."""
         return any(address in network for network in self.allow)
 
+    def keeps_out(self, listen: Listen) -> bool:
+        """Return whether nobody can send at an address: neither a password is taken there nor an address allowed."""
+        takes_none = listen.tls == "none" and not listen.allow_plain_login
+        return takes_none and not listen.loopback and all(map(_is_loopback, self.allow))
+
 
 def read_settings(table: Mapping[str, Any], given: Mapping[str, Any], directory: str) -> RelaySettings:
     """Return what ``[relay]`` says, and ``given`` (flags, arguments) instead of it; ``listen`` and ``users`` may be in
