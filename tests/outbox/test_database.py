@@ -7,6 +7,8 @@ import gc
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +321,22 @@ def test_the_file_is_closed_by_who_closes_the_mailer_or_lets_it_go(closes: bool,
     assert held() == 0
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):  # by us, not by the collector, which warns of it
         connection.execute("SELECT 1")  # type: ignore[union-attr]
+
+
+@pytest.mark.process
+def test_who_looks_from_another_program_takes_no_journal_away(tmp_path: Path) -> None:
+    """A process's locks on a file end when it closes that file once, whoever of it had opened it: then the next program
+    that looked took itself for the last one and removed the journal that was still written.
+    """
+    first, second = (database.Database(tmp_path / "box") for _ in range(2))
+    look = (
+        "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count() FROM accounts').fetchone())"
+    )
+    for number, writer in enumerate((first, second, first), 1):
+        with writer.transaction() as connection:
+            connection.execute("INSERT INTO accounts VALUES (?, NULL, 0, 0, 0, '')", (f"shop{number}",))
+        seen = subprocess.run([sys.executable, "-c", look, str(first.path)], capture_output=True, check=True)
+        assert int(seen.stdout) == number
+        assert first.path.with_name(f"{first.path.name}-wal").exists()
+    second.close()
+    first.close()

@@ -8,6 +8,7 @@ system (where SQLite's locks and shared memory do not hold, https://sqlite.org/w
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -190,18 +191,27 @@ class Database:
         try:
             make_private(self.directory)
             _refuse_network(self.directory)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-            handle = os.open(self.path, flags, 0o600)
-            try:
-                found = os.fstat(handle)
-            finally:
-                os.close(handle)
+            found = self._made_file()
             make_private(self.directory / "bodies")
             make_private(self.directory / "runners")
         except OSError as problem:
             raise self._unwritable(problem) from problem
         if os.name == "posix":
             self._refuse_others(found)
+
+    def _made_file(self) -> os.stat_result:
+        """Return what the file is like, made if it is not there.
+
+        One that is there is never opened here: closing it would end the locks of this process's other connections
+        (https://sqlite.org/howtocorrupt.html, section 2.2), and whoever looked next would remove their journal.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, flags, 0o600))
+        found = self.path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path))
+        return found
 
     def _refuse_others(self, found: os.stat_result) -> None:
         for path, status in ((self.directory, self.directory.stat()), (self.path, found)):
@@ -273,8 +283,6 @@ class Database:
         )
 
     def _unwritable(self, problem: OSError) -> FrankingError:
-        import errno
-
         if (scarce := exhausted(problem, "settings")) is not None:
             return scarce
         where = problem.filename or self.directory
