@@ -20,9 +20,22 @@ __all__ = ["Phrase", "Words", "phrase"]
 GAP = 5  # words that may stand between two slots
 LIMIT = 400  # words of a text that are looked at
 
-_LINKS = ("http://", "https://", "www.")
+_LINK = re.compile(r"(?:https?://|(?<![\w.-])www\.|(?<![\w.@-])(?:[\w-]+\.)+[a-z]{2,24}/)[^\s<>\"']*")
 _NAME = r"[\w-]+(?:\.[\w-]+)+"
+_HOST = re.compile(r"(?<![\w.@-])(?:[\w-]+\.)+[a-z]{2,24}(?=\[|:\d)")  # as logs write it: mx.example.com[192.0.2.1]:25
 _NEGATED = (("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("n't", " not"))
+_TROUBLES = (
+    "full|exceeded|exhausted|reached|blacklisted|blocklisted|blocked|banned|required|needed|necessary|mandatory"
+    "|suspended|disabled|locked|expired|infected|spam|virus|viruses|malware|loop|greylisting|greylisted|too"
+)
+_DENIED = re.compile(
+    r"\b(?:(?:not|no|never|nor)"
+    r"(?: (?:been|yet|be|a|an|any|the|was|identified|detected|recognized|classified|as)){0,3}"
+    rf" (?:{_TROUBLES})|anti (?:virus|malware))\b(?! please)"
+)
+"""What a server says is not the trouble: the mailbox is not full, no virus was found, it is an anti-virus gateway."""
+_PLACES = re.compile(r"\b[^\W_]+ (?=(?:pages?|team|department|gateway|appliance|documentation|guide|article|faq)\b)")
+"""What stands before the name of a page, of people or of a device says whose it is, and no cause."""
 _LETTERS = str.maketrans({"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "`": "'"})
 
 
@@ -39,7 +52,8 @@ class Words:
         text = "".join([char for char in text if not unicodedata.combining(char)])
         for short, long in _NEGATED:
             text = text.replace(short, long)
-        self.words = re.findall(r"[^\W_]+|@", text)[:LIMIT]
+        text = " ".join(re.findall(r"[^\W_]+|@", text)[:LIMIT])
+        self.words = _PLACES.sub("", _DENIED.sub("fine", text)).split()
         self._places: dict[str, list[int]] = {}
         for place, word in enumerate(self.words):
             self._places.setdefault(word, []).append(place)
@@ -72,11 +86,13 @@ def _decoded(text: str) -> str:
 
 
 def _name_or_words(chunk: str) -> str:
-    """Leave a link out, and put ``@`` in the place of an address, a host's name, or a number with dots."""
-    bare = chunk.strip("<>()[]{}\"',;:.!?")
-    if bare.startswith(_LINKS):
-        return ""
-    return "@" if "@" in bare or re.fullmatch(_NAME, bare) else chunk
+    """Leave links out, and put ``@`` in the place of an address, a host's name, or a number with dots."""
+    if "/" in chunk or "www." in chunk:
+        chunk = _LINK.sub(" ", chunk)
+    bare = chunk.strip("<>()[]{}\"',;:.!? ")
+    if "@" in bare or re.fullmatch(_NAME, bare):
+        return "@"
+    return _HOST.sub("@", chunk)
 
 
 class Phrase:

@@ -65,7 +65,7 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule(
         "google.web-login-needed",
         _SMTP,
-        text="web browser|WebLoginRequired|answer/78754",
+        text="in via your web browser and|WebLoginRequired|answer/78754",
         temporary=True,
         adds=_by_route,
         note="G3",

@@ -17,7 +17,7 @@ from franking.errors import Evidence, FrankingError
 from franking.registry import provider as find_provider
 from franking.registry import providers
 from franking.sending.explain import explain, speaker_of
-from franking.sending.readings import READINGS, SAID, plain, replies
+from franking.sending.readings import READINGS, SAID, answers, plain, replies
 from franking.smtp.services import service_at
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def explain_text(text: str, *, account: Account | None = None, host: str | None 
     text = plain(text[-LONGEST:])
     hosts = _hosts(text, account, host)
     found = None
+    of_an_api = False
     for reading in READINGS:
+        if of_an_api and reading not in SAID:
+            break
         errors = list(reading(text))
         for error in errors:
             explanation = _explanation(error, account, hosts)
@@ -68,7 +71,8 @@ def explain_text(text: str, *, account: Account | None = None, host: str | None 
                 return explanation
         if errors and reading in SAID:
             found = found or _explanation(errors[0], account, hosts)
-            if reading is not replies:
+            of_an_api = of_an_api or reading is answers  # whose JSON may quote a mail server
+            if reading not in (answers, replies):
                 break  # what somebody said clearly stands before what could be read into the rest
     if found is None:
         evidence = Evidence("", text=_last(text), reason="not-understood")

@@ -26,7 +26,7 @@ from franking.sending.programs import written_by_programs
 from franking.smtp.protocol import Reply
 from franking.smtp.replies import throttled
 
-__all__ = ["READINGS", "SAID", "plain", "replies"]
+__all__ = ["READINGS", "SAID", "answers", "plain", "replies"]
 
 # --- the text -----------------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ _MESSAGE = re.compile(
 )
 
 
-def _answers(text: str) -> Iterator[FrankingError]:
+def answers(text: str) -> Iterator[FrankingError]:
     """Read an error of Gmail's API or of Graph, as JSON or as a library prints it."""
     if not _OF_API.search(text):
         return
@@ -342,10 +342,14 @@ _AT_LOGIN = (432, 454, 504, 534, 535, 538)
 
 def _place(text: str, at: int, code: int | None, words: str) -> tuple[str, str | None]:
     """Guess at which step a reply came, and what it is about: by what the program says around it, else by its code."""
-    around = text[max(0, at - 600) : at] + text[at : at + len(words) + 300]
-    for step, what, pattern in _PLACES:
-        if re.search(pattern, around, re.IGNORECASE):
-            return step, what
+    begins = text.rfind("\n", 0, at) + 1
+    own = text[max(begins, at - 600) : at + len(words) + 20]
+    around = text[max(0, at - 600) : at + len(words) + 300]
+    let_in = re.search(r"\b235[ -]", text[:at]) is not None  # a login that succeeded is not what failed
+    for part in (own, around):  # what stands on the reply's own line says more than what stands before it
+        for step, what, pattern in _PLACES:
+            if not (let_in and step == "login") and re.search(pattern, part, re.IGNORECASE):
+                return step, what
     at_login = (code in _AT_LOGIN or re.match(r"\W?5\.7\.(?:8|9|139)\b", text[at : at + 12])) and not re.search(
         "(?i)sender|recipient|relay", words
     )
@@ -362,6 +366,6 @@ def _words(text: str) -> Iterator[FrankingError]:
         yield LoginRequired("", evidence=Evidence("oauth", text=line[:500]))
 
 
-SAID = (_sign_in, _tokens, _answers, _clear_replies, replies)
+SAID = (_sign_in, _tokens, answers, _clear_replies, replies)
 """The readings that quote somebody: worth showing where no rule knows the words."""
-READINGS = (_sign_in, _tokens, _answers, _clear_replies, written_by_programs, replies, _words)
+READINGS = (_sign_in, _tokens, answers, _clear_replies, written_by_programs, replies, _words)

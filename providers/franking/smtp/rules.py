@@ -7,6 +7,7 @@ code in ``diagnosis/texts/``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -46,6 +47,11 @@ def _at(remarks: tuple[str, ...]) -> Callable[[Evidence, Mapping[str, Any]], boo
         return service is not None and any(remark in remarks for remark in service.remarks)
 
     return there
+
+
+def _not_shut_out(seen: Evidence, values: Mapping[str, Any]) -> bool:
+    """Return whether the words beside a recipient's code speak of something else: then the code has lied."""
+    return re.search(r"(?i)\b(?:block|bann|polic|spam|denied|not allowed|prohibit|forbid)", seen.text) is None
 
 
 def by_token(seen: Evidence, values: Mapping[str, Any]) -> bool:
@@ -193,6 +199,14 @@ CODES: tuple[Rule, ...] = (
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
     Rule(
+        "message.malformed",
+        kind=_SMTP,
+        enhanced=("5.6.0",),
+        phrase="header|headers|section|sections|field|fields",
+        temporary=False,
+        note="P33",
+    ),
+    Rule(
         "sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"
     ),
     Rule("client.no-reverse-dns", kind=_SMTP, enhanced=("4.7.25", "5.7.25"), temporary=False, note="P21"),
@@ -206,15 +220,30 @@ CODES: tuple[Rule, ...] = (
         temporary=True,
         note="P22",
     ),
-    Rule("recipient.disabled", kind=_SMTP, enhanced=("5.2.1",), details=_NOT_THE_SENDER, temporary=False, note="G26"),
     Rule(
-        "recipient.full", kind=_SMTP, enhanced=("4.2.2", "5.2.2"), details=_NOT_THE_SENDER, temporary=True, note="P24"
+        "recipient.disabled",
+        kind=_SMTP,
+        enhanced=("5.2.1",),
+        details=_NOT_THE_SENDER,
+        when=_not_shut_out,
+        temporary=False,
+        note="G26",
+    ),
+    Rule(
+        "recipient.full",
+        kind=_SMTP,
+        enhanced=("4.2.2", "5.2.2"),
+        details=_NOT_THE_SENDER,
+        when=_not_shut_out,
+        temporary=True,
+        note="P24",
     ),
     Rule(
         "recipient.unknown",
         kind=_SMTP,
         enhanced=("5.1.1", "5.1.10"),
         details=_NOT_THE_SENDER,
+        when=_not_shut_out,
         temporary=False,
         note="P23 G25 M31",
     ),
@@ -228,7 +257,6 @@ CODES: tuple[Rule, ...] = (
     ),
     Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("4.1.2",), details=_NOT_THE_SENDER, temporary=True),
     Rule("message.too-large", kind=_SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="P26"),
-    Rule("message.malformed", kind=_SMTP, enhanced=("5.6.0",), temporary=False, note="P33"),
     Rule(
         "server.trouble",
         kind=_SMTP,

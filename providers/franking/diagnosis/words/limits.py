@@ -196,7 +196,7 @@ LIMITS: tuple[Says, ...] = (
     Says(
         "sender.reputation",
         "unexpected|unusual volume|rate or user complaints",
-        "user|spam complaints",
+        "because|due|many|high|rate|received|excessive|numerous|volume|user|following ~ complaints",
         "spam|complaint|bounce rate ?is ~ exceeded|high|over",
         "high|excessive|too_many|many rate|number|volume|level|percentage ~ complaints|complaint|bounces|bounced|spam",
         "bad|dirty|bogus|rogue ip",

@@ -32,7 +32,7 @@ LOGIN: tuple[Says, ...] = (
         "does not have access ?rights ~ service",
         "not have access rights",
         "user has no permission",
-        "imap|pop3|smtp|pop ?imap|smtp|pop3 ?service|access|server ~ not|is ?been disabled|off|enabled|switched"
+        "imap|pop3|smtp|pop ?imap|smtp|pop3 ?service|access|server ~ is|not ?been disabled|off|enabled|switched"
         "|activated|allowed|closed",
         "smtp ?auth|authentication|access|service ?service ?is disabled|off|blocked|forbidden|closed",
         "access ?is|to ?smtp disabled|closed",

@@ -180,7 +180,7 @@ SPAM: tuple[Says, ...] = (
         "high|spam score",
         "junk mail|email",
         "unsolicited ?bulk|commercial mail|email|messages|message|bulk",
-        "spamassassin|rspamd|milter",
+        "spamassassin|rspamd",
         "als spam",
         "jako spam",
         step=_SENT,

@@ -105,7 +105,8 @@ RECIPIENT: tuple[Says, ...] = (
     ),
     Says(
         "recipient.suppressed",
-        "suppression list|lists",
+        "on|in ~ suppression list|lists",
+        "suppression list|lists ~ contains|blocked|prevent*|match*",
         f"{_WHO}|recipients ~ suppressed",
         f"{_WHO} ~ marked as inactive",
         f"{_WHO}|recipients ~ previously ?been bounced|unsubscribed|complained",

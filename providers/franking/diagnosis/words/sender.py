@@ -204,7 +204,7 @@ SENDER: tuple[Says, ...] = (
         marks=r"openspf|\d(?:\.\d+){3}\W{0,3} (?:is )?not (?:allowed|permitted|authori[sz]ed|designated)\b"
         r".{0,40}\b(?:for|from|behalf)"
         r"|^(?=\S+ \S)(?!.*\b(?:lookup (?:failure|failed|error)|signing|temporary)\b)"
-        r".*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b",
+        r".*(?<![\w/.-])(?:SPF|DKIM|DMARC)\b(?![\w.-]*@|[.-]\w[\w-]*\.\w|\W{1,3}(?:pass|ok\b|valid))",
         who="admin",
         temporary=False,
         note="G39 G40 M34",

@@ -37,11 +37,13 @@ _SECURE = (
     "|criptograf*|versleutel*|szyfrowan*"
 )
 _NEEDED = (
-    "require*|must|without|first|only|need*|mandatory|before|not_allowed|not_permitted|not_accepted|denied|refused"
-    "|rejected|disabled|disallowed|forbidden|prohibited|use|please|enable|accepts_only|bitte|nur|muss|prosim|pouze"
+    "must|require*|without|first|only|need*|mandatory|before|use|please_use|please_enable|enable|accepts_only"
+    "|bitte|nur|muss|prosim|pouze"
     "|jen|povinn*|veuillez|requis*|obligatoire|obbligatori*|obligatori*|richiest*|requerid*|obrigatori*|exigid*"
     "|verplicht|vereist|wymagan*|tylko"
 )
+_IN_THE_OPEN = "unencrypted|insecure|plaintext|plain_text|cleartext|clear_text|unverschlusselt*|nesifrovan*|vulnerable"
+_NOT_TAKEN = "not_allowed|not_permitted|not_accepted|denied|refused|rejected|disabled|disallowed|forbidden|prohibited"
 _OFF = (
     "off|disabled|not_activated|not_active|inactive|not_enabled|not_included|not_include|deactivated|closed|locked"
     "|not_available|not_permitted|not_allowed|forbidden|vypnut*|zakazan*|zablokovan*|neaktivn*|nicht|gesperrt"
@@ -141,7 +143,9 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "login.needs-tls",
-        f"{_SECURE}|vulnerable & {_NEEDED}",
+        f"{_SECURE} ~ {_NEEDED}",
+        f"{_NEEDED} ~ {_SECURE}",
+        f"{_IN_THE_OPEN} & {_NEEDED}|{_NOT_TAKEN}",
         step=("login",),
         codes=(5,),
         temporary=False,
@@ -176,7 +180,9 @@ TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "tls.required",
-        f"{_SECURE} & {_NEEDED}",
+        f"{_SECURE} ~ {_NEEDED}|{_NOT_TAKEN}",
+        f"{_NEEDED} ~ {_SECURE}",
+        f"{_IN_THE_OPEN} & {_NEEDED}|{_NOT_TAKEN}",
         details={"what": ("sender", "recipient")},
         codes=(5,),
         temporary=False,

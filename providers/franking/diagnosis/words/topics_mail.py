@@ -14,7 +14,15 @@ _CONTENT = {"what": ("message",)}
 _NOT_THERE = "not_found|not_registered|not_added|not_listed|not_set_up|not_configured|unknown|missing|no_such|add"
 
 MAIL_TOPICS: tuple[Says, ...] = (
-    Says("relay.denied", f"relay* & {DENIED}|fail*", step=_SENT, codes=(5,), temporary=False),
+    Says(
+        "relay.denied",
+        f"relaying & {DENIED}|fail*",
+        f"relay ?access|attempt|attempts|traffic|check ?to|for|local ?@ ?is|was ?has ?been {DENIED}|fail*",
+        f"{DENIED} ?to ?be ?a relay",
+        step=_SENT,
+        codes=(5,),
+        temporary=False,
+    ),
     Says(
         "relay.denied",
         "external|foreign|remote|outside|other|non_local|nonlocal recipient*|domain*|address*|destination*|mail|mails"
@@ -69,7 +77,9 @@ MAIL_TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "sender.not-verified",
-        f"domain|from|sender|address|identity & verif*|unverif*|validat*|confirm* & {ACCOUNT}|first|before|must|please",
+        "domain|from|sender|address|identity & verify|verification|unverif*|validate|validation|confirm|confirmation"
+        "|not_verif*|be_verif*|not_validat*|be_validat*|not_confirm*|be_confirm*"
+        f" & {ACCOUNT}|first|before|must|please",
         details={"what": ("sender", "message")},
         codes=(5,),
         temporary=False,
@@ -93,8 +103,8 @@ MAIL_TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "sender.domain-unknown",
-        "domain|host|mx|dns & unknown|unresolv*|unresolvable|nonexist*|null|resolve|resolves|resolved|exist|exists"
-        "|invalid_domain|bad_domain",
+        "domain|host|mx|dns & unknown|unresolv*|nonexist*|non_exist*|null|invalid_domain|bad_domain"
+        "|not_resolv*|not_be_resolv*|not_exist*|not_seem_to_exist|no_longer_exists|must_exist|must_resolve",
         details=_SENDER,
         codes=(5,),
         temporary=False,
@@ -204,7 +214,8 @@ MAIL_TOPICS: tuple[Says, ...] = (
         "nincs ilyen",
         "nie ma takiego|takiej",
         "prijemca|pouzivatel|schranka|adresat & neexistuje|neznam*|nenajden*",
-        f"unknown|exist|exists|existing|nonexist*|found & {WHO}|address|email|e_mail",
+        f"unknown|not_exist*|not_seem_to_exist|no_longer_exists|nonexist*|non_exist*|not_found|not_be_found"
+        f" & {WHO}|address|email|e_mail",
         details=_RECIPIENT,
         codes=(5,),
         temporary=False,
@@ -285,9 +296,10 @@ MAIL_TOPICS: tuple[Says, ...] = (
     ),
     Says(
         "message.blocked-content",
-        "archive*|password_protected|encrypted_attachment*|encrypted_file*|encrypted_zip|attachment* & not|refused"
-        "|reject*"
+        "archive*|password_protected|encrypted_attachment*|encrypted_file*|encrypted_zip & not|refused|reject*"
         "|block*|forbid*|prohibit*|denied|disallow*|encrypted|unsupported|suspicious",
+        "attachment* ~ not|refused|reject*|block*|forbid*|prohibit*|denied|disallow*|encrypted|unsupported|suspicious",
+        "not|refuse*|reject*|block*|forbid*|prohibit*|denied|disallow*|encrypted|unsupported|suspicious ~ attachment*",
         "attachment*|file*|filetype|extension*|zip|executable*|macro* & block*|reject*|prohibit*|forbid*|denied|banned"
         "|danger*|disallow*|not_allowed|not_permitted|not_accepted|unsafe",
         details=_CONTENT,

@@ -98,7 +98,8 @@ TRANSLATIONS: tuple[Says, ...] = (
     Says(
         "relay.denied",
         "relay|reenvio|retransmision|inoltro|retransmissao|doorsturen|relayen"
-        " ~ denegad*|prohibid*|negat*|vietat*|rifiutat*|negad*|recusad*|proibid*|geweigerd|no|non|nao|niet",
+        " ~ denegad*|prohibid*|negat*|vietat*|rifiutat*|negad*|recusad*|proibid*|geweigerd|no_permit*|no_autoriz*"
+        "|no_se_permite|non_permess*|non_consentit*|non_autorizzat*|nao_permit*|nao_autoriz*|niet_toegestaan",
         step=_SENT,
         codes=(5,),
         temporary=False,
