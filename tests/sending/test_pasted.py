@@ -94,6 +94,7 @@ SAID_BY_THE_REST = {
     "unexpected EOF": "connect.lost",
     "Invalid command:": "protocol.error",
     "certificate verification failed": "tls.certificate",
+    "Graph error. Status Code: Forbidden": "microsoft.access-denied",
 }
 """What the words say that are left when others are cut off."""
 

@@ -65,7 +65,7 @@ BY_SMTP: tuple[Rule, ...] = (
     Rule(
         "google.web-login-needed",
         _SMTP,
-        text="in via your web browser and|WebLoginRequired|answer/78754",
+        text="in (?:via|with) your web browser and|WebLoginRequired|answer/78754",
         temporary=True,
         adds=_by_route,
         note="G3",
@@ -233,7 +233,6 @@ BY_API: tuple[Rule, ...] = (
     Rule(
         "address.syntax",
         _HTTP,
-        codes=(400,),
         text="Invalid (To|Cc|Bcc|From) header|Recipient address required",
         temporary=False,
         note="A14",

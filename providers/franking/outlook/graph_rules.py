@@ -66,6 +66,7 @@ BY_GRAPH: tuple[Rule, ...] = (
     _graph("microsoft.mailbox-unknown", "ErrorInvalidUser", "Request_ResourceNotFound", "ResourceNotFound", note="H8"),
     _graph("microsoft.mailbox-unknown", "ErrorNonExistentMailbox", note="H8"),
     _graph("message.malformed", "ErrorMimeContentInvalidBase64String", "ErrorMimeContentInvalid", note="H11 H12"),
+    Rule("message.malformed", _HTTP, text="base64 string for MIME content", temporary=False, note="H12"),
     Rule("microsoft.upload-needed", _HTTP, codes=(400,), text="maximum request length", temporary=False, note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(413,), temporary=False, note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(200,), temporary=False, note="H14"),

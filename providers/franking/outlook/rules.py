@@ -171,7 +171,14 @@ BY_SMTP: tuple[Rule, ...] = (
         temporary=True,
         note="M15",
     ),
-    Rule("microsoft.sender-blocked", _SMTP, text="bad outbound", who="admin", temporary=False, note="M20"),
+    Rule(
+        "microsoft.sender-blocked",
+        _SMTP,
+        text="bad outbound|recognized as a valid sender",
+        who="admin",
+        temporary=False,
+        note="M20",
+    ),
     Rule(
         "microsoft.sender-banned",
         _SMTP,

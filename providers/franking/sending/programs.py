@@ -117,6 +117,11 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_LOGIN, "plain-login", r"unencrypted connection|wrong host name"),
     (_LOGIN, "plain-login", r"refus\w+ to (?:send|authenticate).{0,40}(?:plain|unencrypted)"),
     (_LOGIN, "auth-not-offered", r"missing_requirement.{0,60}\bauth"),
+    (
+        _LOGIN,
+        "no-mechanism",
+        r"(?:un(?:recogni[sz]ed|known|supported)|wrong|invalid) auth\w* (?:type|method|mechanism)",
+    ),
     (_LOGIN, "no-mechanism", r"support (?:the selected authentication method|encrypted passwords)"),
     (_LOGIN, "no-mechanism", r"cannot use a secure authentication method|no mechanism available|no worthy mechs"),
     # the connection
@@ -127,7 +132,7 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_CONNECT, "unreachable", r"cannot assign requested address"),
     (_GREET, "timeout", r"Greeting never received|waiting for (?:the )?(?:initial )?(?:server )?greeting"),
     (_CONNECT, "timeout", r"ETIMEDOUT|ESOCKETTIMEDOUT|timed[- ]out|TimeoutError|did not properly respond|i/o timeout"),
-    (_CONNECT, "timeout", r"connect\w* time-?out|time-?out (?:when|while|during|expired)|\b10060\b"),
+    (_CONNECT, "timeout", r"connect\w* time-?out|SocketTimeout|time-?out (?:when|while|during|expired)|\b10060\b"),
     (_CONNECT, "timeout", r"deadline (?:has )?e(?:xceeded|lapsed)"),
     (_LATER, "reset", r"ECONNRESET|connection (?:was )?reset|forcibly closed|broken pipe|EPIPE|\b10054\b"),
     (_LATER, "reset", r"(?:been|was) aborted"),
@@ -150,11 +155,15 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_CONNECT, "timeout", r"nie odpowiedzia.a poprawnie|neodpov.d.la|n.o respondeu corretamente|Risposta non corretta"),
     # where nothing more is told
     (_LOGIN, "535", r"Login denied|(?:unable to|failed to|could not) authenticate|rejected your login"),
-    (_LOGIN, "535", r"(?:login|authentication) failed"),
+    (_LOGIN, "535", r"(?:login|log-?on|authentication|authorization) (?:\w+ ){0,5}failed"),
     (_LOGIN, "535", r"Anmeldung.{0,60}(?:fehlgeschlagen|gescheitert)|p.ihl..en..{0,60}(?:selhal|nezda.il|nepoda.il)"),
     (_LOGIN, "535", r"chec.{0,30}authentification|identification.{0,60}chou|authenticat\w+ (?:error|failure)"),
     (_TLS, "failed", r"handshake (?:failed|error|has failed)|(?:establish|negotiat)\w+.{0,30}(?:SSL|TLS)"),
-    (_TLS, "failed", r"(?:SSL|TLS)\w* (?:handshake|error)"),
+    (
+        _TLS,
+        "failed",
+        r"(?:SSL|TLS)\w* (?:handshake|error)|secure connection (?:\w+ ){0,6}(?:failed|refused|impossible)",
+    ),
     (_TLS, "failed", r"SSLHandshakeException|SSLException|SslHandshakeException|convert socket to TLS"),
     (_TLS, "failed", r"tls_alert|SSL_connect returned|SSL connect attempt failed|TLS setup failed"),
     (_CONNECT, "failed", r"connecting to .{0,80} failed"),

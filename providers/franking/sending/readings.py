@@ -63,8 +63,14 @@ _WORDS = (
     "|unsupported_grant_type|unsupported_response_type"
 )
 _NAMED = re.compile(
-    rf"\b({_WORDS})\b|\berror(?:[\"']\s*:\s*|=)[\"']?([a-z]+(?:_[a-z]+)+)\b|4\d\d\s?[:：]\s?([a-z]+_[a-z_]+)"
+    rf"\b({_WORDS})\b|\b((?i:invalid grant))\b"
+    r"|\berror(?:[\"']\s*:\s*|=)[\"']?([a-z]+(?:_[a-z]+)+)\b|4\d\d\s?[:：]\s?([a-z]+_[a-z_]+)"
 )
+_AGAIN = re.compile(
+    r"(?is)((?:token|authori[sz]ation|grant|consent)\b[^\n]{0,40}\b(?:invalid|expired|revoked)\b"
+    r".{0,60}\bre-?(?:auth|connect|consent)\w*)"
+)
+"""What programs say of a sign-in that has ended, without OAuth's own words."""
 _DESCRIBED = re.compile(r"(?:error_d|\bD)escription[\"']?\s*[:=]\s*(?:\"([^\"]*)|'([^']*)|([^\n&]*))")
 
 
@@ -78,10 +84,14 @@ def _sign_in(text: str) -> Iterator[FrankingError]:
             if found:
                 numbers[name] = list(dict.fromkeys(int(one[1]) for one in found))[:10]
                 begins = found[0].start()
-    named = _NAMED.search(text)
+    named = _NAMED.search(text) or _AGAIN.search(text)
     if named is None and begins is None:
         return
     reason = None if named is None else next(filter(None, named.groups()))
+    if named is not None and named.re is _AGAIN:
+        reason = "no-grant"
+    elif reason is not None:
+        reason = reason.lower().replace(" ", "_") if " " in reason else reason
     described = _DESCRIBED.search(text)
     said = ""
     if begins is not None:
@@ -105,7 +115,7 @@ def _tokens(text: str) -> Iterator[FrankingError]:
 # --- answers of an API --------------------------------------------------------------------------------------------
 
 _OF_API = re.compile(
-    r"HttpError \d|googleapis|(?:Gmail|Graph) API|Graph\.\w*Exception|[\"']Error[A-Z]\w{5}"
+    r"HttpError \d|googleapis|(?:Gmail|Graph) (?:API|error)|Graph\.\w*Exception|[\"']Error[A-Z]\w{5}"
     r"|insufficient authentication scopes"
     r"|graph\.microsoft|[\"']error[\"']\s*:\s*\{"
 )

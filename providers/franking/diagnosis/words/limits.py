@@ -62,6 +62,8 @@ LIMITS: tuple[Says, ...] = (
         "sending ?mail|email from|for|as ~ is|was|are|been paused|suspended|stopped|disabled|blocked",
         "outgoing|outbound|sending ?mail|email suspension|hold|block",
         "disabled by user|administrator|admin",
+        "suspected|accused of ?sending spam",
+        "no longer ?be allowed|permitted|authorized|authorised|able to send|submit|relay",
         "mail server ~ suspended",
         "blacklisted|blocklisted|blacklist user|account|mailbox|login",
         "sending ?from|for ?this|your account|mailbox|user ?is suspended|stopped|disabled|blocked",

@@ -151,7 +151,7 @@ SENDER: tuple[Says, ...] = (
         "anti spoofing policy",
         "spoofed message|mail|email",
         "sender mismatch|spoofing|spoofed|forged",
-        "domain ?@ ?is not allowed in header from",
+        f"domain|address|sender ?@ ?is not {_ALLOWED} in ?the ?from header|headers|from",
         "adres nadawcy nie jest zgodn*|dozwolon*|uprawnion*",
         "not allowed|permitted|authorized to use ~ as ?a sender|from",
         "unauthorized|unauthorised ?use ?of ?envelope|header sender|from ?address",
