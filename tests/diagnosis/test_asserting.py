@@ -4,7 +4,9 @@ named, a trouble that is denied, a fact that is as it should be, a step that had
 
 from __future__ import annotations
 
+import tomllib
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +152,17 @@ login.refused | 535 5.7.8 Please log in via your web browser first
 def test_of_several_lines_the_failing_one_is_found(line: str) -> None:
     code, _, text = line.partition(" | ")
     assert explain_text(text.replace(" / ", "\n")).diagnosis.code == code
+
+
+# ---------------------------------------------------------------------------------------------------- and the width
+
+
+THESAURUS = tomllib.loads(Path(__file__).with_name("thesaurus.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("code", THESAURUS)
+def test_ordinary_words_for_a_fact_are_known(code: str) -> None:
+    entry = THESAURUS[code]
+    right = {code, "relay.denied"} if code == "login.missing" else {code}  # nobody who logs in is told so
+    told = {words: _code(entry["step"], f"{entry['reply']} {words}") for words in entry["words"]}
+    assert not {words: found for words, found in told.items() if found not in right}

@@ -1,10 +1,10 @@
 """What a server says, as plain words, and phrases that are looked for in them. No rules and no codes are known here.
 
-``Words`` makes plain words of a text: lower case, without accents, contractions, links, punctuation; an address, or the
-name of a host, becomes ``@``. A phrase is a line of slots: ``sender|from ~ not allowed|permitted``. Alternatives stand
-between bars, ``word*`` is any word that begins so, ``two_words`` are two words, ``?is`` may be missing, ``~`` stands
-for up to five other words, ``&`` parts what may stand anywhere, in any order. Nothing repeats without end: a phrase
-costs at most a constant for each word of the text.
+``Words`` makes plain words of a text: lower case, in Latin letters without accents, contractions, links, punctuation;
+an address, or the name of a host, becomes ``@``. A phrase is a line of slots: ``sender|from ~ not allowed|permitted``.
+Alternatives stand between bars, ``word*`` is any word that begins so, ``two_words`` are two words, ``?is`` may be
+missing, ``~`` stands for up to five other words, ``&`` parts what may stand anywhere, in any order. Nothing repeats
+without end: a phrase costs at most a constant for each word of the text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _DENIED = re.compile(
 """What a server says is not the trouble: the mailbox is not full, no virus was found, it is an anti-virus gateway."""
 _PLACES = re.compile(r"\b[^\W_]+ (?=(?:pages?|team|department|gateway|appliance|documentation|guide|article|faq)\b)")
 """What stands before the name of a page, of people or of a device says whose it is, and no cause."""
-_LETTERS = str.maketrans({"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "`": "'"})
+_CYRILLIC = (*"abvgdezh"[:6], "zh", *"ziyklmnoprstuf", "kh", "ts", "ch", "sh", "shch", "", "y", "", "e", "yu", "ya")
+_LETTERS = str.maketrans({**dict(enumerate(_CYRILLIC, 0x430)), 0x451: "e"}) | str.maketrans(
+    {"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "`": "'"}
+)
 
 
 class Words:

@@ -131,6 +131,9 @@ LIMITS: tuple[Says, ...] = (
         f"{_MAIL} ~ within|in|per|during|last|past ~ {_SPAN} & sent|exceed*|reached|max|maximum|limit*|only|already",
         "too many recipients received",
         "sending limit|limits|quota",
+        "sending|message|messages|mail|email|outgoing|daily|hourly quota|allowance|cap|budget ~ used_up|exhausted"
+        "|reached|consumed|depleted|hit",
+        "daglimiet|verzendlimiet ~ bereikt|overschreden",
         "limit|kvota|kvoty|limitu ~ prekrocen*|vycerpan*|dosazen*",
         "prekrocen*|prekrocili|prekrocil|dosazen*|vycerpan* ~ limit|limitu|kvota|kvoty|pocet|poctu|limity",
         "limit ~ odeslanych|odesilani|odchozich|zprav|emailu|mailu",

@@ -73,6 +73,7 @@ LOGIN: tuple[Says, ...] = (
         "server|organization|organisation|tenant|workspace|subscription|plan ~ suspended|locked|terminated|paused"
         "|blocked",
         "password ~ expired",
+        "account|mailbox|user ?is ?has ?been on_hold|put_on_hold",
         "expired password",
         "ucet|uzivatel|schranka|domena ~ zablokovan*|deaktivovan*|pozastaven*|zakazan*|uzamcen*|zrusen*",
         "heslo ~ vyprsel*|expirovalo|vyprsela",
@@ -213,6 +214,9 @@ LOGIN: tuple[Says, ...] = (
         "|sending|relaying|use",
         "only ~ authenticated|authorized|authorised|registered|logged_in users|clients|customers|senders|user",
         "authentication|auth must",
+        "anonymous|unauthenticated sending|submission|sends|users ?is ?are not|denied|refused|forbidden|disabled"
+        "|prohibited",
+        "nejprve|nejdrive|nejdriv|najpierw|zuerst|primero|prima|eerst & prihlas*|zaloguj*|anmeld*|autentic*|meld|log",
         "anonymous ?smtp ~ not|denied|refused|rejected|forbidden|disabled|disallowed",
         "musite|musis|nutne|treba ~ prihlasit|overit|autorizovat|autentizovat",
         "nejste|niste|nie_ste ~ prihlasen*",
@@ -220,7 +224,7 @@ LOGIN: tuple[Says, ...] = (
         "anmelden|einloggen|authentifizieren ~ bevor|zuerst|erst",
         "devez|veuillez|faut ~ authentifier|identifier|connecter",
         "musisz ~ zalogowac|uwierzytelnic",
-        "trebuetsya|neobhodim* ~ avtoriz*|autentif*|login*",
+        "trebuetsya|neobhodim*|neobkhodim*|nuzhn* ~ avtoriz*|autentif*|login*",
         "vyzadovano|vyzaduje|vyzadovana|nutne|nutno|nutna|pozadovano|potreba|treba ~ prihlaseni|prihlasit"
         "|overeni|autentizac*|autorizac*|autentifikac*",
         "prihlaseni|overeni|autentizace|autorizace|autentifikace ~ vyzadovan*|pozadovan*|nutn*|potreba",

@@ -123,6 +123,7 @@ SENDER: tuple[Says, ...] = (
     Says(
         "sender.not-owned",
         "not owned by",
+        f"{_FROM} ?address ?is ?are not ?one ?of yours",
         f"{_FROM} ?address|header|domain|name ~ must ~ match|same|equal|equals|identical|be",
         f"must|should ~ match|same|equal|equals|be|belong|correspond|conform ~ {_LOGIN}",
         f"{_FROM}|address|domain ~ must|should ~ match|same|equal|equals|belong|correspond|conform ~ {_LOGIN}",

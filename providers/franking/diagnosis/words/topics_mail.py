@@ -257,6 +257,7 @@ MAIL_TOPICS: tuple[Says, ...] = (
     Says(
         "message.too-large",
         "attachment*|message|mail|data|content & too_long|too_large|too_big|oversize*|too_heavy",
+        "too much data",
         "size|length|bytes|megabytes|mb|kb & exceed*|limit*|maximum|max|threshold|too|over",
         "grosse|groesse|velikost|taille|rozmiar|tamano|dimensione|tamanho|grootte"
         " & maxim*|maximal*|uberschr*|ueberschr*|prekr*|depass*|przekr*|exced*|super*|massim*",
