@@ -113,7 +113,7 @@ SIGN_IN: tuple[Rule, ...] = (
     _error("google.scope-missing", "scope-missing", adds=_by_route, note="O20"),
     _said("google.no-refresh-token", "not provide a refresh token"),
     _said("google.scope-missing", "Scope has changed", adds=_by_route, note="O20"),
-    _said("google.request-refused", "app (?:has been|is) blocked"),
+    _said("google.request-refused", "app has been blocked|app is blocked"),
     _error(
         "google.request-refused", "invalid_request", "unsupported_grant_type", "unsupported_response_type", note="O9"
     ),
