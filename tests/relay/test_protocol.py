@@ -242,7 +242,7 @@ def test_logins(steps: list[bytes]) -> None:
     login = driver.last(Login)
     assert isinstance(login, Login)
     assert (login.user, login.password) == ("jan", "geheim")
-    assert "geheim" not in repr(login)
+    assert repr(login) == "Login(user='jan')"
     assert codes(replies) == ["334"] * (len(steps) - 1) + ["250"]
 
 

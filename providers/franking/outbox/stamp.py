@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from franking.account.config import BY_ROUTE, load, location
-from franking.auth.store import open_store
 from franking.errors import FrankingError, discreet
 from franking.redaction import Veiled
 from franking.registry import provider
@@ -61,6 +60,8 @@ class Stamps:
         return hashlib.sha256(said.encode()).hexdigest()[:16], files
 
     def _secret(self, account: str) -> str:
+        from franking.auth.store import open_store  # a relay asks for no stamp before an account is held
+
         with suppress(FrankingError):
             self._secrets[account] = open_store(self._environ.reveal()).stamp(account)
         return self._secrets.get(account, "")

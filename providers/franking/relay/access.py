@@ -7,7 +7,7 @@ header's From; an account with ``rewrite_from`` takes any and puts its own addre
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,15 +27,12 @@ class Denied(Exception):
     """Say that somebody may not send so; the words name what is allowed."""
 
 
-@dataclass(frozen=True)
 class Access:
     """The settings of one moment: those of the relay and those of the accounts that it sends by."""
 
-    settings: RelaySettings
-    config: Config
-
-    def __post_init__(self) -> None:
-        """Raise ``SettingsError`` for an account that is not there, or that is wrong."""
+    def __init__(self, settings: RelaySettings, config: Config) -> None:
+        """Raises ``SettingsError`` for an account that is not there, or that is wrong."""
+        self.settings, self.config = settings, config
         for name in self.accounts():
             self.account(name)
         if not self.accounts():

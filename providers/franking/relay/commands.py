@@ -6,8 +6,8 @@ RFC 5321 §4.1.1, 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 4954 (AUTH=).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from franking.errors import MessageError
 from franking.message.address import Address
@@ -17,8 +17,7 @@ __all__ = ["HTTP", "Path", "SyntaxProblem", "bdat_size", "parse_mail", "parse_rc
 HTTP = re.compile(rb"(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH|TRACE|PRI) \S", re.IGNORECASE)
 
 # a path in angle brackets, whose local part may be quoted; or, from devices, a bare word
-_MAIL = re.compile(r'FROM(\s*):(\s*)(?:<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>|([^\s<>]*))(?:\s+(.*))?\Z', re.IGNORECASE)
-_RCPT = re.compile(r'TO(\s*):(\s*)(?:<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>|([^\s<>]*))(?:\s+(.*))?\Z', re.IGNORECASE)
+_PATH = re.compile(r'(\s*):(\s*)(?:<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>|([^\s<>]*))(?:\s+(.*))?\Z')
 _ROUTE = re.compile(r"@[^:,@\s]+(?:,@[^:,@\s]+)*:")
 _BDAT = re.compile(rb"(\d{1,20})(?:[ \t]+(LAST))?[ \t]*\Z", re.IGNORECASE)
 
@@ -31,8 +30,7 @@ class SyntaxProblem(Exception):
         self.code, self.enhanced, self.text = code, enhanced, text
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """An address of the envelope (empty: a bounce's sender), the size that was announced, what was mended."""
 
     address: str
@@ -45,7 +43,7 @@ class Path:
 @lru_cache(maxsize=256)  # a program writes the same line again and again
 def parse_mail(rest: str) -> Path:
     """Read what follows ``MAIL``. Raises ``SyntaxProblem``."""
-    bare, mended, parameters = _path(_MAIL, rest, "MAIL FROM:<you@example.com>")
+    bare, mended, parameters = _path("FROM", rest, "MAIL FROM:<you@example.com>")
     size, utf8, eight_bit = 0, False, False
     for word in parameters.split():
         key, _, value = word.partition("=")
@@ -71,7 +69,7 @@ def parse_mail(rest: str) -> Path:
 @lru_cache(maxsize=256)
 def parse_rcpt(rest: str, *, utf8: bool) -> Path:
     """Read what follows ``RCPT``. Raises ``SyntaxProblem``."""
-    bare, mended, parameters = _path(_RCPT, rest, "RCPT TO:<you@example.com>")
+    bare, mended, parameters = _path("TO", rest, "RCPT TO:<you@example.com>")
     if parameters.split():
         raise SyntaxProblem(555, "5.5.4", f"the parameter {parameters.split()[0][:40]} is not known here")
     if not bare:
@@ -79,9 +77,10 @@ def parse_rcpt(rest: str, *, utf8: bool) -> Path:
     return Path(_address(bare, utf8=utf8, code="5.1.3"), mended=mended)
 
 
-def _path(pattern: re.Pattern[str], rest: str, example: str) -> tuple[str, tuple[str, ...], str]:
-    found = pattern.match(rest.strip())
-    if found is None:
+def _path(word: str, rest: str, example: str) -> tuple[str, tuple[str, ...], str]:
+    rest = rest.strip()
+    found = _PATH.match(rest, len(word))
+    if found is None or rest[: len(word)].upper() != word:
         raise SyntaxProblem(501, "5.5.4", f"this is not understood; write {example}")
     before, after, bracketed, bare, parameters = found.groups()
     mended = []

@@ -7,18 +7,16 @@ mended, ms) · ``refused`` (stage, reply) · ``login-failed`` · ``warning`` · 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Event", "Observer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened."""
 
     name: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = {}
 
     def as_dict(self) -> dict[str, Any]:
         return {"event": self.name, **self.values}

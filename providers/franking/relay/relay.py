@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from franking.account.config import load
 from franking.account.environment import state_folder
 from franking.errors import FrankingError, SettingsError
-from franking.outbox.outbox import Outbox
 from franking.relay.acceptance import Acceptance
 from franking.relay.access import Access
 from franking.relay.events import Event, Observer
@@ -237,6 +236,8 @@ class Relay:
 
     def _deliver(self) -> None:
         """Run the outbox until the relay ends; what stops it for a while must not stop it for good."""
+        from franking.outbox.outbox import Outbox  # and all that sends: clients need not wait for it
+
         box = Outbox(self._outbox)
         while not self._stop.is_set():
             try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 from franking.account.fields import Field, unknown_key
 from franking.errors import SettingsError
@@ -66,8 +65,7 @@ _USER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
+class Listen(NamedTuple):
     """One address to listen on. ``port`` 0: a free one."""
 
     host: str
@@ -86,19 +84,20 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """A device or program that logs in; ``senders`` are the addresses and domains that it may send as."""
 
     name: str
-    password: str = field(repr=False)
+    password: str
     account: str | None = None
     senders: tuple[str, ...] = ()
     on_blocked: str | None = None
 
+    def __repr__(self) -> str:
+        return f"User(name={self.name!r})"  # not what is kept of its password
 
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
+
+class RelaySettings(NamedTuple):
     """The relay's settings, checked: made only where nobody else could send by it."""
 
     listen: tuple[Listen, ...]

@@ -7,8 +7,7 @@ still and a runner that sends it would be one message twice.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from franking.relay.reply import reply
 
@@ -25,8 +24,7 @@ _CODES = re.compile(r"\A[2-5]\d\d[ -]*")
 _ENHANCED = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b[ \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """``outcome``: ``accepted``, ``queued`` or ``refused``; ``withdraw``: the message must leave the outbox first."""
 
     outcome: str
