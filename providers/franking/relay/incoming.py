@@ -6,7 +6,6 @@ header alone must not get it, so the message is refused there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ MOST_HOPS = 30
 _STEP = 1 << 16
 _HIDDEN = frozenset((b"bcc", b"resent-bcc"))
 _TO = ("to", "cc", "bcc")
-_BLANK = re.compile(rb"\A\r\n|\r\n\r\n")
 
 
 class Unwanted(Exception):
@@ -48,11 +46,12 @@ class Header:
 
     def __init__(self, begin: bytes, *, utf8: bool = False) -> None:
         """Read the header at the beginning of a message; ``utf8``: its client knows SMTPUTF8. Raises ``Unwanted``."""
-        found = _BLANK.search(begin)
-        self.end = len(begin) if found is None else found.end()
+        self.end = 2
+        if not begin.startswith(b"\r\n"):
+            self.end = begin.find(b"\r\n\r\n") + 4
         self.octets = begin[: self.end]
-        if found is None:
-            self.octets = begin + b"\r\n"
+        if self.end < 4 and self.octets != b"\r\n":  # no blank line: all of it is header
+            self.end, self.octets = len(begin), begin + b"\r\n"
         try:
             self.fields: Fields = read_header(self.octets, clean=True)[0]
             if not utf8 and not self.octets.isascii() and (mended := in_ascii(self.fields)) is not self.fields:
