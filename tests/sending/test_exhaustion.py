@@ -246,7 +246,7 @@ def test_what_is_imported_late(monkeypatch: pytest.MonkeyPatch, make: Callable[[
         "provider": ("franking.gmail.provider", lambda: franking.connect("gmail://me@gmail.com")),
         "recommend": ("dns.resolver", lambda: franking.recommend("info@nowhere.invalid")),
         "send_many": ("franking.sending.bulk", lambda: mailer.send_many([message()])),
-        "queue": ("franking.outbox.store", lambda: mailer.queue(message())),
+        "queue": ("franking.sending.enqueue", lambda: mailer.queue(message())),
     }
     module, act = wanted[way]
     imported = builtins.__import__
