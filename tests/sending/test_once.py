@@ -26,7 +26,9 @@ from franking.errors import (
 )
 from franking.sending.journal import Answer, Claim, MemoryJournal
 from franking.sending.once import deliver_once
+from franking.sending.redis_journal import RedisJournal
 from franking.shared.afterwards import afterwards
+from servers.memoryredis import MemoryRedis
 from servers.scripted import Clock, ScriptedProvider
 
 ACCOUNT: dict[str, Any] = {"name": "s", "provider": "scripted", "sender": "jan@example.com", "username": "jan"}
@@ -333,6 +335,31 @@ def test_what_became_of_a_message_is_written_down_when_the_journal_is_back_and_u
     afterwards(journal).close()
     assert journal._entries["k"].state == "accepted"
     assert "m" not in journal._entries or journal._entries["m"].state == "free"
+
+
+def test_redis_is_told_without_being_waited_for_and_told_again_what_it_did_not_take(
+    mailer: franking.Mailer, scripted: ScriptedProvider
+) -> None:
+    with MemoryRedis() as memory:
+        journal = RedisJournal(memory.url)
+        teller = afterwards(journal)
+        assert deliver_once(mailer, letter(), key="k", journal=journal)["outcome"] == "accepted"
+        assert len(teller._unheard) == 1 and not teller._acts
+        assert deliver_once(mailer, letter(), key="l", journal=journal)["outcome"] == "accepted"
+        assert len(teller._unheard) == 1  # the first was heard before the second began
+        scripted.answers = [ConnectError("gone", step="message")]
+        with pytest.raises(ConnectError):
+            deliver_once(mailer, letter(), key="m", journal=journal)
+        teller.wait()
+        journal.server.ask("SCRIPT", "FLUSH")
+        for key in "klmn":  # the flushed script is refused once, and told again by its text
+            assert deliver_once(mailer, letter(), key=key, journal=journal)["outcome"] == "accepted"
+        teller.wait()
+        states = [journal.server.ask("HGET", f"franking:journal:{key}", "state") for key in "klmn"]
+        teller.close()
+        journal.close()
+    assert states == ["accepted"] * 4
+    assert len(scripted.sent) == 5
 
 
 # -- what breaks in --------------------------------------------------------------------------------------------------

@@ -250,3 +250,99 @@ def test_owners_are_never_the_same() -> None:
 def test_where_no_clock_counts_while_the_machine_sleeps_another_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     assert steady() == pytest.approx(time.monotonic(), abs=60)
+
+
+# -- what is told without waiting ------------------------------------------------------------------------------------
+
+
+class Line:
+    """Somebody who is told things, and answers when asked to."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.told: list[str] = []
+        self.answers = True
+        self.asked = 0
+
+    def act(self) -> None:
+        self.told.append("again")
+
+    def say(self) -> Callable[[], object]:
+        self.said.append("once")
+        return self.answer
+
+    def answer(self) -> None:
+        self.asked += 1
+        if not self.answers:
+            away()
+
+
+def test_what_was_said_is_heard_by_who_waits_and_wakes_no_thread(
+    teller: Afterwards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEAR_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(module, name, 1000.0)
+    line = Line()
+    teller.do(line.act, line.say)
+    assert (line.said, line.asked) == (["once"], 0)
+    teller.wait()
+    assert (line.asked, line.told) == (1, [])
+
+
+def test_what_was_said_and_not_heard_of_is_told_again(teller: Afterwards) -> None:
+    line = Line()
+    line.answers = False
+    teller.do(line.act, line.say)
+    teller.wait()
+    assert (line.asked, line.told) == (1, ["again"])
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_thread_hears_what_nobody_waits_for(teller: Afterwards, answers: bool) -> None:
+    line = Line()
+    line.answers = answers
+    teller.do(line.act, line.say)
+    soon(lambda: teller._is_told)
+    assert (line.asked, line.told) == (1, [] if answers else ["again"])
+
+
+def test_who_waits_for_so_long_only_leaves_hearing_to_the_thread(
+    teller: Afterwards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEAR_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(module, name, 1000.0)
+    go = threading.Event()
+    teller.do(away, lambda: go.wait)
+    with pytest.raises(SendError, match="could not be written down yet"):
+        teller.wait(0.01)
+    go.set()
+    teller.wait(60)
+    teller.do(away, lambda: threading.get_ident)
+    teller.close()
+
+
+def test_what_cannot_be_said_is_told(teller: Afterwards) -> None:
+    line = Line()
+    teller.do(line.act, lambda: None)
+    teller.wait()
+    teller.do(line.act, away)  # type: ignore[arg-type]
+    teller.wait()
+    assert line.told == ["again", "again"]
+
+    def strike() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teller.do(line.act, strike)  # type: ignore[arg-type]
+    teller.wait()
+    assert line.told == ["again"] * 3
+
+
+def test_what_comes_behind_something_untold_is_not_said_before_it(teller: Afterwards) -> None:
+    line, go = Line(), threading.Event()
+    teller.do(go.wait)
+    teller.do(line.act, line.say)
+    assert not line.said
+    go.set()
+    teller.wait()
+    assert line.told == ["again"]

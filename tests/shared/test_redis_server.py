@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 
 from franking.errors import FrankingError, SendError, SettingsError
+from franking.shared import redis_link
 from franking.shared.failures import may_have_happened
+from franking.shared.redis_link import Link
 from franking.shared.redis_server import RedisServer, Script
 from servers.memoryredis import MemoryRedis
 from servers.ports import HOST, closed_port
@@ -193,19 +196,16 @@ def test_a_server_that_says_why_it_ends_the_conversation(words: str, reason: str
     assert error.evidence is not None and error.evidence.reason == reason
 
 
-def test_an_answer_that_is_lost_may_have_been_given(memory: MemoryRedis) -> None:
+def test_an_answer_that_is_lost_may_have_been_given(memory: MemoryRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     server = RedisServer(memory.url, timeout=20)
     server.run(SET, ["a"], [1])
-    link = server._borrow().connection
-    server.close()
-    real = link.read_response
+    real = Link.read
 
-    def lost(*args: object, **more: object) -> object:
-        real(*args, **more)
-        raise redis.exceptions.ConnectionError("Connection closed by server.")
+    def lost(self: Link) -> object:
+        real(self)
+        raise ConnectionError("Connection closed by server.")
 
-    link.read_response = lost
-    server._borrow = lambda: type("Link", (), {"connection": link, "words": lambda self, call: ("SET", "a", "2")})()  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(Link, "read", lost)
     with pytest.raises(SendError) as caught:
         server.run(SET, ["a"], [2])
     assert may_have_happened(caught.value) and caught.value.temporary
@@ -219,17 +219,122 @@ def test_a_server_that_is_away_did_nothing() -> None:
     assert f"redis://{HOST}:{closed_port()}/3" in str(caught.value)
 
 
-def test_an_interruption_leaves_no_answer_for_the_next(server: RedisServer) -> None:
+def test_an_interruption_leaves_no_answer_for_the_next(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.run(SET, ["a"], [1])
-    (link,) = server._idle
 
-    def strike(*args: object, **more: object) -> None:
+    def strike(self: Link) -> None:
         raise KeyboardInterrupt
 
-    link.connection.read_response = strike
-    with pytest.raises(KeyboardInterrupt):
-        server.run(SET, ["a"], [2])
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "read", strike)
+        with pytest.raises(KeyboardInterrupt):
+            server.run(SET, ["a"], [2])
     assert server.run(ECHO, ["x"], ["y"]) == ["x", "y", 5, None]
+
+
+# -- what nobody waits for ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[True, False], ids=["the end can be seen", "the end must be read"])
+def seen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:  # as on other systems than Linux
+        monkeypatch.setattr(redis_link, "_ENDS", 0)
+
+
+def said(server: RedisServer, value: int, key: str = "a") -> Callable[[], object]:
+    answer = server.say(SET, [key], [value])
+    assert answer is not None
+    return answer
+
+
+@pytest.mark.usefixtures("seen")
+def test_an_answer_that_nobody_waited_for_is_read_with_the_next(server: RedisServer) -> None:
+    assert server.say(SET, ["a"], [1]) is None  # no connection is open yet
+    assert server.run(SET, ["a"], [1]) == "1"
+    first, second = said(server, 2), said(server, 3)
+    assert server.run(ECHO, ["x"], ["y"]) == ["x", "y", 5, None]
+    third = said(server, 4)
+    assert [third(), first(), second(), third()] == ["4", "2", "3", "4"]
+    assert len(server._idle) == 1 and not server._idle[0].unread
+
+
+@pytest.mark.usefixtures("seen")
+def test_an_answer_that_came_before_the_end_is_heard(server: RedisServer, memory: MemoryRedis) -> None:
+    server.run(SET, ["a"], [1])
+    answer = said(server, 2)
+    link = server._idle[0]
+    select.select([link.connection._sock], [], [], 20)
+    memory.cut()
+    assert server.run(SET, ["b"], [3]) == "3"
+    assert answer() == "2" and link not in server._idle
+
+
+def test_who_hears_of_an_answer_that_is_lost_learns_that_it_may_have_happened(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run(SET, ["a"], [1])
+    answer = said(server, 2)
+
+    def lost(self: Link) -> object:
+        raise ConnectionError("Connection closed by server.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "read", lost)
+        for _ in range(2):
+            with pytest.raises(SendError) as caught:
+                answer()
+            assert may_have_happened(caught.value)
+    assert server.run(SET, ["a"], [3]) == "3"
+
+
+def test_what_was_said_is_heard_before_a_connection_is_closed(server: RedisServer) -> None:
+    server.run(SET, ["a"], [1])
+    answer = said(server, 2)
+    server.close()
+    assert answer() == "2"
+
+
+def test_what_is_said_on_a_connection_that_is_over_is_an_error(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run(SET, ["a"], [1])
+    before = said(server, 2)
+
+    def broken(self: Link, commands: object) -> None:
+        raise BrokenPipeError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "send", broken)
+        with pytest.raises(SendError, match="gone"):
+            server.say(SET, ["a"], [3])
+    with pytest.raises(SendError, match="gone"):
+        before()
+
+
+def test_a_script_that_was_forgotten_is_told_as_refused_to_who_hears_it(server: RedisServer) -> None:
+    server.run(SET, ["a"], [1])
+    server.ask("SCRIPT", "FLUSH")
+    with pytest.raises(FrankingError, match="No matching script"):
+        said(server, 2)()
+    assert server.run(SET, ["a"], [3]) == "3"
+
+
+def test_threads_that_wait_for_no_answer_get_each_its_own(server: RedisServer) -> None:
+    server.run(SET, ["a"], [0])
+    found: list[object] = []
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            answer = server.say(SET, [f"k{number}"], [f"{number} {turn}"])
+            server.run(ECHO, ["x"], ["y"])
+            found.append(server.run(SET, [f"k{number}"], [f"{number} {turn}"]) if answer is None else answer())
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, found)) == sorted(f"{number} {turn}" for number in range(4) for turn in range(20))
 
 
 @pytest.mark.parametrize(

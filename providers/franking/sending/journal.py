@@ -21,7 +21,7 @@ from franking.sending.counts import Turn
 if TYPE_CHECKING:
     from franking.sending.limit_places import Room
 
-__all__ = ["FINAL", "KEPT_SECONDS", "LEASE_SECONDS", "Answer", "Claim", "Journal", "MemoryJournal", "with_room"]
+__all__ = ["FINAL", "KEPT_SECONDS", "LEASE_SECONDS", "Answer", "Claim", "Journal", "MemoryJournal", "Says", "with_room"]
 
 FINAL = ("accepted", "refused", "failed", "unknown")
 
@@ -88,6 +88,16 @@ class Journal(Protocol):
 
     def give_back(self, claim: Claim) -> bool:
         """Let it be as if nobody had taken it: surely nothing was sent."""
+        ...
+
+
+class Says(Protocol):
+    """A journal that can be told without being waited for."""
+
+    def say(self, claim: Claim, outcome: Mapping[str, Any] | None) -> Callable[[], object] | None:
+        """Do ``finish``, or ``give_back`` where there is no outcome; return what waits for the answer and raises what
+        they would. None: it cannot be done so just now, and was not.
+        """
         ...
 
 

@@ -153,7 +153,7 @@ class _Delivery:
         try:
             turns.wait(room.recipients, self.mailer.pool.is_broken_off, take)
         except BaseException:
-            self._afterwards.do(partial(self.journal.give_back, claim))
+            self._settle(claim, None)
             raise
         return answers[0]
 
@@ -233,10 +233,11 @@ class _Delivery:
 
     def _settle(self, claim: Claim, outcome: Mapping[str, Any] | None) -> None:
         """Have an outcome written down; None: nothing was sent, and the next delivery may."""
-        if outcome is None:
-            self._afterwards.do(partial(self.journal.give_back, claim))
-        else:
-            self._afterwards.do(partial(self.journal.finish, claim, outcome))
+        tell = partial(self.journal.give_back, claim)
+        if outcome is not None:
+            tell = partial(self.journal.finish, claim, outcome)
+        say = getattr(self.journal, "say", None)  # see ``Says``
+        self._afterwards.do(tell, partial(say, claim, outcome) if say is not None else None)
 
     def _lost(self, prepared: Prepared) -> dict[str, Any]:
         """Return the outcome of a message that something broke into."""

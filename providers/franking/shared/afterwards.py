@@ -2,7 +2,9 @@
 holds. One thread does it, started when there is something to tell, ended when there is nothing for a while.
 
 What cannot be told, because the store is away, is told again until it can; ``wait`` is for those who must not go on
-before it was told. It knows neither journals nor limits: it is handed what to do.
+before it was told. A store that can be told without being waited for is told at once, and what it answers is heard
+later: to wake a thread for each message took longer than to send it. It knows neither journals nor limits: it is
+handed what to do.
 
 What is held (a lock, a message, a connection that a mailbox may have) has an owner and an end by the server's clock,
 which is put off at each third of the time. Whoever stands still beyond the end has lost it, and learns so: the server
@@ -30,6 +32,9 @@ __all__ = ["Afterwards", "Held", "afterwards", "new_owner", "steady", "tell_all"
 
 LINGER_SECONDS = 2.0
 """How long a thread without work stays."""
+
+HEAR_SECONDS = 0.25
+"""After how long the thread looks for the answer to what was said: the next message has mostly heard it by then."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before what failed is tried again, doubled each time."""
@@ -79,6 +84,15 @@ class Held:
         return self.gone or self.clock() >= self.since + self.lease
 
 
+@dataclass(slots=True, eq=False)
+class _Said:
+    """An act that was said, what waits for its answer, and when the thread does so, if nobody did before."""
+
+    act: Callable[[], object]
+    answer: Callable[[], object]
+    due: float
+
+
 class Afterwards:
     """Tell things in the order in which they came, and renew what is held. Safe to share between threads; a forked
     child begins anew.
@@ -93,17 +107,34 @@ class Afterwards:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._acts: deque[Callable[[], object]] = deque()
+        self._unheard: deque[_Said] = deque()
         self._held: set[Held] = set()
         self._thread: threading.Thread | None = None
         self._failed = self._failures = 0  # ever, and since it last went well
+        self._waiting = 0
         self._closing = False
         self._problem: FrankingError | None = None
         self._not_before = 0.0
 
-    def do(self, act: Callable[[], object]) -> None:
-        """Have something told soon."""
-        with self._ready():
-            self._acts.append(act)
+    def do(self, act: Callable[[], object], say: Callable[[], Callable[[], object] | None] | None = None) -> None:
+        """Have something told soon. Where it can, ``say`` sends the same without waiting and returns what waits for the
+        answer; what is then not known to be told is told again, by ``act``.
+        """
+        answer = None
+        if say is not None and not self._acts:
+            try:
+                answer = say()
+            except FrankingError:
+                pass
+            except BaseException:
+                with self._ready():
+                    self._acts.append(act)
+                raise
+        with self._ready(wake=answer is None):
+            if answer is None:
+                self._acts.append(act)
+            else:
+                self._unheard.append(_Said(act, answer, self.clock() + HEAR_SECONDS))
 
     @property
     def behind(self) -> bool:
@@ -112,17 +143,46 @@ class Afterwards:
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until everything is told. Raises what keeps it from being told, a ``FrankingError``."""
-        if self._pid == os.getpid() and not self._acts:  # told: nearly always
-            return
+        if self._pid == os.getpid():
+            if self._unheard and (seconds is None or self._thread is None):
+                self._hear()
+            if self._is_told:  # nearly always
+                return
         with self._ready():
             failed, self._not_before = self._failed, 0.0
+            for said in self._unheard:
+                said.due = 0.0
             if self._thread is not None:
                 self._changed.notify_all()  # it may be resting from a failure
-                self._changed.wait_for(lambda: not self._acts or self._failed > failed, seconds)
-            if not self._acts:
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(lambda: self._is_told or self._failed > failed, seconds)
+                finally:
+                    self._waiting -= 1
+            if self._is_told:
                 return
             problem = copy(self._problem)
         raise problem or SendError("What became of earlier messages could not be written down yet.", temporary=True)
+
+    @property
+    def _is_told(self) -> bool:
+        return not (self._acts or self._unheard)
+
+    def _hear(self) -> None:
+        """Wait for the answers to what was said; where one does not come, or refuses, it is told again."""
+        for said in list(self._unheard):
+            told = True
+            try:
+                said.answer()
+            except Exception:  # noqa: BLE001  (whatever it is, the act meets it again)
+                told = False
+            with self._changed:
+                if said in self._unheard:  # no other thread was faster
+                    self._unheard.remove(said)
+                    if not told:
+                        self._acts.append(said.act)
+                    if self._waiting or not told:  # else the thread would wake for each message
+                        self._changed.notify_all()
 
     def hold(self, held: Held) -> None:
         """Renew something until it is let go."""
@@ -178,8 +238,9 @@ class Afterwards:
                 now = self.clock()
                 due = sorted((held for held in self._held if held.due <= now), key=lambda held: held.due)
                 act = self._acts[0] if self._acts and self._not_before <= now else None
-                if not due and act is None:
-                    idle = not self._acts and not self._held
+                unheard = bool(self._unheard) and self._unheard[0].due <= now
+                if not due and act is None and not unheard:
+                    idle = self._is_told and not self._held
                     if self._closing or (idle and now - idle_since > LINGER_SECONDS):
                         self._thread = None
                         return
@@ -189,11 +250,13 @@ class Afterwards:
             for held in due:
                 if not self._renew(held):  # each might take its time-out: what is to be told need not wait for all
                     break
+            if unheard:
+                self._hear()
             if act is not None:
                 self._tell(act)
 
     def _rest(self, now: float) -> float:
-        moments = [held.due for held in self._held]
+        moments = [held.due for held in self._held] + [said.due for said in self._unheard]
         if self._acts:
             moments.append(self._not_before)
         return max(0.001, min([now + LINGER_SECONDS, *moments]) - now)

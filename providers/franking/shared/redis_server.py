@@ -4,6 +4,7 @@
     TAKE = Script("local now = redis.call('TIME') …")
     server.run(TAKE, [server.name("limit:", mailbox)], [5, "w1"])           # one round trip
     server.run_all([TAKE.call([…], […]), CLAIM.call([…], […])])             # one round trip too
+    server.say(TAKE, […], […])                                              # none: its answer is read later
 
 Texts come back as ``str``, numbers as ``int``; a script hands fractions over as texts (Lua's numbers lose them).
 Threads share a server: each borrows a connection for a moment. A forked child opens its own. Nothing is tried twice
@@ -22,8 +23,10 @@ import re
 import socket
 import weakref
 from collections import deque
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -32,6 +35,7 @@ from franking.net.deadline import within
 from franking.redaction import Redactor, Veiled, veiled
 from franking.shared import address, failures
 from franking.shared.reaching import reached
+from franking.shared.redis_link import Link, Unread
 
 if TYPE_CHECKING:
     import redis
@@ -112,7 +116,7 @@ class RedisServer:
             else:
                 self._client = client_or_url
             self.where, self._hidden = self._shown(), self._secrets()
-        self._idle: deque[_Open] = deque()
+        self._idle: deque[Link] = deque()
         weakref.finalize(self, _close, self._idle)
 
     def __repr__(self) -> str:
@@ -143,26 +147,56 @@ class RedisServer:
         """
         with discreet:
             link = self._borrow()
-            answers = self._exchange(link, [link.words(call) for call in calls])
-            forgotten = [number for number, answer in enumerate(answers) if _of_kind(answer, "NoScriptError")]
-            if forgotten:  # somebody flushed the scripts
-                again = [link.words(calls[number], whole=True) for number in forgotten]
-                for number, answer in zip(forgotten, self._exchange(link, again), strict=True):
-                    answers[number] = answer
+            with link.lock:
+                answers = self._exchange(link, [_words(link, call) for call in calls])
+                forgotten = [number for number, answer in enumerate(answers) if _of_kind(answer, "NoScriptError")]
+                if forgotten:  # somebody flushed the scripts
+                    again = [_words(link, calls[number], whole=True) for number in forgotten]
+                    for number, answer in zip(forgotten, self._exchange(link, again), strict=True):
+                        answers[number] = answer
             self._idle.append(link)
             return [self._answer(answer) for answer in answers]
+
+    def say(
+        self, script: Script, keys: Sequence[str] = (), args: Sequence[str | int | float] = ()
+    ) -> Callable[[], Any] | None:
+        """Send a script without waiting for its answer; return what waits for it, and raises what ``run`` would. None:
+        no connection is open just now, and nothing was sent.
+        """
+        with discreet:
+            if not self._idle:
+                return None
+            link = self._borrow()
+            unread = Unread(link)
+            with link.lock:
+                self._exchange(link, [_words(link, Call(script, keys, args))], unread)
+            self._idle.append(link)
+            return partial(self._heard, unread)
+
+    def _heard(self, unread: Unread) -> Any:
+        """Wait for an answer that may have been read with another one."""
+        with discreet:
+            with unread.link.lock:
+                if not unread.done:
+                    self._exchange(unread.link, [])
+            if unread.problem is not None:
+                raise copy(unread.problem)
+            return self._answer(unread.answer)
 
     def ask(self, *words: str) -> Any:
         """Give one command by its words and return the answer: for what a check wants to know."""
         with discreet:
             link = self._borrow()
-            answer = self._exchange(link, [words])[0]
+            with link.lock:
+                answer = self._exchange(link, [words])[0]
             self._idle.append(link)
             return self._answer(answer)
 
     def close(self) -> None:
-        """Close the connections that nobody uses just now."""
-        _close(self._idle)
+        """Close the connections that nobody uses just now; what they were still to answer is heard before."""
+        with discreet:
+            while self._idle:
+                self._drop(self._idle.pop())
 
     # -- its address -------------------------------------------------------------------------------------------------
 
@@ -181,29 +215,29 @@ class RedisServer:
 
     # -- one connection ----------------------------------------------------------------------------------------------
 
-    def _exchange(self, link: _Open, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send commands together and read their answers, errors among them; what ends the connection is raised."""
+    def _exchange(self, link: Link, commands: Sequence[tuple[Any, ...]], unread: Unread | None = None) -> list[Any]:
+        """Send commands together and read their answers, refusals among them; what ends the connection is raised. The
+        answer that is to stay ``unread`` is not waited for.
+        """
         import redis
 
-        answers: list[Any] = []
         try:
-            flight = b"".join(link.connection.pack_commands(commands))
-            link.connection.send_packed_command([flight], check_health=False)
-            for _ in commands:
-                try:
-                    answers.append(link.connection.read_response())
-                except redis.exceptions.ResponseError as problem:
-                    answers.append(problem)
-            return answers
+            if commands:
+                link.send(commands)
+            if unread is not None:
+                link.unread.append(unread)
+                return []
+            link.catch_up()
+            return [link.read() for _ in commands]
         except (redis.exceptions.RedisError, OSError) as problem:
             error = self._lost(problem, unknown=True)
-        except BaseException:  # an interruption: what was not read would be taken for the next answer
-            link.connection.disconnect()
+        except BaseException as strike:  # an interruption: what was not read would be taken for the next answer
+            link.close(self._lost(ConnectionError(f"{type(strike).__name__} broke in"), unknown=True))
             raise
-        link.connection.disconnect()
+        link.close(error)
         raise error  # out here, where the library's own error is not its context: its frames hold the password
 
-    def _borrow(self) -> _Open:
+    def _borrow(self) -> Link:
         """Return a connection that is open as far as can be seen."""
         while self._idle:
             try:
@@ -212,10 +246,18 @@ class RedisServer:
                 break
             if link.quiet:
                 return link
-            link.connection.disconnect()
+            self._drop(link)
         return self._open()
 
-    def _open(self) -> _Open:
+    def _drop(self, link: Link) -> None:
+        """Close a connection that is over; what was answered before its end is heard."""
+        with link.lock:
+            if link.unread and link.pid == os.getpid():
+                with suppress(FrankingError):
+                    self._exchange(link, [])
+            link.close(self._lost(ConnectionError("it was closed"), unknown=True))
+
+    def _open(self) -> Link:
         error: FrankingError
         try:
             import redis
@@ -225,7 +267,7 @@ class RedisServer:
             connection = self._made()
             # the login has its time too
             within(self.timeout + 1, connection.connect, name="franking-redis")
-            return _Open(connection)
+            return Link(connection)
         except (redis.exceptions.RedisError, OSError) as problem:
             error = self._lost(problem, unknown=False)
         except (TypeError, ValueError) as problem:
@@ -301,30 +343,13 @@ class RedisServer:
         return failures.away(self.where, words, step=self.step, unknown=unknown, hidden=self._hidden)
 
 
-class _Open:
-    """An open connection, and the scripts that it has brought already."""
-
-    __slots__ = ("connection", "known", "pid")
-
-    def __init__(self, connection: Any) -> None:
-        self.connection, self.pid = connection, os.getpid()
-        self.known: set[str] = set()
-
-    @property
-    def quiet(self) -> bool:
-        """Return whether it is this process's own, and nothing came that nobody asked for: that is its end."""
-        try:
-            return self.pid == os.getpid() and not self.connection.can_read()
-        except Exception:  # noqa: BLE001  (whatever it is, this connection is over)
-            return False
-
-    def words(self, call: Call, *, whole: bool = False) -> tuple[Any, ...]:
-        """Return a call's command: with the script's text the first time, in the same flight; then by its hash."""
-        how = ("EVALSHA", call.script.sha)
-        if whole or call.script.sha not in self.known:
-            self.known.add(call.script.sha)
-            how = ("EVAL", call.script.text)
-        return (*how, len(call.keys), *call.keys, *call.args)
+def _words(link: Link, call: Call, *, whole: bool = False) -> tuple[Any, ...]:
+    """Return a call's command: with the script's text the first time, in the same flight; then by its hash."""
+    how = ("EVALSHA", call.script.sha)
+    if whole or call.script.sha not in link.known:
+        link.known.add(call.script.sha)
+        how = ("EVAL", call.script.text)
+    return (*how, len(call.keys), *call.keys, *call.args)
 
 
 _OF_POOLS = ("maint_", "orig_", "event_", "oss_", "himport_", "cache")
@@ -349,7 +374,7 @@ def _of_kind(answer: object, name: str) -> bool:
     return type(answer).__name__ == name
 
 
-def _close(idle: deque[_Open]) -> None:
+def _close(idle: deque[Link]) -> None:
     while idle:  # of a parent's, redis-py lets go without a word to the server
         idle.pop().connection.disconnect()
 
