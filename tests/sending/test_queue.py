@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 
 import franking
 from franking.errors import Refused, Throttled
-from franking.sending.queue import Job, Limit, Queue, Run
+from franking.provider import Receipt
+from franking.sending.queue import Job, Limit, Queue, Run, SendResult, accepted
 from franking.sending.retry import Decision
 from franking.sending.source import Source
 from servers.scripted import Clock, messages
@@ -289,3 +292,17 @@ def test_connections_grow_again_one_by_one_while_it_goes_well(mailer: franking.M
     assert [grown.index(number) + 1 for number in (2, 3, 4)] == [50, 100, 150]
     assert max(grown) == 4, "never more than were asked for"
     assert math.isfinite(jobs.delay())
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_result_of_a_message_that_was_accepted_is_one_like_any_other() -> None:
+    receipt = Receipt("<1@x>", "smtp")
+    made, wanted = accepted(3, b"x", receipt), SendResult(3, b"x", "accepted", receipt)
+    assert type(made) is SendResult
+    assert made == wanted
+    assert repr(made) == repr(wanted)
+    assert pickle.loads(pickle.dumps(made)) == wanted
+    with pytest.raises(FrozenInstanceError):
+        made.outcome = "failed"  # type: ignore[misc]

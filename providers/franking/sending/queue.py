@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from franking.sending.mailer import Mailer
     from franking.sending.turns import Turns
 
-__all__ = ["Job", "Limit", "Queue", "Run", "SendResult"]
+__all__ = ["Job", "Limit", "Queue", "Run", "SendResult", "accepted"]
 
 MINUTE = 60.0
 DAY = 86400.0
@@ -55,6 +55,23 @@ class SendResult:
     outcome: str
     receipt: Receipt | None = None
     error: FrankingError | None = None
+
+
+class _Draft:
+    """A result that is being written: a frozen value writes each of its attributes by a call, which takes four times as
+    long. Its slots are the result's own, so that it can become one.
+    """
+
+    __slots__ = ("error", "index", "message", "outcome", "receipt")
+
+
+def accepted(index: int, message: Any, receipt: Receipt) -> SendResult:
+    """Make the result of a message that was accepted: as ``SendResult`` does, in half the time."""
+    draft: Any = _Draft()
+    draft.index, draft.message, draft.outcome, draft.receipt, draft.error = index, message, "accepted", receipt, None
+    draft.__class__ = SendResult
+    made: SendResult = draft
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +164,7 @@ class Queue:
         self._lock = threading.Lock()
         self._paused: list[tuple[float, int, Decision]] = []
         self._order = count()
-        self._pace = Limit.per_minute(run.rate)
+        self._pace, self._paced = Limit.per_minute(run.rate), bool(run.rate)
         self._day = Limit(run.per_day, DAY)
         self._out = 0  # jobs that workers have
         self._not_before = 0.0
@@ -186,7 +203,9 @@ class Queue:
         """
         with self._lock:
             now = self._run.clock()
-            if self.abandoned or self.closed is not None or now < self._not_before or self._pace.wait(now) > 0:
+            if self.abandoned or self.closed is not None or now < self._not_before:
+                return None
+            if self._paced and self._pace.wait(now) > 0:
                 return None
             job = None
             if self._paused and self._paused[0][0] <= now:
@@ -197,7 +216,8 @@ class Queue:
             elif self._turn is not None and self._turn_is_over(self._turn):
                 return None
             self._out += 1  # before one is drawn, so that others do not take the same place
-            self._pace.take(now)
+            if self._paced:
+                self._pace.take(now)
         if job is None:
             job = self._new()
         if job is None:

@@ -61,10 +61,10 @@ class Source:
         """Return the next message with its number, counted from 0; None at the end, or where another thread draws for
         longer than ``wait`` seconds.
         """
-        if not self._drawing.acquire(timeout=wait):
+        if not self._drawing.acquire(True, wait):
             return None
         try:
-            if self.stopping:
+            if self.halted or self._stop.is_set():
                 return None
             if self.ahead:
                 return self.ahead.popleft()

@@ -27,7 +27,7 @@ from franking.message.address import Envelope
 from franking.message.content import Content
 from franking.provider import Receipt, Session, SupportsMany
 from franking.sending.pool import is_over
-from franking.sending.queue import PATIENCE, Job, Queue, Run, SendResult
+from franking.sending.queue import PATIENCE, Job, Queue, Run, SendResult, accepted
 from franking.sending.retry import INSTEAD, Decision, decide, elsewhere, ended, may_retry
 from franking.sending.source import INTERRUPTIONS
 
@@ -117,7 +117,8 @@ class Worker:
                         if type(outcome) is Receipt and not outcome.refused and job.receipt is None:
                             self._failures, self._carried = 0, True  # nearly every message: nothing to decide
                             self.run.mailer.record.accepted(outcome, job.prepared)
-                            result = self._result(job, "accepted", outcome, None)
+                            self._told(job, "accepted")
+                            result = accepted(job.index, job.message, outcome)
                             # between this and the yield no interruption can come: they come with calls
                             del drawn.unsettled[job.index]
                             yield result
@@ -145,11 +146,12 @@ class Worker:
 
     def following(self) -> Job | None:
         """Return the next job for the session that is sending, or None where its burst must end."""
-        if self._session is None or self._unwanted or self.jobs.source.halted or self.jobs.fatal is not None:
+        session, jobs = self._session, self.jobs
+        if session is None or self._number >= jobs.allowed or jobs.source.halted or jobs.fatal is not None:
             return None
-        if self.run.mailer.pool.is_over(self._session):
+        if self.run.mailer.pool.is_over(session):
             return None
-        return self.jobs.draw(self._opened)
+        return jobs.draw(self._opened)
 
     def _one_by_one(self, session: Session, drawn: _Drawn) -> Iterator[tuple[Job, Receipt | FrankingError]]:
         for job, envelope, content in drawn:
@@ -275,12 +277,14 @@ class Worker:
             record.accepted(decision.receipt, job.prepared)
         elif error is not None:
             record.failed(error, job.prepared, decision.outcome)
-        return self._result(job, decision.outcome, decision.receipt, error)
+        self._told(job, decision.outcome)
+        return SendResult(job.index, job.message, decision.outcome, decision.receipt, error)
 
-    def _result(self, job: Job, outcome: str, receipt: Receipt | None, error: FrankingError | None) -> SendResult:
+    def _told(self, job: Job, outcome: str) -> None:
+        """Take note that a job has its result."""
         self.jobs.settled(success=outcome == "accepted")
-        _log.info("Message %d (%s): %s", job.index, job.prepared.content.message_id, outcome)
-        return SendResult(job.index, job.message, outcome, receipt, error)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("Message %d (%s): %s", job.index, job.prepared.content.message_id, outcome)
 
     def abort(self) -> None:
         """Break off what is under way, from another thread."""
