@@ -1,4 +1,7 @@
-"""``franking``, and ``python -m franking_cli``: says which packages are missing, else runs ``app.py``."""
+"""``franking``, and ``python -m franking_cli``: says which packages are missing, else runs ``app.py``.
+
+Whoever breaks off before that has begun gets the same exit code as later, and no trace.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ def main() -> None:
     gc.disable()  # nothing of what is imported is garbage: a start need not look through it
     try:
         from franking_cli.app import main as act
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as missing:
         if missing.name != "typer":
             raise

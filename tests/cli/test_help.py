@@ -208,6 +208,19 @@ def test_without_the_extra_one_line_says_which(tmp_path: Path) -> None:
     assert done.stderr == 'franking: the command line needs more packages; run: pip install "franking[all]"\n'
 
 
+@pytest.mark.process
+def test_who_breaks_off_before_it_has_begun_sees_no_trace() -> None:
+    code = (
+        "import builtins, os, signal; from franking_cli.__main__ import main; known = builtins.__import__\n"
+        "def struck(name, *rest):\n"
+        "    if name == 'franking_cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return known(name, *rest)\n"
+        "builtins.__import__ = struck; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 # --- what starting costs ----------------------------------------------------------------------------------------------
 
 

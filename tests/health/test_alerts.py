@@ -4,10 +4,13 @@ real server over HTTPS, real mail.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes, policy
@@ -84,6 +87,48 @@ def test_who_was_not_looked_at_has_not_changed(hook: Hook, clock: Clock, server:
 
 def state() -> Path:
     return Path(os.environ["FRANKING_STATE_DIR"])
+
+
+def test_what_cannot_be_kept_is_one_more_thing_that_is_told(hook: Hook, clock: Clock) -> None:
+    """Each time: who cannot remember had better say it twice than never."""
+    save(1)
+    settings(hook.settings())
+    for name in ("health-seen.json", "health-told.json"):
+        (state() / name).mkdir(parents=True)
+    for times in (1, 2):
+        found = finding(tell(clock), "outbox.disk", None)
+        assert (found.level, found.text()) == (
+            "critical",
+            f"What was seen here cannot be kept: {state()}: {os.strerror(errno.EISDIR)}.",
+        )
+        assert "nelze uložit" in found.text("cs")
+        assert hook.changes() == times * [
+            ("shop", "server.unreachable", "ok", "warning"),
+            (None, "outbox.disk", "ok", "critical"),
+        ]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount")
+def test_a_disk_that_is_full(hook: Hook, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    save(1)
+    settings(hook.settings())
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o700)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "franking", disk]).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        monkeypatch.setenv("FRANKING_STATE_DIR", str(disk))
+        with (disk / "all").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(b"x" * 4096)
+        found = finding(tell(clock), "outbox.disk", None)
+        assert (found.level, "No space left on device" in found.text()) == ("critical", True)
+        assert ("shop", "server.unreachable", "ok", "warning") in hook.changes()
+        (disk / "all").unlink()
+        assert "outbox.disk" not in machine(tell(clock))
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def test_several_of_a_run_are_told_together_and_of_named_ones_alone(hook: Hook, clock: Clock) -> None:

@@ -14,7 +14,7 @@ ENGLISH = texts.entries("en", "health.")
 OTHERS = [name for name in texts.languages() if name != "en"]
 PLACES = """
 account host why critical until over disuse testing fallback reason minutes number percent path channels level was code
-addresses
+addresses unkept
 """
 
 

@@ -35,6 +35,7 @@ class Told:
         self._told: dict[str, dict[str, list[str]]] = _as_told(known.get("told"))
         untold = known.get("untold")
         self.untold: dict[str, str] = dict(untold) if isinstance(untold, dict) else {}
+        self._unkept: OSError | None = None
 
     def tell(
         self,
@@ -44,7 +45,9 @@ class Told:
         language: str = "en",
         make: Callable[..., Callable[[Sequence[Change]], None]] = channel,
     ) -> None:
-        """Tell what changed over every channel. Raises ``OSError`` where what was told cannot be kept."""
+        """Tell what changed over every channel. Raises ``OSError`` where what was told cannot be kept: it will be told
+        again.
+        """
         looked = {entry.account or "" for entry in entries}
         sick = {entry.account for entry in entries if entry.level == "critical" and entry.account}
         now = {key: (entry, one) for entry in entries for key, one in _keyed(entry) if one.level != "ok"}
@@ -63,9 +66,15 @@ class Told:
             kept = {key: value for key, value in told.items() if key.rpartition("/")[0] not in looked}
             self._told[name] = kept | {key: [one.level, one.stage] for key, (_, one) in now.items()}
             self._save()
+        if self._unkept is not None:
+            raise self._unkept
 
     def _save(self) -> None:
-        write_json(self._path, {"version": 1, "told": self._told, "untold": self.untold})
+        """Keep what was told after each channel; where that cannot be, the others are told all the same."""
+        try:
+            write_json(self._path, {"version": 1, "told": self._told, "untold": self.untold})
+        except OSError as problem:
+            self._unkept = problem
 
 
 def _keyed(entry: Entry) -> Iterable[tuple[str, Finding]]:

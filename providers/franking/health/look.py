@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from franking.account.config import Config, load
 from franking.atomic import locked, make_private
 from franking.auth.store import open_store, state_directory
-from franking.errors import Evidence, SettingsError, discreet
+from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.health.accounts import Look, look_at
 from franking.health.alerts import Told
 from franking.health.finding import Entry, Finding, worst
@@ -95,18 +95,23 @@ def _look(
         seen = Seen(config, environ, memory, outbox, now).look(verify=verify, asks=True)
         with ThreadPoolExecutor(min(AT_ONCE, len(wanted))) as pool:
             looked = list(pool.map(partial(look_at, look=seen), wanted))
-        entries = [entry for entry, _ in looked]
+        entries = [_since(entry, memory, now) for entry, _ in looked]
+        writing = _Writing(state)
         for entry, check in looked:
             if check is not None and entry.account is not None:
                 memory.keep(entry.account, check)
-                _note(state, entry.account, check, clock)
+                with writing:
+                    _note(state, entry.account, check, clock)
+        with writing:  # before anybody is told, so that a full disk is told as well
+            memory.save(entries, config.names)
         findings = (*outbox.findings, *relay(config, state, now), *shared_store(environ))
-        entries.append(_machine(config, findings, told, now))
-        entries = [_since(entry, memory, now) for entry in entries]
+        entries.append(_since(_machine(config, writing.among(findings), told, now), memory, now))
         if tell and alerts is not None:
-            told.tell(entries, alerts, language=language)
-            entries[-1] = _since(_machine(config, findings, told, now), memory, now)
-        memory.save(entries, config.names)
+            with writing:
+                told.tell(entries, alerts, language=language)
+        with writing:
+            memory.save(entries, config.names)
+        entries[-1] = _since(_machine(config, writing.among(findings), told, now), memory, now)
     return Health(tuple(entries), outbox)
 
 
@@ -173,6 +178,34 @@ class Seen:
             verify=verify,
             asks=asks,
         )
+
+
+class _Writing:
+    """A context in which something is written down. What cannot be, as on a full disk, is one more thing that is found:
+    all the rest was seen, and is said.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._state, self._unkept = state, ""
+
+    def __enter__(self) -> None:
+        """Nothing is done before."""
+
+    def __exit__(self, kind: object, problem: object, trace: object) -> bool:
+        if isinstance(problem, FrankingError):
+            self._unkept = problem.message.rstrip(".")
+            return True
+        if isinstance(problem, OSError):
+            self._unkept = f"{self._state}: {problem.strerror or problem}"
+            return True
+        return False
+
+    def among(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Return findings, with what could not be written among them."""
+        if not self._unkept:
+            return findings
+        disk = Finding("outbox.disk", "critical", {"unkept": self._unkept})
+        return (*(one for one in findings if one.code != disk.code), disk)
 
 
 def _note(state: Path, account: str, check: Check, clock: Callable[[], float]) -> None:
