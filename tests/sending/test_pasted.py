@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -177,7 +176,6 @@ def test_nothing_that_is_pasted_breaks_it(text: str, place: int) -> None:
         ")",
     ],
 )
-def test_a_text_of_any_size_is_read_at_once(text: str) -> None:
-    began = time.perf_counter()
-    explain_text("550 x " + text * (1_000_000 // len(text)))
-    assert time.perf_counter() - began < 15  # a second, on a machine that has nothing else to do
+def test_a_text_of_any_size_is_read(text: str) -> None:
+    """In a second; reading each place again for each other one would take hours, which the tests' time-out ends."""
+    assert explain_text("550 x " + text * (1_000_000 // len(text))).diagnosis.code
