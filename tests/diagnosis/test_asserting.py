@@ -118,7 +118,7 @@ auth | 535 5.7.8 Refused. Check user name, password and encryption settings
 rcpt | 550 5.1.1 Blocked
 rcpt | 550 5.2.1 Blocked
 rcpt | 552 5.2.2 Denied by policy
-body | 554 5.6.0 Message refused
+body | 554 5.6.0 Message denied by policy
 """
 
 

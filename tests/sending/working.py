@@ -60,6 +60,16 @@ def dying(journal: Any, point: str) -> Any:
             self.at("told")
             return bool(done)
 
+        def say(self, claim: Any, outcome: Any) -> Any:
+            if not hasattr(super(), "say"):
+                return None
+            self.at("accepted")
+            answer = super().say(claim, outcome)
+            if answer is not None and point == "told":
+                answer()
+                self.at("told")
+            return answer
+
         def at(self, here: str) -> None:
             if here == point:
                 say("dies", here)
@@ -84,6 +94,9 @@ def leave(store: str, port: str, key: str) -> None:
         def finish(self, *args: Any) -> bool:
             time.sleep(0.5)
             return bool(super().finish(*args))
+
+        def say(self, *args: Any) -> None:
+            """Have the thread tell it."""
 
     journal.__class__ = Slow
     with franking.connect(account(port)) as mailer:

@@ -50,7 +50,7 @@ def _at(remarks: tuple[str, ...]) -> Callable[[Evidence, Mapping[str, Any]], boo
 
 
 def _not_shut_out(seen: Evidence, values: Mapping[str, Any]) -> bool:
-    """Return whether the words beside a recipient's code speak of something else: then the code has lied."""
+    """Return whether the words beside a code speak of no policy: where they do, the code has lied."""
     return re.search(r"(?i)\b(?:block|bann|polic|spam|denied|not allowed|prohibit|forbid)", seen.text) is None
 
 
@@ -199,14 +199,6 @@ CODES: tuple[Rule, ...] = (
     Rule("address.syntax", kind=_SMTP, enhanced=("5.1.3", "5.1.7"), temporary=False, note="P28 G28"),
     Rule("message.needs-smtputf8", kind=_SMTP, enhanced=("5.6.7",), temporary=False, note="P29"),
     Rule(
-        "message.malformed",
-        kind=_SMTP,
-        enhanced=("5.6.0",),
-        phrase="header|headers|section|sections|field|fields",
-        temporary=False,
-        note="P33",
-    ),
-    Rule(
         "sender.domain-unauthenticated", kind=_SMTP, enhanced=UNAUTHENTICATED, who="admin", temporary=False, note="G39"
     ),
     Rule("client.no-reverse-dns", kind=_SMTP, enhanced=("4.7.25", "5.7.25"), temporary=False, note="P21"),
@@ -257,6 +249,7 @@ CODES: tuple[Rule, ...] = (
     ),
     Rule("recipient.domain-unknown", kind=_SMTP, enhanced=("4.1.2",), details=_NOT_THE_SENDER, temporary=True),
     Rule("message.too-large", kind=_SMTP, enhanced=("5.3.4", "5.2.3"), temporary=False, note="P26"),
+    Rule("message.malformed", kind=_SMTP, enhanced=("5.6.0",), when=_not_shut_out, temporary=False, note="P33"),
     Rule(
         "server.trouble",
         kind=_SMTP,
