@@ -51,6 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
         thread.join()
 
 
+@pytest.mark.timeout(600)  # two looks at each of some seventy pages
 def test_no_page_is_longer_than_ten_screens_or_wider_than_a_telephone(
     site: tuple[str, list[str]], tmp_path: Path
 ) -> None:

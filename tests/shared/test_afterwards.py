@@ -346,3 +346,21 @@ def test_what_comes_behind_something_untold_is_not_said_before_it(teller: Afterw
     go.set()
     teller.wait()
     assert line.told == ["again"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_something_broke_into_is_begun_anew() -> None:
+    teller, told = Afterwards(), []
+
+    def struck() -> None:
+        told.append("struck")
+        if len(told) == 1:
+            raise SystemExit
+
+    teller.do(struck)
+    thread = teller._thread
+    assert thread is not None
+    thread.join(10)
+    teller.wait(10)
+    assert told == ["struck", "struck"]
+    teller.close()

@@ -209,7 +209,7 @@ class Afterwards:
         if self._pid != os.getpid():
             self._begin()
         with self._changed:
-            if begin and self._thread is None:
+            if begin and (self._thread is None or not self._thread.is_alive()):  # what broke into it ended it
                 thread = threading.Thread(target=self._run, name="franking-afterwards", daemon=True)
                 with suppress(RuntimeError):  # this computer has no more threads: who waits is told
                     thread.start()
