@@ -93,6 +93,7 @@ def reached() -> set[int]:
     return found
 
 
+@pytest.mark.matrix  # nine seconds
 def test_no_rule_is_out_of_reach(reached: set[int]) -> None:
     dead = []
     for rule in ALL:

@@ -37,7 +37,8 @@ ACCESS: tuple[Says, ...] = (
     Says(
         "blocklisted",
         marks=r"^(?!.*(?:\bdomain\b.{0,30}\b(?:listed|present)\b|\bdbl\b|/(?:query/)?domain)).*"
-        r"(?:spamhaus|spamcop|\bsorbs\b|uceprotect|barracudacentral|dnsbl|(?<![\w./-])rbl\b(?![\w.-]*@)|abuseat|mailspike"
+        r"(?:spamhaus|spamcop|\bsorbs\b|uceprotect|barracudacentral|dnsbl|(?<![\w./-])rbl\b(?![\w.-]*@)"
+        r"|abuseat|mailspike"
         r"|ipcheck\.proofpoint|invaluement|nixspam|\bpsbl\b|abusix|senderscore|gbudb|hostkarma|backscatterer"
         r"|blocklist\.de"
         r"|lashback|surriel|spamrats|spameatingmonkey|dronebl|mail-abuse\.com)",
