@@ -152,7 +152,8 @@ class Tab:
         return answer["result"].get("value")
 
     def until(self, expression: str) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true of a page that is there as a whole, and return its value."""
+        expression = f"document.readyState == 'complete' && ({expression})"
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -168,7 +169,7 @@ class Tab:
         """Open an address, and wait for the page that it leads to."""
         self.ask("Page.navigate", url=url)
         there = "location.protocol == 'http:' && !location.search.includes('token')"
-        self.until(f"document.readyState == 'complete' && {there} && !!document.querySelector('h1')")
+        self.until(f"{there} && !!document.querySelector('h1')")
 
     # -- the keyboard ------------------------------------------------------------------------------------------------
 

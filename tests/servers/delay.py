@@ -53,10 +53,11 @@ class Delay:
         self.target, self.one_way = target, one_way
         self.trips: list[Trip] = []
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._carrying: set[asyncio.Task[None]] = set()  # the loop itself holds no task
+        self._writers: list[asyncio.StreamWriter] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="delay proxy", daemon=True)
         self._thread.start()
-        self._server = self._wait(asyncio.start_server(self._carry, HOST, 0))
+        self._server = self._wait(asyncio.start_server(self._accept, HOST, 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
@@ -80,17 +81,23 @@ class Delay:
 
     async def _close(self) -> None:
         self._server.close()
-        for task in tuple(self._tasks):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:  # one may belong to a task that never began, or have more to write
+            writer.transport.abort()
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        task = asyncio.ensure_future(self._carry(reader, writer))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         trip = Trip()
         self.trips.append(trip)
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await asyncio.sleep(3 * self.one_way)  # SYN, SYN-ACK, ACK
             try:
@@ -98,6 +105,7 @@ class Delay:
             except OSError:
                 writer.close()
                 return
+            self._writers.append(back)
             try:
                 await asyncio.gather(
                     self._direction(reader, back, trip.client), self._direction(there, writer, trip.server)
