@@ -20,6 +20,7 @@ import franking
 from commandline import franking as run
 from franking.outbox import claims, database, holds, rows, store
 from franking.outbox.store import Store
+from franking.outbox.unheard import unheard
 from outbox.test_outbox import large, message, save
 
 
@@ -91,6 +92,22 @@ def test_an_older_one_is_brought_forward_in_one_step(box: Store, monkeypatch: py
         Store().counts()  # half a step is none
     monkeypatch.setattr(database, "SCHEMA", (*database.SCHEMA[:-1], "ALTER TABLE entries ADD COLUMN colour TEXT"))
     assert Store().get(entry.id).id == entry.id
+
+
+def test_what_the_relay_s_clients_have_not_heard_is_known_after_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    save(1)
+    with monkeypatch.context() as before:
+        before.setattr(database, "SCHEMA", database.SCHEMA[:2])
+        ours, theirs = queue(), franking.connect("shop").queue(message(), key="relay-order")
+        with Store().database.transaction() as connection:
+            connection.execute(
+                "UPDATE entries SET key = 'relay-ab', digest = x'' WHERE number = ?", (int(ours.id[:12]),)
+            )
+    box = Store()
+    with box.database.transaction() as connection:
+        assert [unheard(connection, key) for key in ("ab", "order")] == [int(ours.id[:12]), None]
+    assert box.get(ours.id).key is None
+    assert box.find("relay-order") == theirs
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes and owners")

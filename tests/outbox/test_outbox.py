@@ -496,15 +496,6 @@ def test_what_was_withdrawn_is_gone_and_what_may_have_left_is_not(box: franking.
         assert box.counts()["unknown"] == sum(box.counts().values())
 
 
-def test_a_key_can_be_taken_away_in_the_commit_of_others(box: franking.Outbox) -> None:
-    save(1)
-    mailer = franking.connect("shop")
-    first = mailer.queue(message(), key="k")
-    box.add([], unkeyed=[first.id])
-    assert box.find("k") is None
-    assert mailer.queue(message(), key="k").id != first.id
-
-
 def test_a_throttling_server_is_left_in_peace_for_as_long_as_it_says(box: franking.Outbox, clock: Clock) -> None:
     with SmtpServer(faults=[Fault("mail", says("451 4.7.1 too many messages, slow down"), connection=1)]) as server:
         save(server.port)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 import franking
+from franking.outbox import decisions
 from franking.outbox.store import Store
 from franking.relay import intake as intake_module
 from franking.relay.intake import KEPT_SECONDS, Intake
@@ -26,23 +28,67 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-def test_only_the_relay_s_own_keys_are_forgotten_and_only_old_ones(loop: asyncio.AbstractEventLoop) -> None:
+@pytest.fixture
+def store() -> Iterator[Store]:
     save(1)
-    letter = franking.Message(to="jana@example.com", text="hi")
+    made = Store()
+    yield made
+    made.close()
+
+
+def put(store: Store, *unheard: str | None, answered: Sequence[tuple[str, str]] = ()) -> list[OutboxEntry]:
+    """Write messages down as one commit, each known by a key until its client has heard."""
+    drafts = []
     with franking.connect("shop") as mailer:
-        for key in ("order-114", "relay-old", "relay-new"):
-            mailer.queue(letter, key=key)
-    store = Store()
+        for key in unheard:
+            made = draft(mailer, franking.Message(to="jana@example.com", text="hi" * 500))
+            made.unheard = key
+            drafts.append(made)
+    return store.add(drafts, answered)
+
+
+def test_who_never_came_back_is_forgotten_after_an_hour(store: Store, loop: asyncio.AbstractEventLoop) -> None:
+    old, new = put(store, "old", "new")
     with store.database.transaction() as connection:
-        connection.execute(
-            "UPDATE entries SET created_at = created_at - ? WHERE key <> 'relay-new'", (KEPT_SECONDS + 60,)
-        )
+        connection.execute("UPDATE unheard SET created_at = created_at - ? WHERE key = 'old'", (KEPT_SECONDS + 60,))
     intake = Intake(None, loop)
     intake.start()
     intake.stop()
-    kept = {row["key"] for row in store.database.rows("SELECT key FROM entries")}
-    store.close()
-    assert kept == {"order-114", None, "relay-new"}
+    again = put(store, "old", "new")
+    assert [entry.id == before.id for entry, before in zip(again, (old, new), strict=True)] == [False, True]
+
+
+def test_a_message_is_the_same_until_its_client_has_heard(store: Store) -> None:
+    (first,) = put(store, "k")
+    assert put(store, "k", "k") == [first, first]
+    (second,) = put(store, "k", answered=[("k", first.id)])
+    assert second.id != first.id
+    put(store, answered=[("k", first.id)])  # heard once more, by another relay's client: that was the first
+    assert put(store, "k") == [second]
+    assert store.find("k") is None, "it is no key of an application"
+
+
+def test_a_message_that_is_gone_is_not_the_same_as_what_gets_its_number(store: Store) -> None:
+    (first,) = put(store, "k")
+    assert decisions.withdraw(store, first.id)
+    (other,) = put(store, None)
+    assert other.id[:12] == first.id[:12]
+    (again,) = put(store, "k")
+    assert again.id not in (first.id, other.id)
+    assert put(store, "k") == [again]
+
+
+def test_the_row_of_a_message_is_written_once(store: Store) -> None:
+    log = store.database.path.with_name(f"{store.database.path.name}-wal")
+    page = store.database.rows("PRAGMA page_size")[0][0] + 24
+    answered: list[tuple[str, str]] = []
+    sizes = []
+    for commit in range(12):
+        keys = [f"{commit}-{one}" for one in range(8)]
+        answered = [(key, entry.id) for key, entry in zip(keys, put(store, *keys, answered=answered), strict=True)]
+        sizes.append(log.stat().st_size)
+    pages = [(after - before) / page for before, after in itertools.pairwise(sizes)]
+    assert sorted(pages)[len(pages) // 2] <= 8 + 4, "the file's first, two of indexes, and one of those not heard yet"
 
 
 def test_one_that_cannot_be_written_does_not_take_the_others_with_it(loop: asyncio.AbstractEventLoop) -> None:

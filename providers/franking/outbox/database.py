@@ -86,6 +86,18 @@ SCHEMA = (
         WHERE state = 'queued' AND next_at <> 0;
     CREATE INDEX entries_account ON entries (account, state, number) WHERE state <> 'queued' OR next_at <> 0;
     """,
+    # version 3: the keys that the relay gives are no longer in the rows of messages (unheard.py)
+    """
+    CREATE TABLE unheard (
+        key TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,
+        mark TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO unheard SELECT substr(key, 7), number, mark, created_at FROM entries
+        WHERE key >= 'relay-' AND key < 'relay.' AND digest = x'';
+    UPDATE entries SET key = NULL, digest = NULL WHERE key >= 'relay-' AND key < 'relay.' AND digest = x'';
+    """,
 )
 """What leads from each version of the file to the next; its number stands in ``user_version``."""
 

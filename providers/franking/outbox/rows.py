@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from franking.errors import MessageError
 from franking.outbox.body import place
 from franking.outbox.entry import OutboxEntry, moment, read_diagnosis, read_receipt, written
+from franking.outbox.unheard import keep, unheard
 
 if TYPE_CHECKING:
     import sqlite3
@@ -111,7 +112,8 @@ are no ``bytearray``, sqlite3 asks first whether it is to be adapted, 3,000 inst
 class Draft:
     """A message that was composed and checked, and is about to be written down.
 
-    ``digest`` is the fingerprint of what was given, where there is a ``key``. Times are seconds since 1970.
+    ``digest`` is the fingerprint of what was given, where there is a ``key``. ``unheard`` is what its client is known
+    by until it has heard that the message is here. Times are seconds since 1970.
     """
 
     account: str
@@ -121,6 +123,7 @@ class Draft:
     digest: bytes | None = None
     not_before: float | None = None
     give_up: float | None = None
+    unheard: str | None = None
 
 
 class Insertion:
@@ -135,7 +138,7 @@ class Insertion:
         self._held: dict[str, tuple[str | None, float]] = {}
 
     def put(self, drafts: Sequence[Draft], bodies: Sequence[bytes | Path]) -> list[OutboxEntry]:
-        """Write messages down; for a key that is there already, return the entry that is there. Raises
+        """Write messages down; for one that is there already, return the entry that is there. Raises
         ``MessageError`` for a key with other content.
         """
         marks = os.urandom(_MARK * len(drafts)).hex()
@@ -146,7 +149,7 @@ class Insertion:
 
     def _put(self, draft: Draft, body: bytes | Path, mark: str) -> OutboxEntry:
         connection, now, key, not_before = self._connection, self._now, draft.key, draft.not_before
-        if key is not None and (there := _same(connection, draft)) is not None:
+        if (there := _same(connection, draft)) is not None:
             return read_entry(numbered(connection, there)[0])
         account, prepared = draft.account, draft.prepared
         envelope, content = prepared.envelope, prepared.content
@@ -176,6 +179,8 @@ class Insertion:
             place(body, path)
         elif data is None:
             connection.execute("INSERT INTO bodies (number, data) VALUES (?, ?)", (number, body))
+        if draft.unheard is not None:
+            keep(connection, draft.unheard, number, mark, now)
         return OutboxEntry.made({
             "id": name, "key": key, "account": account, "state": "queued", "held": held, "sender": sender, "to": to,
             "waiting": to, "subject": subject, "message_id": message_id, "bytes": size, "attempts": 0,
@@ -204,7 +209,11 @@ def listed(addresses: Sequence[str]) -> str:
 
 
 def _same(connection: sqlite3.Connection, draft: Draft) -> int | None:
-    """Return the row that a draft's key names already, or None. Raises ``MessageError`` for another content."""
+    """Return the row that is a draft's already, or None. Raises ``MessageError`` for another content of its key."""
+    if draft.unheard is not None and (number := unheard(connection, draft.unheard)) is not None:
+        return number
+    if draft.key is None:
+        return None
     row = connection.execute("SELECT number, mark, digest FROM entries WHERE key = ?", (draft.key,)).fetchone()
     if row is None:
         return None

@@ -36,6 +36,7 @@ from franking.outbox.rows import (
     read_entry,
 )
 from franking.outbox.settings import OutboxSettings, read_settings
+from franking.outbox.unheard import heard
 
 if TYPE_CHECKING:
     from franking.outbox.entry import OutboxEntry
@@ -79,10 +80,10 @@ class Store:
 
     # -- putting -----------------------------------------------------------------------------------------------------
 
-    def add(self, drafts: Sequence[Draft], unkeyed: Sequence[str] = ()) -> list[OutboxEntry]:
+    def add(self, drafts: Sequence[Draft], answered: Sequence[tuple[str, str]] = ()) -> list[OutboxEntry]:
         """Write messages down, all or none; they are on disk when this returns.
 
-        The messages of the ids ``unkeyed`` lose their keys in the same commit.
+        In the same commit it is noted that the clients of messages, each by its key and id, have heard of them.
 
         A key that is there already, with the same content, gives the entry that is there. Raises ``MessageError`` for
         a key with other content, a temporary ``SendError`` where there is no room, ``SettingsError`` for a directory
@@ -95,8 +96,8 @@ class Store:
             for draft in drafts:
                 bodies.append(self._body(draft))
             with self.database.transaction() as connection:
-                if unkeyed:
-                    connection.executemany(_UNKEY, map(parsed, unkeyed))
+                if answered:
+                    heard(connection, [(key, *parsed(known)) for key, known in answered])
                 return Insertion(connection, settings, self.clock(), self._bodies, named).put(drafts, bodies)
         except BaseException as problem:
             if not in_doubt(problem):
@@ -255,7 +256,6 @@ def _in(state: str) -> list[str]:
     return [FRESH, PAUSED] if state == "queued" else [f"{ENDED} AND state = '{state}'"]
 
 
-_UNKEY = "UPDATE entries SET key = NULL, digest = NULL WHERE number = ? AND mark = ?"
 _NEEDED = "SELECT number, mark FROM entries WHERE flags & ? AND state != 'accepted'"
 """Rows whose files stay: those of accepted ones were to go at once, and are left over where a process died."""
 

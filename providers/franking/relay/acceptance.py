@@ -21,7 +21,7 @@ from franking.relay.access import Access, Denied
 from franking.relay.blocked import Blocked
 from franking.relay.byenvelope import by_envelope
 from franking.relay.incoming import Header, Unwanted, compose, received_line, strangers
-from franking.relay.intake import KEY, Intake, Outcomes
+from franking.relay.intake import Intake, Outcomes
 from franking.relay.reply import reply
 from franking.relay.settings import DEFAULT_SIZE
 from franking.relay.verdict import Verdict, blocked_reply, queued, verdict
@@ -192,7 +192,7 @@ class Acceptance:
         key = _key(client, header, spool)
         if (other := self._live.get(key)) is None or other.gone():
             self._live[key] = client
-            made.key, made.digest = key, b""
+            made.unheard = key
         try:
             entry = await self.intake.put(made)
             said = await self._said(client, entry, on_blocked)
@@ -213,7 +213,7 @@ class Acceptance:
         """Take note that the reply to a message has come."""
         if taken.id is not None and taken.key:
             self.left(taken.key)
-            self.intake.answered(taken.id)
+            self.intake.answered(taken.key, taken.id)
 
     async def _said(self, client: Client, entry: OutboxEntry, on_blocked: str) -> Verdict:
         """Return what is said of a message that is in the outbox; where that is a refusal, it is out of it by then."""
@@ -266,7 +266,7 @@ def _key(client: Client, header: Header, spool: Spool) -> str:
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=20)
     if not header.message_id:
         digest.update(spool.digest)
-    return KEY + digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _ids() -> Iterator[str]:

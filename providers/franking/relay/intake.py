@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from franking.errors import FrankingError
 from franking.outbox import decisions
 from franking.outbox.store import Store
+from franking.outbox.unheard import forget_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake", "Outcomes"]
 
-KEY = "relay-"
 _MOST, _MOST_OCTETS = 200, 8 * 1024 * 1024
 _IDLE_SECONDS = 1.0
 GATHER_SECONDS = 0.001
@@ -44,7 +44,7 @@ class Intake:
         self._loop = loop
         self._changed = threading.Condition()
         self._waiting: deque[_Put] = deque()
-        self._answered: deque[str] = deque()  # filled without a lock: taking out is one step each
+        self._answered: deque[tuple[str, str]] = deque()  # filled without a lock: taking out is one step each
         self._wanted = 1  # how many messages the thread waits for
         self._over = False
         self._swept = 0.0
@@ -72,9 +72,9 @@ class Intake:
                 self._changed.notify()
         return future
 
-    def answered(self, id: str) -> None:
+    def answered(self, key: str, id: str) -> None:
         """Take note that a message's reply was given: what comes again now is another message."""
-        self._answered.append(id)
+        self._answered.append((key, id))
 
     def withdraw(self, id: str) -> bool:
         """Take a message out of the outbox (``decisions.withdraw``); call it in a thread."""
@@ -115,12 +115,12 @@ class Intake:
         return batch
 
     def _written(
-        self, batch: Sequence[_Put], answered: Sequence[str]
+        self, batch: Sequence[_Put], answered: Sequence[tuple[str, str]]
     ) -> list[tuple[asyncio.Future[OutboxEntry], OutboxEntry | BaseException]]:
         if not batch and not answered:
             return []
         try:
-            entries = self.store.add([draft for draft, _ in batch], unkeyed=answered)
+            entries = self.store.add([draft for draft, _ in batch], answered)
             return [(future, entry) for (_, future), entry in zip(batch, entries, strict=True)]
         except Exception as problem:  # noqa: BLE001  (each client is told; the thread must live)
             self._answered += answered
@@ -133,10 +133,7 @@ class Intake:
         """Forget the keys of clients that never came back."""
         self._swept = self.store.clock()
         with self.store.database.transaction() as connection:
-            connection.execute(
-                "UPDATE entries SET key = NULL, digest = NULL WHERE key >= ? AND key < ? AND created_at < ?",
-                (KEY, KEY[:-1] + ".", self._swept - KEPT_SECONDS),
-            )
+            forget_before(connection, self._swept - KEPT_SECONDS)
 
     def _sweep_quietly(self) -> None:
         try:
