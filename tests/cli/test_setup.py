@@ -67,11 +67,6 @@ class Terminal:
         self._child.expect(r": ")
         self._child.sendline(text(address) if callable(text) else text)
 
-    def interrupt(self, question: str) -> None:
-        self._child.expect_exact(question)
-        self._child.expect(r": ")
-        self._child.sendintr()
-
     def end(self) -> int:
         self._child.expect(self._end)
         self._child.close()
