@@ -77,6 +77,53 @@ NAMES_OF_LISTS = {("rbl", "host"), ("rbl", "host of a log")}
 """A host that is called so is a blocklist."""
 
 DENIED = """
+mail | 550 5.7.1 Refused: the daily limit has not been exceeded
+mail | 550 5.7.1 Your sending quota has not been exceeded, but this message was refused
+mail | 550 Your IP 192.0.2.1 is not listed in any blocklist
+body | 554 5.7.1 Your IP address is not on any blacklist; refused
+mail | 550 Rejected after virus scan
+mail | 550 5.7.1 Message rejected during virus scan stage
+mail | 550 5.7.1 Spam check passed, still refused
+mail | 550 5.7.1 Refused. Check your reputation at our site
+mail | 550 5.7.1 Refused. Please check the reputation of your IP
+auth | 535 5.7.8 Authentication failed: two-factor authentication is not enabled
+auth | 535 5.7.8 Two-factor authentication is not enabled for this account; login refused
+auth | 535 5.7.8 Error: authentication failed, account is not locked
+auth | 535 5.7.8 login failed, SMTP is not disabled for this user
+mail | 550 5.7.1 TLS is not required, but refused
+mail | 550 5.7.1 Refused: the sender is allowed, the recipient is not blocked
+mail | 550 5.7.1 There is no limit on recipients; refused
+body | 554 5.7.1 Virus scanner passed the message. Refused.
+body | 554 5.7.1 Refused; spam filter has found nothing
+body | 554 5.7.1 No blacklist hit; refused by admin
+body | 554 5.7.1 Your domain has no bad reputation; refused
+body | 554 5.7.1 message size is within limits; refused
+body | 554 5.7.1 message size is below the limit; refused
+body | 552 the mailbox quota has not been reached
+mail | 550 5.7.1 none of your addresses is suspended; refused
+mail | 550 account isn't suspended, refused
+mail | 550 account was never suspended, refused
+mail | 550 5.7.1 The credit is not exhausted. Refused
+rcpt | 451 4.7.1 We do not use greylisting; come back later
+rcpt | 451 4.7.1 greylisting is off
+body | 554 5.7.1 Refused. This server does no virus scanning
+mail | 550 5.7.1 The message does not contain a virus. Refused
+mail | 550 5.7.1 The message doesn't look like spam. Refused
+auth | 535 5.7.8 Refused. No app password is needed here
+auth | 535 5.7.8 Refused. App passwords are not supported
+auth | 535 5.7.8 Refused. You do not need an app password
+mail | 550 5.7.1 reverse DNS is fine; refused
+mail | 550 5.7.1 PTR record found; refused
+mail | 550 5.7.1 Refused. HELO name is valid
+mail | 550 5.7.1 You are authenticated. Refused
+mail | 550 5.7.1 You are already logged in; refused
+mail | 550 5.7.1 authentication is not needed
+mail | 550 5.7.1 sender address is not rejected
+body | 552 message is not larger than the limit; refused
+rcpt | 421 not too many connections; going away
+mail | 550 5.7.1 The IP is not blocked. Refused
+mail | 550 5.7.1 Refused. Your ip isn't banned
+mail | 550 5.7.1 The recipient's mailbox has not been disabled, refused
 mail | 550 5.7.1 Refused; authentication is not required here
 rcpt | 550 5.7.1 Refused; the mailbox is not full
 rcpt | 550 5.7.1 Refused; this account is not suspended
@@ -137,13 +184,35 @@ def test_what_is_denied_or_only_named_is_no_cause(line: str) -> None:
         ('<a href="https://example.com/quota">Learn</a>', "a href learn a"),
         ("mx.example.com[192.0.2.1]:25 said no", "@ 192 0 2 1 25 said no"),
         ("example.com/help/quota.html and/or 5/6", "and or 5 6"),
-        ("quota is not yet exceeded", "quota is fine"),
+        ("the quota, so far, is not yet exceeded", "the quota so far fine"),
         ("the spam team", "the team"),
         ("an anti-virus gateway", "an gateway"),
     ],
 )
 def test_links_names_and_denials_leave_no_words(text: str, words: str) -> None:
     assert " ".join(Words(text).words) == words
+
+
+STILL_TOLD = """
+rcpt | recipient.full | 552 5.7.1 Not delivered, the mailbox is full
+body | message.spam | 554 5.7.1 Message rejected by spam check
+body | message.spam | 554 5.7.1 Not accepted; this is spam
+body | message.virus | 554 5.7.1 The check found a virus
+body | server.trouble | 451 4.3.0 Virus scan failed, please retry
+auth | server.trouble | 535 5.7.0 Error: authentication failed: Connection lost to authentication server
+auth | login.app-password | 535 5.7.8 Two-factor authentication is enabled; use an app password
+mail | quota.exceeded | 550 5.7.1 The quota is valid for a day; daily limit exceeded
+mail | login.missing | 550 5.7.1 Not accepted, authentication is required
+greet | greet.name-refused | 550 5.7.1 Please make sure that the HELO name is valid: HELO rejected
+"""
+"""A denial, or praise, elsewhere in a reply takes nothing from what it says."""
+
+
+@pytest.mark.parametrize("line", STILL_TOLD.split("\n")[1:-1])
+def test_a_denial_reaches_as_far_as_its_clause(line: str) -> None:
+    step, code, reply = line.split(" | ")
+    found = _code(step, reply)
+    assert found == code or (code == "login.missing" and found == "relay.denied")  # nobody who logs in is told so
 
 
 LOGS = """

@@ -113,6 +113,47 @@ def test_no_form_of_what_other_programs_showed_gets_a_wrong_cause(row: Collected
     assert code in row.codes | CLAIMS_NOTHING | said
 
 
+WRITTEN = r"""
+secret.missing | Error: Missing credentials for "PLAIN" code: 'EAUTH', command: 'API'
+secret.missing | javax.mail.AuthenticationFailedException: failed to connect, no password specified?
+secret.missing | ArgumentError: SMTP-AUTH requested but missing user name
+address.syntax | Error: No recipients defined code: 'EENVELOPE', command: 'API'
+address.syntax | Mailer Error: You must provide at least one recipient email address.
+address.syntax | RfcComplianceException: Email "a@" does not comply with addr-spec of RFC 2822.
+address.syntax | An email must have a "To", "Cc", or "Bcc" header.
+address.syntax | javax.mail.internet.AddressException: Illegal address in string
+address.syntax | System.FormatException: The specified string is not in the form required for an e-mail address.
+address.syntax | SMTP From address may not be blank: nil
+message.attachment | Error: ENOENT: no such file or directory, open '/tmp/invoice.pdf' code: 'ESTREAM', command: 'API'
+message.attachment | Could not access file: /var/www/uploads/doc.pdf
+message.attachment | IOException; java.io.FileNotFoundException: /tmp/x.pdf (No such file or directory)
+connect.stalled | MessagingException: Exception reading response; java.net.SocketTimeoutException: Read timed out
+connect.stalled | smtplib.SMTPServerDisconnected: Connection unexpectedly closed: timed out
+connect.lost | javax.mail.MessagingException: [EOF]
+connect.lost | Connection to "smtp.example.com:465" has been closed unexpectedly.
+connect.lost | curl: (52) Empty reply from server
+dns.unavailable | System.Net.Sockets.SocketException (00000001, 11): Resource temporarily unavailable
+microsoft.admin-consent | Need admin approval. GitLab needs permission to access resources in your organization
+microsoft.upload-needed | {"error":{"code":"RequestEntityTooLarge","message":"The request body is too large"}}
+google.not-a-tester | Access blocked: MyApp has not completed the Google verification process
+google.invalid-grant | RefreshError: ('x', {'error': 'invalid_grant', 'error_description': 'Bad Request'})
+google.api-disabled | Gmail API has not been used in project 123456 before or it is disabled. Enable it by visiting
+google.no-mailbox | HttpError 400 "Mail service not enabled"
+send.refused | {"error":{"code":"ErrorItemNotFound","message":"The specified object was not found in the store."}}
+"""
+"""What libraries write of what they find themselves, and of what was already connected."""
+
+
+@pytest.mark.parametrize("line", WRITTEN.split("\n")[1:-1])
+def test_what_libraries_write(line: str) -> None:
+    code, _, text = line.partition(" | ")
+    assert explain_text(text).diagnosis.code == code
+
+
+def test_what_a_program_finds_by_itself_is_not_the_server_s() -> None:
+    assert "server" not in explain_text("Error: No recipients defined").diagnosis.cause
+
+
 def test_what_is_said_clearly_stands_before_what_could_be_read_into_the_rest() -> None:
     found = explain_text("status=bounced (host mx said: 550 the moon is full)\nconnection timed out\n")
     assert not found.recognised

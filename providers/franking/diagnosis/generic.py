@@ -138,6 +138,7 @@ GENERIC: tuple[Rule, ...] = (
     # the message, before anything left
     Rule("message.too-large", kind=("message", "smtp"), reason=("too-large", "size"), temporary=False, adds=_sizes),
     _on("message", "message.attachment", "attachment-unreadable", "attachment-changed", "changed"),
+    _on("message", "address.syntax", "not-an-address"),
     _on("message", "recipient.too-many", "too-many-recipients"),
     _on("message", "message.envelope-differs", "envelope-differs"),
     # a sign-in server or an API: nobody typed its address

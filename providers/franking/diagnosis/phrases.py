@@ -15,27 +15,18 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+from franking.diagnosis.denials import CLAUSE, told
+
 __all__ = ["Phrase", "Words", "phrase"]
 
 GAP = 5  # words that may stand between two slots
 LIMIT = 400  # words of a text that are looked at
 
 _LINK = re.compile(r"(?:https?://|(?<![\w.-])www\.|(?<![\w.@-])(?:[\w-]+\.)+[a-z]{2,24}/)[^\s<>\"']*")
+_MARKS = ",;:.!?"
 _NAME = r"[\w-]+(?:\.[\w-]+)+"
 _HOST = re.compile(r"(?<![\w.@-])(?:[\w-]+\.)+[a-z]{2,24}(?=\[|:\d)")  # as logs write it: mx.example.com[192.0.2.1]:25
 _NEGATED = (("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("n't", " not"))
-_TROUBLES = (
-    "full|exceeded|exhausted|reached|blacklisted|blocklisted|blocked|banned|required|needed|necessary|mandatory"
-    "|suspended|disabled|locked|expired|infected|spam|virus|viruses|malware|loop|greylisting|greylisted|too"
-)
-_DENIED = re.compile(
-    r"\b(?:(?:not|no|never|nor)"
-    r"(?: (?:been|yet|be|a|an|any|the|was|identified|detected|recognized|classified|as)){0,3}"
-    rf" (?:{_TROUBLES})|anti (?:virus|malware))\b(?! please)"
-)
-"""What a server says is not the trouble: the mailbox is not full, no virus was found, it is an anti-virus gateway."""
-_PLACES = re.compile(r"\b[^\W_]+ (?=(?:pages?|team|department|gateway|appliance|documentation|guide|article|faq)\b)")
-"""What stands before the name of a page, of people or of a device says whose it is, and no cause."""
 _CYRILLIC = (*"abvgdezh"[:6], "zh", *"ziyklmnoprstuf", "kh", "ts", "ch", "sh", "shch", "", "y", "", "e", "yu", "ya")
 _LETTERS = str.maketrans({**dict(enumerate(_CYRILLIC, 0x430)), 0x451: "e"}) | str.maketrans(
     {"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "`": "'"}
@@ -55,8 +46,8 @@ class Words:
         text = "".join([char for char in text if not unicodedata.combining(char)])
         for short, long in _NEGATED:
             text = text.replace(short, long)
-        text = " ".join(re.findall(r"[^\W_]+|@", text)[:LIMIT])
-        self.words = _PLACES.sub("", _DENIED.sub("fine", text)).split()
+        clauses = (" ".join(re.findall(r"[^\W_]+|@", clause)) for clause in CLAUSE.split(text))
+        self.words = " ".join(map(told, filter(None, clauses))).split()[:LIMIT]
         self._places: dict[str, list[int]] = {}
         for place, word in enumerate(self.words):
             self._places.setdefault(word, []).append(place)
@@ -92,9 +83,9 @@ def _name_or_words(chunk: str) -> str:
     """Leave links out, and put ``@`` in the place of an address, a host's name, or a number with dots."""
     if "/" in chunk or "www." in chunk:
         chunk = _LINK.sub(" ", chunk)
-    bare = chunk.strip("<>()[]{}\"',;:.!? ")
+    bare = chunk.strip(f"<>()[]{{}}\"'{_MARKS} ")
     if "@" in bare or re.fullmatch(_NAME, bare):
-        return "@"
+        return "@" + chunk[len(chunk.rstrip(_MARKS)) :]
     return _HOST.sub("@", chunk)
 
 

@@ -92,6 +92,7 @@ SIGN_IN: tuple[Rule, ...] = (
         "access_denied",
         note="O11",
     ),
+    _said("google.not-a-tester", "has not completed the Google verification process|developer-approved testers"),
     _error("google.user-cap", "rate_limit_exceeded", note="O18"),
     _error("google.embedded-browser", "disallowed_useragent", note="O15"),
     # what the account's owner or administrator allows

@@ -69,6 +69,7 @@ BY_GRAPH: tuple[Rule, ...] = (
     Rule("message.malformed", _HTTP, text="base64 string for MIME content", temporary=False, note="H12"),
     Rule("microsoft.upload-needed", _HTTP, codes=(400,), text="maximum request length", temporary=False, note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(413,), temporary=False, note="H13"),
+    _graph("microsoft.upload-needed", "RequestEntityTooLarge", note="H13"),
     Rule("microsoft.upload-needed", _HTTP, codes=(200,), temporary=False, note="H14"),
     Rule("microsoft.upload-needed", ("message",), reason=("large-attachments",), temporary=False),
     Rule("microsoft.not-in-json", ("message",), reason=("headers-lost", "not-divisible"), temporary=False),
@@ -104,7 +105,14 @@ BY_GRAPH: tuple[Rule, ...] = (
         "rate.limited", "TooManyRequests", "activityLimitReached", "ErrorTooManyRequests", temporary=True, note="H19"
     ),
     Rule("rate.limited", _HTTP, codes=(429,), temporary=True, note="H19 H28"),
-    _graph("api.upload-interrupted", "ErrorItemNotFound", note="H25"),
+    Rule(
+        "api.upload-interrupted",
+        _HTTP,
+        reason=("ErrorItemNotFound",),
+        when=lambda _, values: bool(values.get("provider")),  # another program may have looked for anything
+        temporary=False,
+        note="H25",
+    ),
     _graph(
         "api.upload-interrupted",
         "invalidRange",

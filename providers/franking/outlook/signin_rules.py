@@ -129,6 +129,13 @@ SIGN_IN: tuple[Rule, ...] = (
     _error("microsoft.invalid-grant", "invalid_grant", "no-refresh-token"),
     _error("microsoft.interaction-required", "interaction_required", "login_required", "account_selection_required"),
     _error("microsoft.consent-needed", "consent_required"),
+    Rule(
+        "microsoft.admin-consent",
+        _OAUTH,
+        text="needs? admin(istrator)? approval|approval required.{0,80}(admin|organization)",
+        who="admin",
+        temporary=False,
+    ),
     Rule("microsoft.client-secret-id", _OAUTH, reason=("invalid_client",), when=_secret_id, temporary=False),
     _error("microsoft.client-secret-wrong", "invalid_client"),
     _error("microsoft.client-unknown", "unauthorized_client"),

@@ -9,18 +9,46 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from franking.errors import ConnectError, ConnectTimeout, Evidence, FrankingError, LoginError, TLSError
+from franking.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Evidence,
+    FrankingError,
+    LoginError,
+    MessageError,
+    SettingsError,
+    TLSError,
+)
 
 __all__ = ["written_by_programs"]
 
 _RESOLVE, _TLS, _CONNECT = ("dns", "resolve"), ("tls", "tls"), ("connect", "connect")
 _GREET, _LATER, _LOGIN = ("connect", "greet"), ("connect", "message"), ("sasl", "login")
+_SETTINGS, _MESSAGE = ("settings", "settings"), ("message", "message")
 
 _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     # kind and step; the reason, in digits what OpenSSL found wrong with a certificate or an SMTP server replies; words
+    # what a program finds by itself, before any server is asked
+    (_SETTINGS, "no-password", r"Missing credentials for|no password specified\?|requested but missing \w"),
+    (_SETTINGS, "no-password", r"(?:user ?name|password|credentials?) (?:is |are |was )?(?:missing|not set) for smtp"),
+    (_MESSAGE, "not-an-address", r"No recipients? (?:addresses|defined|specified|given|were (?:specified|provided))"),
+    (_MESSAGE, "not-an-address", r"at least one recipient|A recipient must be specified|no recipients? specified"),
+    (_MESSAGE, "not-an-address", r"must have an? \"?(?:From|To)\"?\W|SMTP (?:To|From) address may not be \w"),
+    (_MESSAGE, "not-an-address", r"not comply with (?:addr-spec of )?RFC ?\d{3,4}|form required for an e-mail address"),
+    (_MESSAGE, "not-an-address", r"AddressException: |ParserException: .{0,60}(?:address|mailbox)|InvalidAddress\b"),
+    (_MESSAGE, "not-an-address", r"Invalid address: +\((?:to|cc|bcc|from|reply-to)\)"),
+    (_MESSAGE, "not-an-address", r"Invalid e-?mail address (?:format|syntax)"),
+    (_MESSAGE, "attachment-unreadable", r"ENOENT\b.{0,80}\bopen\b.{0,400}?(?:ESTREAM|nodemailer)"),
+    (_MESSAGE, "attachment-unreadable", r"Could not access file: |FileNotFoundException.{0,200}\(No such file"),
+    (_MESSAGE, "attachment-unreadable", r"Path .{1,200} is not readable"),
+    (_MESSAGE, "attachment-unreadable", r"attachment\b.{0,80}(?:does not exist|not found|cannot be (?:read|opened))"),
+    (_LOGIN, "not-ascii", r"'ascii' codec can't encode.{0,200}(?:login|auth|password|smtplib)"),
+    # while something was already connected
+    (_LATER, "timeout", r"read(?: operation)? timed out|ReadTimeout\b|Exception reading response.{0,80}timed out"),
+    (_LATER, "timeout", r"unexpectedly closed: (?:the read operation )?timed out|0 bytes received"),
     (_RESOLVE, "no-dns", r"Temporary failure in name resolution|EAI_AGAIN|name service.{0,80}try again"),
     (_RESOLVE, "no-dns", r"server misbehaving|lookup .{0,80}i/o timeout|resolv\w+ timed? ?out|\b11002\b"),
-    (_RESOLVE, "no-dns", r"Errno -3\]"),
+    (_RESOLVE, "no-dns", r"Errno -3\]|SocketException \(\d+, 11\): Resource temporarily"),
     (_RESOLVE, "no-address", r"No address associated with (?:host)?name|ENODATA|\b11004\b"),
     (_RESOLVE, "not-found", r"getaddrinfo failed|ENOTFOUND|Name or service not known|nodename nor servname"),
     (
@@ -137,6 +165,7 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_LATER, "reset", r"ECONNRESET|connection (?:was )?reset|forcibly closed|broken pipe|EPIPE|\b10054\b"),
     (_LATER, "reset", r"(?:been|was) aborted"),
     (_LATER, "closed", r"connection (?:was |has been )?(?:unexpectedly )?(?:closed|lost|dropped)|lost connection"),
+    (_LATER, "closed", r"connection to .{1,120} (?:has been|was) closed unexpectedly|\[EOF\]|Empty reply from server"),
     (_LATER, "closed", r"unexpectedly disconnected"),
     (_LATER, "closed", r"socket hang ?up|ServerDisconnected|closed the connection"),
     (_LATER, "closed", r"(?:^|[:\s])EOF[\s'\")]*$|unexpected EOF"),
@@ -173,7 +202,14 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_CONNECT, "failed", r"(?:unable|failed|could not|cannot) (?:to )?connect"),
     (_CONNECT, "failed", r"connection (?:could not be established|failed)|MailConnectException"),
 )
-_CLASSES = {"dns": ConnectError, "connect": ConnectError, "tls": TLSError, "sasl": LoginError}
+_CLASSES = {
+    "dns": ConnectError,
+    "connect": ConnectError,
+    "tls": TLSError,
+    "sasl": LoginError,
+    "settings": SettingsError,
+    "message": MessageError,
+}
 
 
 def written_by_programs(text: str) -> Iterator[FrankingError]:
@@ -184,6 +220,8 @@ def written_by_programs(text: str) -> Iterator[FrankingError]:
             evidence = Evidence(kind, reason=reason)
             if kind == "sasl" and reason.isdigit():
                 evidence = Evidence(kind, code=int(reason))
+            elif kind == "message":
+                evidence = Evidence(kind, reason=reason, details={"by_program": True})
             elif reason.isdigit():
                 evidence = Evidence(kind, reason="certificate", details={"verify_code": int(reason)})
             yield {"timeout": ConnectTimeout}.get(reason, _CLASSES[kind])("", step=step, evidence=evidence)

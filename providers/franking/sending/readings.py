@@ -100,7 +100,8 @@ def _sign_in(text: str) -> Iterator[FrankingError]:
         said = next(filter(None, described.groups()), "")
     elif named is not None:
         said = text[named.end() :].partition("\n")[0].lstrip(" :,-'\"") or " ".join(text[: named.start()].split())
-    yield LoginRequired("", evidence=Evidence("oauth", text=said[:500], reason=reason, details=numbers))
+    details = {**numbers, "renewal": re.search(r"(?i)refresh_?(?: ?token|error)", text) is not None}
+    yield LoginRequired("", evidence=Evidence("oauth", text=said[:500], reason=reason, details=details))
 
 
 _PROOF = re.compile(r"\b334[ -](\{[^{}\n]{10,400}\})")
@@ -126,7 +127,8 @@ _REASON = re.compile(
 )
 _MESSAGE = re.compile(
     r"[\"']message[\"']\s*:\s*\"([^\"]+)|[\"']message[\"']\s*:\s*'([^']+)|returned \"([^\"]+)"
-    r"|(Request had [^\n]+|Delegation denied [^\n]+)|\bMessage: ([^\n]+)"
+    r"|(Request had [^\n]+|Delegation denied [^\n]+)"
+    r"|(Gmail API has not been used[^\n]+|Mail service not enabled)|\bMessage: ([^\n]+)"
 )
 
 

@@ -130,6 +130,17 @@ LOGIN: tuple[Says, ...] = (
         note="P4 G7",
     ),
     Says(
+        "server.trouble",
+        "connection|contact lost|dropped|closed|refused to|with ?the authentication|auth|login server|service|backend",
+        "authentication|auth|login server|service|backend ?is ?currently|temporarily unavailable|down|unreachable"
+        "|not_available|not_responding|not_reachable",
+        "can|could not connect|reach|contact ~ authentication|auth|ldap|directory|database server|service|backend",
+        step=_LOGIN,
+        codes=(5,),
+        who="provider",
+        temporary=True,
+    ),
+    Says(
         "login.mechanism",
         "invalid|unsupported|unrecognized|unrecognised|unknown|unavailable|bad ?or ?unsupported authentication"
         "|auth|sasl ?mechanism mechanism|type|method",

@@ -206,6 +206,8 @@ TROUBLE: tuple[Says, ...] = (
         "queue quota exceeded",
         "server|system configuration error|problem",
         "queue file write error",
+        "virus|malware|spam|content ?scan|scanner|check|filter|engine ?is ?has ?temporarily ~ unavailable|not_available"
+        "|down|timeout|timed_out|failed|error|crashed|busy",
         "insufficient|out_of|not_enough ?system|disk storage|resources|memory|disk ?space",
         "lookup failure|failed|error",
         "unable|can_not|could_not|failed ?to write|queue|process|connect|open|store",
