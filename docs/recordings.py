@@ -208,11 +208,12 @@ def made_users(*given: str, listed: bool = False) -> str:
         accounts.chmod(0o600)
         for number, words in enumerate(commands):
             person = Person(*words.split()[1:], whole=True)
+            if number == 0:
+                person.answer("another machine", "y")
             person.run(FRANKING_CONFIG=str(accounts), FRANKING_STATE_DIR=f"{home}/state")
             password = "mvk7ahq2xw4tzc5j"[number:] + "mvk7ahq2xw4tzc5j"[:number]
-            shown.append(
-                f"$ {words}\n{re.sub(r'(?<=^password  )[a-z2-7]{16}$', password, person.shown, flags=re.MULTILINE)}"
-            )
+            said = re.sub(r"(?<=^password  )[a-z2-7]{16}$", password, person.shown, flags=re.MULTILINE)
+            shown.append(f"$ {words}\n{said.replace('(y/N): ', '(y/N): y')}")
     return "".join(shown).rstrip() + "\n"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from commandline import franking
+from commandline import Person, franking
 from franking.relay import Relay
 from franking.relay.events import Event
 from franking_cli.commands import relay as command
@@ -52,6 +52,19 @@ def test_a_user_is_made_listed_and_removed() -> None:
     assert "none yet" in franking("relay", "users").err
     assert franking("relay", "remove-user", "printer").code == 2
     assert franking("relay", "add-user", "x", "--on-blocked", "drop").code == 2
+
+
+@pytest.mark.parametrize(("answer", "listens"), [("y", "0.0.0.0"), ("", "127.0.0.1")])
+def test_a_person_says_whether_a_device_is_elsewhere(answer: str, listens: str) -> None:
+    save(25)
+    person = Person("relay", "add-user", "printer")
+    person.answer("another machine", answer)
+    assert person.run() == 0
+    assert person.shown.endswith("Next: franking relay\n")
+    assert [place.host for place in Relay.of_settings({}).settings.listen] == [listens]
+    if listens == "0.0.0.0":
+        again = Person("relay", "add-user", "scanner")  # it is known now
+        assert again.run() == 0
 
 
 def test_a_password_of_ones_own_comes_from_stdin() -> None:

@@ -13,7 +13,7 @@ import pytest
 from franking.account.config import load
 from franking.errors import SettingsError
 from franking.relay.access import Access, Denied
-from franking.relay.devices import add_user, remove_user, users_of
+from franking.relay.devices import ELSEWHERE, add_user, listen_elsewhere, remove_user, users_of
 from franking.relay.settings import RelaySettings, plain_address, read_settings
 from franking.relay.users import Verifier, hashed, new_password
 from franking.relay.watching import Places, handed_listen
@@ -251,3 +251,31 @@ def test_a_socket_that_was_handed_over() -> None:
         port = sock.getsockname()[1]
         assert handed_listen("smtp", sock) == {"address": f"127.0.0.1:{port}"}
         assert handed_listen("smtps", sock)["tls"] == "implicit"
+
+
+@pytest.mark.parametrize("more", ["", "[relay] # ours\nwait = 2\n", "[relay]\nwait = 2\n\n[outbox]\n"])
+def test_the_relay_listens_elsewhere_where_that_is_written(more: str) -> None:
+    save(25)
+    path = Path(os.environ["FRANKING_CONFIG"])
+    path.write_text(path.read_text() + more)
+    add_user("printer")
+    assert listen_elsewhere() == ELSEWHERE
+    table = load().sections["relay"]
+    settings = read_settings(table, {}, "")
+    assert [(place.host, place.port, place.tls) for place in settings.listen] == [("0.0.0.0", 2525, "starttls")]
+    assert (settings.allow, list(settings.users), settings.wait) == ((), ["printer"], 2 if more else 4)
+    before = path.read_text()
+    with pytest.raises(SettingsError, match="by hand"):
+        listen_elsewhere()
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("text", ["relay.wait = 2\n", ""])
+def test_where_the_relay_listens_is_not_written_between_what_it_would_break(text: str) -> None:
+    save(25)
+    path = Path(os.environ["FRANKING_CONFIG"])
+    path.write_text(text + path.read_text())
+    before = path.read_text()
+    with pytest.raises(SettingsError, match="by hand"):
+        listen_elsewhere()
+    assert path.read_text() == before

@@ -12,8 +12,8 @@ import typer
 from franking.account.config import load
 from franking.errors import SettingsError
 from franking.relay.devices import add_user as make_user
+from franking.relay.devices import listen_elsewhere, users_of
 from franking.relay.devices import remove_user as take_user
-from franking.relay.devices import users_of
 from franking.relay.events import Event
 from franking.relay.interfaces import addresses_of_interfaces
 from franking.relay.relay import Relay
@@ -235,10 +235,20 @@ def add_user(
     may = visible(", ".join(senders)) or console.words("relay.nothing-yet")
     console.say(console.words("relay.made-given" if given else "relay.made", name=visible(name), senders=may))
     if senders and "listen" not in table:
-        console.say(console.words("relay.next-elsewhere", command=_ELSEWHERE), "faint")
+        _place(console)
 
 
-_ELSEWHERE = "franking relay run --listen 0.0.0.0:587"
+def _place(console: Console) -> None:
+    """Have the relay listen for other machines where a person says that the device is one; else tell what comes next.
+    Nothing is opened to a network without having been asked for.
+    """
+    words = console.words
+    if not console.interactive:
+        console.say(words("relay.next-elsewhere", command="franking relay run --listen 0.0.0.0:587"), "faint")
+        return
+    if console.confirm(words("relay.is-elsewhere")):
+        console.say(words("relay.listens", address=listen_elsewhere()))
+    console.say(words("relay.next", command="franking relay"), "faint")
 
 
 @app.command("users")

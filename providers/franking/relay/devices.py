@@ -12,7 +12,10 @@ from franking.errors import SettingsError
 from franking.relay.settings import User, check_pattern, read_settings
 from franking.relay.users import hashed, new_password
 
-__all__ = ["add_user", "remove_user", "users_of"]
+__all__ = ["ELSEWHERE", "add_user", "listen_elsewhere", "remove_user", "users_of"]
+
+ELSEWHERE = "0.0.0.0:2525"
+"""Where devices on other machines reach the relay: a port that needs no rights, the one that is usual on loopback."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
@@ -75,6 +78,32 @@ def remove_user(name: str, environ: Mapping[str, str] | None = None) -> None:
                 field="name",
             )
         edit.document = tomlkit.parse(text.rstrip() + "\n")
+
+
+def listen_elsewhere(environ: Mapping[str, str] | None = None) -> str:
+    """Write into the settings that the relay listens for other machines too, and return the address. They log in by a
+    user, and the settings say otherwise of nobody: ``allow`` is not touched. Raises ``SettingsError`` where they say
+    already where it listens, or are written in a way that cannot be changed safely.
+    """
+    with edited(environ) as edit:
+        import tomlkit
+
+        text = tomlkit.dumps(edit.document)
+        line = f"listen = {json.dumps([ELSEWHERE])}\n"
+        header = re.compile(r"^\[relay\][ \t]*(#.*)?\n", re.MULTILINE)
+        if header.search(text):
+            text = header.sub(lambda found: found[0] + line, text, count=1)
+        else:  # before the first of its users: a table stands before those within it
+            text = re.sub(r"^(?=\[relay\.)", f"[relay]\n{line}\n", text, count=1, flags=re.MULTILINE)
+        try:
+            edit.document = tomlkit.parse(text)
+            read_settings({key: edit.document["relay"][key] for key in ("listen", "users")}, {}, "")
+        except (ValueError, KeyError):
+            raise SettingsError(
+                f"[relay] is written in a way that cannot be changed safely; write {line.strip()} into it by hand.",
+                field="listen",
+            ) from None
+    return ELSEWHERE
 
 
 def users_of(table: Mapping[str, object]) -> Mapping[str, User]:
