@@ -23,6 +23,7 @@ from franking.auth.redis_store import RedisStore
 from franking.auth.shared_store import SharedStore
 from franking.auth.store import open_store
 from franking.errors import FrankingError, LockLost, SendError, SettingsError
+from franking.shared import failures
 from franking.shared.afterwards import afterwards
 from franking.testing import StoreContract
 from servers.memoryredis import MemoryRedis
@@ -391,7 +392,11 @@ def test_one_thread_waits_for_a_key_and_gives_up_where_somebody_has_to_mend_it(
 
 
 # What the real ones say stands in tests/real/test_shared_store.py.
-REDIS = {"memory": "# Memory\r\nmaxmemory_policy:noeviction\r\n", "persistence": "aof_enabled:1\r\n"}
+REDIS = {
+    "server": "redis_mode:standalone\r\n",
+    "memory": "# Memory\r\nmaxmemory_policy:noeviction\r\n",
+    "persistence": "aof_enabled:1\r\n",
+}
 
 
 @pytest.mark.parametrize(
@@ -413,6 +418,35 @@ def test_what_redis_is_set_to(
 
     monkeypatch.setattr(store.server, "ask", ask)
     assert [hint.code for hint in store.rows.concerns()] == ["store.unprotected", *codes]
+
+
+def test_a_redis_that_does_not_tell_all_is_judged_by_what_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisStore("redis://127.0.0.1/0", key=KEY, directory=tmp_path)
+    memory = "maxmemory_policy:allkeys-lru\r\n"
+
+    def ask(*words: str) -> Any:
+        if words[0] == "CONFIG":
+            raise failures.no_rights("redis", "NOPERM this user has no permissions", step="secret")
+        return {**REDIS, "memory": memory}[words[1]]
+
+    monkeypatch.setattr(store.server, "ask", ask)
+    kept, evicts = store.rows.concerns()
+    assert evicts.code == "store.evicts"
+    assert "nobody can see from here what appendonly and appendfsync are (NOPERM this" in kept.say("en")
+    assert "FRANKING_STORE" not in kept.say("en")
+    memory = ""  # nor which keys go
+    monkeypatch.setitem(REDIS, "persistence", "aof_enabled:0\r\n")
+    assert [hint.code for hint in store.rows.concerns()] == ["store.not-durable"]
+
+
+def test_a_cluster_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RedisStore("redis://127.0.0.1/0", key=KEY, directory=tmp_path)
+    monkeypatch.setattr(store.server, "ask", lambda *words: "redis_mode:cluster\r\n" if words[0] == "INFO" else [])
+    with pytest.raises(SettingsError, match="a Redis Cluster") as caught:
+        store.rows.concerns()
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "unfit"
 
 
 # -- the environment ---------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ from servers.ports import HOST
 
 _TYPES = {"text": "TEXT", "int": "INTEGER", "bigint": "INTEGER", "float8": "REAL", "boolean": "INTEGER"}
 
+_CODES = {"no such table": "42P01", "no such column": "42703"}
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -57,6 +59,8 @@ class SqlWire:
         for name, function in (("clock", self.clock), ("postmaster", lambda: self.started)):
             self.sqlite.create_function(name, 0, function)
         self.sqlite.create_function("pg_advisory_xact_lock", 1, lambda number: None)
+        self.forbidden: set[tuple[str, str]] = set()
+        self.sqlite.create_function("has_table_privilege", 2, lambda table, right: (table, right) not in self.forbidden)
         self._links: set[socket.socket] = set()
         wire = self
 
@@ -203,7 +207,7 @@ class _Link:
             self.failed = True
             self.out.pop()  # it was not bound
             if fault is None:
-                self._error(Fault("42P01" if "no such table" in str(problem) else "42601", str(problem)))
+                self._error(Fault(_CODES.get(str(problem).partition(":")[0], "42601"), str(problem)))
         if fault is not None:
             self._suffer(fault)
 

@@ -56,7 +56,7 @@ def test_tables_are_made_once(server: PostgresServer, wire: SqlWire) -> None:
     server.run(PUT, "a", 1)
     flights = wire.flights
     server.make_tables()
-    assert wire.flights == flights + 1  # it only looks: not everybody may make tables
+    assert wire.flights == flights + 2  # it only looks, at the columns too: not everybody may make tables
     assert server.run("SELECT value FROM {table}") == [("1",)]
     server.run("DROP INDEX franking_sent_at")
     server.make_tables()
@@ -175,14 +175,45 @@ def test_what_passes_is_temporary_and_surely_not_done(server: PostgresServer, wi
     assert server.run("SELECT key FROM {table}") == []
 
 
-@pytest.mark.parametrize("code", ["42501", "28000", "22012"])
+@pytest.mark.parametrize("code", ["28000", "22012"])
 def test_what_somebody_has_to_mend_is_a_setting(server: PostgresServer, wire: SqlWire, code: str) -> None:
     error = failing(server, wire, Fault(code, "permission denied for table franking"))
     assert isinstance(error, SettingsError) and error.field == "FRANKING_STORE"
     assert error.evidence is not None and error.evidence.reason == "server-refused"
 
 
-@pytest.mark.parametrize("code", ["42P01", "42703", "3F000"])
+def test_a_user_who_may_too_little_is_told_so_and_not_to_look_at_the_password(
+    server: PostgresServer, wire: SqlWire
+) -> None:
+    error = failing(server, wire, Fault("42501", "permission denied for table franking"))
+    assert isinstance(error, SettingsError) and "permission denied for table franking." in str(error)
+    assert error.evidence is not None and error.evidence.reason == "no-rights"
+    assert "GRANT" not in str(error) and "password" not in str(error)
+
+
+def test_all_tables_are_looked_at_and_every_right(server: PostgresServer, wire: SqlWire) -> None:
+    server.check_tables()
+    wire.forbidden = {("franking_sent", "DELETE"), ("franking_limits", "UPDATE")}
+    with pytest.raises(SettingsError, match="it has no UPDATE on franking_limits, DELETE on franking_sent") as caught:
+        server.check_tables()
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "no-rights"
+    server.run("DROP TABLE franking_journal")  # an older Franking made the others
+    with pytest.raises(SettingsError, match="franking store init"):
+        server.check_tables()
+
+
+def test_another_program_s_table_of_that_name_is_not_made_again_and_again(
+    server: PostgresServer, wire: SqlWire
+) -> None:
+    server.run("DROP TABLE franking_journal")
+    server.run("CREATE TABLE franking_journal (key text, changed float8)")
+    with pytest.raises(SettingsError) as caught:
+        server.make_tables()
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "other-table"
+    assert "franking store init" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["42P01", "3F000"])
 def test_missing_tables_name_the_command_that_makes_them(server: PostgresServer, wire: SqlWire, code: str) -> None:
     error = failing(server, wire, Fault(code, "relation does not exist"))
     assert isinstance(error, SettingsError) and error.repair == "franking store init"
@@ -216,6 +247,7 @@ def test_silence_is_waited_for_only_so_long(wire: SqlWire) -> None:
         ("3D000", 'database "mail" does not exist', "server-refused"),
         ("57P03", "the database system is starting up", "server-away"),
         ("53300", "sorry, too many clients already", "server-away"),
+        ("42501", 'permission denied for database "mail"', "server-refused"),
     ],
 )
 def test_a_server_that_lets_nobody_in(wire: SqlWire, code: str, words: str, reason: str) -> None:
@@ -240,6 +272,15 @@ def test_a_certificate_is_asked_for_where_somebody_names_an_authority(tmp_path: 
     server = PostgresServer(f"postgresql://{HOST}:{closed_port()}/mail?ca_file={tmp_path}/none.pem", timeout=20)
     assert server._url is not None
     assert server._url.reveal().endswith("none.pem&sslmode=verify-full")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("sslmode=yes", "invalid sslmode value"), ("sslmode=require", "does not support SSL")]
+)
+def test_what_no_second_attempt_mends_is_a_setting(wire: SqlWire, option: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        PostgresServer(f"{wire.url}?{option}", timeout=20).run("SELECT 1")
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "bad-address"
 
 
 def test_an_option_that_nobody_knows_is_a_setting() -> None:

@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -170,14 +171,44 @@ def test_what_passes_is_temporary_and_surely_not_done(words: str) -> None:
     assert isinstance(error, SendError) and error.temporary and error.step == "secret"
     assert error.evidence is not None and error.evidence.reason == "server-busy"
     assert not may_have_happened(error)
-    assert words.removeprefix("ERR ") in str(error)
+    assert f"{words.removeprefix('ERR ').rstrip('.')}; try again." in str(error)
 
 
-@pytest.mark.parametrize("words", ["NOPERM this user has no permissions to run the 'evalsha' command", "ERR unknown"])
-def test_what_somebody_has_to_mend_is_a_setting(words: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("ERR unknown", "server-refused"),
+        ("NOPERM this user has no permissions to run the 'evalsha' command", "no-rights"),
+        ("ERR ACL failure in script: No permissions to access key", "no-rights"),
+        ("CROSSSLOT Keys in request don't hash to the same slot", "unfit"),  # a Cluster
+        ("ERR unknown command 'EVAL', with args beginning with: 'local'", "unfit"),  # a Sentinel
+        ("ERR Write commands not allowed after non deterministic commands", "unfit"),  # Redis 4
+    ],
+)
+def test_what_somebody_has_to_mend_is_a_setting(words: str, reason: str) -> None:
     error = scripted(words)
     assert isinstance(error, SettingsError) and error.field == "FRANKING_STORE" and not error.temporary
-    assert words.removeprefix("ERR ") in str(error)
+    assert error.evidence is not None and error.evidence.reason == reason
+    assert words.removeprefix("ERR ").removeprefix("CROSSSLOT ") in str(error)
+    assert ("password" in str(error)) == (reason == "server-refused")
+
+
+@pytest.mark.parametrize("option", ["ca_file", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_that_is_not_there_is_a_setting(option: str, tmp_path: Path) -> None:
+    server = RedisServer(f"rediss://{HOST}:{closed_port()}/0?{option}={tmp_path / 'none.pem'}")
+    with pytest.raises(
+        SettingsError, match=r"^FRANKING_STORE: /\S*none\.pem, which the address names, cannot be read: No such file"
+    ):
+        server.run(ECHO, ["a"], ["b"])
+
+
+def test_a_file_without_a_certificate_is_a_setting(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("hello")
+    with socket.create_server((HOST, 0)) as listener:
+        server = RedisServer(f"rediss://{HOST}:{listener.getsockname()[1]}/0?ca_file={tmp_path / 'ca.pem'}", timeout=20)
+        with pytest.raises(SettingsError) as caught:
+            server.run(ECHO, ["a"], ["b"])
+    assert caught.value.evidence is not None and caught.value.evidence.reason == "bad-address"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ class _PostgresRows:
         self._server.run(_RELEASE, key, owner, token)
 
     def concerns(self) -> list[Hint]:
+        self._server.check_tables()
         found: list[Hint] = []
         if not self._server.protected:
             found.append(Hint("store.unprotected", {"server": self.where}))

@@ -138,25 +138,46 @@ class _RedisRows:
 
     def concerns(self) -> list[Hint]:
         server = {"server": self.where}
-        found: list[Hint] = []
-        try:
-            memory, written = (_facts(self._server.ask("INFO", part)) for part in ("memory", "persistence"))
-            synced = _facts_of_pairs(self._server.ask("CONFIG", "GET", "appendfsync")).get("appendfsync")
-        except SettingsError as problem:  # who runs it does not let us look
-            return [*self._unprotected(), Hint("store.not-durable", {**server, "why": str(problem)})]
-        if written.get("aof_enabled") != "1":
-            found.append(Hint("store.not-durable", {**server, "why": "appendonly no"}))
-        elif synced != "always":
-            found.append(Hint("store.not-durable", {**server, "why": f"appendfsync {synced}"}))
-        if memory.get("maxmemory_policy") != "noeviction":
+        known, found = self._known(), self._unprotected()
+        if known.get("redis_mode") == "cluster":
+            raise self._server.unfit("it is a Redis Cluster, in which what belongs together lies apart")
+        if why := _not_durable(known):
+            found.append(Hint("store.not-durable", {**server, "why": why}))
+        if known.get("maxmemory_policy", "noeviction") != "noeviction":
             found.append(Hint("store.evicts", server))
-        return [*self._unprotected(), *found]
+        return found
+
+    def _known(self) -> dict[str, str]:
+        """Return what the server tells of itself; ``hidden`` is why it does not tell all, where who runs it does not
+        let us look.
+        """
+        known: dict[str, str] = {}
+        try:
+            for part in ("server", "memory", "persistence"):
+                known |= _facts(self._server.ask("INFO", part))
+            known |= _facts_of_pairs(self._server.ask("CONFIG", "GET", "appendfsync"))
+        except SettingsError as problem:
+            assert problem.evidence is not None
+            known["hidden"] = problem.evidence.text
+        return known
 
     def _unprotected(self) -> list[Hint]:
         return [] if self._server.protected else [Hint("store.unprotected", {"server": self.where})]
 
     def _run(self, script: Script, key: str, *args: str | int) -> Any:
         return self._server.run(script, [self._server.name(key)], args)
+
+
+def _not_durable(known: dict[str, str]) -> str | None:
+    """Return why the server may lose what it was told, None where it keeps it."""
+    why: str | None = None
+    if known.get("aof_enabled", "1") != "1":
+        why = "appendonly no"
+    elif "hidden" in known:
+        why = f"nobody can see from here what appendonly and appendfsync are ({known['hidden']})"
+    elif known.get("appendfsync") != "always":
+        why = f"appendfsync {known.get('appendfsync')}"
+    return why
 
 
 def _facts(text: object) -> dict[str, str]:

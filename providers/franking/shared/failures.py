@@ -12,14 +12,31 @@ from ipaddress import ip_address
 from franking.errors import Evidence, FrankingError, SendError, SettingsError
 from franking.redaction import Redactor, redacted
 
-__all__ = ["away", "busy", "extra_missing", "loopback", "may_have_happened", "misfit", "no_table", "refused"]
+__all__ = [
+    "away",
+    "busy",
+    "extra_missing",
+    "loopback",
+    "may_have_happened",
+    "misfit",
+    "no_rights",
+    "no_table",
+    "other_table",
+    "refused",
+    "unfit",
+]
+
+
+def _clean(words: str, hidden: Redactor | None) -> str:
+    """Return somebody's words as a part of our sentence: without their secrets, and without their full stop."""
+    return redacted(words, hidden).rstrip(" .")
 
 
 def away(server: str, why: str, *, step: str, unknown: bool, hidden: Redactor | None = None) -> SendError:
     """Return the error of a server that cannot be reached or does not answer; ``unknown`` where what was asked for had
     left and may have been done.
     """
-    why = redacted(why, hidden)
+    why = _clean(why, hidden)
     return SendError(
         f"The shared store {server} cannot be reached: {why}; try again.",
         step=step,
@@ -30,7 +47,7 @@ def away(server: str, why: str, *, step: str, unknown: bool, hidden: Redactor | 
 
 def busy(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SendError:
     """Return the error of a server that answered, and surely did nothing: it starts, is full, or is another's copy."""
-    words = redacted(words, hidden)
+    words = _clean(words, hidden)
     return SendError(
         f"The shared store {server} cannot do it now: {words}; try again.",
         step=step,
@@ -41,7 +58,7 @@ def busy(server: str, words: str, *, step: str, hidden: Redactor | None = None) 
 
 def refused(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
     """Return the error of a server that does not let us in, or not do this."""
-    words = redacted(words, hidden)
+    words = _clean(words, hidden)
     return SettingsError(
         f"The shared store {server} refuses this: {words}. See that FRANKING_STORE names the right server, user and "
         "password.",
@@ -51,9 +68,31 @@ def refused(server: str, words: str, *, step: str, hidden: Redactor | None = Non
     )
 
 
+def no_rights(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
+    """Return the error of a server that let us in, as somebody who may not do this."""
+    words = _clean(words, hidden)
+    return SettingsError(
+        f"The user in the address of the shared store {server} may not do what Franking has to: {words}.",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=words, reason="no-rights", details={"server": server}),
+    )
+
+
+def unfit(server: str, why: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
+    """Return the error of a server of a kind that cannot be the store."""
+    why = _clean(why, hidden)
+    return SettingsError(
+        f"{server} cannot be the shared store: {why}.",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=why, reason="unfit", details={"server": server}),
+    )
+
+
 def no_table(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
-    """Return the error of a database without our tables, or with those of an older Franking."""
-    words = redacted(words, hidden)
+    """Return the error of a database without our tables, or not with all of them."""
+    words = _clean(words, hidden)
     return SettingsError(
         f"The shared store {server} has no tables of Franking's yet ({words}); run: franking store init",
         step=step,
@@ -63,9 +102,21 @@ def no_table(server: str, words: str, *, step: str, hidden: Redactor | None = No
     )
 
 
+def other_table(server: str, words: str, *, step: str, hidden: Redactor | None = None) -> SettingsError:
+    """Return the error of a database in which a table of that name is another program's."""
+    words = _clean(words, hidden)
+    return SettingsError(
+        f"The shared store {server} has a table with the name of one of Franking's that is not as Franking's is: "
+        f"{words}.",
+        step=step,
+        field="FRANKING_STORE",
+        evidence=Evidence("store", text=words, reason="other-table", details={"server": server}),
+    )
+
+
 def misfit(why: str, *, step: str, server: str = "", hidden: Redactor | None = None) -> SettingsError:
     """Return the error of an address or a certificate that cannot be used as it stands."""
-    why = redacted(why, hidden)
+    why = _clean(why, hidden)
     return SettingsError(
         f"FRANKING_STORE: {why}.",
         step=step,

@@ -31,7 +31,7 @@ from franking.redaction import Redactor, Veiled, veiled
 from franking.shared import address, failures
 from franking.shared.postgres_pool import Full, Pool, ready
 from franking.shared.reaching import first_to_answer
-from franking.shared.tables import check_name, made_by, statements
+from franking.shared.tables import check_name, columns, made_by, statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,7 +46,9 @@ Row = tuple[Any, ...]
 # SQLSTATE, its class or the whole: not now, and nothing was done (08 connection, 25006 a copy that cannot be written,
 # 40 met another transaction, 53 short of room, memory or connections, 55P03 and 57014 took too long, 57P it ends)
 _BUSY = ("08", "25006", "40", "53", "55P03", "57014", "57P", "58", "XX")
-_NO_TABLE = ("42P01", "42703", "3F000")
+_NO_TABLE = ("42P01", "3F000")
+_OTHER_TABLE = ("42703", "42804", "42809", "42P10")  # other columns, of other types, a view, no primary key
+_NO_RIGHTS = "42501"
 
 # what a server says before anybody is let in, and libpq gives no code for
 _REFUSED = re.compile(
@@ -54,7 +56,12 @@ _REFUSED = re.compile(
     r"(role|database) \".*\" (does not exist|is not permitted)|permission denied",
     re.IGNORECASE,
 )
-_UNTRUSTED = re.compile(r"certificate verify failed|server certificate for|root certificate file", re.IGNORECASE)
+_MISFIT = re.compile(
+    r"certificate verify failed|server certificate for|certificate file|invalid \w+ value|does not support SSL",
+    re.IGNORECASE,
+)
+
+_RIGHTS = ("INSERT", "UPDATE", "DELETE")
 
 _READ: dict[int, Callable[[str], Any]] = {
     16: lambda text: text == "t",
@@ -140,6 +147,23 @@ class PostgresServer:
         if not all(there for ((there,),) in found):
             alone: tuple[str, Sequence[Value]] = ("SELECT pg_advisory_xact_lock(7266172)", ())
             self.run_all([alone, *((one, ()) for one in wanted)])
+        self._check_columns()
+
+    def check_tables(self) -> None:
+        """Raise ``SettingsError`` where one of the tables is missing, is another program's, or may not be used."""
+        self._check_columns()
+        asked = [(table, right) for table in columns(self.table) for right in _RIGHTS]
+        answers = self.run_all([("SELECT has_table_privilege($1::text, $2::text)", one) for one in asked])
+        missing = [f"{right} on {table}" for (table, right), ((may,),) in zip(asked, answers, strict=True) if not may]
+        if missing:
+            raise failures.no_rights(self.where, f"it has no {', '.join(missing)}", step=self.step)
+
+    def _check_columns(self) -> None:
+        looks = [
+            (f"SELECT {', '.join(names)} FROM {table} WHERE false", ())  # noqa: S608  (names of our own)
+            for table, names in columns(self.table).items()
+        ]
+        self.run_all(looks)
 
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
@@ -255,11 +279,15 @@ class PostgresServer:
             return failures.busy(self.where, words, step=self.step, hidden=self._hidden)
         if code in _NO_TABLE:
             return failures.no_table(self.where, words, step=self.step, hidden=self._hidden)
+        if code in _OTHER_TABLE:
+            return failures.other_table(self.where, words, step=self.step, hidden=self._hidden)
+        if code == _NO_RIGHTS:
+            return failures.no_rights(self.where, words, step=self.step, hidden=self._hidden)
         return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
 
     def _not_open(self, problem: Exception) -> FrankingError:
         words = _said(problem)
-        if _UNTRUSTED.search(words):
+        if _MISFIT.search(words):
             why = f"{self.where}: {words}"
             return failures.misfit(why, step=self.step, server=self.where, hidden=self._hidden)
         if _REFUSED.search(words):

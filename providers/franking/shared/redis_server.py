@@ -27,10 +27,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from franking.errors import FrankingError, discreet
+from franking.errors import FrankingError, SettingsError, discreet
 from franking.net.deadline import within
 from franking.redaction import Redactor, Veiled, veiled
 from franking.shared import address, failures
@@ -51,7 +52,11 @@ _BUSY = re.compile(
     r"\b(READONLY|LOADING|OOM|MOVED|ASK|BUSY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b"
     r"|max number of clients"
 )
-_REFUSED = re.compile(r"\b(NOAUTH|WRONGPASS|NOPERM|DENIED|AUTH)\b|invalid (password|username)")
+_REFUSED = re.compile(r"\b(NOAUTH|WRONGPASS|DENIED|AUTH)\b|invalid (password|username)")
+_NO_RIGHTS = re.compile(r"\bNOPERM\b|ACL failure")
+_CLUSTER = re.compile(r"\bCROSSSLOT\b|hash to the same slot")
+_NO_SCRIPTS = re.compile(r"unknown command|Write commands not allowed after non deterministic")
+_BAD_FILE = re.compile(r"\[(X509|PEM)\b|\[SSL\] PEM lib|KEY_VALUES_MISMATCH|NO_CERTIFICATE")
 
 # redis-py takes the first word away, and makes a class of it
 _WORDS = {
@@ -263,6 +268,8 @@ class RedisServer:
             import redis
         except ImportError:
             raise failures.extra_missing("redis", "redis", step=self.step) from None
+        if self._url is not None:
+            self._check_files()
         try:
             connection = self._made()
             # the login has its time too
@@ -318,26 +325,48 @@ class RedisServer:
             raise failures.misfit("certificates belong to an address with TLS: rediss://", step=self.step)
         return options
 
+    def _check_files(self) -> None:
+        """Raise ``SettingsError`` where a file that the address names cannot be read: trying again would not help."""
+        for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+            try:
+                with Path(self._options.get(name, os.devnull)).open("rb"):
+                    pass
+            except OSError as problem:
+                why = f"{problem.filename}, which the address names, cannot be read: {problem.strerror}"
+                raise failures.misfit(why, step=self.step, server=self.where) from None
+
     # -- what an error means -----------------------------------------------------------------------------------------
 
     def _answer(self, answer: Any) -> Any:
         if not isinstance(answer, Exception):
             return answer
-        words = _said(answer)
-        if _BUSY.search(words):
-            raise failures.busy(self.where, words, step=self.step, hidden=self._hidden)
-        raise failures.refused(self.where, words, step=self.step, hidden=self._hidden)
+        raise self._refusal(_said(answer))
 
-    def _lost(self, problem: Exception, *, unknown: bool) -> FrankingError:
-        """Return the error of a connection that did not come about or that has ended; the server may have said why."""
-        words = _said(problem)
+    def _refusal(self, words: str) -> FrankingError:
+        """Return the error of a server that answered with these words, and did nothing."""
         if _REFUSED.search(words):
             return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
         if _BUSY.search(words):
             return failures.busy(self.where, words, step=self.step, hidden=self._hidden)
-        if _of_kind(problem, "ResponseError"):  # no such database, say: it would answer the same each time
-            return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
-        if "CERTIFICATE_VERIFY_FAILED" in words:
+        if _NO_RIGHTS.search(words):
+            return failures.no_rights(self.where, words, step=self.step, hidden=self._hidden)
+        if _CLUSTER.search(words):
+            return self.unfit(f"it is a Redis Cluster ({words})")
+        if _NO_SCRIPTS.search(words):
+            return self.unfit(f"it runs no scripts; a Sentinel names a Redis and is none ({words})")
+        return failures.refused(self.where, words, step=self.step, hidden=self._hidden)
+
+    def unfit(self, why: str) -> SettingsError:
+        """Return the error of a server of a kind that will not do."""
+        return failures.unfit(self.where, why, step=self.step, hidden=self._hidden)
+
+    def _lost(self, problem: Exception, *, unknown: bool) -> FrankingError:
+        """Return the error of a connection that did not come about or that has ended; the server may have said why."""
+        words = _said(problem)
+        # an answer, such as that there is no such database, would be the same each time
+        if _of_kind(problem, "ResponseError") or any(one.search(words) for one in (_REFUSED, _BUSY, _NO_RIGHTS)):
+            return self._refusal(words)
+        if "CERTIFICATE_VERIFY_FAILED" in words or _BAD_FILE.search(words):
             why = f"{self.where}: {words}"
             return failures.misfit(why, step=self.step, server=self.where, hidden=self._hidden)
         return failures.away(self.where, words, step=self.step, unknown=unknown, hidden=self._hidden)

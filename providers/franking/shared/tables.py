@@ -11,7 +11,7 @@ import re
 
 from franking.shared import failures
 
-__all__ = ["STATEMENTS", "check_name", "made_by", "statements"]
+__all__ = ["STATEMENTS", "check_name", "columns", "made_by", "statements"]
 
 SECRETS = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -97,6 +97,16 @@ def made_by(statement: str, table: str) -> str:
     assert found is not None
     schema, dot, _ = table.rpartition(".")
     return f"{schema}{dot}{found[1]}"
+
+
+def columns(table: str) -> dict[str, list[str]]:
+    """Return the names of all tables, and of the columns of each."""
+    found = {}
+    for one in statements(table):
+        if one.startswith("CREATE TABLE"):
+            inside = one.partition("(")[2]
+            found[made_by(one, table)] = re.findall(r"(?:^|,)\s*([a-z_]+) +(?=text|bigint|float8|double)", inside)
+    return found
 
 
 def check_name(table: str, *, step: str) -> None:
