@@ -92,6 +92,8 @@ def test_a_called_task_and_an_eager_one_wait_for_nobody(app: Celery, server: Smt
         (("shop", franking.Message(to=["jana@example.com"], text="x")), {}, "not Message"),
         ((b"shop", b"x"), {}, "by its name or URL"),
         (("shop", b"x"), {"envelope": ["jana@example.com"]}, "franking.Envelope"),
+        (("shop", b"x"), {"envelope": {"sender": "info@novak.cz"}}, "a sender and recipients"),
+        (("shop", b"x"), {"key": 114}, "A key is a text that names the message, not int"),
         (("shop", b"x"), {"keys": "order-114"}, "keys"),
         (("shop",), {}, "message"),
     ],
@@ -100,6 +102,29 @@ def test_a_mistake_is_told_to_who_publishes(app: Celery, given: Any, names: Any,
     send = mail_task(app, journal=False)
     with pytest.raises(TypeError, match=words):
         send.delay(*given, **names)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("smtp://info:canary-5512@mail.novak.cz?from=info@novak.cz", "a password does not belong in it"),
+        ("smtp://mail.novak.cz", "does not say who sends"),
+    ],
+)
+def test_a_url_with_a_password_is_not_handed_to_the_broker(app: Celery, url: str, words: str) -> None:
+    send = mail_task(app, journal=False)
+    with pytest.raises(franking.SettingsError, match=words) as found:
+        send.delay(url, letter("jana@example.com"))
+    assert "canary-5512" not in str(found.value)
+    with app.connection_for_read() as connection, connection.SimpleQueue(app.conf.task_default_queue) as queue:
+        assert queue.qsize() == 0
+    send.delay("smtp://mail.novak.cz?from=info@novak.cz", letter("jana@example.com"))
+
+
+@pytest.mark.parametrize("journal", [True, "redis://127.0.0.1/0"])
+def test_what_is_no_journal_is_found_when_the_task_is_made(app: Celery, journal: Any) -> None:
+    with pytest.raises(TypeError, match=r"open_journal\(\)"):
+        mail_task(app, journal=journal)
 
 
 def test_what_a_letter_says_is_in_no_event_and_no_log(app: Celery) -> None:
@@ -246,7 +271,11 @@ def test_the_task_survives_its_worker(app: Celery) -> None:
         ({"pauses": [0]}, "pauses"),
         ({"pauses": []}, "pauses"),
         ({"give_up": -1}, "give_up"),
+        ({"pauses": 5}, "pauses"),
+        ({"give_up": "soon"}, "give_up"),
         ({"longest_countdown": 0}, "longest_countdown"),
+        ({"journal_lease": 0}, "journal_lease"),
+        ({"journal_lease": float("nan")}, "journal_lease"),
         ({"journal": None}, "journal"),
     ],
 )

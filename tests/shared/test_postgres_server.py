@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
 import threading
 import time
 from collections.abc import Iterator
@@ -306,7 +305,7 @@ def test_where_no_file_can_be_opened_it_is_asked_later(server: PostgresServer, m
 
     server.run("SELECT 1")
     with monkeypatch.context() as patch:
-        patch.setattr(selectors, "DefaultSelector", none)
+        patch.setattr(postgres_pool, "_Selector", none)
         with pytest.raises(SendError) as caught:
             server.run("SELECT 1")
     assert caught.value.temporary

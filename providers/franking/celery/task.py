@@ -14,10 +14,11 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 from celery import signals
 from franking.account.fields import WRONG_VALUE
+from franking.account.url import read_url
 from franking.celery.delivery import Deliveries, Later, Letter, given_up
 from franking.celery.forgetful import Forgetful
 from franking.celery.waits import GIVE_UP, Pauses, Wait, nap
-from franking.errors import Evidence, FrankingError, SettingsError
+from franking.errors import Evidence, FrankingError, SettingsError, discreet
 from franking.message.address import Envelope
 from franking.outbox.holds import PAUSES
 from franking.sending.connect import explained
@@ -84,7 +85,8 @@ def mail_task(
         usual = _positive("pauses", PAUSES if pauses is None else pauses)
         until = _positive("give_up", [GIVE_UP if give_up is None else give_up])[0]
         allowed = None if longest_countdown is None else _positive("longest_countdown", [longest_countdown])[0]
-        deliveries = Deliveries(_journal(journal, journal_lease), Pauses(usual, until))
+        lease = _positive("journal_lease", [journal_lease])[0]
+        deliveries = Deliveries(_journal(journal, lease), Pauses(usual, until))
 
     class MailTask(app.Task):  # type: ignore[misc]  # the application's own, such as Django's
         """Publish letters in a form that every serialiser carries; their content stays out of logs and events."""
@@ -149,11 +151,19 @@ def published(
     envelope: Any = None,
     wait: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[str | None, bytes], dict[str, Any]]:
-    """Return the arguments of a task as every serialiser carries them; what is wrong is said to who publishes."""
+    """Return the arguments of a task as every serialiser carries them; what is wrong is said to who publishes. Raises
+    ``SettingsError`` for an account URL that is none, or that holds a password: it would lie in the broker, and stand
+    in events and logs.
+    """
     if not (account is None or isinstance(account, str)):
         raise TypeError(f"A worker finds an account by its name or URL, not by {type(account).__name__}.")
     if not isinstance(message, bytes | bytearray | memoryview):
         raise TypeError(f"A task carries ready bytes: message.as_bytes(sender), not {type(message).__name__}.")
+    if not (key is None or isinstance(key, str)):
+        raise TypeError(f"A key is a text that names the message, not {type(key).__name__}.")
+    if wait is None and account is not None and "://" in account:
+        with explained(), discreet:
+            read_url(account)
     meant = _read_envelope(envelope)
     written = None if meant is None else {"sender": meant.sender, "recipients": list(meant.recipients)}
     names = {"key": key, "envelope": written, "wait": None if wait is None else dict(wait)}
@@ -171,6 +181,8 @@ def shown(places: tuple[str | None, bytes], names: Mapping[str, Any]) -> dict[st
 def _read_envelope(found: Any) -> Envelope | None:
     """Return the envelope that was published. Raises ``MessageError``."""
     if isinstance(found, Mapping):
+        if not {"sender", "recipients"} <= found.keys():
+            raise TypeError("envelope: it has to have a sender and recipients.")
         return Envelope(found["sender"], found["recipients"])
     if not (found is None or isinstance(found, Envelope)):
         raise TypeError(f"envelope: give franking.Envelope(sender, recipients), not {type(found).__name__}.")
@@ -180,6 +192,8 @@ def _read_envelope(found: Any) -> Envelope | None:
 def _journal(chosen: Journal | Literal[False] | None, lease: float) -> Journal:
     if chosen is False:
         return Forgetful()
+    if isinstance(chosen, bool | str):  # it would be noticed by the first task only
+        raise TypeError(f"journal: give what open_journal() returns, or False, not {chosen!r}.")
     if chosen is not None:
         return chosen
     found = open_journal(lease=lease)
@@ -194,9 +208,13 @@ def _journal(chosen: Journal | Literal[False] | None, lease: float) -> Journal:
 
 
 def _positive(name: str, numbers: Sequence[float]) -> tuple[float, ...]:
-    if not numbers or not all(0 < number < math.inf for number in numbers):
+    try:
+        seconds = tuple(map(float, numbers))
+    except (TypeError, ValueError):
+        seconds = ()
+    if not seconds or not all(0 < number < math.inf for number in seconds):
         raise SettingsError(f"{name}: {numbers!r} are no seconds above 0.", field=name, evidence=WRONG_VALUE)
-    return tuple(map(float, numbers))
+    return seconds
 
 
 def allowed_by(app: Celery) -> float | None:

@@ -25,6 +25,9 @@ __all__ = ["CONNECTIONS", "Full", "Pool", "ready"]
 CONNECTIONS = 4
 """How many a process has at once, however many threads ask: each is held for one round trip."""
 
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+"""One system call for a look; with epoll it would be four, six times for each message."""
+
 LOOK_SECONDS = 1.0
 """How often who waits looks for the place of one that nobody gave back, because its thread was broken into."""
 
@@ -123,7 +126,7 @@ class Pool:
 
 def ready(handle: int, wanted: int, until: float) -> bool:
     """Wait for a socket until a moment of the monotonic clock; 0 is now."""
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(handle, wanted)
         return bool(selector.select(max(0.0, until - time.monotonic()) if until else 0))
 
