@@ -11,9 +11,6 @@ import typer
 
 from franking.account.config import load
 from franking.errors import SettingsError
-from franking.relay.devices import add_user as make_user
-from franking.relay.devices import listen_elsewhere, users_of
-from franking.relay.devices import remove_user as take_user
 from franking.relay.events import Event
 from franking.relay.interfaces import addresses_of_interfaces
 from franking.relay.relay import Relay
@@ -216,6 +213,9 @@ def add_user(
 
     franking relay add-user printer --from scanner@novak.cz
     """
+    from franking.relay.devices import add_user as make_user
+    from franking.relay.devices import users_of
+
     if on_blocked not in (None, "refuse", "hold"):
         raise typer.BadParameter("say refuse or hold", param_hint="--on-blocked")
     given = password_from_stdin() if password_stdin else None
@@ -247,6 +247,8 @@ def _place(console: Console) -> None:
         console.say(words("relay.next-elsewhere", command="franking relay run --listen 0.0.0.0:587"), "faint")
         return
     if console.confirm(words("relay.is-elsewhere")):
+        from franking.relay.devices import listen_elsewhere
+
         console.say(words("relay.listens", address=listen_elsewhere()))
     console.say(words("relay.next", command="franking relay"), "faint")
 
@@ -258,6 +260,8 @@ def users(console: Console) -> None:
 
     franking relay users
     """
+    from franking.relay.devices import users_of
+
     found = users_of(load().sections.get("relay", {}))
     if console.json_output:
         console.answer([
@@ -278,6 +282,8 @@ def remove_user(console: Console, name: _Name) -> None:
 
     franking relay remove-user printer
     """
+    from franking.relay.devices import remove_user as take_user
+
     take_user(name)
     if console.json_output:
         console.answer({"name": name, "removed": True})

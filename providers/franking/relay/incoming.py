@@ -7,7 +7,6 @@ header alone must not get it, so the message is refused there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,19 +88,31 @@ class Header:
         return tuple(found)
 
 
-@dataclass(slots=True, weakref_slot=True)
 class Incoming:
     """The content of a message that was received: its header held, its body partly in memory, the rest in a file."""
 
-    head: bytes
-    head_with_bcc: bytes
-    body: bytes
-    rest: Path | None
-    rest_size: int
-    message_id: str
-    recipients: tuple[str, ...]
-    eight_bit: bool
-    smtputf8: bool
+    __slots__ = (
+        "__weakref__", "body", "eight_bit", "head", "head_with_bcc", "message_id", "recipients", "rest", "rest_size",
+        "smtputf8",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        head: bytes,
+        head_with_bcc: bytes,
+        body: bytes,
+        rest: tuple[Path | None, int],
+        *,
+        message_id: str,
+        recipients: tuple[str, ...],
+        eight_bit: bool,
+        smtputf8: bool,
+    ) -> None:
+        """``rest`` is the file that the body goes on in, if it does, and its size."""
+        self.head, self.head_with_bcc, self.body = head, head_with_bcc, body
+        self.rest, self.rest_size = rest
+        self.message_id, self.recipients = message_id, recipients
+        self.eight_bit, self.smtputf8 = eight_bit, smtputf8
 
     @property
     def size(self) -> int:
@@ -173,7 +184,14 @@ def compose(
     envelope = Envelope(sender, dict.fromkeys(recipients))
     ascii_only = whole.isascii() and sender.isascii() and all(map(str.isascii, recipients))
     content = Incoming(
-        visible, whole, body, rest[0], rest[1], message_id, envelope.recipients, eight_bit, not ascii_only
+        visible,
+        whole,
+        body,
+        rest,
+        message_id=message_id,
+        recipients=envelope.recipients,
+        eight_bit=eight_bit,
+        smtputf8=not ascii_only,
     )
     return Prepared(envelope, content)
 
