@@ -92,6 +92,8 @@ SAID_BY_THE_REST = {
     "unauthorized_client": "google.other-client",
     "unexpected EOF": "connect.lost",
     "Invalid command:": "protocol.error",
+    "invalid authentication method - declined": "login.mechanism",
+    "Relaying disallowed as": "relay.denied",
     "certificate verification failed": "tls.certificate",
     "Graph error. Status Code: Forbidden": "microsoft.access-denied",
 }
@@ -139,6 +141,40 @@ google.not-a-tester | Access blocked: MyApp has not completed the Google verific
 google.invalid-grant | RefreshError: ('x', {'error': 'invalid_grant', 'error_description': 'Bad Request'})
 google.api-disabled | Gmail API has not been used in project 123456 before or it is disabled. Enable it by visiting
 google.no-mailbox | HttpError 400 "Mail service not enabled"
+address.syntax | Invalid mailer.FROM (Gitea): mail: no angle-addr
+address.syntax | Mail::Field::IncompleteParseError: Mail::AddressList can not parse |x|
+address.syntax | lettre: Missing domain or user
+address.syntax | 400 to address is required
+protocol.error | error: expected 354 after sending DATA, got 250 OK
+protocol.error | Expected response code "250" but got code "354", with message "354 go ahead"
+microsoft.token-refused | InvalidAuthenticationToken: Lifetime validation failed, the token is expired
+microsoft.send-as-denied | Graph said ErrorSendAsDenied
+microsoft.scope-missing | NoPermissionsInAccessToken: The token contains no permissions
+login.service-credentials | basic authentication is not allowed with 2FA, update to an API key
+dns.not-found | Server wurde nicht erreicht: Der Servername konnte nicht gefunden werden
+dns.not-found | Nom du serveur introuvable
+connect.failed | Es konnte keine Verbindung zum Server hergestellt werden: Verbindung fehlgeschlagen
+connect.failed | Nelze se připojit k serveru
+tls.hostname | SSL_ERROR_BAD_CERT_DOMAIN
+tls.unknown-issuer | SEC_ERROR_UNKNOWN_ISSUER
+tls.self-signed | MOZILLA_PKIX_ERROR_SELF_SIGNED_CERT
+tls.private-authority | MOZILLA_PKIX_ERROR_MITM_DETECTED
+tls.expired | SEC_ERROR_EXPIRED_CERTIFICATE
+tls.not-yet-valid | MOZILLA_PKIX_ERROR_NOT_YET_VALID_CERTIFICATE
+tls.certificate | SEC_ERROR_REVOKED_CERTIFICATE
+tls.outdated | SSL_ERROR_NO_CYPHER_OVERLAP
+tls.wrong-port | SSL_ERROR_RX_RECORD_TOO_LONG
+tls.interrupted | PR_END_OF_FILE_ERROR
+connect.refused | NS_ERROR_CONNECTION_REFUSED
+connect.timeout | NS_ERROR_NET_TIMEOUT
+connect.lost | NS_ERROR_NET_INTERRUPT
+tls.hostname | Certificate problem: host name mismatch
+login.refused | Incorrect username or password
+login.code-refused | invalid_grant Bad Request: the authorization code was redeemed already
+google.invalid-grant | invalid_grant Bad Request
+quota.exceeded | Message volume limit has been reached
+recipient.full | Mailbox quota exceeded
+relay.denied | 553 host not in my list of rcpt hosts
 send.refused | {"error":{"code":"ErrorItemNotFound","message":"The specified object was not found in the store."}}
 """
 """What libraries write of what they find themselves, and of what was already connected."""

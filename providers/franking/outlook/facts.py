@@ -161,7 +161,8 @@ FACTS = Facts(
     device=True,
     sent_folder="save_to_sent",
     speaks=r"\.prod\.(?:protection\.)?(?:outlook|exchangelabs)\.com\b|\baka\.ms/|\b5\.7\.139\b"
-    r"|SmtpClientAuthentication is disabled|\bbasic authentication is (?:disabled|not supported for client submission)",
+    r"|SmtpClientAuthentication is disabled|security defaults policy"
+    r"|\bbasic authentication is (?:disabled|not supported for client submission)",
     client=ClientFacts(
         "client_id",
         "Application (client) ID",

@@ -86,7 +86,8 @@ def _last(text: str) -> str:
 
 def _explanation(error: FrankingError, account: Account | None, hosts: list[str]) -> Explanation:
     diagnosis = _diagnosed(error, account, hosts)
-    return Explanation(diagnosis, diagnosis.code not in _GENERAL, error.step, next(iter(hosts), None))
+    told = error.evidence is not None and error.evidence.reason == "unexpected-reply"  # a program saw it itself
+    return Explanation(diagnosis, told or diagnosis.code not in _GENERAL, error.step, next(iter(hosts), None))
 
 
 def _says_little(rule: Rule) -> bool:

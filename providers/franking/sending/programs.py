@@ -16,6 +16,7 @@ from franking.errors import (
     FrankingError,
     LoginError,
     MessageError,
+    Refused,
     SettingsError,
     TLSError,
 )
@@ -24,7 +25,7 @@ __all__ = ["written_by_programs"]
 
 _RESOLVE, _TLS, _CONNECT = ("dns", "resolve"), ("tls", "tls"), ("connect", "connect")
 _GREET, _LATER, _LOGIN = ("connect", "greet"), ("connect", "message"), ("sasl", "login")
-_SETTINGS, _MESSAGE = ("settings", "settings"), ("message", "message")
+_SETTINGS, _MESSAGE, _DIALOGUE = ("settings", "settings"), ("message", "message"), ("smtp", "message")
 
 _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     # kind and step; the reason, in digits what OpenSSL found wrong with a certificate or an SMTP server replies; words
@@ -42,8 +43,17 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_MESSAGE, "attachment-unreadable", r"Could not access file: |FileNotFoundException.{0,200}\(No such file"),
     (_MESSAGE, "attachment-unreadable", r"Path .{1,200} is not readable"),
     (_MESSAGE, "attachment-unreadable", r"attachment\b.{0,80}(?:does not exist|not found|cannot be (?:read|opened))"),
+    (_MESSAGE, "not-an-address", r"\bmail: (?:missing '@'|no angle-addr|expected |invalid (?:string|atom)|no address)"),
+    (_MESSAGE, "not-an-address", r"AddressList can ?not parse|Missing domain or user|Invalid email (?:user|domain)\b"),
+    (
+        _MESSAGE,
+        "not-an-address",
+        r"\b(?:from|to|sender|recipient)(?: address| field)?(?: parameter)? is (?:missing|required|empty|not set)",
+    ),
+    (_LOGIN, "api-key-wanted", r"basic auth\w*.{0,120}\bAPI key"),
     (_LOGIN, "not-ascii", r"'ascii' codec can't encode.{0,200}(?:login|auth|password|smtplib)"),
     # while something was already connected
+    (_DIALOGUE, "unexpected-reply", r"expected (?:response code )?\W?\d{3}\b.{0,40}?\bgot (?:code )?\W?[23]\d\d\b"),
     (_LATER, "timeout", r"read(?: operation)? timed out|ReadTimeout\b|Exception reading response.{0,80}timed out"),
     (_LATER, "timeout", r"unexpectedly closed: (?:the read operation )?timed out|0 bytes received"),
     (_RESOLVE, "no-dns", r"Temporary failure in name resolution|EAI_AGAIN|name service.{0,80}try again"),
@@ -62,6 +72,14 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_RESOLVE, "no-dns", r"query\w* ETIMEOUT|query\w* (?:EREFUSED|ESERVFAIL)"),
     (_RESOLVE, "not-found", r"nxdomain|find any host named|0x800CCC0D|MX records point to non-existent hosts"),
     (_RESOLVE, "bad-name", r"'idna' codec|label (?:empty )?(?:or )?too long"),
+    (
+        _RESOLVE,
+        "not-found",
+        r"server name (?:was |could )?not (?:be )?found|Servername .{0,30}nicht gefunden",
+    ),
+    (_RESOLVE, "not-found", r"(?:nom du serveur|serveur) .{0,30}introuvable|servidor no encontrado|server non trovato"),
+    (_RESOLVE, "not-found", r"server .{0,20}(?:nenalezen|nebyl nalezen)|nie (?:znaleziono|mo.na odnale..) serwera"),
+    (_RESOLVE, "not-found", r"NS_ERROR_UNKNOWN_HOST"),
     (_GREET, "not-smtp", r"(?:response|greeting|welcome)\b[^\n]{0,30}?(?:\* (?:OK|PREAUTH|BYE)|\+OK|HTTP/1|SSH-2)"),
     (_GREET, "closed", r"response code \W?220\W? but got (?:code \W{2},|an? empty|empty)"),
     (_LATER, "closed", r"response code \W?\d+\W? but got (?:code \W{2},|an? empty|empty)"),
@@ -77,11 +95,25 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_TLS, "10", r"validity check failed|NotAfter|peer certificate: Expired|certificate.{0,60}has expired"),
     (_TLS, "10", r"uses (?:an )?expired certificate"),
     (_TLS, "certificate", r"fingerprint does not match"),
+    # as Mozilla's programs name it
+    (_TLS, "19", r"PKIX_ERROR_MITM_DETECTED"),
+    (_TLS, "18", r"PKIX_ERROR_SELF_SIGNED_CERT"),
+    (_TLS, "9", r"PKIX_ERROR_NOT_YET_VALID"),
+    (_TLS, "10", r"SEC_ERROR_EXPIRED_(?:ISSUER_)?CERTIFICATE"),
+    (_TLS, "62", r"SSL_ERROR_BAD_CERT_DOMAIN"),
+    (_TLS, "20", r"SEC_ERROR_(?:UNKNOWN_ISSUER|UNTRUSTED_ISSUER|UNTRUSTED_CERT)|PKIX_ERROR_V1_CERT"),
+    (_TLS, "certificate", r"PKIX_ERROR_[A-Z]|SEC_ERROR_[A-Z_]{0,40}(?:CERT|OCSP|CA_)|SSL_ERROR_BAD_CERT"),
+    (_TLS, "UNSUPPORTED_PROTOCOL", r"SSL_ERROR_(?:UNSUPPORTED_VERSION|NO_CYPHER_OVERLAP|PROTOCOL_VERSION_ALERT)"),
+    (_TLS, "WRONG_VERSION_NUMBER", r"SSL_ERROR_RX_RECORD_TOO_LONG"),
+    (_TLS, "eof", r"PR_END_OF_FILE_ERROR"),
+    (_CONNECT, "refused", r"NS_ERROR_CONNECTION_REFUSED|PR_CONNECT_REFUSED"),
+    (_CONNECT, "timeout", r"NS_ERROR_NET_TIMEOUT"),
+    (_LATER, "reset", r"NS_ERROR_NET_(?:RESET|INTERRUPT)|PR_CONNECT_RESET"),
     (_TLS, "64", r"IP address mismatch|IP address.{0,40}not match|cannot validate certificate for \d[\d.]+"),
     (_TLS, "62", r"hostname mismatch|ALTNAME_INVALID|NameMismatch|no alternative certificate subject name"),
     (_TLS, "62", r"certificate.{0,80}(?:does ?n[o']t match|not valid for|did not match|NotValidForName)"),
     (_TLS, "62", r"(?:hostname|domain|host name).{0,60}(?:does ?n[o']t|did not|do not) match"),
-    (_TLS, "62", r"certificate is valid for"),
+    (_TLS, "62", r"certificate is valid for|(?:host|domain|server|common)[- ]?name mismatch"),
     (_TLS, "62", r"No subject alternative|No name matching|legacy Common Name field|did not match expected CN"),
     (_TLS, "62", r"SEC_E_WRONG_PRINCIPAL|target principal name is incorrect"),
     (_TLS, "20", r"SEC_E_UNTRUSTED_ROOT|issued by an authority that is not trusted"),
@@ -97,6 +129,7 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_TLS, "CA_MD_TOO_WEAK", r"(?:ca|ee)[ _](?:md|key|certificate key)[ _]too[ _](?:weak|small)"),
     (_TLS, "certificate", r"CERTIFICATE_VERIFY_FAILED|certificate verif\w+ failed|remote certificate (?:is|was) "),
     (_TLS, "certificate", r"(?:bad|invalid|unsupported)[ _](?:peer )?certificate"),
+    (_TLS, "certificate", r"tls_process_server_certificate"),
     (_TLS, "certificate", r"certificate (?:unknown|revoked|rejected)"),
     (_TLS, "certificate", r"Remotezertifikat|certificat distant|certificado remoto|certificato remoto"),
     (_TLS, "certificate", r"zdalny certyfikat|vzd.len. certifik.t"),
@@ -185,6 +218,8 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     # where nothing more is told
     (_LOGIN, "535", r"Login denied|(?:unable to|failed to|could not) authenticate|rejected your login"),
     (_LOGIN, "535", r"(?:login|log-?on|authentication|authorization) (?:\w+ ){0,5}failed"),
+    (_LOGIN, "535", r"user ?name (?:and|or|/) ?password (?:\w+ ){0,2}(?:not accepted|incorrect|wrong|rejected)"),
+    (_LOGIN, "535", r"(?:incorrect|wrong|invalid|bad) (?:user ?name|login|e-?mail) (?:or|and|/) ?password"),
     (_LOGIN, "535", r"Anmeldung.{0,60}(?:fehlgeschlagen|gescheitert)|p.ihl..en..{0,60}(?:selhal|nezda.il|nepoda.il)"),
     (_LOGIN, "535", r"chec.{0,30}authentification|identification.{0,60}chou|authenticat\w+ (?:error|failure)"),
     (_TLS, "failed", r"handshake (?:failed|error|has failed)|(?:establish|negotiat)\w+.{0,30}(?:SSL|TLS)"),
@@ -199,6 +234,9 @@ _WRITTEN: tuple[tuple[tuple[str, str], str, str], ...] = (
     (_CONNECT, "failed", r"0x800CCC0E|0x80042109|Cannot open \S+:\d+|able to establish an SMTP connection"),
     (_CONNECT, "failed", r"SMTP connect\(\) failed|Could ?n[o']t connect to (?:the )?(?:SMTP )?(?:host|server)"),
     (_CONNECT, "failed", r"ECONNECTION|ESOCKET"),
+    (_CONNECT, "failed", r"Verbindung .{0,40}(?:nicht hergestellt|fehlgeschlagen)|impossible de se connecter"),
+    (_CONNECT, "failed", r"no se pu(?:do|ede) conectar|impossibile (?:connettersi|stabilire)|nie mo.na po..czy"),
+    (_CONNECT, "failed", r"(?:nelze|nepoda.ilo) se p.ipojit|kan geen verbinding|n.o foi poss.vel conectar"),
     (_CONNECT, "failed", r"(?:unable|failed|could not|cannot) (?:to )?connect"),
     (_CONNECT, "failed", r"connection (?:could not be established|failed)|MailConnectException"),
 )
@@ -209,6 +247,7 @@ _CLASSES = {
     "sasl": LoginError,
     "settings": SettingsError,
     "message": MessageError,
+    "smtp": Refused,
 }
 
 

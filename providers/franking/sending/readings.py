@@ -9,6 +9,7 @@ import html
 import re
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from urllib.parse import unquote_plus
 
@@ -71,6 +72,8 @@ _AGAIN = re.compile(
     r".{0,60}\bre-?(?:auth|connect|consent)\w*)"
 )
 """What programs say of a sign-in that has ended, without OAuth's own words."""
+_OF_A_CODE = re.compile(r"(?i)auth(?:orization)?[ _]code|code was|redirect|code[ _.]verifier|[?&]code=")
+"""The code of a sign-in page, which is changed for a grant once."""
 _DESCRIBED = re.compile(r"(?:error_d|\bD)escription[\"']?\s*[:=]\s*(?:\"([^\"]*)|'([^']*)|([^\n&]*))")
 
 
@@ -100,7 +103,7 @@ def _sign_in(text: str) -> Iterator[FrankingError]:
         said = next(filter(None, described.groups()), "")
     elif named is not None:
         said = text[named.end() :].partition("\n")[0].lstrip(" :,-'\"") or " ".join(text[: named.start()].split())
-    details = {**numbers, "renewal": re.search(r"(?i)refresh_?(?: ?token|error)", text) is not None}
+    details = {**numbers, "renewal": _OF_A_CODE.search(text) is None}  # which is what programs do all day
     yield LoginRequired("", evidence=Evidence("oauth", text=said[:500], reason=reason, details=details))
 
 
@@ -120,6 +123,16 @@ _OF_API = re.compile(
     r"|insufficient authentication scopes"
     r"|graph\.microsoft|[\"']error[\"']\s*:\s*\{"
 )
+
+
+@cache
+def _bare_reasons() -> re.Pattern[str]:
+    """Return the reasons that rules know, as a program prints them without the JSON around: ``TooManyRequests``."""
+    known = {one for kind in providers() for rule in kind.rules if "http" in rule.kind for one in rule.reason}
+    named = [one for one in known if re.fullmatch(r"(?:[A-Z][a-z]+){2}\w{4,}", one)]
+    return re.compile(rf"\b({'|'.join(sorted(named))})\b")
+
+
 _STATUS = re.compile(r"HttpError (\d{3})|HTTP/[\d.]+ (\d{3})|[\"']code[\"']\s*:\s*(\d{3})|status\W{1,4}(\d{3})\b")
 _REASON = re.compile(
     r"\b(?:reason|[Cc]ode)[\"']?\s*[:=]\s*[\"']?([A-Za-z_]\w{4,80})"
@@ -134,14 +147,16 @@ _MESSAGE = re.compile(
 
 def answers(text: str) -> Iterator[FrankingError]:
     """Read an error of Gmail's API or of Graph, as JSON or as a library prints it."""
-    if not _OF_API.search(text):
+    bare = _bare_reasons().findall(text)
+    if not (bare or _OF_API.search(text)):
         return
     status = _STATUS.search(text)
     code = None if status is None else int(next(filter(None, status.groups())))
     message = _MESSAGE.search(text)
     said = "" if message is None else next(filter(None, message.groups()))[:500]
+    named = list(filter(None, chain(*_REASON.findall(text))))
     for reason in (
-        *reversed(dict.fromkeys(filter(None, chain(*_REASON.findall(text))))),
+        *reversed(dict.fromkeys([*(one for one in bare if one not in named), *named])),
         None,
     ):  # the innermost says most
         evidence = Evidence("http", code=code, text=said, reason=reason)

@@ -115,6 +115,7 @@ SEEN: tuple[Rule, ...] = (
     Rule("login.not-offered", text="SMTP AUTH extension not supported", temporary=False, note="N25"),
     Rule("login.mechanism", reason=("no-mechanism",), temporary=False, note="N26"),
     Rule("login.mechanism", text="No suitable authentication method", temporary=False, note="N26"),
+    Rule("login.service-credentials", reason=("api-key-wanted",), temporary=False),
     Rule("login.not-ascii", step=_LOGIN, text="'ascii' codec can't encode", temporary=False, note="N27"),
     Rule("login.needs-tls", reason=("plain-login",), adds=_by_password, temporary=False),
     Rule("message.needs-smtputf8", reason=("smtputf8", "smtputf8-not-offered"), temporary=False, note="N31"),

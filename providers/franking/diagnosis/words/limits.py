@@ -103,6 +103,8 @@ LIMITS: tuple[Says, ...] = (
         "|submission|outbound|smtp"
         " ~ quota|limit|limits|allowance|allocation",
         "exceeded ?the hour|hourly|daily|day limit|quota",
+        "message|messages|mail|email|emails|sending count|volume|number quota|limit ?is ?has ?been exceeded"
+        "|reached|over",
         "you|you_have|you_are ?have ?are exceeded|reached|over|exceed ~ your ~ quota|limit|allowance",
         "account|user|domain ~ over ~ quota|limit",
         "exceeded|exceeds ~ max|maximum ~ per hour|day",

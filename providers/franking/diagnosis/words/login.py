@@ -28,6 +28,12 @@ LOGIN: tuple[Says, ...] = (
         note="P41",
     ),
     Says(
+        "login.service-credentials",
+        "basic_auth*|password_auth*|user_name_and_password|username_and_password & use|using|update|updating|switch"
+        "|require*|create & api_key*|smtp_key*",
+        temporary=False,
+    ),
+    Says(
         "login.access-off",
         "does not have access ?rights ~ service",
         "not have access rights",

@@ -231,6 +231,7 @@ SENDER: tuple[Says, ...] = (
         "not ?a local host|domain",
         "relaying mail|email to|for",
         "not in my list ~ rcpthosts",
+        "not in my|our list ~ rcpt host|hosts",
         "not a|an relay|gateway",
         "relay* ~ zakazan*|odmitnut*|nepovolen*|neni_povolen*|zamitnut*",
         "predavani|preposilani|preposielanie ~ zakazan*|odmitnut*|nepovolen*|neni_povolen*|neni_dovolen*",
