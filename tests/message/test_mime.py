@@ -89,6 +89,18 @@ def test_the_shorter_seven_bit_encoding_is_taken(text: str, encoding: str) -> No
     assert parsed(octets).get_content().rstrip() == text.rstrip()
 
 
+@pytest.mark.parametrize("lengths", [
+    (998, 998, 998), (998, 999), (999, 998, 1), (*(1,) * 600, 998, 1), (*(1,) * 600, 999, 1), (*(0,) * 998, 999),
+])  # fmt: skip
+def test_a_line_too_long_is_found_wherever_it_stands(lengths: tuple[int, ...]) -> None:
+    for end in ("", "\n"):
+        text = "\n".join("x" * length for length in lengths) + end
+        octets = sent(Message(to="a@b.cz", text=text))
+        encoding = "7bit" if max(lengths) <= 998 else "quoted-printable"
+        assert parsed(octets)["content-transfer-encoding"] == encoding
+        assert max(map(len, octets.split(b"\r\n"))) <= 998
+
+
 def test_rewritten_from() -> None:
     message = Message(to="a@b.cz", sender="Cron <root@host>")
     ours = parsed(sent(message, rewrite_from=True))

@@ -123,8 +123,9 @@ class Envelope:
         longer than all the rest.
         """
         envelope = object.__new__(cls)
-        object.__setattr__(envelope, "sender", _wire(sender.address))
-        object.__setattr__(envelope, "recipients", recipients)
+        put = object.__setattr__
+        put(envelope, "sender", _wire(sender.address))
+        put(envelope, "recipients", recipients)
         return envelope
 
 

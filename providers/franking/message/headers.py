@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -77,14 +77,14 @@ def field(name: str, value: str, *, where: str | None = None) -> str:
 
     Raises ``MessageError`` for a name that is none, and for controls in the value.
     """
-    where = where or name.lower()
-    refuse_controls(value, where)
+    if type(value) is not str or not value.isprintable():  # asked here too: nearly every value needs no call
+        refuse_controls(value, where or name.lower())
     value = value.strip()
     if value.isascii() and len(name) + len(value) <= _FOLD - 2 and _NAME.match(name):
         return f"{name}: {value}\r\n"
     if not value.isascii() or max(map(len, value.split()), default=0) >= _LONGEST - len(name) - 2:
         value = encoded(value, name)
-    return _folded(name, value, where)
+    return _folded(name, value, where or name.lower())
 
 
 def text_field(name: str, value: str) -> str:
@@ -101,9 +101,20 @@ def custom_field(name: str, value: str) -> str:
     return field(name, value, where="headers")
 
 
-def address_field(name: str, addresses: Iterable[Address]) -> str:
+def address_field(name: str, addresses: Sequence[Address]) -> str:
     """Write a field of addresses, folded, with its CRLF."""
-    value = ", ".join([_mailbox(address) for address in addresses])
+    if len(addresses) == 1:
+        return _lone(name, addresses[0].name, addresses[0].address)
+    return _listed(name, [_mailbox(address.name, address.address) for address in addresses])
+
+
+@lru_cache(maxsize=1024)  # by texts, which C compares: the sender of a mailing is the same in every message
+def _lone(name: str, shown: str, address: str) -> str:
+    return _listed(name, [_mailbox(shown, address)])
+
+
+def _listed(name: str, mailboxes: Iterable[str]) -> str:
+    value = ", ".join(mailboxes)
     if len(name) + len(value) <= _FOLD - 2:
         return f"{name}: {value}\r\n"
     return _folded(name, value, name.lower())
@@ -115,7 +126,7 @@ def groups_field(name: str, groups: Iterable[tuple[str | None, Iterable[Address]
     """
     items = []
     for label, addresses in groups:
-        members = ", ".join(map(_mailbox, addresses))
+        members = ", ".join([_mailbox(address.name, address.address) for address in addresses])
         if label is not None:
             members = f"{_phrase(label)}: {members};"
         items.append(members)
@@ -151,8 +162,9 @@ def encoded(value: str, name: str = "") -> str:
 
 
 @lru_cache(maxsize=4096)
-def _mailbox(address: Address) -> str:
-    return f"{_phrase(address.name)} <{address.wire}>" if address.name else address.wire
+def _mailbox(shown: str, address: str) -> str:
+    wire = Address(address).wire
+    return f"{_phrase(shown)} <{wire}>" if shown else wire
 
 
 def _phrase(name: str) -> str:
@@ -294,9 +306,10 @@ def _date(now: int) -> str:
 
 def new_id(origin: Address) -> str:
     """Make a Message-ID that tells nothing of this machine: 128 random bits in the sender's domain."""
-    return f"<{os.urandom(16).hex()}@{_right_side(origin.domain)}>"
+    return f"<{os.urandom(16).hex()}@{_right_side(origin.address)}>"
 
 
 @lru_cache(maxsize=256)
-def _right_side(domain: str) -> str:
+def _right_side(address: str) -> str:
+    domain = address.rpartition("@")[2]
     return domain if domain.startswith("[") else to_ascii(domain)

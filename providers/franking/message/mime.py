@@ -79,6 +79,8 @@ class Composed:
     @property
     def recipients(self) -> tuple[str, ...]:
         message = self._message
+        if len(message.to) == 1 and not message.cc and not message.bcc:  # as in nearly every mailing
+            return (message.to[0].wire,)
         return tuple(dict.fromkeys([address.wire for address in (*message.to, *message.cc, *message.bcc)]))
 
     def size_with_bcc(self) -> int:
@@ -234,19 +236,19 @@ def body(text: str | None, html: str | None, attachments: Sequence[Attachment]) 
     text and html are alternatives; inline images go with the html that shows them; all other files stand behind.
     """
     if not attachments and html is None:
-        return [_text("plain", text or "")]
+        return [_text(b"plain", text or "")]
     boundaries = _boundaries()
     inline = [item for item in attachments if item.cid is not None and html is not None]
     rest = [item for item in attachments if item.cid is None or html is None]
     pieces: list[Piece] = []
     if html is not None:
-        pieces = [_text("html", html)]
+        pieces = [_text(b"html", html)]
         if inline:
             pieces = _multipart('related; type="text/html"', next(boundaries), [pieces, *map(_file, inline)])
         if text is not None:
-            pieces = _multipart("alternative", next(boundaries), [[_text("plain", text)], pieces])
+            pieces = _multipart("alternative", next(boundaries), [[_text(b"plain", text)], pieces])
     elif text is not None:
-        pieces = [_text("plain", text)]
+        pieces = [_text(b"plain", text)]
     if rest:
         pieces = _multipart("mixed", next(boundaries), [part for part in (pieces, *map(_file, rest)) if part])
     return pieces
@@ -270,20 +272,27 @@ def _multipart(kind: str, boundary: str, parts: Sequence[list[Piece]]) -> list[P
     return pieces
 
 
-def _text(kind: str, text: str) -> bytes:
+def _text(kind: bytes, text: str) -> bytes:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.endswith("\n"):
         text += "\n"
-    data = text.replace("\n", "\r\n").encode()
+    data = text.encode().replace(b"\n", b"\r\n")
     encoding = b"7bit"
-    if not (data.isascii() and (len(text) <= _LONGEST or max(map(len, text.split("\n"))) <= _LONGEST)):
+    if not text.isascii() or not _short_lines(text):
         encoding, data = encoded_text(data)
-    return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
-        kind.encode(),
-        encoding,
-        data,
-    )
+    head = (b"Content-Type: text/", kind, b"; charset=utf-8\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n")
+    return b"".join((*head, data))
+
+
+def _short_lines(text: str) -> bool:
+    """Return whether no line is too long: only one line end in as many characters as a line may have is looked for."""
+    start, last = 0, len(text) - _LONGEST
+    while start < last:
+        start = text.rfind("\n", start, start + _LONGEST + 1) + 1
+        if not start:
+            return False
+    return True
 
 
 def _file(attachment: Attachment) -> list[Piece]:
