@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,26 @@ _WORDS = {int: "NUMBER", float: "NUMBER", Path: "FILE"}
 _COLUMN = 30  # an option that is longer has a line of its own
 
 
+@contextmanager
+def _told_where(ctx: Any) -> Iterator[None]:
+    """Let the error of a parser say whose it is: of an option without its value, it does not know."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "ctx", ctx) is None:
+            error.ctx = ctx  # type: ignore[attr-defined]
+        raise
+
+
 class Command(TyperCommand):
     """A command that explains itself in this program's way."""
 
     def get_params(self, ctx: Any) -> Any:
         return as_typed(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _told_where(ctx):
+            return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen."""
@@ -42,6 +58,10 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> Any:
         return as_typed(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _told_where(ctx):
+            return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole help screen; ``panels`` says which command stands under which heading."""

@@ -260,3 +260,18 @@ def test_what_a_number_counts_is_not_called_seconds(franking: Franking) -> None:
     shown = " ".join(franking("setup", "--help").out.split())
     assert "--per-minute NUMBER The most messages" in shown
     assert "--timeout SECONDS Seconds without progress" in shown
+
+
+@pytest.mark.parametrize(
+    "words", [("outbox", "list", "--state"), ("send", "shop", "--subject"), ("accounts", "list", "-x")]
+)
+def test_a_wrong_option_leads_to_the_help_of_its_command(franking: Franking, words: tuple[str, ...]) -> None:
+    ended = franking(*words)
+    command = " ".join(word for word in words[:-1] if word != "shop")
+    assert ended.code == 2
+    assert f"franking {command} --help" in ended.err
+
+
+@pytest.mark.parametrize("group", ["accounts", "outbox", "store"])
+def test_a_group_begins_with_an_example(franking: Franking, group: str) -> None:
+    assert franking(group, "--help").out.startswith(f"franking {group} ")

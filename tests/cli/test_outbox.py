@@ -171,6 +171,15 @@ def test_resolving_asks_before_it_sends_again(franking: Franking) -> None:
     assert state(franking, one)["state"] == "queued"
 
 
+def test_resolving_asks_nothing_where_nothing_is_unknown(franking: Franking, server: SmtpServer) -> None:
+    one = queue(franking)
+    for more in ((), ("--yes",)):
+        refused = franking("outbox", "resolve", one, "000000009999-00000000", "--resend", *more)
+        assert refused.code == 2
+        assert "is queued" in refused.err and "--yes" not in refused.err
+    assert state(franking, one)["state"] == "queued"
+
+
 def test_queue_in_the_account_puts_down_what_send_is_given(franking: Franking, server: SmtpServer) -> None:
     path = Path(os.environ["FRANKING_CONFIG"])
     path.write_text(path.read_text() + "queue = true\n")

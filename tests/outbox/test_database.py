@@ -37,6 +37,11 @@ def queue(number: int = 0) -> franking.OutboxEntry:
     return franking.connect("shop").queue(message(number))
 
 
+def remedies(error: franking.FrankingError) -> list[str]:
+    assert error.diagnosis is not None
+    return list(error.diagnosis.remedies)
+
+
 def test_who_only_looks_makes_nothing() -> None:
     box = Store()
     assert not any(box.counts().values())
@@ -63,9 +68,10 @@ def test_a_newer_one_is_refused(box: Store) -> None:
         connection.execute("PRAGMA user_version=99")
     connection.close()
     box.close()
-    with pytest.raises(franking.SettingsError, match="newer"):
+    with pytest.raises(franking.SettingsError, match="newer") as caught:
         queue()
     assert run("outbox", "run", "--once").code == 2
+    assert remedies(caught.value) == ["Update Franking, or name another directory in FRANKING_OUTBOX."]
 
 
 def test_who_opens_a_new_one_waits_for_another_that_does() -> None:
@@ -129,8 +135,9 @@ def test_what_others_may_read_is_refused_with_the_command(box: Store, what: str,
 def test_another_owners_is_refused_with_the_way_out(box: Store) -> None:
     box.close()
     os.chown(box.database.path, 12345, -1)
-    with pytest.raises(franking.SettingsError, match="relay"):
+    with pytest.raises(franking.SettingsError, match="relay") as caught:
         queue()
+    assert "chmod" not in str(remedies(caught.value))
 
 
 def test_a_link_is_not_followed(box: Store, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="List, show, add, remove, enable or disable accounts.",
+    help="List, show, add, remove, enable or disable accounts.\n\nfranking accounts list",
 )
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]

@@ -6,6 +6,7 @@ import logging
 import shlex
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="What waits in the outbox, what became of it; deliver it.",
+    help="What waits in the outbox, what became of it; deliver it.\n\nfranking outbox list --state failed",
 )
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as franking outbox list names them.")]
@@ -249,9 +250,19 @@ def resolve(
         raise typer.BadParameter("say one of --sent, --resend and --drop", param_hint="--sent")
     box = Outbox()
     found = _chosen(box, ids)
-    if resend and not yes and not console.confirm(console.words("outbox.twice"), flag="--yes"):
+    asked = resend and not yes and _any_unknown(box, found)
+    if asked and not console.confirm(console.words("outbox.twice"), flag="--yes"):
         return 130
     return _each(console, found, lambda one: box.resolve(one, chosen[0]), "resolved")
+
+
+def _any_unknown(box: Outbox, ids: list[str]) -> bool:
+    """Return whether there is anything to ask about: what is not unknown is told without a question."""
+    for one in ids:
+        with suppress(SettingsError):
+            if box.get(one).state == "unknown":
+                return True
+    return False
 
 
 @app.command("purge")

@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="A store that several machines share: make it, look at it.",
+    help="A store that several machines share: make it, look at it.\n\nfranking store check",
 )
 
 

@@ -137,7 +137,7 @@ class AsItIs:
         return self.size
 
     def chunks(self, *, bcc: bool) -> Iterator[bytes]:
-        if bcc:  # an API's encoder makes another of each piece
+        if bcc and self.size > _STEP:  # an API's encoder makes another of each piece
             return _pieces(memoryview(self._data))
         return iter((self._data,))  # no copy, and nothing to close
 

@@ -169,7 +169,8 @@ class Database:
     # -- opening -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._opened_by == os.getpid():
+        """Return the connection; whoever asks has the lock of this process."""
+        if self._connection is not None and self._opened_by == self._process:
             return self._connection
         self._connection = None
         self._forgotten()  # the parent's

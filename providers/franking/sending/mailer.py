@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Mailer"]
 
-
 capturing: Outbox | None = None
 """Set while an application's tests run: it stands in the place of accounts, sessions and time, and nothing leaves."""
 
@@ -266,12 +265,16 @@ class Mailer:
         time, ``give_up`` for how many seconds it is tried. Raises as ``send`` does before it connects.
         """
         try:
-            from franking.sending.enqueue import put
-
-            return put(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
+            return self._put(self, message, key, not_before=not_before, give_up=give_up, envelope=envelope)
         except BaseException:
             with self.explained():
                 raise
+
+    @cached_property
+    def _put(self) -> Callable[..., OutboxEntry]:
+        from franking.sending.enqueue import put  # anew for each message it takes 8,000 instructions
+
+        return put
 
     @property
     def limits(self) -> RouteFacts:
@@ -293,9 +296,7 @@ class Mailer:
                         raise
 
     def find(self, message_id: str) -> bool:
-        """Ask a provider that can tell (``SupportsLookup``) whether the mailbox holds a message; False proves nothing.
-        Raises as ``check``.
-        """
+        """Ask the mailbox (``SupportsLookup``) for a message; False proves nothing. Raises as ``check``."""
         with self.explained():
             provider: Any = self.provider
             return bool(provider.find(self.account, self._secret_in_use(), message_id))
@@ -370,8 +371,7 @@ class Mailer:
         return None if self.provider.facts.oauth else self._watched.last
 
     def _secret_in_use(self) -> WatchedSecret:
-        # a server that wants no login needs neither stores nor grants: they are imported if a provider asks for a
-        # secret after all
+        # without a login neither stores nor grants are imported, unless a provider asks for a secret after all
         if needs_secret(self.account, self.provider):
             with self.pool.lock:
                 self._watched.found()
@@ -430,9 +430,8 @@ class Mailer:
                 raise error from broken
 
     def explain(self, error: FrankingError) -> None:
-        """Attach its diagnosis to an error, with what is known of the sign-in.
-
-        A secret that the other side repeated does not come out.
+        """Attach its diagnosis to an error, with what is known of the sign-in; a secret that the other side repeated
+        does not come out.
         """
         signed_in = {}
         try:
