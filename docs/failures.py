@@ -46,7 +46,8 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("settings", "Settings, secrets and files", "before anything is sent: settings, passwords and sign-ins that are missing, files, this computer", ("settings", "account", "secret", "store", "file", "machine", "usage", "interrupted", "bug", "text")),
+    Part("settings", "Settings, secrets and files", "before anything is sent: settings, passwords and sign-ins that are missing, files, this computer", ("settings", "account", "secret", "file", "machine", "usage", "interrupted", "bug", "text")),
+    Part("store", "Where passwords and sign-ins are kept", "the keyring, the files and the store that several machines share", ("store",)),
     Part("connection", "The connection", "the server's name, the way to it, its greeting, blocklists", ("dns", "connect", "greet", "server", "client", "blocklisted")),
     Part("encryption", "Encryption", "STARTTLS, TLS, certificates", ("tls",)),
     Part("login", "The login at an SMTP server", "name and password refused, mechanisms, locks", ("login",)),

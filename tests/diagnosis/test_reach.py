@@ -44,6 +44,7 @@ SPOKEN = (
     "RESOLVER.RST.NotAuthorized; not authorized",
     "account has been deleted",
     "Invalid To header",
+    "Need admin approval",
 )
 """What a rule's regular expression is for, where no refusal of the table says it."""
 STEPS = ("message", "login", "greet", "secret", None)

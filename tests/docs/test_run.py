@@ -43,6 +43,7 @@ ANSWERS = {
     "Password of": PASSWORD,
     "Send the test message to": "",
     "Remove shop": "y",
+    "connect from another machine": "y",
     **REGISTERING,
 }
 NOT_RUN = {

@@ -78,12 +78,15 @@ def test_it_counts_as_it_should(check: Callable[[Any], None], place: Any) -> Non
 
 
 def test_a_role_that_may_make_no_tables_uses_those_that_are_there(postgres: Postgres) -> None:
-    postgres.sql("CREATE ROLE clerk LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    postgres.sql(
+        "CREATE ROLE clerk LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC; "
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk"
+    )
     clerk = PostgresServer(postgres.url.replace("postgres@", "clerk@"))
     clerk.make_tables()
     with pytest.raises(SettingsError, match="permission denied"):
         PostgresServer(postgres.url.replace("postgres@", "clerk@"), table="another").make_tables()
-    postgres.sql("DROP ROLE clerk")
+    postgres.sql("DROP OWNED BY clerk; DROP ROLE clerk")
     clerk.close()
 
 

@@ -11,10 +11,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 from servers.daemon import Certificates, Daemon, directory, find
 from servers.ports import HOST, reserved_ports
+
+_READY = b"Ready to accept connections"
 
 
 class Redis:
@@ -57,9 +60,13 @@ class Redis:
 
     def start(self) -> None:
         """Start it, with what is on disk; it answers when this returns."""
-        self.daemon = Daemon(
-            [self._program, *self._options], ports=[self.port], log=self.directory / "log", cwd=self.directory
-        )
+        log = self.directory / "log"
+        before = log.read_bytes().count(_READY) if log.exists() else 0
+        self.daemon = Daemon([self._program, *self._options], ports=[self.port], log=log, cwd=self.directory)
+        end = time.monotonic() + 30
+        while log.read_bytes().count(_READY) == before:  # its port is open before it has read what is on disk
+            assert time.monotonic() < end, self.daemon.tail()
+            time.sleep(0.005)
 
     def kill(self) -> None:
         """End it without a warning."""
